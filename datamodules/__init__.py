@@ -1,0 +1,1 @@
+"""From a table of SMILES and labels to batches of molecules."""

@@ -1,0 +1,243 @@
+"""The LightningDataModule that serves long-tailed drug tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy
+import polars
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from datamodules.atomic_file import write_csv
+from datamodules.dataset_catalog import find_source
+from datamodules.drug_records import (
+    DrugRecords,
+    FeaturedTable,
+    check_rejected,
+    divide,
+    featurise_table,
+    reject_unusable,
+    rejected_rows,
+)
+from datamodules.drug_table import InputKind, read_table
+from datamodules.drug_task import DrugTask
+from datamodules.feature_cache import default_cache_folder
+from datamodules.molecule_batch import MoleculeBatch, MoleculeStore
+from datamodules.molecule_features import FeatureSettings
+from datamodules.samplers import EpochBatches
+from datamodules.splits import SplitMethod, SplitName
+
+
+class SampleRows(Dataset[MoleculeBatch]):
+    """Some rows of a table; an array of places among them gives one batch."""
+
+    def __init__(self, store: MoleculeStore, rows: NDArray[Any], codes: NDArray[Any], index: NDArray[Any]) -> None:
+        """Keep references.
+
+        Args:
+            store: Serves batches by row of the table.
+            rows: (n,) rows of the table.
+            codes: (n,) class codes.
+            index: (n,) what `MoleculeBatch.sample_index` says of each.
+        """
+        self._store, self._rows, self._codes, self._index = store, rows, codes, index
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, places: NDArray[Any]) -> MoleculeBatch:
+        return self._store.batch(self._rows[places], self._index[places], self._codes[places])
+
+
+class DrugDataModule(lightning.LightningDataModule):
+    """A table of SMILES and labels, checked, split, featurised and served in batches.
+
+    Attributes:
+        trained_task: What a trained model knows; set it before `setup` to test or predict with that model.
+    """
+
+    trained_task: DrugTask | None = None
+
+    def __init__(
+        self,
+        source: str = "inn_stems",
+        input: InputKind = "molecule",
+        smiles_columns: list[str] | None = None,
+        label_column: str | None = None,
+        id_column: str | None = None,
+        split_column: str | None = None,
+        split: SplitMethod = "random",
+        split_seed: int = 0,
+        split_fractions: tuple[float, float, float] = (0.7, 0.1, 0.2),
+        max_rejected: float = 0.05,
+        fingerprint_radius: int = 2,
+        fingerprint_size: int = 2048,
+        batch_size: int = 128,
+        evaluation_batch_size: int = 512,
+        order_seed: int = 0,
+        num_workers: int = 0,
+        cache_folder: str | None = None,
+    ) -> None:
+        """Keep the settings; nothing is read before `setup`.
+
+        Args:
+            source: A CSV, TSV or Parquet file, plain or gzip, or the name of a known data set (inn_stems).
+            input: What one sample is. molecule: one SMILES; reaction: reactants and product; pair: two drugs.
+            smiles_columns: The SMILES columns, one for molecules, else two; guessed if null.
+            label_column: The column with the class, as text or integers; guessed if null.
+            id_column: A column that names the samples; guessed if null.
+            split_column: The column that says train, validation or test, for split file; guessed if null.
+            split: random: stratified by class; file: as the table says.
+            split_seed: Of the random split.
+            split_fractions: Shares of training, validation and test of the random split.
+            max_rejected: Stop if more than this share of the rows cannot be used.
+            fingerprint_radius: Radius of the Morgan count fingerprint, in bonds.
+            fingerprint_size: Number of bins of the fingerprint.
+            batch_size: Training samples in a batch on one process.
+            evaluation_batch_size: The same for validation, test, prediction and reclustering.
+            order_seed: Of the order of training samples.
+            num_workers: Worker processes of each loader; 0 slices batches in the main process.
+            cache_folder: Where features are kept; $TAILMOL_CACHE or the user's cache folder if null.
+        """
+        super().__init__()
+        self.source, self.input = source, input
+        self.smiles_columns, self.label_column = smiles_columns, label_column
+        self.id_column, self.split_column = id_column, split_column
+        self.split, self.split_seed, self.split_fractions = split, split_seed, split_fractions
+        self.max_rejected = max_rejected
+        self.features = FeatureSettings(fingerprint_radius, fingerprint_size)
+        self.batch_size, self.evaluation_batch_size = batch_size, evaluation_batch_size
+        self.order_seed, self.num_workers = order_seed, num_workers
+        self.cache_folder = Path(cache_folder) if cache_folder else default_cache_folder()
+        self._featured: FeaturedTable | None = None
+        self._records: DrugRecords | None = None
+
+    def prepare_data(self) -> None:
+        """Read and featurise the table, on one process of a machine."""
+        self._load(labelled=self._trainer_stage() != "predict")
+
+    def setup(self, stage: str) -> None:
+        """Read the table and, unless to predict, check and divide it.
+
+        Raises:
+            TableError: If the table cannot be used as the settings say.
+        """
+        self._load(labelled=stage != "predict")
+        if stage == "predict" or self._records is not None:
+            return
+        known = self.trained_task.classes if self.trained_task and stage != "fit" else None
+        reasons = reject_unusable(self.table, known)
+        listing = self._write("rejected.csv", rejected_rows(self.table.table, reasons))
+        check_rejected(reasons, self.max_rejected, listing)
+        self._records = divide(self.table, reasons, self.split, self.split_fractions, self.split_seed, known)
+        self._write("splits.csv", self._split_listing(self._records))
+
+    @property
+    def table(self) -> FeaturedTable:
+        """The table with its features, after `setup`."""
+        if self._featured is None:
+            raise RuntimeError("The data module has read no table yet; call setup first.")
+        return self._featured
+
+    @property
+    def records(self) -> DrugRecords:
+        """The divided samples, after `setup` for fit, validate or test."""
+        if self._records is None:
+            raise RuntimeError("The data module has no labelled records yet; call setup('fit') first.")
+        return self._records
+
+    @property
+    def task(self) -> DrugTask:
+        """What the model must know of these data."""
+        if self.trained_task is not None:
+            return self.trained_task
+        return DrugTask(self.input, self.records.classes, self.records.class_counts, self.features)
+
+    def train_dataloader(self) -> DataLoader[MoleculeBatch]:
+        """Shuffled training batches; a run resumed within an epoch goes on where it stopped."""
+        batches = self._batches(len(self.records.rows["train"]), self.batch_size, shuffle=True)
+        if self.trainer is not None:
+            done = self.trainer.fit_loop.epoch_loop.batch_progress.current.completed
+            batches.skip(self.trainer.current_epoch, 0 if self.trainer.fit_loop.epoch_loop._is_training_done else done)
+        return self._loader(self._split_rows("train"), batches)
+
+    def train_embedding_dataloader(self) -> DataLoader[MoleculeBatch]:
+        """Every training sample once, in order, shared out over the processes."""
+        rows = self._split_rows("train")
+        return self._loader(rows, self._batches(len(rows), self.evaluation_batch_size, shuffle=False))
+
+    def val_dataloader(self) -> DataLoader[MoleculeBatch]:
+        """Validation batches."""
+        return self._evaluation_loader("validation")
+
+    def test_dataloader(self) -> DataLoader[MoleculeBatch]:
+        """Test batches."""
+        return self._evaluation_loader("test")
+
+    def predict_dataloader(self) -> DataLoader[MoleculeBatch]:
+        """Every usable row of the table; `sample_index` is the row."""
+        rows = numpy.array([row for row, reason in enumerate(self.table.reasons) if reason is None], dtype=numpy.int64)
+        samples = SampleRows(self.table.store, rows, numpy.full(len(rows), -1), rows)
+        return self._loader(samples, self._batches(len(rows), self.evaluation_batch_size, shuffle=False))
+
+    def _load(self, labelled: bool) -> None:
+        if self._featured is not None:
+            return
+        task = self.trained_task
+        table = read_table(
+            find_source(self.source),
+            task.input if task else self.input,
+            self.smiles_columns,
+            self.label_column,
+            self.id_column,
+            self.split_column,
+            need_labels=labelled,
+            need_splits=labelled and self.split == "file",
+        )
+        self._featured = featurise_table(table, task.features if task else self.features, self.cache_folder)
+
+    def _split_rows(self, split: SplitName) -> SampleRows:
+        rows = self.records.rows[split]
+        index = numpy.arange(len(rows)) if split == "train" else rows
+        return SampleRows(self.table.store, rows, self.records.codes[rows], index)
+
+    def _evaluation_loader(self, split: SplitName) -> DataLoader[MoleculeBatch]:
+        rows = self._split_rows(split)
+        return self._loader(rows, self._batches(len(rows), self.evaluation_batch_size, shuffle=False))
+
+    def _batches(self, size: int, batch_size: int, shuffle: bool) -> EpochBatches:
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return EpochBatches(size, batch_size, shuffle, self.order_seed, rank, world_size)
+
+    def _loader(self, rows: SampleRows, batches: EpochBatches) -> DataLoader[MoleculeBatch]:
+        on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+        return DataLoader(rows, sampler=batches, batch_size=None, num_workers=self.num_workers, pin_memory=on_gpu)
+
+    def _split_listing(self, records: DrugRecords) -> polars.DataFrame:
+        split_of = {row: name for name, rows in records.rows.items() for row in rows.tolist()}
+        rows = sorted(split_of)
+        table = self.table.table
+        listing = {
+            "row": [row + 1 for row in rows],
+            "split": [split_of[row] for row in rows],
+            "label": [records.classes[records.codes[row]] for row in rows],
+        }
+        if table.columns.id:
+            listing["id"] = table.frame[table.columns.id][rows].to_list()
+        return polars.DataFrame(listing)
+
+    def _trainer_stage(self) -> str | None:
+        state = self.trainer.state.fn if self.trainer else None
+        return None if state is None else {"predicting": "predict"}.get(state.value, state.value)
+
+    def _write(self, name: str, frame: polars.DataFrame) -> str:
+        """Write a listing into the run's folder, from the first process; without a trainer nothing is written."""
+        if self.trainer is None:
+            return f"{name} of a run"
+        path = Path(self.trainer.default_root_dir) / name
+        if self.trainer.is_global_zero:
+            write_csv(frame, path)
+        return str(path)

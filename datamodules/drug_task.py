@@ -1,0 +1,56 @@
+"""What a model must know of its data, small enough to travel in the checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from datamodules.drug_table import MOLECULES_PER_SAMPLE, InputKind
+from datamodules.molecule_features import FeatureSettings
+
+
+@dataclass(frozen=True)
+class DrugTask:
+    """Classes and feature settings of one classification task.
+
+    Attributes:
+        input: What one sample is.
+        classes: C labels, in the order of the class codes.
+        class_counts: C counts of training samples, before any resampling.
+        features: How molecules were turned into integer codes.
+    """
+
+    input: InputKind
+    classes: tuple[str, ...]
+    class_counts: tuple[int, ...]
+    features: FeatureSettings
+
+    @property
+    def num_classes(self) -> int:
+        """C."""
+        return len(self.classes)
+
+    @property
+    def num_training_samples(self) -> int:
+        """N, the number of samples in the training split."""
+        return sum(self.class_counts)
+
+    @property
+    def molecules_per_sample(self) -> int:
+        """1 for molecules, 2 for reactions and pairs."""
+        return MOLECULES_PER_SAMPLE[self.input]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types only, so that a checkpoint loads without pickle."""
+        values = asdict(self)
+        return {**values, "classes": list(self.classes), "class_counts": list(self.class_counts)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> DrugTask:
+        """The inverse of `to_dict`."""
+        return cls(
+            input=values["input"],
+            classes=tuple(values["classes"]),
+            class_counts=tuple(values["class_counts"]),
+            features=FeatureSettings(**values["features"]),
+        )

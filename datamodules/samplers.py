@@ -1,0 +1,65 @@
+"""Which samples make up each batch, on each process, in each epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+from torch.utils.data import Sampler
+
+
+class EpochBatches(Sampler[NDArray[Any]]):
+    """Batches of sample numbers, cut so that every process has as many and every sample comes once an epoch.
+
+    The order depends on the seed and the epoch alone, so a resumed run sees the batches it would have seen.
+    Batches differ by one sample at most; nothing is dropped and nothing is repeated.
+    """
+
+    def __init__(
+        self, size: int, batch_size: int, shuffle: bool, seed: int = 0, rank: int = 0, world_size: int = 1
+    ) -> None:
+        """Lay out the batches.
+
+        Args:
+            size: Number of samples.
+            batch_size: Samples in a batch, at most, on one process.
+            shuffle: Whether each epoch has an order of its own.
+            seed: Of the order.
+            rank: This process.
+            world_size: How many processes share the samples.
+
+        Raises:
+            ValueError: If `batch_size` is below 1.
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size: expected 1 or more, got {batch_size}.")
+        self._size = size
+        self._shuffle = shuffle
+        self._seed = seed
+        self._rank = rank
+        self._world_size = world_size
+        largest_share = -(-size // world_size)
+        self._batches = -(-largest_share // batch_size)
+        self._epoch = 0
+        self._skipped = (0, 0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order; Lightning calls this at the start of each epoch."""
+        self._epoch = epoch
+
+    def skip(self, epoch: int, batches: int) -> None:
+        """Leave out the first batches of one epoch, which a resumed run has seen already."""
+        self._skipped = (epoch, batches)
+
+    def __len__(self) -> int:
+        return self._batches
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        order = numpy.arange(self._size)
+        if self._shuffle:
+            order = numpy.random.default_rng([self._seed, self._epoch]).permutation(self._size)
+        share = order[self._rank :: self._world_size]
+        first = self._skipped[1] if self._skipped[0] == self._epoch else 0
+        yield from numpy.array_split(share, self._batches)[first:] if self._batches else ()

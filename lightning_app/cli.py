@@ -1,0 +1,78 @@
+"""The `lightning` command: answers `--help` at once and loads a subcommand only when it runs."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+import warnings
+
+SUBCOMMANDS = {
+    "fit": ("lightning_app.fit", "main"),
+    "validate": ("lightning_app.evaluate", "validate"),
+    "test": ("lightning_app.evaluate", "test"),
+    "predict": ("lightning_app.predict", "main"),
+}
+
+HELP = """\
+usage: lightning <subcommand> [options]
+
+Classify drugs when some classes have ten thousand examples and some have five.
+
+subcommands:
+  fit        train, test the best checkpoint and report; with no option, on the embedded inn_stems drugs
+  validate   metrics of a checkpoint on the validation split
+  test       metrics of a checkpoint on the test split
+  predict    labels and probabilities for a table of SMILES
+
+common options (lightning <subcommand> --help lists all of them):
+  --data.source FILE    a CSV, TSV or Parquet table, or a known data set
+  --config FILE         settings in YAML; later files and options win. Shipped: data/*.yaml, method/*.yaml, debug.yaml
+  --ckpt_path FILE      a checkpoint to resume, test or predict with
+
+examples:
+  lightning fit --data.source my_drugs.csv
+  lightning fit --config data/hiv.yaml --data.source hiv.tab.gz --config method/paper.yaml
+  lightning predict --ckpt_path runs/my_drugs/version_0/checkpoints/best.ckpt --data.source new.csv --output out.csv
+"""
+
+
+def main() -> None:
+    """Run the command line; the exit status is 2 where the user's input is at fault."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(HELP, end="")
+        return
+    if arguments[0] not in SUBCOMMANDS:
+        known = ", ".join(SUBCOMMANDS)
+        sys.exit(_complain(f"there is no subcommand {arguments[0]!r}; expected one of {known}."))
+    module, function = SUBCOMMANDS[arguments[0]]
+    # Every process of a run says the same; the first one is enough.
+    first = int(os.environ.get("LOCAL_RANK", "0")) == 0
+    _set_up_messages(first)
+    from datamodules.drug_table import TableError
+
+    try:
+        getattr(importlib.import_module(module), function)(arguments[1:])
+    except TableError as error:
+        sys.exit(_complain(str(error)) if first else 2)
+
+
+def _set_up_messages(first: bool) -> None:
+    log = logging.getLogger("tailmol")
+    log.addHandler(logging.StreamHandler())
+    log.setLevel(logging.INFO if first else logging.ERROR)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    # Lightning 2.6 asks torch in a way that torch 2.13 calls old; users can do nothing about it.
+    warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
+
+
+def _complain(sentence: str) -> int:
+    print(f"lightning: error: {sentence}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    main()

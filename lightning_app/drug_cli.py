@@ -1,0 +1,145 @@
+"""What the subcommands share: a LightningCLI over layers of settings, and the run's folder."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import WandbLogger
+
+from datamodules.atomic_file import write_file
+from datamodules.drug_datamodule import DrugDataModule
+from datamodules.drug_task import DrugTask
+from lightning_app.checkpoint_file import read_checkpoint
+from lightning_app.run_folder import RunSettings, claim_run_folder
+from lightning_app.setting_layers import CONFIGS, find_configs, option_value
+from lightning_app.tracking import TrackingSettings, make_loggers
+from modules.drug_classifier import DrugClassifier
+
+
+class SaveRunConfig(SaveConfigCallback):
+    """Writes the resolved settings into the run's folder and sends them to W&B, once."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Called on the first process only."""
+        config = cast(DrugClassifier, pl_module).run_config
+        assert config is not None
+        path = Path(trainer.default_root_dir) / self.config_filename
+        write_file(path, lambda temporary: temporary.write_text(yaml.safe_dump(config, sort_keys=False)))
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                task = cast(DrugDataModule, trainer.datamodule).task  # type: ignore[attr-defined]
+                counts = dict(zip(task.classes, task.class_counts, strict=True))
+                logger.experiment.config.update({**config, "class_counts": counts}, allow_val_change=True)
+
+
+class DrugCLI(LightningCLI):
+    """Reads settings, makes the run's folder, and wires trainer, model and data.
+
+    Attributes:
+        folder: Where this run writes.
+        trained_task: What the checkpoint's model knows of its data; None without a checkpoint.
+    """
+
+    subcommand_name: str
+    kept_settings: tuple[str, ...] | None = ("seed_everything", "model", "data")
+    """Parts of a checkpoint's settings that lie under the user's; None keeps all."""
+    uses_run_folder = True
+
+    model: DrugClassifier
+    datamodule: DrugDataModule
+
+    def __init__(self, arguments: list[str]) -> None:
+        """Parse and instantiate.
+
+        Args:
+            arguments: The command line after the subcommand.
+        """
+        self.trained_task: DrugTask | None = None
+        super().__init__(
+            DrugClassifier,
+            DrugDataModule,
+            save_config_callback=SaveRunConfig if self.uses_run_folder else None,
+            seed_everything_default=0,
+            parser_kwargs={"parser_mode": "omegaconf+", "prog": f"lightning {self.subcommand_name}"},
+            args=arguments,
+            run=False,
+            auto_configure_optimizers=False,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Settings beside those of trainer, model and data."""
+        parser.add_argument("--ckpt_path", type=str, default=None, help="A checkpoint that lightning fit wrote.")
+        if self.uses_run_folder:
+            parser.add_class_arguments(RunSettings, "run")
+            parser.add_class_arguments(TrackingSettings, "tracking")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse the command line over the shipped settings, or over those of a checkpoint."""
+        arguments = list(cast("list[str]", args))
+        if {"-h", "--help"} & set(arguments):
+            parser.parse_args(arguments)
+        with tempfile.TemporaryDirectory() as folder:
+            base = Path(folder) / "base.yaml"
+            base.write_text(self._base_settings(arguments))
+            self.config = parser.parse_args(["--config", str(base), *find_configs(arguments)])
+
+    def _base_settings(self, arguments: list[str]) -> str:
+        checkpoint = option_value(arguments, "--ckpt_path")
+        if checkpoint is None:
+            return (CONFIGS / "default.yaml").read_text()
+        settings, self.trained_task = read_checkpoint(Path(checkpoint))
+        if self.kept_settings is not None:
+            settings = {name: settings[name] for name in self.kept_settings}
+        return yaml.safe_dump(self.adapt_settings(settings))
+
+    def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Change a checkpoint's settings for this subcommand, before the user's are laid over them."""
+        return settings
+
+    def before_instantiate_classes(self) -> None:
+        """Choose the run's folder."""
+        self.folder = Path(tempfile.gettempdir())
+        if self.uses_run_folder:
+            self.folder = claim_run_folder(
+                RunSettings(**self.config.run.as_dict()), self.config.data.source, self.resumed_from()
+            )
+        self.config.trainer.default_root_dir = str(self.folder)
+        if self.config.trainer.strategy == "ddp" and self.config.model.cross_entropy_start_epoch > 0:
+            # The classifier has no gradient during warm-up, which plain DDP takes for a mistake.
+            self.config.trainer.strategy = "ddp_find_unused_parameters_true"
+
+    def resumed_from(self) -> Path | None:
+        """The checkpoint whose run goes on in its folder, if any."""
+        return None
+
+    def callbacks(self) -> list[Callback]:
+        """The callbacks of this subcommand."""
+        return []
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """The trainer with the callbacks and loggers of the subcommand."""
+        settings = self.config_init.trainer.as_dict()
+        callbacks = self.callbacks() + (settings["callbacks"] or [])
+        if self.uses_run_folder:
+            callbacks.append(SaveRunConfig(self.parser, self.config, overwrite=True))
+        logger = make_loggers(self.config_init.tracking, self.folder) if self.uses_run_folder else False
+        changed = {"callbacks": callbacks, "logger": logger, "use_distributed_sampler": False}
+        return Trainer(**{**settings, **changed, **kwargs})
+
+    def after_instantiate_classes(self) -> None:
+        """Hand the model its settings, for checkpoints, and the data module what a trained model knows."""
+        self._dump_config()
+        self.model.run_config = {
+            name: value for name, value in self.config_dump.items() if name not in ("config", "ckpt_path")
+        }
+        self.datamodule.trained_task = self.trained_task
+
+    @property
+    def checkpoint(self) -> str | None:
+        """The checkpoint that the user named."""
+        return cast("str | None", self.config.ckpt_path)

@@ -1,0 +1,86 @@
+"""`lightning fit`: train, test the best checkpoint, report."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser
+
+from callbacks.recluster import Recluster
+from datamodules.drug_table import TableError
+from lightning_app.drug_cli import DrugCLI
+from lightning_app.test_report import report_test
+
+_log = logging.getLogger("tailmol")
+
+MONITORED = "val/balanced_accuracy"
+
+
+class FitCLI(DrugCLI):
+    """Settings and callbacks of training."""
+
+    subcommand_name = "fit"
+    kept_settings = None
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Settings of the training callbacks."""
+        super().add_arguments_to_parser(parser)
+        parser.add_class_arguments(Recluster, "recluster")
+        parser.add_class_arguments(EarlyStopping, "early_stopping")
+        parser.set_defaults({"early_stopping.monitor": MONITORED, "early_stopping.mode": "max"})
+        parser.add_argument(
+            "--checkpoint_every_n_steps", type=int, default=500, help="Training steps from one last.ckpt to the next."
+        )
+
+    def resumed_from(self) -> Path | None:
+        """The checkpoint that the user named."""
+        return Path(self.checkpoint) if self.checkpoint else None
+
+    def callbacks(self) -> list[Callback]:
+        """Reclustering, early stopping, and the best and the last checkpoint."""
+        folder = self.folder / "checkpoints"
+        best = ModelCheckpoint(
+            folder, "best", monitor=MONITORED, mode="max", save_last=True, enable_version_counter=False
+        )
+        steps = self.config.checkpoint_every_n_steps
+        last = ModelCheckpoint(folder, "last", every_n_train_steps=steps, enable_version_counter=False)
+        return [self.config_init.recluster, self.config_init.early_stopping, best, last]
+
+    def after_instantiate_classes(self) -> None:
+        """Training takes the classes from the table, also when it is resumed."""
+        super().after_instantiate_classes()
+        self.datamodule.trained_task = None
+
+
+def main(arguments: list[str]) -> None:
+    """Run the subcommand.
+
+    Args:
+        arguments: The command line after `fit`.
+
+    Raises:
+        TableError: If the user's input is at fault.
+    """
+    cli = FitCLI(arguments)
+    if cli.checkpoint:
+        _warn_about_optimizer(arguments)
+    data: dict[str, Any] = {"datamodule": cli.datamodule, "weights_only": True}
+    cli.trainer.fit(cli.model, ckpt_path=cli.checkpoint, **data)
+    best = getattr(cli.trainer.checkpoint_callback, "best_model_path", "")
+    if not best:
+        raise TableError("trainer: no epoch was validated, so there is no best checkpoint to test.")
+    cli.trainer.test(cli.model, ckpt_path=best, verbose=False, **data)
+    report_test(cli.trainer, cli.folder)
+
+
+def _warn_about_optimizer(arguments: list[str]) -> None:
+    changed = [argument for argument in arguments if argument.startswith(("--model.optimizer", "--model.lr_scheduler"))]
+    if changed:
+        _log.warning(
+            f"{changed[0].split('=')[0]}: a resumed run goes on with the checkpoint's optimiser and schedule, whose "
+            "state this option does not change."
+        )

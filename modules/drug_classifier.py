@@ -1,0 +1,237 @@
+"""The LightningModule that wires encoder, contrastive loss and re-weighted cross-entropy."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, cast
+
+import lightning
+import numpy
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from datamodules.drug_task import DrugTask
+from datamodules.molecule_batch import MoleculeBatch
+from modules.encoders import Encoder
+from modules.losses import CrossEntropyLoss, SubclusterContrastiveLoss, SupervisedContrastiveLoss
+from modules.perceptron import perceptron
+from modules.tail_metrics import TailMetrics
+from modules.views import make_view
+
+
+class DrugClassifier(lightning.LightningModule):
+    """Classifies drugs of long-tailed classes (Su, Li, Wang 2025, arXiv 2504.04647).
+
+    Layers and buffers are made when the data are known: from the trainer's data module, or from a checkpoint. The
+    buffers `subcluster_ids` (N,), `class_temperatures` (C,) and `class_weights` (C,) hold what the last recluster
+    found and are saved with the weights; -1 in `subcluster_ids` means that there was none yet.
+
+    Attributes:
+        task: The data that the model was built for; None before.
+        run_config: Settings to save in checkpoints, as plain types.
+    """
+
+    encoder: Encoder
+    subcluster_ids: Tensor
+    class_temperatures: Tensor
+    class_weights: Tensor
+    class_counts: Tensor
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        cross_entropy: CrossEntropyLoss,
+        contrastive: SubclusterContrastiveLoss | SupervisedContrastiveLoss | None = None,
+        warmup_contrastive: SupervisedContrastiveLoss | None = None,
+        contrastive_weight: float = 1.0,
+        cross_entropy_start_epoch: int = 0,
+        view_probabilities: tuple[float, float] | None = None,
+        projection_dims: list[int] | None = None,
+        classifier_dims: list[int] | None = None,
+        dropout: float = 0.0,
+        head_fraction: float = 0.3,
+        tail_fraction: float = 0.3,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        lr_scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        """Keep the settings.
+
+        Args:
+            encoder: Embeds samples.
+            cross_entropy: The classification loss.
+            contrastive: The contrastive loss; none if null. A loss over sub-clusters starts after the first recluster.
+            warmup_contrastive: The contrastive loss before the first recluster; none if null.
+            contrastive_weight: What the contrastive loss is multiplied by.
+            cross_entropy_start_epoch: First epoch with the classification loss.
+            view_probabilities: Shares of edges and fingerprint entries that the first and the second view drop; null
+                trains on the samples as they are.
+            projection_dims: Layer sizes between embedding and contrastive loss; null contrasts the embedding itself.
+            classifier_dims: Sizes of the classifier's hidden layers; null makes it linear.
+            dropout: Share of the classifier's hidden units that training leaves out.
+            head_fraction: Share of the classes that are head classes.
+            tail_fraction: Share of the classes that are tail classes.
+            optimizer: Makes the optimiser.
+            lr_scheduler: Makes the learning-rate schedule, stepped once an epoch; none if null.
+
+        Raises:
+            ValueError: If a contrastive loss is given without two views, or a weight or epoch is negative.
+        """
+        super().__init__()
+        if (contrastive or warmup_contrastive) and view_probabilities is None:
+            raise ValueError("view_probabilities: a contrastive loss needs two numbers, one for each view; got null.")
+        if contrastive_weight < 0 or cross_entropy_start_epoch < 0:
+            raise ValueError(
+                "contrastive_weight and cross_entropy_start_epoch: expected 0 or more, "
+                f"got {contrastive_weight} and {cross_entropy_start_epoch}."
+            )
+        self.encoder = encoder
+        self.cross_entropy = cross_entropy
+        self.contrastive, self.warmup_contrastive = contrastive, warmup_contrastive
+        self.contrastive_weight = contrastive_weight
+        self.cross_entropy_start_epoch = cross_entropy_start_epoch
+        self.view_probabilities = view_probabilities
+        self.projection_dims, self.classifier_dims = projection_dims or [], classifier_dims or []
+        self.dropout = dropout
+        self.head_fraction, self.tail_fraction = head_fraction, tail_fraction
+        self.make_optimizer, self.make_lr_scheduler = optimizer, lr_scheduler
+        self.task: DrugTask | None = None
+        self.run_config: dict[str, Any] | None = None
+
+    def configure_model(self) -> None:
+        """Make layers and buffers for the trainer's data, unless a checkpoint did."""
+        if self.task is None:
+            self.build(self.trainer.datamodule.task)  # type: ignore[attr-defined]
+
+    def build(self, task: DrugTask) -> None:
+        """Make layers and buffers.
+
+        Args:
+            task: The data to classify.
+        """
+        self.task = task
+        self.encoder.build(task)
+        size = self.encoder.output_dim
+        self.projection = perceptron([size, *self.projection_dims]) if self.projection_dims else nn.Identity()
+        self.classifier = perceptron([size, *self.classifier_dims, task.num_classes], self.dropout)
+        counts = torch.tensor(task.class_counts)
+        present = counts > 0
+        temperature = getattr(self.contrastive, "temperature", 0.1)
+        self.register_buffer("class_counts", counts, persistent=False)
+        self.register_buffer("class_weights", present / present.sum())
+        self.register_buffer("class_temperatures", torch.full((task.num_classes,), float(temperature)))
+        self.register_buffer("subcluster_ids", torch.full((task.num_training_samples,), -1))
+        fractions = (self.head_fraction, self.tail_fraction)
+        self.validation_metrics = TailMetrics(counts, *fractions)
+        self.test_metrics = TailMetrics(counts, *fractions)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimiser and, where there is one, its schedule."""
+        optimizer = self.make_optimizer(self.parameters())
+        if self.make_lr_scheduler is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.make_lr_scheduler(optimizer)}}
+
+    def forward(self, batch: MoleculeBatch) -> Tensor:
+        """Class scores, (B, C), of samples as they are."""
+        return cast(Tensor, self.classifier(self.encoder(batch)))
+
+    def embed(self, batch: MoleculeBatch) -> Tensor:
+        """Embeddings, (B, d), of samples as they are."""
+        return cast(Tensor, self.encoder(batch))
+
+    @property
+    def reclustered(self) -> bool:
+        """Whether sub-clusters have been found."""
+        return bool((self.subcluster_ids >= 0).all())
+
+    def on_train_batch_start(self, batch: MoleculeBatch, batch_index: int) -> None:
+        """Seed each step by its number, so that a resumed run draws what it would have drawn."""
+        seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
+        step = [seed, self.current_epoch, batch_index, self.global_rank]
+        torch.manual_seed(int(numpy.random.SeedSequence(step).generate_state(1)[0]))
+
+    def training_step(self, batch: MoleculeBatch, batch_index: int) -> Tensor:
+        """Sum of the weighted contrastive loss and the classification loss, as far as the schedule has them."""
+        contrastive = self._current_contrastive()
+        classify = self.current_epoch >= self.cross_entropy_start_epoch
+        probabilities = self.view_probabilities or ()
+        views = [make_view(batch, p) for p in (probabilities if contrastive else probabilities[:1])] or [batch]
+        embeddings = [self.encoder(view) for view in views]
+        losses: dict[str, Tensor] = {}
+        if contrastive is not None:
+            projections = torch.stack([self.projection(embedding) for embedding in embeddings], dim=1)
+            subclusters = self.subcluster_ids[batch.sample_index]
+            value = contrastive(projections, batch.labels, subclusters, self.class_temperatures)
+            losses["contrastive"] = self.contrastive_weight * value
+        if classify:
+            logits = self.classifier(embeddings[0])
+            losses["cross_entropy"] = self.cross_entropy(logits, batch.labels, self.class_weights, self.class_counts)
+        if not losses:
+            raise ValueError(
+                f"cross_entropy_start_epoch: epoch {self.current_epoch} has no loss to train on; give a "
+                "warmup_contrastive loss or start the cross-entropy at epoch 0."
+            )
+        loss = torch.stack(list(losses.values())).sum()
+        named = {f"train/{name}": value.detach() for name, value in losses.items()}
+        self.log_dict(named, on_step=False, on_epoch=True, batch_size=len(batch))
+        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch))
+        return loss
+
+    def validation_step(self, batch: MoleculeBatch, batch_index: int) -> None:
+        """Count a batch into the validation metrics."""
+        self.validation_metrics.update(self(batch).float().softmax(1), batch.labels)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation metrics."""
+        self._log_metrics("val", self.validation_metrics)
+
+    def test_step(self, batch: MoleculeBatch, batch_index: int) -> None:
+        """Count a batch into the test metrics."""
+        self.test_metrics.update(self(batch).float().softmax(1), batch.labels)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the test metrics."""
+        self._log_metrics("test", self.test_metrics)
+
+    def predict_step(self, batch: MoleculeBatch, batch_index: int) -> tuple[Tensor, Tensor]:
+        """`sample_index` (B,) and class probabilities (B, C)."""
+        return batch.sample_index, self(batch).float().softmax(1)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what is needed to build the model and to read new data."""
+        assert self.task is not None
+        checkpoint["drug_task"] = self.task.to_dict()
+        checkpoint["run_config"] = self.run_config
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Build the model that was saved, if it is not built yet.
+
+        Raises:
+            ValueError: If the checkpoint was trained on other classes, counts or features than the model was built for.
+        """
+        saved = DrugTask.from_dict(checkpoint["drug_task"])
+        if self.task is None:
+            self.build(saved)
+        elif self.task != saved:
+            raise ValueError(
+                f"ckpt_path: the checkpoint was trained on {saved.num_training_samples} samples of "
+                f"{saved.num_classes} classes, the data have {self.task.num_training_samples} of "
+                f"{self.task.num_classes}, or their classes, counts or features differ; expected the same data."
+            )
+
+    def _current_contrastive(self) -> SubclusterContrastiveLoss | SupervisedContrastiveLoss | None:
+        if isinstance(self.contrastive, SubclusterContrastiveLoss) and not self.reclustered:
+            return self.warmup_contrastive
+        return self.contrastive
+
+    def _log_metrics(self, stage: str, metrics: TailMetrics) -> None:
+        assert self.task is not None
+        values = metrics.compute()
+        recall = values.pop("recall")
+        if stage == "test":
+            values |= {f"recall/{name}": recall[code] for code, name in enumerate(self.task.classes)}
+        metrics.reset()
+        for name, value in values.items():
+            self.log(f"{stage}/{name}", value, prog_bar=name == "balanced_accuracy")

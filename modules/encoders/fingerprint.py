@@ -1,0 +1,53 @@
+"""Morgan count fingerprints through a multi-layer perceptron."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from datamodules.drug_task import DrugTask
+from datamodules.molecule_batch import MoleculeBatch
+from modules.encoders.encoder import Encoder, combine_molecules, combined_size
+from modules.perceptron import perceptron
+
+
+class FingerprintMLP(Encoder):
+    """Logarithms of the counts of a Morgan fingerprint, through linear layers.
+
+    The molecules of a sample are combined before the first layer, as counts, so that what a reaction leaves
+    unchanged cancels exactly; then `sign(x) log(1 + |x|)`.
+    """
+
+    def __init__(
+        self, hidden_dims: list[int] | None = None, dropout: float = 0.0, symmetric_pair: bool = False
+    ) -> None:
+        """Keep the settings.
+
+        Args:
+            hidden_dims: Sizes of the layers, the last one being the embedding's; 512 and 256 if null.
+            dropout: Share of hidden units that training leaves out after each layer.
+            symmetric_pair: Whether the order of a pair means nothing.
+
+        Raises:
+            ValueError: If there is no layer.
+        """
+        super().__init__()
+        self.hidden_dims = [512, 256] if hidden_dims is None else list(hidden_dims)
+        if not self.hidden_dims:
+            raise ValueError("hidden_dims: expected one layer size or more, got an empty list.")
+        self.dropout, self.symmetric_pair = dropout, symmetric_pair
+
+    def build(self, task: DrugTask) -> None:
+        """See `Encoder.build`."""
+        self.input = task.input
+        self.fingerprint_size = task.features.fingerprint_size
+        width = combined_size(self.fingerprint_size, task.input)
+        self.layers = perceptron([width, *self.hidden_dims], self.dropout, final_activation=True)
+        self.output_dim = self.hidden_dims[-1]
+
+    def forward(self, batch: MoleculeBatch) -> Tensor:
+        """See `Encoder.forward`."""
+        counts = combine_molecules(batch.fingerprints(self.fingerprint_size), self.input, self.symmetric_pair)
+        return cast(Tensor, self.layers(torch.sign(counts) * torch.log1p(counts.abs())))

@@ -1,0 +1,37 @@
+"""Graph and fingerprint side by side."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from datamodules.drug_task import DrugTask
+from datamodules.molecule_batch import MoleculeBatch
+from modules.encoders.encoder import Encoder
+from modules.encoders.fingerprint import FingerprintMLP
+from modules.encoders.gin import GIN
+
+
+class Fusion(Encoder):
+    """The embeddings of several encoders, end to end; by default a GIN and a fingerprint."""
+
+    def __init__(self, encoders: list[Encoder] | None = None) -> None:
+        """Keep the encoders.
+
+        Args:
+            encoders: What to put side by side; a GIN and a FingerprintMLP with their defaults if null.
+        """
+        super().__init__()
+        self.encoders = nn.ModuleList([GIN(), FingerprintMLP()] if encoders is None else encoders)
+
+    def build(self, task: DrugTask) -> None:
+        """See `Encoder.build`."""
+        self.output_dim = 0
+        for encoder in self.encoders:
+            assert isinstance(encoder, Encoder)
+            encoder.build(task)
+            self.output_dim += encoder.output_dim
+
+    def forward(self, batch: MoleculeBatch) -> Tensor:
+        """See `Encoder.forward`."""
+        return torch.cat([encoder(batch) for encoder in self.encoders], dim=1)

@@ -1,0 +1,107 @@
+"""The paper's graph convolutional network, on DGL."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from datamodules.drug_task import DrugTask
+from datamodules.molecule_batch import MoleculeBatch
+from datamodules.molecule_features import ATOM_CODE_SIZES, MAX_CHARGE
+from modules.encoders.aggregation import sum_by_molecule
+from modules.encoders.encoder import Encoder, combine_molecules, combined_size
+
+# dgllife's canonical atom features: the elements in its order, then the ranges of the other one-hot blocks.
+_ELEMENTS = (
+    *(6, 7, 8, 16, 9, 14, 15, 17, 35, 12, 11, 20, 26, 33, 13, 53, 5, 23, 19, 81, 70, 51, 50, 47, 46, 27, 34, 22, 30),
+    *(1, 3, 32, 29, 79, 28, 48, 49, 25, 40, 24, 78, 80, 82),
+)
+_HYBRIDIZATIONS = (2, 3, 4, 6, 7)
+CANONICAL_ATOM_FEATURES = 74
+
+
+def canonical_atom_features(atom_codes: Tensor) -> Tensor:
+    """The 74 atom features that the paper's code uses (dgllife's canonical set).
+
+    One-hot element (43), degree 0-10, implicit valence 0-6, then formal charge and radical electrons as numbers,
+    one-hot hybridization (SP, SP2, SP3, SP3D, SP3D2), aromaticity, one-hot hydrogens 0-4. A value outside its list
+    leaves its block zero.
+
+    Args:
+        atom_codes: (A, 10) integer codes.
+
+    Returns:
+        (A, 74) float32.
+    """
+    column = {name: atom_codes[:, place].long() for place, name in enumerate(ATOM_CODE_SIZES)}
+
+    def one_hot(name: str, values: tuple[int, ...]) -> Tensor:
+        return (column[name].unsqueeze(1) == torch.tensor(values, device=atom_codes.device)).float()
+
+    return torch.cat(
+        [
+            one_hot("element", _ELEMENTS),
+            one_hot("degree", tuple(range(11))),
+            one_hot("implicit_valence", tuple(range(7))),
+            (column["charge"] - MAX_CHARGE).float().unsqueeze(1),
+            column["radical_electrons"].float().unsqueeze(1),
+            one_hot("hybridization", _HYBRIDIZATIONS),
+            column["aromatic"].float().unsqueeze(1),
+            one_hot("hydrogens", tuple(range(5))),
+        ],
+        dim=1,
+    )
+
+
+class GCN(Encoder):
+    """The encoder of Su, Li, Wang (arXiv 2504.04647), as their code builds it.
+
+    Each layer computes `BatchNorm(ReLU(sum_j W h_j + b) + ReLU(V h_i + c))` (Kipf and Welling 2017, arXiv
+    1609.02907, without degree normalisation); molecules are the sums of their atoms.
+    """
+
+    def __init__(self, hidden_dim: int = 128, num_layers: int = 3, symmetric_pair: bool = False) -> None:
+        """Keep the settings.
+
+        Args:
+            hidden_dim: Size of an atom's vector.
+            num_layers: Graph convolutions.
+            symmetric_pair: Whether the order of a pair means nothing.
+        """
+        super().__init__()
+        self.hidden_dim, self.num_layers, self.symmetric_pair = hidden_dim, num_layers, symmetric_pair
+
+    def build(self, task: DrugTask) -> None:
+        """See `Encoder.build`.
+
+        Raises:
+            RuntimeError: If DGL is not installed.
+        """
+        try:
+            from dgl.nn import GraphConv
+        except ImportError as error:
+            raise RuntimeError(
+                "The GCN encoder needs dgl==1.1.3, which has no wheel for this Python; use Python 3.10 or 3.11, or "
+                "modules.encoders.GIN."
+            ) from error
+        sizes = [CANONICAL_ATOM_FEATURES] + [self.hidden_dim] * self.num_layers
+        pairs = list(pairwise(sizes))
+        self.input = task.input
+        self.convolutions = nn.ModuleList(
+            GraphConv(width, next_width, norm="none", activation=nn.ReLU(), allow_zero_in_degree=True)
+            for width, next_width in pairs
+        )
+        self.residuals = nn.ModuleList(nn.Linear(width, next_width) for width, next_width in pairs)
+        self.norms = nn.ModuleList(nn.BatchNorm1d(next_width) for _, next_width in pairs)
+        self.output_dim = combined_size(self.hidden_dim, task.input)
+
+    def forward(self, batch: MoleculeBatch) -> Tensor:
+        """See `Encoder.forward`."""
+        graph = batch.to_dgl()
+        atoms = canonical_atom_features(batch.atom_codes)
+        for convolution, residual, norm in zip(self.convolutions, self.residuals, self.norms, strict=True):
+            atoms = norm(convolution(graph, atoms) + torch.relu(residual(atoms)))
+        molecules = sum_by_molecule(atoms, batch.molecule_of_atom, batch.num_molecules)
+        return combine_molecules(molecules, self.input, self.symmetric_pair)

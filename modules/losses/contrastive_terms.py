@@ -1,0 +1,99 @@
+"""The pieces that both contrastive losses are made of."""
+
+import torch
+from torch import Tensor
+
+from modules.unit_embeddings import unit_embeddings
+
+
+def check_contrastive_settings(temperature: float, base_temperature: float) -> None:
+    """Check the settings that both contrastive losses have.
+
+    Raises:
+        ValueError: Where a temperature is not positive and finite.
+    """
+    for name, value in (("temperature", temperature), ("base_temperature", base_temperature)):
+        if not 0 < value < float("inf"):
+            raise ValueError(f"{name} must be positive and finite, got {value}")
+
+
+def check_views(views: Tensor, **per_sample: Tensor) -> None:
+    """Check the inputs of a contrastive loss.
+
+    Args:
+        views: Expected floating point (B, V, d).
+        **per_sample: Tensors expected as (B,), by name.
+
+    Raises:
+        ValueError: Where a shape does not fit or the views are not floating point.
+    """
+    if views.ndim != 3 or 0 in views.shape or not views.is_floating_point():
+        raise ValueError(
+            f"views must be floating point (B, V, d) with no size of 0, got {views.dtype} {tuple(views.shape)}"
+        )
+    for name, values in per_sample.items():
+        if values.shape != views.shape[:1]:
+            raise ValueError(f"{name} must have shape ({views.shape[0]},), got {tuple(values.shape)}")
+
+
+def pairwise_similarity(views: Tensor) -> Tensor:
+    """Compute the cosine similarity of all views of all samples.
+
+    Args:
+        views: (B, V, d).
+
+    Returns:
+        fp32 (B*V, B*V); the views of a sample are neighbours.
+    """
+    anchors = unit_embeddings(views).flatten(0, 1)
+    return anchors @ anchors.T
+
+
+def contrastive_term(
+    similarity: Tensor, positives: Tensor, denominators: Tensor, temperatures: Tensor | float
+) -> Tensor:
+    """Average the contrastive loss over the anchors that have a positive.
+
+    For anchor a, with positives P_a inside denominators D_a and temperature t_a:
+    ``-1/|P_a| * sum_{p in P_a} log( exp(z_a.z_p / t_a) / sum_{k in D_a} exp(z_a.z_k / t_a) )``
+    (Khosla et al., 2020, arXiv 2004.11362, equation 2).
+
+    Args:
+        similarity: z_a.z_k, fp32 (anchors, anchors).
+        positives: P_a as a bool mask, (anchors, anchors).
+        denominators: D_a as a bool mask, (anchors, anchors); holds every positive.
+        temperatures: One for all anchors, or (anchors, 1).
+
+    Returns:
+        Scalar; a zero that is connected to the graph where no anchor has a positive.
+    """
+    logits = similarity / temperatures
+    positive_counts = positives.sum(dim=1)
+    usable = positive_counts > 0
+    # An anchor without positives may have an empty denominator, whose logarithm is -inf and whose gradient is
+    # NaN even behind a mask: let it see every logit and drop its finite value afterwards.
+    kept = denominators | ~usable.unsqueeze(1)
+    # Only differences of logits matter: measured from the largest one they keep their digits at low temperatures.
+    masked_logits = logits.masked_fill(~kept, float("-inf"))
+    largest = masked_logits.detach().amax(dim=1, keepdim=True)
+    logits, masked_logits = logits - largest, masked_logits - largest
+    log_denominators = masked_logits.logsumexp(dim=1)
+    positive_logits = (logits * positives).sum(dim=1) / positive_counts.clamp(min=1)
+    losses = (log_denominators - positive_logits) * usable
+    return losses.sum() / usable.sum().clamp(min=1)
+
+
+def group_term(similarity: Tensor, groups: Tensor, temperature: float) -> Tensor:
+    """Contrast each anchor's group with all other anchors.
+
+    Args:
+        similarity: fp32 (anchors, anchors).
+        groups: Sub-cluster or class of each anchor, (anchors,).
+        temperature: Temperature of all anchors.
+
+    Returns:
+        Scalar.
+    """
+    others = ~torch.eye(len(groups), dtype=torch.bool, device=groups.device)
+    same_group = groups.unsqueeze(1) == groups.unsqueeze(0)
+    return contrastive_term(similarity, same_group & others, others, temperature)

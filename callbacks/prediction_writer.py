@@ -94,5 +94,8 @@ class PredictionWriter(lightning.Callback):
             *(series.alias(name) for name, series in zip(values, columns, strict=True)),
             polars.Series("reason", featured.reasons, dtype=polars.String),
         )
-        writers = {".parquet": frame.write_parquet, ".csv": frame.write_csv}
-        write_file(self.output, writers.get(self.output.suffix, lambda path: frame.write_csv(path, separator="\t")))
+        if self.output.suffix == ".parquet":
+            write_file(self.output, frame.write_parquet)
+        else:
+            separator = "\t" if self.output.suffix == ".tsv" else ","
+            write_file(self.output, lambda path: frame.write_csv(path, separator=separator))

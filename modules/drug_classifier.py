@@ -154,10 +154,12 @@ class DrugClassifier(lightning.LightningModule):
 
     def training_step(self, batch: MoleculeBatch, batch_index: int) -> Tensor:
         """Sum of the weighted contrastive loss and the classification loss, as far as the schedule has them."""
+        assert self.task is not None
         contrastive = self._current_contrastive()
         classify = self.current_epoch >= self.cross_entropy_start_epoch
         probabilities = self.view_probabilities or ()
-        views = [make_view(batch, p) for p in (probabilities if contrastive else probabilities[:1])] or [batch]
+        drops = probabilities if contrastive else probabilities[:1]
+        views = [make_view(batch, drop, self.task.features.fingerprint_size) for drop in drops] or [batch]
         embeddings = [self.encoder(view) for view in views]
         losses: dict[str, Tensor] = {}
         if contrastive is not None:

@@ -35,14 +35,17 @@ def edge_drop_probabilities(target: Tensor, num_atoms: int, probability: float) 
     return (weight / weight.mean() * probability).clamp(max=_LARGEST_DROP_PROBABILITY)
 
 
-def make_view(batch: MoleculeBatch, probability: float) -> MoleculeBatch:
-    """A copy of a batch without some of its directed edges and fingerprint entries, each drawn on its own.
+def make_view(batch: MoleculeBatch, probability: float, fingerprint_size: int) -> MoleculeBatch:
+    """A copy of a batch without some of its directed edges and fingerprint bins.
+
+    Each edge is drawn on its own, and so is each bin of a sample.
 
     Draws from torch's random state.
 
     Args:
         batch: Any batch.
-        probability: Mean share of edges, and share of fingerprint entries, to drop.
+        probability: Mean share of edges, and share of fingerprint bins, to drop.
+        fingerprint_size: Number of bins.
 
     Raises:
         ValueError: If `probability` is outside [0, 1).
@@ -51,7 +54,10 @@ def make_view(batch: MoleculeBatch, probability: float) -> MoleculeBatch:
         raise ValueError(f"probability: expected a number from 0 to below 1, got {probability}.")
     drop = edge_drop_probabilities(batch.target, batch.atom_codes.shape[0], probability)
     edges = torch.rand_like(drop) >= drop
-    entries = torch.rand_like(batch.fingerprint_count) >= probability
+    # One draw for a bin of a sample, so that what both sides of a reaction share still cancels.
+    sample_of_entry = batch.fingerprint_molecule // batch.molecules_per_sample
+    draws = torch.rand(len(batch), fingerprint_size, device=batch.labels.device)
+    entries = draws[sample_of_entry, batch.fingerprint_bin] >= probability
     return replace(
         batch,
         source=batch.source[edges],

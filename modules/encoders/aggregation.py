@@ -64,7 +64,7 @@ def _sparse_rows(rows: Tensor, columns: Tensor, size: int) -> Tensor:
     torch.cumsum(torch.bincount(rows, minlength=size), 0, out=ends[1:])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
-        return torch.sparse_csr_tensor(ends, columns, torch.ones(len(columns)), (size, size))
+        return torch.sparse_csr_tensor(ends, columns, torch.ones(len(columns)), (size, size), check_invariants=False)
 
 
 class _SparseProduct(torch.autograd.Function):

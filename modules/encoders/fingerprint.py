@@ -16,8 +16,8 @@ from modules.perceptron import perceptron
 class FingerprintMLP(Encoder):
     """Logarithms of the counts of a Morgan fingerprint, through linear layers.
 
-    The molecules of a sample are combined before the first layer, as counts, so that what a reaction leaves
-    unchanged cancels exactly; then `sign(x) log(1 + |x|)`.
+    The molecules of a sample are combined before the first layer, as counts; then `sign(x) log(1 + |x|)`. Of a
+    reaction only product minus reactants is seen: what the reaction leaves unchanged cancels exactly.
     """
 
     def __init__(
@@ -43,11 +43,15 @@ class FingerprintMLP(Encoder):
         """See `Encoder.build`."""
         self.input = task.input
         self.fingerprint_size = task.features.fingerprint_size
-        width = combined_size(self.fingerprint_size, task.input)
+        width = self.fingerprint_size if task.input == "reaction" else combined_size(self.fingerprint_size, task.input)
         self.layers = perceptron([width, *self.hidden_dims], self.dropout, final_activation=True)
         self.output_dim = self.hidden_dims[-1]
 
     def forward(self, batch: MoleculeBatch) -> Tensor:
         """See `Encoder.forward`."""
-        counts = combine_molecules(batch.fingerprints(self.fingerprint_size), self.input, self.symmetric_pair)
+        counts = batch.fingerprints(self.fingerprint_size)
+        if self.input == "reaction":
+            counts = counts[1::2] - counts[0::2]
+        else:
+            counts = combine_molecules(counts, self.input, self.symmetric_pair)
         return cast(Tensor, self.layers(torch.sign(counts) * torch.log1p(counts.abs())))

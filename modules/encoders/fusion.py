@@ -19,10 +19,10 @@ class Fusion(Encoder):
         """Keep the encoders.
 
         Args:
-            encoders: What to put side by side; a GIN and a FingerprintMLP with their defaults if null.
+            encoders: What to put side by side; a GIN and a FingerprintMLP with dropout 0.2 if null.
         """
         super().__init__()
-        self.encoders = nn.ModuleList([GIN(), FingerprintMLP()] if encoders is None else encoders)
+        self.encoders = nn.ModuleList([GIN(), FingerprintMLP(dropout=0.2)] if encoders is None else encoders)
 
     def build(self, task: DrugTask) -> None:
         """See `Encoder.build`."""

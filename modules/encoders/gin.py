@@ -26,7 +26,7 @@ class GIN(Encoder):
     code_offsets: Tensor
 
     def __init__(
-        self, hidden_dim: int = 192, num_layers: int = 4, dropout: float = 0.0, symmetric_pair: bool = False
+        self, hidden_dim: int = 128, num_layers: int = 3, dropout: float = 0.0, symmetric_pair: bool = False
     ) -> None:
         """Keep the settings.
 

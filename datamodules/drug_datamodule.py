@@ -160,8 +160,11 @@ class DrugDataModule(lightning.LightningDataModule):
         """Shuffled training batches; a run resumed within an epoch goes on where it stopped."""
         batches = self._batches(len(self.records.rows["train"]), self.batch_size, shuffle=True)
         if self.trainer is not None:
-            done = self.trainer.fit_loop.epoch_loop.batch_progress.current.completed
-            batches.skip(self.trainer.current_epoch, 0 if self.trainer.fit_loop.epoch_loop._is_training_done else done)
+            # A loader with worker processes draws its first batches before Lightning sets the epoch.
+            batches.set_epoch(self.trainer.current_epoch)
+            if self.trainer.fit_loop.restarting:
+                done = self.trainer.fit_loop.epoch_loop.batch_progress.current.processed
+                batches.skip(self.trainer.current_epoch, done)
         return self._loader(self._split_rows("train"), batches)
 
     def train_embedding_dataloader(self) -> DataLoader[MoleculeBatch]:

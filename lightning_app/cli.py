@@ -15,6 +15,17 @@ SUBCOMMANDS = {
     "predict": ("lightning_app.predict", "main"),
 }
 
+# Warnings of Lightning 2.6 that are not so here: it asks torch in a way that torch 2.13 calls old; our loaders do
+# resume within an epoch, from the trainer's progress; a resumed run goes on in its own folder; batches are sliced
+# without worker processes; and test samples are not repeated on several devices.
+_UNTRUE_WARNINGS = (
+    r".*isinstance\(treespec, LeafSpec\)",
+    r".*your dataloader is not resumable",
+    r"Checkpoint directory .* exists and is not empty",
+    r".*does not have many workers",
+    r"Using `DistributedSampler` with the dataloaders",
+)
+
 HELP = """\
 usage: lightning <subcommand> [options]
 
@@ -66,8 +77,8 @@ def _set_up_messages(first: bool) -> None:
     log.setLevel(logging.INFO if first else logging.ERROR)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-    # Lightning 2.6 asks torch in a way that torch 2.13 calls old; users can do nothing about it.
-    warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
+    for message in _UNTRUE_WARNINGS:
+        warnings.filterwarnings("ignore", message=message)
 
 
 def _complain(sentence: str) -> int:

@@ -10,6 +10,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser
 
+from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.recluster import Recluster
 from datamodules.drug_table import TableError
 from lightning_app.drug_cli import DrugCLI
@@ -46,8 +47,7 @@ class FitCLI(DrugCLI):
         best = ModelCheckpoint(
             folder, "best", monitor=MONITORED, mode="max", save_last=True, enable_version_counter=False
         )
-        steps = self.config.checkpoint_every_n_steps
-        last = ModelCheckpoint(folder, "last", every_n_train_steps=steps, enable_version_counter=False)
+        last = LastCheckpoint(folder, self.config.checkpoint_every_n_steps)
         return [self.config_init.recluster, self.config_init.early_stopping, best, last]
 
     def after_instantiate_classes(self) -> None:

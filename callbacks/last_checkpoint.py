@@ -1,0 +1,38 @@
+"""The checkpoint to resume from after a run was cut off within an epoch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """Writes `last.ckpt` every so many training steps, but not at the last step of an epoch.
+
+    There Lightning would resume at the next epoch without having validated this one; after the validation `last.ckpt`
+    is written anyway.
+    """
+
+    def __init__(self, folder: Path, every_n_steps: int) -> None:
+        """Keep the settings.
+
+        Args:
+            folder: Where `last.ckpt` goes.
+            every_n_steps: Training steps from one checkpoint to the next.
+        """
+        super().__init__(folder, "last", every_n_train_steps=every_n_steps, enable_version_counter=False)
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Write the checkpoint if it is due."""
+        if not trainer.is_last_batch:
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)

@@ -17,13 +17,16 @@ SUBCOMMANDS = {
 
 # Warnings of Lightning 2.6 that are not so here: it asks torch in a way that torch 2.13 calls old; our loaders do
 # resume within an epoch, from the trainer's progress; a resumed run goes on in its own folder; batches are sliced
-# without worker processes; and test samples are not repeated on several devices.
+# without worker processes; test samples are not repeated on several devices; and what is logged without sync_dist was
+# computed over all processes.
 _UNTRUE_WARNINGS = (
     r".*isinstance\(treespec, LeafSpec\)",
     r".*your dataloader is not resumable",
     r"Checkpoint directory .* exists and is not empty",
     r".*does not have many workers",
     r"Using `DistributedSampler` with the dataloaders",
+    r"It is recommended to use `self.log\(.*sync_dist=True\)`",
+    r"torch.distributed.nn.functional.all_gather is deprecated",
 )
 
 HELP = """\

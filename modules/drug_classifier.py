@@ -176,9 +176,17 @@ class DrugClassifier(lightning.LightningModule):
                 "warmup_contrastive loss or start the cross-entropy at epoch 0."
             )
         loss = torch.stack(list(losses.values())).sum()
-        named = {f"train/{name}": value.detach() for name, value in losses.items()}
-        self.log_dict(named, on_step=False, on_epoch=True, batch_size=len(batch))
-        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch))
+        for name, value in {**losses, "loss": loss}.items():
+            shown = name == "loss"
+            self.log(
+                f"train/{name}",
+                value.detach(),
+                shown,
+                on_step=False,
+                on_epoch=True,
+                sync_dist=True,
+                batch_size=len(batch),
+            )
         return loss
 
     def validation_step(self, batch: MoleculeBatch, batch_index: int) -> None:

@@ -29,10 +29,11 @@ def edge_drop_probabilities(target: Tensor, num_atoms: int, probability: float) 
     """
     if len(target) == 0:
         return torch.zeros(0, device=target.device)
-    score = torch.bincount(target, minlength=num_atoms)[target].float().log()
-    spread = score.max() - score.mean()
-    weight = torch.where(spread > 0, (score.max() - score) / spread, torch.ones_like(score))
-    return (weight / weight.mean() * probability).clamp(max=_LARGEST_DROP_PROBABILITY)
+    degree = torch.bincount(target, minlength=num_atoms)[target]
+    # The denominator of w cancels in w / mean(w), and at equal degrees rounding could keep it from being zero.
+    gap = degree.max().float().log() - degree.float().log()
+    weight = torch.where(degree.max() > degree.min(), gap / gap.mean(), torch.ones_like(gap))
+    return (weight * probability).clamp(0, _LARGEST_DROP_PROBABILITY)
 
 
 def make_view(batch: MoleculeBatch, probability: float, fingerprint_size: int) -> MoleculeBatch:

@@ -73,8 +73,11 @@ class _SparseProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, matrix: Tensor, transposed: Tensor, dense: Tensor) -> Tensor:
         ctx.transposed = transposed
-        return matrix @ dense
+        # Sparse products have no 16-bit kernel, which autocast would choose.
+        with torch.autocast("cpu", enabled=False):
+            return matrix @ dense
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, Tensor]:
-        return None, None, ctx.transposed @ gradient.contiguous()
+        with torch.autocast("cpu", enabled=False):
+            return None, None, ctx.transposed @ gradient.contiguous()

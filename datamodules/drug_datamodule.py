@@ -163,7 +163,7 @@ class DrugDataModule(lightning.LightningDataModule):
             # A loader with worker processes draws its first batches before Lightning sets the epoch.
             batches.set_epoch(self.trainer.current_epoch)
             if self.trainer.fit_loop.restarting:
-                done = self.trainer.fit_loop.epoch_loop.batch_progress.current.processed
+                done = self.trainer.fit_loop.epoch_loop.batch_progress.current.processed  # type: ignore[attr-defined]
                 batches.skip(self.trainer.current_epoch, done)
         return self._loader(self._split_rows("train"), batches)
 
@@ -187,7 +187,7 @@ class DrugDataModule(lightning.LightningDataModule):
         return self._loader(samples, self._batches(len(rows), self.evaluation_batch_size, shuffle=False))
 
     def _load(self, labelled: bool) -> None:
-        if self._featured is not None:
+        if self._featured is not None and (self._featured.table.labels or not labelled):
             return
         task = self.trained_task
         table = read_table(

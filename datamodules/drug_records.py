@@ -11,6 +11,7 @@ from typing import Any
 import numpy
 import polars
 from numpy.typing import NDArray
+from polars import selectors
 
 from datamodules.drug_table import DrugTable, TableError, class_vocabulary, conflicting_duplicates
 from datamodules.feature_cache import cache_key, cached_arrays
@@ -111,10 +112,13 @@ def reject_unusable(featured: FeaturedTable, classes: Sequence[str] | None) -> l
 
 
 def rejected_rows(table: DrugTable, reasons: Sequence[str | None]) -> polars.DataFrame:
-    """The rows with a reason, as given, behind `row` (1 is the first below the header) and `reason`."""
+    """The rows with a reason, as given, behind `row` (1 is the first below the header) and `reason`.
+
+    Columns of lists, structures or bytes, which CSV cannot hold, are left out.
+    """
     rows = [row for row, reason in enumerate(reasons) if reason is not None]
     notes = {"row": [row + 1 for row in rows], "reason": [reasons[row] for row in rows]}
-    given = table.frame[rows]
+    given = table.frame[rows].select(~(selectors.nested() | selectors.binary()))
     given = given.rename({name: f"{name} (given)" for name in given.columns if name in notes})
     return polars.DataFrame(notes, schema={"row": polars.Int64, "reason": polars.String}).hstack(given)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
+import math
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,9 +108,9 @@ def read_table(
         need_labels,
         need_splits,
     )
-    smiles = list(zip(*(_texts(frame[name]) for name in columns.smiles), strict=True))
-    labels = _texts(frame[columns.label]) if columns.label else []
-    splits = _texts(frame[columns.split]) if columns.split else []
+    smiles = list(zip(*(_texts(frame[name], path) for name in columns.smiles), strict=True))
+    labels = _texts(frame[columns.label], path) if columns.label else []
+    splits = _texts(frame[columns.split], path) if columns.split else []
     reasons: list[str | None] = []
     for row, cells in enumerate(smiles):
         empty = [name for name, cell in zip(columns.smiles, cells, strict=True) if cell is None]
@@ -154,17 +157,22 @@ def class_vocabulary(labels: Sequence[str]) -> tuple[str, ...]:
 
     def order(label: str) -> tuple[int, float, str]:
         try:
-            return (0, float(label), label)
+            number = float(label)
         except ValueError:
-            return (1, 0.0, label)
+            number = math.nan
+        return (0, number, label) if math.isfinite(number) else (1, 0.0, label)
 
     return tuple(sorted(set(labels), key=order))
 
 
-def _texts(column: polars.Series) -> list[str | None]:
+def _texts(column: polars.Series, path: Path) -> list[str | None]:
     """Cells as stripped text; empty text is None, and a whole float such as 1.0 reads 1."""
+    if column.dtype.is_nested() or column.dtype == polars.Binary:
+        raise TableError(
+            f"data.source: column {column.name!r} of {path} holds {column.dtype}; expected text or numbers."
+        )
     if column.dtype.is_float():
-        values = [None if v is None or v != v else str(int(v)) if v == int(v) else str(v) for v in column.to_list()]
+        values = [None if v is None or v != v else str(int(v)) if v.is_integer() else str(v) for v in column.to_list()]
         return list(values)
     cells = column.cast(polars.String).str.strip_chars().to_list()
     return [cell or None for cell in cells]
@@ -179,9 +187,9 @@ def _read_frame(path: Path) -> tuple[polars.DataFrame, dict[int, str]]:
         if suffixes and suffixes[-1] == ".gz":
             content = gzip.decompress(content)
             suffixes.pop()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise TableError(f"data.source: {path} is not a whole gzip file ({error}).") from error
-    if not content.strip():
+    if not content.removeprefix(codecs.BOM_UTF8).strip():
         raise TableError(f"data.source: {path} is empty; expected a header and rows of SMILES.")
     if suffixes and suffixes[-1] in (".parquet", ".pq"):
         try:

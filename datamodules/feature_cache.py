@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -46,39 +48,51 @@ def cached_arrays(folder: Path, key: str, build: Callable[[], Features]) -> Feat
     """
     entry = folder / key
     arrays = _load(entry)
-    if arrays is None:
-        _store(entry, build())
-        arrays = _load(entry)
-        if arrays is None:
-            raise OSError(f"The features written to {entry} could not be read back; is the disk full?")
-    return arrays
+    return _store(entry, build()) if arrays is None else arrays
 
 
-def _store(entry: Path, arrays: Features) -> None:
+def _store(entry: Path, arrays: Features) -> Features:
+    """Write an entry and map it; the maps outlive the files, should another process replace them."""
     entry.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=f"{entry.name}.", dir=entry.parent))
-    checksums = {}
-    for name, array in arrays.items():
-        path = building / f"{name}.npy"
-        numpy.save(path, array, allow_pickle=False)
-        checksums[name] = zlib.crc32(path.read_bytes())
-    (building / _MANIFEST).write_text(json.dumps(checksums))
-    if entry.exists():
-        # Renamed before it is deleted, so that no reader meets half an entry.
-        damaged = Path(tempfile.mkdtemp(prefix=f"{entry.name}.damaged.", dir=entry.parent))
-        entry.rename(damaged / entry.name)
-        shutil.rmtree(damaged)
     try:
-        building.rename(entry)
-    except OSError:
-        # Another process stored the same key first; its content is the same.
-        shutil.rmtree(building)
+        checksums = {}
+        for name, array in arrays.items():
+            path = building / f"{name}.npy"
+            numpy.save(path, array, allow_pickle=False)
+            checksums[name] = zlib.crc32(path.read_bytes())
+        (building / _MANIFEST).write_text(json.dumps(checksums))
+        mapped = _load(building)
+        if mapped is None:
+            raise OSError(f"The features written to {building} could not be read back; is the disk full?")
+        if entry.exists() and _load(entry) is None:
+            _remove(entry)
+        try:
+            building.rename(entry)
+        except OSError as error:
+            # Another process stored the same key first; its content is the same.
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+        return mapped
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _remove(entry: Path) -> None:
+    """Rename, then delete, so that no reader meets half an entry."""
+    aside = Path(tempfile.mkdtemp(prefix=f"{entry.name}.damaged.", dir=entry.parent))
+    # Another process that found the same damage may have been faster.
+    with contextlib.suppress(FileNotFoundError):
+        entry.rename(aside / entry.name)
+    shutil.rmtree(aside)
 
 
 def _load(entry: Path) -> Features | None:
     """The arrays of an entry, or None where any part of it is missing or not what was written."""
     try:
         checksums = json.loads((entry / _MANIFEST).read_text())
+        if not isinstance(checksums, dict) or not checksums:
+            return None
         arrays = {}
         for name, checksum in checksums.items():
             path = entry / f"{name}.npy"

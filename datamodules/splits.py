@@ -61,7 +61,8 @@ def random_split(
         validation = test = 0
         if len(distinct) >= 3:
             validation = max(1, round(fractions[1] * len(distinct)))
-            test = max(1, round(fractions[2] * len(distinct)))
+            test = min(max(1, round(fractions[2] * len(distinct))), len(distinct) - 2)
+            validation = min(validation, len(distinct) - 1 - test)
         for rank, position in enumerate(order):
             name: SplitName = "test" if rank < test else "validation" if rank < test + validation else "train"
             split_of[distinct[position]] = name

@@ -1,0 +1,63 @@
+import json
+from dataclasses import FrozenInstanceError, replace
+from io import BytesIO
+
+import pytest
+import torch
+
+from datamodules.drug_table import InputKind
+from datamodules.drug_task import DrugTask
+from datamodules.molecule_features import FeatureSettings
+
+TASK = DrugTask("reaction", ("1", "2", "other"), (7, 0, 3), FeatureSettings(3, 512))
+
+
+def test_counts() -> None:
+    assert TASK.num_classes == 3
+    assert TASK.num_training_samples == 10
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("molecule", 1), ("reaction", 2), ("pair", 2)])
+def test_molecules_of_a_sample(kind: InputKind, expected: int) -> None:
+    assert replace(TASK, input=kind).molecules_per_sample == expected
+
+
+def test_the_dictionary_has_plain_types_only() -> None:
+    assert TASK.to_dict() == {
+        "input": "reaction",
+        "classes": ["1", "2", "other"],
+        "class_counts": [7, 0, 3],
+        "features": {"fingerprint_radius": 3, "fingerprint_size": 512},
+    }
+
+
+def test_a_task_survives_json_and_a_checkpoint_without_pickle() -> None:
+    assert DrugTask.from_dict(TASK.to_dict()) == TASK
+    assert DrugTask.from_dict(json.loads(json.dumps(TASK.to_dict()))) == TASK
+    file = BytesIO()
+    torch.save(TASK.to_dict(), file)
+    file.seek(0)
+    assert DrugTask.from_dict(torch.load(file, weights_only=True)) == TASK
+
+
+def test_every_part_makes_a_task_another() -> None:
+    for changed in (
+        replace(TASK, input="pair"),
+        replace(TASK, classes=("1", "2", "3")),
+        replace(TASK, class_counts=(7, 1, 3)),
+        replace(TASK, features=FeatureSettings(2, 512)),
+    ):
+        assert changed != TASK
+        assert DrugTask.from_dict(changed.to_dict()) == changed
+
+
+def test_a_task_does_not_change() -> None:
+    with pytest.raises(FrozenInstanceError, match="classes"):
+        TASK.classes = ("a", "b")  # type: ignore[misc]
+
+
+def test_an_unknown_feature_setting_is_refused() -> None:
+    values = TASK.to_dict()
+    values["features"]["fingerprint_bits"] = 8
+    with pytest.raises(TypeError, match="fingerprint_bits"):
+        DrugTask.from_dict(values)

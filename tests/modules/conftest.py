@@ -1,0 +1,52 @@
+from collections.abc import Callable
+
+import numpy
+import pytest
+import torch
+from torch import nn
+
+from datamodules.drug_table import InputKind
+from datamodules.drug_task import DrugTask
+from datamodules.molecule_batch import MoleculeBatch, MoleculeStore
+from datamodules.molecule_features import FeatureSettings, featurise
+
+SETTINGS = FeatureSettings(fingerprint_radius=2, fingerprint_size=64)
+
+
+@pytest.fixture(scope="session")
+def make_batch() -> Callable[[list[list[str]]], MoleculeBatch]:
+    """Makes a batch from the SMILES of each sample, with fingerprints of 64 bins."""
+
+    def make(samples: list[list[str]]) -> MoleculeBatch:
+        features = featurise([smiles for sample in samples for smiles in sample], SETTINGS)
+        assert features["valid"].all()
+        rows = numpy.arange(len(samples))
+        molecules = numpy.arange(len(features["valid"])).reshape(len(samples), -1)
+        return MoleculeStore(features, molecules).batch(rows, rows, rows % 2)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_task() -> Callable[[InputKind], DrugTask]:
+    """Makes a task of two classes whose fingerprints have 64 bins."""
+    return lambda input: DrugTask(input, ("active", "inactive"), (3, 5), SETTINGS)
+
+
+@pytest.fixture(scope="session")
+def randomise() -> Callable[[nn.Module], None]:
+    """Fills the parameters and the batch-norm statistics of a module at random, and puts it in evaluation mode."""
+
+    def fill(module: nn.Module) -> None:
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
+            for part in module.modules():
+                if isinstance(part, nn.BatchNorm1d):
+                    size = part.num_features
+                    part.running_mean = torch.randn(size, generator=generator)
+                    part.running_var = torch.rand(size, generator=generator) + 0.5
+        module.eval()
+
+    return fill

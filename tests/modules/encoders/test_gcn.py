@@ -1,0 +1,129 @@
+import sys
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from datamodules.drug_table import InputKind
+from datamodules.drug_task import DrugTask
+from datamodules.molecule_batch import MoleculeBatch
+from datamodules.molecule_features import ATOM_CODE_SIZES, MAX_CHARGE
+from modules.encoders import GCN
+from modules.encoders.encoder import combine_molecules
+from modules.encoders.gcn import canonical_atom_features
+
+MakeBatch = Callable[[list[list[str]]], MoleculeBatch]
+MakeTask = Callable[[InputKind], DrugTask]
+Randomise = Callable[[nn.Module], None]
+
+# First column of each block of the canonical atom features.
+ELEMENT, DEGREE, IMPLICIT_VALENCE, CHARGE, RADICALS, HYBRIDIZATION, AROMATIC, HYDROGENS = 0, 43, 54, 61, 62, 63, 68, 69
+SP, SP2, SP3 = HYBRIDIZATION, HYBRIDIZATION + 1, HYBRIDIZATION + 2
+CARBON, NITROGEN, OXYGEN, PHOSPHORUS, SODIUM, LEAD = 0, 1, 2, 6, 10, 42
+SAMPLES = [["C[C@H](N)C(=O)O", "C"], ["c1ccncc1C=C", "[Na+].[Cl-]"], ["C#N", "CS(=O)(=O)Cl"]]
+
+
+@pytest.mark.parametrize(
+    ("smiles", "expected"),
+    [
+        ("c1ccccc1", {CARBON: 1, DEGREE + 2: 1, IMPLICIT_VALENCE + 1: 1, SP2: 1, AROMATIC: 1, HYDROGENS + 1: 1}),
+        ("[NH4+]", {NITROGEN: 1, DEGREE: 1, IMPLICIT_VALENCE: 1, CHARGE: 1, SP3: 1, HYDROGENS + 4: 1}),
+        # RDKit gives a lone ion the hybridization S, which has no column.
+        ("[Na+]", {SODIUM: 1, DEGREE: 1, IMPLICIT_VALENCE: 1, CHARGE: 1, HYDROGENS: 1}),
+        ("[O-2]", {OXYGEN: 1, DEGREE: 1, IMPLICIT_VALENCE: 1, CHARGE: -2, SP3: 1, HYDROGENS: 1}),
+        ("[CH3]", {CARBON: 1, DEGREE: 1, IMPLICIT_VALENCE: 1, RADICALS: 1, SP3: 1, HYDROGENS + 3: 1}),
+        ("C#N", {CARBON: 1, DEGREE + 1: 1, IMPLICIT_VALENCE + 1: 1, SP: 1, HYDROGENS + 1: 1}),
+    ],
+)
+def test_features_of_a_first_atom_by_hand(smiles: str, expected: dict[int, float], make_batch: MakeBatch) -> None:
+    features = canonical_atom_features(make_batch([[smiles]]).atom_codes)
+    assert features.dtype == torch.float32
+    assert features.shape[1] == 74
+    assert {column: value for column, value in enumerate(features[0].tolist()) if value} == expected
+
+
+def test_an_element_outside_the_list_has_no_element_column(make_batch: MakeBatch) -> None:
+    uranium = canonical_atom_features(make_batch([["[U]"]]).atom_codes)
+    assert uranium[0, ELEMENT:DEGREE].sum() == 0
+    assert uranium[0, DEGREE] == 1
+    lead = canonical_atom_features(make_batch([["[Pb]"]]).atom_codes)
+    assert lead[0, ELEMENT:DEGREE].nonzero().item() == LEAD
+
+
+def test_hybridizations_of_five_and_six_neighbours(make_batch: MakeBatch) -> None:
+    features = canonical_atom_features(make_batch([["P(F)(F)(F)(F)F"], ["S(F)(F)(F)(F)(F)F"]]).atom_codes)
+    assert features[0, PHOSPHORUS] == features[0, HYBRIDIZATION + 3] == 1
+    assert features[6, HYBRIDIZATION + 4] == 1
+
+
+def test_values_outside_their_lists_leave_their_blocks_zero() -> None:
+    values = {"element": 92, "degree": 11, "implicit_valence": 7, "charge": MAX_CHARGE, "hydrogens": 5}
+    codes = torch.tensor([[values.get(name, 0) for name in ATOM_CODE_SIZES]], dtype=torch.uint8)
+    assert torch.equal(canonical_atom_features(codes), torch.zeros(1, 74))
+
+
+def test_each_known_element_has_one_column() -> None:
+    codes = torch.zeros(119, len(ATOM_CODE_SIZES), dtype=torch.uint8)
+    codes[:, 0] = torch.arange(119)
+    elements = canonical_atom_features(codes)[:, ELEMENT:DEGREE]
+    assert torch.equal(elements.sum(dim=0), torch.ones(43))
+    assert elements.sum(dim=1).max() == 1
+
+
+def dense_embeddings(gcn: GCN, batch: MoleculeBatch) -> Tensor:
+    """The formula with an adjacency matrix."""
+    atoms = canonical_atom_features(batch.atom_codes)
+    adjacency = torch.zeros(len(atoms), len(atoms))
+    adjacency[batch.target, batch.source] = 1
+    for convolution, residual, norm in zip(gcn.convolutions, gcn.residuals, gcn.norms, strict=True):
+        weights = dict(convolution.named_parameters())
+        atoms = torch.relu(adjacency @ atoms @ weights["weight"] + weights["bias"]) + torch.relu(residual(atoms))
+        statistics, scale = dict(norm.named_buffers()), dict(norm.named_parameters())
+        normal = (atoms - statistics["running_mean"]) / (statistics["running_var"] + 1e-5).sqrt()
+        atoms = normal * scale["weight"] + scale["bias"]
+    molecules = [part.sum(dim=0) for part in torch.split(atoms, batch.atoms_per_molecule.tolist())]
+    return combine_molecules(torch.stack(molecules), gcn.input, gcn.symmetric_pair)
+
+
+@pytest.mark.parametrize("input", ["molecule", "reaction", "pair"])
+@pytest.mark.parametrize("hidden_dim", [8, 80])
+def test_equals_a_dense_adjacency_matrix(
+    hidden_dim: int, input: InputKind, make_batch: MakeBatch, make_task: MakeTask, randomise: Randomise
+) -> None:
+    pytest.importorskip("dgl", reason="DGL is not installed")
+    gcn = GCN(hidden_dim=hidden_dim, num_layers=3)
+    gcn.build(make_task(input))
+    randomise(gcn)
+    batch = make_batch([[smiles] for sample in SAMPLES for smiles in sample] if input == "molecule" else SAMPLES)
+    expected = dense_embeddings(gcn, batch)
+    torch.testing.assert_close(gcn(batch), expected, rtol=1e-4, atol=1e-5 * expected.abs().max().item())
+    assert gcn.output_dim == (hidden_dim if input == "molecule" else 2 * hidden_dim)
+
+
+def test_molecules_without_bonds_equal_the_dense_formula(
+    make_batch: MakeBatch, make_task: MakeTask, randomise: Randomise
+) -> None:
+    pytest.importorskip("dgl", reason="DGL is not installed")
+    gcn = GCN(hidden_dim=8)
+    gcn.build(make_task("molecule"))
+    randomise(gcn)
+    batch = make_batch([["C"], ["[Na+].[Cl-]"]])
+    assert len(batch.target) == 0
+    torch.testing.assert_close(gcn(batch), dense_embeddings(gcn, batch), rtol=1e-4, atol=1e-4)
+
+
+def test_the_papers_sizes_are_the_default(make_task: MakeTask) -> None:
+    pytest.importorskip("dgl", reason="DGL is not installed")
+    gcn = GCN()
+    gcn.build(make_task("molecule"))
+    shapes = [tuple(dict(convolution.named_parameters())["weight"].shape) for convolution in gcn.convolutions]
+    assert shapes == [(74, 128), (128, 128), (128, 128)]
+    assert gcn.output_dim == 128
+
+
+def test_without_dgl_the_error_names_the_remedy(make_task: MakeTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dgl", None)
+    monkeypatch.setitem(sys.modules, "dgl.nn", None)
+    with pytest.raises(RuntimeError, match=r"GCN encoder needs dgl==1\.1\.3.*modules\.encoders\.GIN"):
+        GCN().build(make_task("molecule"))

@@ -1,0 +1,184 @@
+"""The LightningModule: schedule, losses, buffers, checkpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest.mock import PropertyMock, patch
+
+import pytest
+import torch
+from torch import Tensor
+
+from datamodules.drug_datamodule import DrugDataModule
+from datamodules.drug_task import DrugTask
+from datamodules.molecule_batch import MoleculeBatch
+from datamodules.molecule_features import FeatureSettings
+from modules.drug_classifier import DrugClassifier
+from modules.encoders import FingerprintMLP
+from modules.losses import CrossEntropyLoss, SubclusterContrastiveLoss, SupervisedContrastiveLoss
+
+TASK = DrugTask("molecule", ("a", "b", "c"), (20, 6, 0), FeatureSettings(2, 64))
+
+
+def make_model(**settings: Any) -> DrugClassifier:
+    """A small model built for `TASK`."""
+    torch.manual_seed(0)
+    model = DrugClassifier(FingerprintMLP([8]), CrossEntropyLoss(), **settings)
+    model.build(TASK)
+    return model
+
+
+def make_batch(size: int = 6) -> MoleculeBatch:
+    """Samples of four fingerprint entries each and no atoms."""
+    generator = torch.Generator().manual_seed(1)
+    return MoleculeBatch(
+        atom_codes=torch.zeros(0, 10, dtype=torch.uint8),
+        bond_codes=torch.zeros(0, dtype=torch.uint8),
+        source=torch.zeros(0, dtype=torch.int64),
+        target=torch.zeros(0, dtype=torch.int64),
+        atoms_per_molecule=torch.zeros(size, dtype=torch.int64),
+        fingerprint_molecule=torch.arange(size).repeat_interleave(4),
+        fingerprint_bin=torch.randint(64, (4 * size,), generator=generator),
+        fingerprint_count=torch.ones(4 * size),
+        sample_index=torch.arange(size),
+        labels=torch.arange(size) % 2,
+        molecules_per_sample=1,
+    )
+
+
+def step(model: DrugClassifier, batch: MoleculeBatch, epoch: int) -> tuple[Tensor, dict[str, float]]:
+    """The loss of one training step at an epoch, and what it logs."""
+    logged: dict[str, float] = {}
+
+    def log(name: str, value: Tensor, *_: object, **__: object) -> None:
+        logged[name] = float(value)
+
+    with (
+        patch.object(DrugClassifier, "current_epoch", new_callable=PropertyMock, return_value=epoch),
+        patch.object(model, "log", log),
+    ):
+        return model.training_step(batch, 0), logged
+
+
+def test_a_fresh_model_weighs_the_classes_with_samples_alike_and_has_no_subclusters() -> None:
+    model = make_model()
+    assert model.class_weights.tolist() == [0.5, 0.5, 0.0]
+    assert model.subcluster_ids.tolist() == [-1] * 26
+    assert not model.reclustered
+
+
+def test_plain_cross_entropy_step_is_the_loss_of_the_forward_pass() -> None:
+    model = make_model().eval()
+    batch = make_batch()
+    loss, logged = step(model, batch, 0)
+    expected = torch.nn.functional.cross_entropy(model(batch), batch.labels)
+    torch.testing.assert_close(loss, expected)
+    assert set(logged) == {"train/cross_entropy", "train/loss"}
+
+
+def test_schedule_of_the_two_losses() -> None:
+    model = make_model(
+        contrastive=SubclusterContrastiveLoss(),
+        warmup_contrastive=SupervisedContrastiveLoss(),
+        view_probabilities=(0.1, 0.1),
+        cross_entropy_start_epoch=2,
+    )
+    batch = make_batch()
+    _, logged = step(model, batch, 1)
+    assert set(logged) == {"train/contrastive", "train/loss"}
+    assert model._current_contrastive() is model.warmup_contrastive
+    model.subcluster_ids.fill_(0)
+    assert model._current_contrastive() is model.contrastive
+    loss, logged = step(model, batch, 2)
+    assert set(logged) == {"train/contrastive", "train/cross_entropy", "train/loss"}
+    assert logged["train/loss"] == pytest.approx(logged["train/contrastive"] + logged["train/cross_entropy"], rel=1e-5)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in model.parameters())
+
+
+def test_the_contrastive_weight_scales_its_loss() -> None:
+    settings: dict[str, Any] = {"contrastive": SupervisedContrastiveLoss(), "view_probabilities": (0.0, 0.0)}
+    _, one = step(make_model(**settings).eval(), make_batch(), 0)
+    _, half = step(make_model(contrastive_weight=0.5, **settings).eval(), make_batch(), 0)
+    assert half["train/contrastive"] == pytest.approx(one["train/contrastive"] / 2)
+    assert half["train/cross_entropy"] == pytest.approx(one["train/cross_entropy"])
+
+
+def test_before_the_first_recluster_without_warmup_only_the_classifier_trains() -> None:
+    model = make_model(contrastive=SubclusterContrastiveLoss(), view_probabilities=(0.1, 0.1))
+    assert set(step(model, make_batch(), 0)[1]) == {"train/cross_entropy", "train/loss"}
+
+
+def test_an_epoch_without_any_loss_is_an_error() -> None:
+    with pytest.raises(ValueError, match="epoch 0 has no loss to train on"):
+        step(make_model(cross_entropy_start_epoch=1), make_batch(), 0)
+
+
+def test_settings_out_of_range_are_named() -> None:
+    with pytest.raises(ValueError, match=r"view_probabilities: a contrastive loss needs two numbers"):
+        make_model(contrastive=SupervisedContrastiveLoss())
+    with pytest.raises(ValueError, match=r"contrastive_weight and cross_entropy_start_epoch: .* got -1 and 0"):
+        make_model(contrastive_weight=-1)
+
+
+def test_class_weights_reach_the_loss() -> None:
+    model = make_model().eval()
+    batch = make_batch()
+    model.class_weights.copy_(torch.tensor([0.2, 0.8, 0.0]))
+    loss, _ = step(model, batch, 0)
+    expected = torch.nn.functional.cross_entropy(model(batch), batch.labels, weight=model.class_weights)
+    torch.testing.assert_close(loss, expected)
+
+
+def test_a_checkpoint_builds_the_model_and_carries_the_buffers() -> None:
+    saved = make_model(projection_dims=[4], classifier_dims=[5])
+    saved.subcluster_ids.copy_(torch.arange(26))
+    saved.class_temperatures.copy_(torch.tensor([0.1, 0.2, 0.3]))
+    checkpoint: dict[str, Any] = {"state_dict": saved.state_dict()}
+    saved.on_save_checkpoint(checkpoint)
+    loaded = DrugClassifier(FingerprintMLP([8]), CrossEntropyLoss(), projection_dims=[4], classifier_dims=[5])
+    loaded.on_load_checkpoint(checkpoint)
+    loaded.load_state_dict(checkpoint["state_dict"])
+    assert loaded.task == TASK
+    assert loaded.subcluster_ids.tolist() == list(range(26))
+    torch.testing.assert_close(loaded.eval()(make_batch()), saved.eval()(make_batch()))
+    assert {"subcluster_ids", "class_temperatures", "class_weights"} <= set(checkpoint["state_dict"])
+
+
+def test_a_checkpoint_of_other_data_is_refused() -> None:
+    checkpoint: dict[str, Any] = {}
+    make_model().on_save_checkpoint(checkpoint)
+    checkpoint["drug_task"]["class_counts"] = [21, 6, 0]
+    with pytest.raises(ValueError, match=r"ckpt_path: the checkpoint was trained on 27 samples of 3 classes"):
+        make_model().on_load_checkpoint(checkpoint)
+
+
+def test_predict_step_gives_probabilities_of_each_sample() -> None:
+    index, probabilities = make_model().eval().predict_step(make_batch(), 0)
+    assert index.tolist() == list(range(6))
+    torch.testing.assert_close(probabilities.sum(1), torch.ones(6))
+
+
+def test_steps_are_seeded_by_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model()
+    model._trainer = type("Trainer", (), {"current_epoch": 3, "global_rank": 0})()  # type: ignore[assignment]
+
+    def draw(batch_index: int) -> float:
+        model.on_train_batch_start(make_batch(), batch_index)
+        return float(torch.rand(()))
+
+    first, second = draw(0), draw(1)
+    assert (draw(0), draw(1)) == (first, second)
+    assert first != second
+    monkeypatch.setenv("PL_GLOBAL_SEED", "1")
+    assert draw(0) != first
+
+
+def test_the_task_comes_from_the_data_module() -> None:
+    data = DrugDataModule(fingerprint_size=64)
+    data.setup("fit")
+    model = DrugClassifier(FingerprintMLP([8]), CrossEntropyLoss())
+    model._trainer = type("Trainer", (), {"datamodule": data})()  # type: ignore[assignment]
+    model.configure_model()
+    assert model.task == data.task
+    assert model.class_counts.sum() == len(model.subcluster_ids) == len(data.records.rows["train"])

@@ -18,7 +18,7 @@ SUBCOMMANDS = {
 # Warnings of Lightning 2.6 that are not so here: it asks torch in a way that torch 2.13 calls old; our loaders do
 # resume within an epoch, from the trainer's progress; a resumed run goes on in its own folder; batches are sliced
 # without worker processes; test samples are not repeated on several devices; and what is logged without sync_dist was
-# computed over all processes.
+# computed over all processes. Testing needs no training callbacks.
 _UNTRUE_WARNINGS = (
     r".*isinstance\(treespec, LeafSpec\)",
     r".*your dataloader is not resumable",
@@ -27,6 +27,7 @@ _UNTRUE_WARNINGS = (
     r"Using `DistributedSampler` with the dataloaders",
     r"It is recommended to use `self.log\(.*sync_dist=True\)`",
     r"torch.distributed.nn.functional.all_gather is deprecated",
+    r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint",
 )
 
 HELP = """\
@@ -76,7 +77,7 @@ def main() -> None:
 
 def _set_up_messages(first: bool) -> None:
     log = logging.getLogger("tailmol")
-    log.addHandler(logging.StreamHandler())
+    log.handlers = [logging.StreamHandler()]
     log.setLevel(logging.INFO if first else logging.ERROR)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)

@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import WandbLogger
 
 from datamodules.atomic_file import write_file
 from datamodules.drug_datamodule import DrugDataModule
+from datamodules.drug_table import TableError
 from datamodules.drug_task import DrugTask
 from lightning_app.checkpoint_file import read_checkpoint
 from lightning_app.run_folder import RunSettings, claim_run_folder
@@ -49,6 +50,7 @@ class DrugCLI(LightningCLI):
     kept_settings: tuple[str, ...] | None = ("seed_everything", "model", "data")
     """Parts of a checkpoint's settings that lie under the user's; None keeps all."""
     uses_run_folder = True
+    needs_checkpoint = True
 
     model: DrugClassifier
     datamodule: DrugDataModule
@@ -58,6 +60,9 @@ class DrugCLI(LightningCLI):
 
         Args:
             arguments: The command line after the subcommand.
+
+        Raises:
+            TableError: If there is no checkpoint, or no configuration file, of the name given.
         """
         self.trained_task: DrugTask | None = None
         super().__init__(
@@ -90,6 +95,10 @@ class DrugCLI(LightningCLI):
 
     def _base_settings(self, arguments: list[str]) -> str:
         checkpoint = option_value(arguments, "--ckpt_path")
+        if checkpoint is None and self.needs_checkpoint:
+            raise TableError(
+                f"ckpt_path: {self.subcommand_name} needs --ckpt_path, a checkpoint that lightning fit wrote."
+            )
         if checkpoint is None:
             return (CONFIGS / "default.yaml").read_text()
         settings, self.trained_task = read_checkpoint(Path(checkpoint))

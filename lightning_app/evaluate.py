@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from datamodules.atomic_file import write_json
-from datamodules.drug_table import TableError
 from lightning_app.drug_cli import DrugCLI
 from lightning_app.test_report import finite_metrics, report_test
 
@@ -52,6 +51,4 @@ def test(arguments: list[str]) -> None:
 
 
 def _evaluated(cli: DrugCLI) -> dict[str, Any]:
-    if cli.checkpoint is None:
-        raise TableError(f"ckpt_path: {cli.subcommand_name} needs --ckpt_path, a checkpoint that lightning fit wrote.")
     return {"datamodule": cli.datamodule, "ckpt_path": cli.checkpoint, "weights_only": True}

@@ -26,6 +26,7 @@ class FitCLI(DrugCLI):
 
     subcommand_name = "fit"
     kept_settings = None
+    needs_checkpoint = False
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Settings of the training callbacks."""

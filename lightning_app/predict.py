@@ -8,9 +8,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.cli import LightningArgumentParser
 
 from callbacks.prediction_writer import PredictionWriter
-from datamodules.drug_table import TableError
 from lightning_app.drug_cli import DrugCLI
-from lightning_app.setting_layers import option_value
 
 
 class PredictCLI(DrugCLI):
@@ -43,8 +41,6 @@ def main(arguments: list[str]) -> None:
     Raises:
         TableError: If the user's input is at fault.
     """
-    if option_value(arguments, "--ckpt_path") is None and not {"-h", "--help"} & set(arguments):
-        raise TableError("ckpt_path: predict needs --ckpt_path, a checkpoint that lightning fit wrote.")
     cli = PredictCLI(arguments)
     cli.trainer.predict(
         cli.model, datamodule=cli.datamodule, ckpt_path=cli.checkpoint, return_predictions=False, weights_only=True

@@ -63,7 +63,7 @@ class DrugClassifier(lightning.LightningModule):
             cross_entropy: The classification loss.
             contrastive: The contrastive loss; none if null. A loss over sub-clusters starts after the first recluster.
             warmup_contrastive: The contrastive loss before the first recluster; none if null.
-            contrastive_weight: What the contrastive loss is multiplied by.
+            contrastive_weight: What the contrastive loss is multiplied by; 0 leaves it out.
             cross_entropy_start_epoch: First epoch with the classification loss.
             view_probabilities: Shares of edges and fingerprint entries that the first and the second view drop; null
                 trains on the samples as they are.
@@ -232,6 +232,8 @@ class DrugClassifier(lightning.LightningModule):
             )
 
     def _current_contrastive(self) -> SubclusterContrastiveLoss | SupervisedContrastiveLoss | None:
+        if self.contrastive_weight == 0:
+            return None
         if isinstance(self.contrastive, SubclusterContrastiveLoss) and not self.reclustered:
             return self.warmup_contrastive
         return self.contrastive

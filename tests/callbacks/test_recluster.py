@@ -66,7 +66,7 @@ def train(folder: Path, recluster: Recluster, epochs: int) -> tuple[DrugClassifi
 
 def test_three_real_epochs(tmp_path: Path) -> None:
     recluster = Recluster(start_epoch=1, every_n_epochs=1, min_size=5, strength=4.0, method="bounded")
-    model, kept, trainer = train(tmp_path, recluster, 3)
+    model, kept, _ = train(tmp_path, recluster, 3)
     assert model.task is not None
     assert (kept.ids[0] == -1).all()
     for ids in kept.ids[1:]:
@@ -117,7 +117,7 @@ def test_embeddings_are_of_the_samples_as_they_are_in_order(tmp_path: Path) -> N
 
 def test_embeddings_that_are_not_finite_stop_the_run(tmp_path: Path) -> None:
     model, _, trainer = train(tmp_path, Recluster(start_epoch=None), 1)
-    torch.nn.init.constant_(model.encoder.layers[0].weight, float("nan"))  # type: ignore[index, union-attr, arg-type]
+    torch.nn.init.constant_(model.encoder.layers[0].weight, float("nan"))  # type: ignore[index, union-attr]
     with pytest.raises(ValueError, match=r"(?i)finite|nan"):
         Recluster().recluster(trainer, model)
 
@@ -131,7 +131,7 @@ def test_history_is_checkpointed() -> None:
 
 
 def test_settings_out_of_range_are_named() -> None:
-    with pytest.raises(ValueError, match="start_epoch and every_n_epochs: .* got -1 and 10"):
+    with pytest.raises(ValueError, match=r"start_epoch and every_n_epochs: .* got -1 and 10"):
         Recluster(start_epoch=-1)
     with pytest.raises(ValueError, match="got 10 and 0"):
         Recluster(every_n_epochs=0)

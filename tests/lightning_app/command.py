@@ -1,0 +1,49 @@
+"""Runs the command as a user does, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lightning_app.cli import main
+
+TINY = (
+    "--trainer.accelerator=cpu",
+    "--trainer.enable_progress_bar=false",
+    "--data.fingerprint_size=256",
+    "--run.root=runs",
+)
+
+
+def lightning(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `lightning` in a folder and wait.
+
+    Args:
+        folder: The current folder of the process.
+        *arguments: After the command's name.
+        **environment: Variables beside those of the test.
+    """
+    command = [str(Path(sys.executable).with_name("lightning")), *arguments]
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, timeout=300)
+
+
+def succeed(folder: Path, *arguments: str, **environment: str) -> str:
+    """Run `lightning`, which must exit with 0, and return what it printed."""
+    done = lightning(folder, *arguments, **environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def in_this_process(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Run `lightning` here, which saves the seconds that importing takes; returns the exit status."""
+    monkeypatch.setattr(sys, "argv", ["lightning", *arguments])
+    try:
+        main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0

@@ -1,0 +1,133 @@
+"""The command line as a user meets it: help, errors, settings."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from datamodules.drug_table import TableError
+from lightning_app.cli import SUBCOMMANDS
+from lightning_app.setting_layers import CONFIGS, find_configs, option_value
+from tests.lightning_app.command import TINY, in_this_process, lightning, succeed
+
+SHIPPED = sorted(CONFIGS.rglob("*.yaml"))
+
+
+def test_help_is_quick_and_names_every_subcommand(tmp_path: Path) -> None:
+    start = time.perf_counter()
+    text = succeed(tmp_path, "--help")
+    assert time.perf_counter() - start < 1.5
+    assert all(f"  {name} " in text for name in SUBCOMMANDS)
+
+
+def test_an_unknown_subcommand_is_one_sentence(tmp_path: Path) -> None:
+    done = lightning(tmp_path, "train")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "lightning: error: there is no subcommand 'train'; expected one of fit, validate, test, predict.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["fit", "--config", "data/none.yaml"], "config: there is no file 'data/none.yaml'"),
+        (["predict", "--data.source", "x.csv", "--output", "o.csv"], "ckpt_path: predict needs --ckpt_path"),
+        (["test"], "ckpt_path: test needs --ckpt_path"),
+        (["test", "--ckpt_path", "gone.ckpt"], "ckpt_path: there is no file gone.ckpt."),
+    ],
+)
+def test_what_is_missing_is_named_before_anything_is_done(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    sentence: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert in_this_process(monkeypatch, *arguments) == 2
+    message = capsys.readouterr().err.strip()
+    assert message.startswith(f"lightning: error: {sentence}")
+    assert message.count("\n") == 0
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "data.source: 'table.csv' is neither a file nor a known data set"),
+        ("", "data.source: table.csv is empty"),
+        ("smiles,label\n", "data.source: table.csv has a header but no rows"),
+        ("molecule_name,label\nethanol,a\n", "data.smiles_columns: name the 1 SMILES column(s)"),
+        ("smiles,label\n" + "\n".join(f"{'C' * n},a" for n in range(1, 20)), "has the single class 'a'"),
+        ("smiles,label\n" + "\n".join(f"{'C' * n}(,a" for n in range(1, 20)), "19 of 19 rows cannot be used"),
+    ],
+)
+def test_a_table_that_cannot_be_used_gets_one_sentence(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    content: str | None,
+    sentence: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        (tmp_path / "table.csv").write_text(content)
+    status = in_this_process(monkeypatch, "fit", *TINY, "--tracking.wandb=disabled", "--data.source", "table.csv")
+    assert status == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line]
+    assert len(errors) == 1, errors
+    assert errors[0].startswith("lightning: error: ")
+    assert sentence in errors[0]
+    rejected = list(tmp_path.glob("runs/table/version_0/rejected.csv"))
+    assert bool(rejected) == ("rejected.csv" in errors[0] or "single class" in errors[0])
+
+
+def test_a_reference_across_two_files_follows_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one.yaml").write_text("recluster:\n  every_n_epochs: ${data.batch_size}\n")
+    (tmp_path / "two.yaml").write_text("data:\n  batch_size: 64\nearly_stopping:\n  patience: ${data.batch_size}\n")
+    layers = ["--config", "debug.yaml", "--config", "one.yaml", "--config", "two.yaml"]
+    options = ("--data.batch_size", "48", "--trainer.max_epochs", "1")
+    assert in_this_process(monkeypatch, "fit", *TINY, *layers, *options) == 0
+    config = yaml.safe_load((tmp_path / "runs/inn_stems/version_0/config.yaml").read_text())
+    assert config["recluster"]["every_n_epochs"] == config["early_stopping"]["patience"] == 48
+    assert config["model"]["lr_scheduler"]["init_args"]["T_max"] == 1
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(CONFIGS)))
+def test_every_shipped_file_runs_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    source: list[str] = []
+    settings = yaml.safe_load(path.read_text())
+    columns = settings.get("data", {}).get("smiles_columns")
+    if columns and "source" not in settings["data"]:
+        names = ["ID", "ID1", *columns, "Y"]
+        chains = ["C" * n for n in range(1, 31)]
+        rows = [f"{n},{n}," + ",".join([f"{chain}O"] * len(columns)) + f",{n % 3}" for n, chain in enumerate(chains)]
+        (tmp_path / "table.csv").write_text("\n".join([",".join(names), *rows]))
+        source = ["--data.source", "table.csv"]
+    one_step = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "1", "--data.batch_size", "16"]
+    options = (*TINY, "--tracking.wandb", "disabled", *one_step, *source)
+    assert in_this_process(monkeypatch, "fit", "--config", str(path), *options) == 0
+    assert list(tmp_path.glob("runs/*/version_0/test_metrics.json"))
+
+
+def test_option_value_takes_the_last_of_both_forms() -> None:
+    assert option_value(["--a", "1", "--b=2", "--a=3"], "--a") == "3"
+    assert option_value(["--a"], "--a") is None
+    assert option_value(["--ab", "1"], "--a") is None
+
+
+def test_configs_of_the_current_folder_go_before_shipped_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shipped = str(CONFIGS / "debug.yaml")
+    assert find_configs(["--config", "debug.yaml", "--x"]) == ["--config", shipped, "--x"]
+    assert find_configs(["--config=configs/debug.yaml"]) == [f"--config={shipped}"]
+    (tmp_path / "debug.yaml").write_text("{}")
+    assert find_configs(["-c", "debug.yaml"]) == ["-c", "debug.yaml"]
+    with pytest.raises(TableError, match=r"config: there is no file 'nope.yaml', here or among .*debug.yaml"):
+        find_configs(["--config", "nope.yaml"])

@@ -1,0 +1,50 @@
+"""Reads an offline W&B run file; the W&B client for Python has no reader of its own any more."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+_FILE_HEADER, _RECORD_HEADER, _BLOCK = 7, 7, 32 * 1024
+_FULL, _LAST = 1, 4
+
+
+def records(content: bytes) -> Iterator[bytes]:
+    """The records of a file in LevelDB's log format, behind W&B's file header.
+
+    Every record has checksum (4 bytes), length (2), kind (1); those that cross a block of 32 KiB come in parts.
+    """
+    assert content[:4] == b":W&B"
+    place, parts = _FILE_HEADER, b""
+    while place + _RECORD_HEADER <= len(content):
+        if _BLOCK - place % _BLOCK < _RECORD_HEADER:
+            place += _BLOCK - place % _BLOCK
+            continue
+        _, length, kind = struct.unpack_from("<IHB", content, place)
+        place += _RECORD_HEADER
+        parts += content[place : place + length]
+        place += length
+        if kind in (_FULL, _LAST):
+            yield parts
+            parts = b""
+
+
+def read_wandb(run: Path) -> dict[str, Any]:
+    """Config and history of the only offline W&B run in a run's folder."""
+    from wandb.proto import wandb_internal_pb2
+
+    (file,) = run.glob("wandb/offline-run-*/run-*.wandb")
+    config: dict[str, Any] = {}
+    history: list[dict[str, Any]] = []
+    for data in records(file.read_bytes()):
+        record = wandb_internal_pb2.Record()  # type: ignore[attr-defined]
+        record.ParseFromString(data)
+        for item in [*record.run.config.update, *record.config.update]:
+            config[item.key or item.nested_key[0]] = json.loads(item.value_json)
+        if record.HasField("history"):
+            items = record.history.item
+            history.append({item.key or item.nested_key[0]: json.loads(item.value_json) for item in items})
+    return {"config": config, "history": history}

@@ -79,7 +79,7 @@ class DrugClassifier(lightning.LightningModule):
             ValueError: If a contrastive loss is given without two views, or a weight or epoch is negative.
         """
         super().__init__()
-        if (contrastive or warmup_contrastive) and view_probabilities is None:
+        if (contrastive or warmup_contrastive) and contrastive_weight > 0 and view_probabilities is None:
             raise ValueError("view_probabilities: a contrastive loss needs two numbers, one for each view; got null.")
         if contrastive_weight < 0 or cross_entropy_start_epoch < 0:
             raise ValueError(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-FEATURE_VERSION = 1
+FEATURE_VERSION = 2
 
 MAX_CHARGE = 5
 
@@ -35,6 +35,7 @@ BOND_CODE_SIZE = len(BOND_TYPES) * 4
 """A bond code is 4 * type + 2 * (in a ring) + conjugated."""
 
 _MOLECULES_PER_TASK = 2_000
+_CHIRALITY = {"R": 1, "S": 2}
 
 
 @dataclass(frozen=True)
@@ -158,8 +159,18 @@ def _atom_codes(atom: Any, implicit: Any) -> tuple[int, ...]:
         int(atom.GetIsAromatic()),
         min(atom.GetTotalNumHs(), 5),
         int(atom.IsInRing()),
-        min(int(atom.GetChiralTag()), 3),
+        _chirality(atom),
     )
+
+
+def _chirality(atom: Any) -> int:
+    """0 for none, 1 for R, 2 for S, 3 for a centre without such a name.
+
+    RDKit's own tag depends on the order in which the SMILES names the atoms.
+    """
+    if not int(atom.GetChiralTag()):
+        return 0
+    return _CHIRALITY.get(atom.GetProp("_CIPCode"), 3) if atom.HasProp("_CIPCode") else 3
 
 
 def _edges(molecule: Any) -> NDArray[Any]:

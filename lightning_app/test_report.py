@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lightning.pytorch import Trainer
 
 from datamodules.atomic_file import write_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 SHOWN = (
     ("balanced_accuracy", "Balanced accuracy"),
@@ -43,17 +47,18 @@ def report_test(trainer: Trainer, folder: Path) -> None:
         print_test_report(metrics, folder)
 
 
-def print_test_report(metrics: Mapping[str, float | None], folder: Path) -> None:
+def print_test_report(metrics: Mapping[str, float | None], folder: Path, console: Console | None = None) -> None:
     """Print the main metrics and the files of a run.
 
     Args:
         metrics: As in `test_metrics.json`; None where a metric does not exist.
         folder: The run's.
+        console: Where to print; the terminal if None.
     """
     from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = console or Console()
     table = Table(title="Test split", title_justify="left")
     table.add_column("Metric")
     table.add_column("Value", justify="right")

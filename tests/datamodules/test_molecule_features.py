@@ -57,6 +57,13 @@ def parts(features: Features, length: str, name: str) -> list[list[Any]]:
     return [features[name][end - n : end].tolist() for n, end in zip(features[length], ends, strict=True)]
 
 
+def expected_chirality(atom: Any) -> int:
+    if str(atom.GetChiralTag()) == "CHI_UNSPECIFIED":
+        return 0
+    named = dict(Chem.FindMolChiralCenters(atom.GetOwningMol(), useLegacyImplementation=True))
+    return {"R": 1, "S": 2}.get(named.get(atom.GetIdx(), "?"), 3)
+
+
 def expected_atom(atom: Any) -> list[int]:
     implicit = atom.GetNumImplicitHs()
     return [
@@ -69,7 +76,7 @@ def expected_atom(atom: Any) -> list[int]:
         1 if atom.GetIsAromatic() else 0,
         atom.GetNumExplicitHs() + implicit,
         1 if atom.IsInRing() else 0,
-        {"CHI_UNSPECIFIED": 0, "CHI_TETRAHEDRAL_CW": 1, "CHI_TETRAHEDRAL_CCW": 2}.get(str(atom.GetChiralTag()), 3),
+        expected_chirality(atom),
     ]
 
 
@@ -126,6 +133,12 @@ def test_ethanol_by_hand() -> None:
 
 def test_benzene_bonds_are_aromatic_conjugated_and_in_a_ring() -> None:
     assert featurise(["c1ccccc1"], SETTINGS)["bond_codes"].tolist() == [4 * BOND_TYPES.index("aromatic") + 3] * 12
+
+
+def test_chirality_does_not_depend_on_how_the_smiles_is_written() -> None:
+    codes = featurise(["C[C@H](N)C(=O)O", "N[C@@H](C)C(=O)O", "C[C@@H](N)C(=O)O"], SETTINGS)["atom_codes"]
+    column = list(ATOM_CODE_SIZES).index("chirality")
+    assert codes[:, column].tolist() == [0, 2, 0, 0, 0, 0] * 2 + [0, 1, 0, 0, 0, 0]
 
 
 def test_mirror_images_differ_in_the_chirality_of_one_atom() -> None:

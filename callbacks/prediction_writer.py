@@ -12,7 +12,7 @@ import torch
 
 from datamodules.atomic_file import write_file
 from datamodules.drug_datamodule import DrugDataModule
-from datamodules.drug_table import TableError
+from datamodules.drug_table import InputError
 from modules.drug_classifier import DrugClassifier
 
 
@@ -26,23 +26,23 @@ class PredictionWriter(lightning.Callback):
             output: The file to write: .csv, .tsv or .parquet.
 
         Raises:
-            TableError: If the path ends otherwise.
+            InputError: If the path ends otherwise.
         """
         self.output = Path(output)
         if self.output.suffix not in (".csv", ".tsv", ".parquet"):
-            raise TableError(f"output: expected a path that ends in .csv, .tsv or .parquet, got {output!r}.")
+            raise InputError(f"output: expected a path that ends in .csv, .tsv or .parquet, got {output!r}.")
         self._shares: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def on_predict_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Check that no column would be overwritten, before any work is done.
 
         Raises:
-            TableError: If the table has a column of ours.
+            InputError: If the table has a column of ours.
         """
         given = set(cast(DrugDataModule, trainer.datamodule).table.table.frame.columns)  # type: ignore[attr-defined]
         clash = sorted(given & set(self._columns(pl_module)))
         if clash:
-            raise TableError(f"data.source: the table already has a column {clash[0]!r}; rename it.")
+            raise InputError(f"data.source: the table already has a column {clash[0]!r}; rename it.")
 
     def on_predict_batch_end(
         self,

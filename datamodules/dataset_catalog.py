@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from datamodules.drug_table import TableError
+from datamodules.drug_table import InputError
 
 _EMBEDDED = {"inn_stems": Path(__file__).parent / "inn_stems" / "inn_stems.csv"}
 
@@ -16,11 +16,11 @@ def find_source(source: str) -> Path:
         source: A name of the catalogue, or a path.
 
     Raises:
-        TableError: If it is neither.
+        InputError: If it is neither.
     """
     if source in _EMBEDDED:
         return _EMBEDDED[source]
     path = Path(source).expanduser()
     if not path.is_file():
-        raise TableError(f"data.source: {source!r} is neither a file nor a known data set ({', '.join(_EMBEDDED)}).")
+        raise InputError(f"data.source: {source!r} is neither a file nor a known data set ({', '.join(_EMBEDDED)}).")
     return path

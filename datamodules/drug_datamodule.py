@@ -123,7 +123,7 @@ class DrugDataModule(lightning.LightningDataModule):
         """Read the table and, unless to predict, check and divide it.
 
         Raises:
-            TableError: If the table cannot be used as the settings say.
+            InputError: If the table cannot be used as the settings say.
         """
         self._load(labelled=stage != "predict")
         if stage == "predict" or self._records is not None:

@@ -13,7 +13,7 @@ import polars
 from numpy.typing import NDArray
 from polars import selectors
 
-from datamodules.drug_table import DrugTable, TableError, class_vocabulary, conflicting_duplicates
+from datamodules.drug_table import DrugTable, InputError, class_vocabulary, conflicting_duplicates
 from datamodules.feature_cache import cache_key, cached_arrays
 from datamodules.molecule_batch import MoleculeStore
 from datamodules.molecule_features import FEATURE_VERSION, FeatureSettings, canonical_smiles, featurise
@@ -132,7 +132,7 @@ def check_rejected(reasons: Sequence[str | None], max_rejected: float, where: st
         where: The file that lists them, for the message.
 
     Raises:
-        TableError: If more are left out, or all.
+        InputError: If more are left out, or all.
     """
     rejected = sum(reason is not None for reason in reasons)
     if not rejected:
@@ -140,7 +140,7 @@ def check_rejected(reasons: Sequence[str | None], max_rejected: float, where: st
     first = next(f"row {row + 1}: {reason}" for row, reason in enumerate(reasons) if reason)
     message = f"{rejected:,} of {len(reasons):,} rows cannot be used, the first is {first}; all are in {where}."
     if rejected > max_rejected * len(reasons) or rejected == len(reasons):
-        raise TableError(f"{message} data.max_rejected allows {max_rejected:.0%}.")
+        raise InputError(f"{message} data.max_rejected allows {max_rejected:.0%}.")
     _log.warning(message)
 
 
@@ -163,14 +163,14 @@ def divide(
         classes: The classes of a trained model, or None for those of the table.
 
     Raises:
-        TableError: If there are fewer than two classes, or a split has no row.
+        InputError: If there are fewer than two classes, or a split has no row.
     """
     table = featured.table
     usable = [row for row, reason in enumerate(reasons) if reason is None]
     labels = [str(table.labels[row]) for row in usable]
     vocabulary = classes or class_vocabulary(labels)
     if len(vocabulary) < 2:
-        raise TableError(
+        raise InputError(
             f"data.label_column: column {table.columns.label!r} has the single class {vocabulary[0]!r}; "
             "expected two or more."
         )
@@ -187,7 +187,7 @@ def divide(
     }
     for name, members in rows.items():
         if not len(members):
-            raise TableError(f"data.split: the {name} split has no rows; {len(usable)} usable rows are too few for it.")
+            raise InputError(f"data.split: the {name} split has no rows; {len(usable)} usable rows are too few for it.")
     records = DrugRecords(vocabulary, rows, codes)
     _warn_missing_classes(records)
     return records

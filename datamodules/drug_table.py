@@ -29,8 +29,8 @@ _ID_GUESSES = ("id", "name", "id1", "molecule_id")
 _SPLIT_GUESSES = ("split", "fold", "set")
 
 
-class TableError(ValueError):
-    """What a user's table or its settings got wrong, in one sentence."""
+class InputError(ValueError):
+    """What the table, the settings or the files that a user gave got wrong, in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def read_table(
         need_splits: Whether the split column is read.
 
     Raises:
-        TableError: If the file is missing, empty or no table, or a column is not there.
+        InputError: If the file is missing, empty or no table, or a column is not there.
     """
     frame, ragged = _read_frame(path)
     columns = _choose_columns(
@@ -168,7 +168,7 @@ def class_vocabulary(labels: Sequence[str]) -> tuple[str, ...]:
 def _texts(column: polars.Series, path: Path) -> list[str | None]:
     """Cells as stripped text; empty text is None, and a whole float such as 1.0 reads 1."""
     if column.dtype.is_nested() or column.dtype == polars.Binary:
-        raise TableError(
+        raise InputError(
             f"data.source: column {column.name!r} of {path} holds {column.dtype}; expected text or numbers."
         )
     if column.dtype.is_float():
@@ -180,7 +180,7 @@ def _texts(column: polars.Series, path: Path) -> list[str | None]:
 
 def _read_frame(path: Path) -> tuple[polars.DataFrame, dict[int, str]]:
     if not path.is_file():
-        raise TableError(f"data.source: there is no file {path}.")
+        raise InputError(f"data.source: there is no file {path}.")
     suffixes = [suffix.lower() for suffix in path.suffixes]
     content = path.read_bytes()
     try:
@@ -188,18 +188,18 @@ def _read_frame(path: Path) -> tuple[polars.DataFrame, dict[int, str]]:
             content = gzip.decompress(content)
             suffixes.pop()
     except (OSError, EOFError, zlib.error) as error:
-        raise TableError(f"data.source: {path} is not a whole gzip file ({error}).") from error
+        raise InputError(f"data.source: {path} is not a whole gzip file ({error}).") from error
     if not content.removeprefix(codecs.BOM_UTF8).strip():
-        raise TableError(f"data.source: {path} is empty; expected a header and rows of SMILES.")
+        raise InputError(f"data.source: {path} is empty; expected a header and rows of SMILES.")
     if suffixes and suffixes[-1] in (".parquet", ".pq"):
         try:
             frame, ragged = polars.read_parquet(io.BytesIO(content)), dict[int, str]()
         except polars.exceptions.PolarsError as error:
-            raise TableError(f"data.source: {path} cannot be read as Parquet ({error}).") from error
+            raise InputError(f"data.source: {path} cannot be read as Parquet ({error}).") from error
     else:
         frame, ragged = _read_text(content, path)
     if frame.height == 0:
-        raise TableError(f"data.source: {path} has a header but no rows.")
+        raise InputError(f"data.source: {path} has a header but no rows.")
     return frame, ragged
 
 
@@ -207,7 +207,7 @@ def _read_text(content: bytes, path: Path) -> tuple[polars.DataFrame, dict[int, 
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise TableError(f"data.source: {path} is not a UTF-8 text table ({error}).") from error
+        raise InputError(f"data.source: {path} is not a UTF-8 text table ({error}).") from error
     first_line = text.lstrip("\r\n").split("\n", 1)[0]
     delimiter = max(",\t;", key=first_line.count)
     try:
@@ -215,10 +215,10 @@ def _read_text(content: bytes, path: Path) -> tuple[polars.DataFrame, dict[int, 
         header = next(row for row in rows if row)
         lines = [row for row in rows if row or len(header) == 1]
     except csv.Error as error:
-        raise TableError(f"data.source: {path} cannot be read as a text table ({error}).") from error
+        raise InputError(f"data.source: {path} cannot be read as a text table ({error}).") from error
     if len(set(header)) < len(header):
         repeated = sorted({name for name in header if header.count(name) > 1})
-        raise TableError(f"data.source: {path} names column {repeated[0]!r} more than once.")
+        raise InputError(f"data.source: {path} names column {repeated[0]!r} more than once.")
     width = len(header)
     ragged = {
         number: f"row has {len(line)} fields where the header has {width}"
@@ -247,7 +247,7 @@ def _choose_columns(
 
     def named(setting: str, name: str) -> str:
         if name not in available:
-            raise TableError(f"data.{setting}: there is no column {name!r} in {path}; it has {listed}.")
+            raise InputError(f"data.{setting}: there is no column {name!r} in {path}; it has {listed}.")
         return name
 
     def guess(setting: str, given: str | None, guesses: tuple[str, ...], needed: bool) -> str | None:
@@ -255,7 +255,7 @@ def _choose_columns(
             return named(setting, given)
         found = next((folded[name] for name in guesses if name in folded), None)
         if needed and found is None:
-            raise TableError(f"data.{setting}: say which column it is; {path} has {listed}.")
+            raise InputError(f"data.{setting}: say which column it is; {path} has {listed}.")
         return found
 
     expected = MOLECULES_PER_SAMPLE[input]
@@ -263,14 +263,14 @@ def _choose_columns(
         groups = (group for group in _SMILES_GUESSES[input] if all(name in folded for name in group))
         group = next(groups, None)
         if group is None:
-            raise TableError(
+            raise InputError(
                 f"data.smiles_columns: name the {expected} SMILES column(s) of input {input!r}; {path} has {listed}."
             )
         smiles = tuple(folded[name] for name in group)
     else:
         smiles = tuple(named("smiles_columns", name) for name in smiles_columns)
         if len(smiles) != expected:
-            raise TableError(f"data.smiles_columns: input {input!r} takes {expected} column(s), got {list(smiles)}.")
+            raise InputError(f"data.smiles_columns: input {input!r} takes {expected} column(s), got {list(smiles)}.")
     return Columns(
         smiles=smiles,
         label=guess("label_column", label_column, _LABEL_GUESSES, True) if need_labels else None,

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy
 
-from datamodules.drug_table import TableError
+from datamodules.drug_table import InputError
 
 SplitName = Literal["train", "validation", "test"]
 SplitMethod = Literal["random", "file"]
@@ -46,10 +46,10 @@ def random_split(
         The split of each row.
 
     Raises:
-        TableError: If the fractions are not three positive numbers that sum to 1.
+        InputError: If the fractions are not three positive numbers that sum to 1.
     """
     if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
-        raise TableError(f"data.split_fractions: expected three positive numbers that sum to 1, got {fractions}.")
+        raise InputError(f"data.split_fractions: expected three positive numbers that sum to 1, got {fractions}.")
     members: dict[str, dict[Hashable, None]] = {}
     for label, key in zip(labels, keys, strict=True):
         members.setdefault(label, {})[key] = None
@@ -76,13 +76,13 @@ def file_split(values: Sequence[str | None]) -> list[SplitName]:
         values: `train`, `validation` (or `val`, `valid`, `dev`) or `test`, one a row, in any case.
 
     Raises:
-        TableError: If a value is none of these.
+        InputError: If a value is none of these.
     """
     splits: list[SplitName] = []
     for row, value in enumerate(values):
         name = _FILE_NAMES.get((value or "").lower())
         if name is None:
-            raise TableError(
+            raise InputError(
                 f"data.split_column: expected train, validation or test, got {value!r} in usable row {row + 1}."
             )
         splits.append(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from datamodules.drug_table import TableError
+from datamodules.drug_table import InputError
 from datamodules.drug_task import DrugTask
 
 
@@ -19,14 +19,14 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], DrugTask]:
         The settings of the run, as plain types, and what its model knows of its data.
 
     Raises:
-        TableError: If the file is missing, damaged, or not such a checkpoint.
+        InputError: If the file is missing, damaged, or not such a checkpoint.
     """
     import torch
 
     if not path.is_file():
-        raise TableError(f"ckpt_path: there is no file {path}.")
+        raise InputError(f"ckpt_path: there is no file {path}.")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         return dict(checkpoint["run_config"]), DrugTask.from_dict(checkpoint["drug_task"])
     except Exception as error:
-        raise TableError(f"ckpt_path: {path} is no whole checkpoint of lightning fit ({error}).") from error
+        raise InputError(f"ckpt_path: {path} is no whole checkpoint of lightning fit ({error}).") from error

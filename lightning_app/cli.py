@@ -65,13 +65,13 @@ def main() -> None:
     module, function = SUBCOMMANDS[arguments[0]]
     # Every process of a run says the same; the first one is enough.
     first = int(os.environ.get("LOCAL_RANK", "0")) == 0
-    from datamodules.drug_table import TableError
+    from datamodules.drug_table import InputError
 
     try:
         run = getattr(importlib.import_module(module), function)
         _set_up_messages(first)
         run(arguments[1:])
-    except TableError as error:
+    except InputError as error:
         sys.exit(_complain(str(error)) if first else 2)
 
 

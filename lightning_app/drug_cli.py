@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import WandbLogger
 
 from datamodules.atomic_file import write_file
 from datamodules.drug_datamodule import DrugDataModule
-from datamodules.drug_table import TableError
+from datamodules.drug_table import InputError
 from datamodules.drug_task import DrugTask
 from lightning_app.checkpoint_file import read_checkpoint
 from lightning_app.run_folder import RunSettings, claim_run_folder
@@ -62,7 +62,7 @@ class DrugCLI(LightningCLI):
             arguments: The command line after the subcommand.
 
         Raises:
-            TableError: If there is no checkpoint, or no configuration file, of the name given.
+            InputError: If there is no checkpoint, or no configuration file, of the name given.
         """
         self.trained_task: DrugTask | None = None
         super().__init__(
@@ -96,7 +96,7 @@ class DrugCLI(LightningCLI):
     def _base_settings(self, arguments: list[str]) -> str:
         checkpoint = option_value(arguments, "--ckpt_path")
         if checkpoint is None and self.needs_checkpoint:
-            raise TableError(
+            raise InputError(
                 f"ckpt_path: {self.subcommand_name} needs --ckpt_path, a checkpoint that lightning fit wrote."
             )
         if checkpoint is None:

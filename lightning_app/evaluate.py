@@ -28,7 +28,7 @@ def validate(arguments: list[str]) -> None:
         arguments: The command line after `validate`.
 
     Raises:
-        TableError: If the user's input is at fault.
+        InputError: If the user's input is at fault.
     """
     cli = ValidateCLI(arguments)
     cli.trainer.validate(cli.model, **_evaluated(cli))
@@ -43,7 +43,7 @@ def test(arguments: list[str]) -> None:
         arguments: The command line after `test`.
 
     Raises:
-        TableError: If the user's input is at fault.
+        InputError: If the user's input is at fault.
     """
     cli = TestCLI(arguments)
     cli.trainer.test(cli.model, verbose=False, **_evaluated(cli))

@@ -12,7 +12,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.recluster import Recluster
-from datamodules.drug_table import TableError
+from datamodules.drug_table import InputError
 from lightning_app.drug_cli import DrugCLI
 from lightning_app.test_report import report_test
 
@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> None:
         arguments: The command line after `fit`.
 
     Raises:
-        TableError: If the user's input is at fault.
+        InputError: If the user's input is at fault.
     """
     cli = FitCLI(arguments)
     if cli.checkpoint:
@@ -73,7 +73,7 @@ def main(arguments: list[str]) -> None:
     cli.trainer.fit(cli.model, ckpt_path=cli.checkpoint, **data)
     best = getattr(cli.trainer.checkpoint_callback, "best_model_path", "")
     if not best:
-        raise TableError("trainer: no epoch was validated, so there is no best checkpoint to test.")
+        raise InputError("trainer: no epoch was validated, so there is no best checkpoint to test.")
     cli.trainer.test(cli.model, ckpt_path=best, verbose=False, **data)
     report_test(cli.trainer, cli.folder)
 

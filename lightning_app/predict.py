@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> None:
         arguments: The command line after `predict`.
 
     Raises:
-        TableError: If the user's input is at fault.
+        InputError: If the user's input is at fault.
     """
     cli = PredictCLI(arguments)
     cli.trainer.predict(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from datamodules.drug_table import TableError
+from datamodules.drug_table import InputError
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
@@ -35,7 +35,7 @@ def find_configs(arguments: Sequence[str]) -> list[str]:
         arguments: The command line after the subcommand.
 
     Raises:
-        TableError: If there is no such file.
+        InputError: If there is no such file.
     """
     found = []
     for position, argument in enumerate(arguments):
@@ -53,4 +53,4 @@ def _find_config(name: str) -> str:
         if path.is_file():
             return str(path)
     shipped = ", ".join(sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob("*.yaml")))
-    raise TableError(f"config: there is no file {name!r}, here or among the shipped ones ({shipped}).")
+    raise InputError(f"config: there is no file {name!r}, here or among the shipped ones ({shipped}).")

@@ -12,6 +12,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from datamodules.drug_table import InputError
 from datamodules.drug_task import DrugTask
 from datamodules.molecule_batch import MoleculeBatch
 from modules.encoders import Encoder
@@ -219,13 +220,13 @@ class DrugClassifier(lightning.LightningModule):
         """Build the model that was saved, if it is not built yet.
 
         Raises:
-            ValueError: If the checkpoint was trained on other classes, counts or features than the model was built for.
+            InputError: If the checkpoint was trained on other classes, counts or features than the model was built for.
         """
         saved = DrugTask.from_dict(checkpoint["drug_task"])
         if self.task is None:
             self.build(saved)
         elif self.task != saved:
-            raise ValueError(
+            raise InputError(
                 f"ckpt_path: the checkpoint was trained on {saved.num_training_samples} samples of "
                 f"{saved.num_classes} classes, the data have {self.task.num_training_samples} of "
                 f"{self.task.num_classes}, or their classes, counts or features differ; expected the same data."

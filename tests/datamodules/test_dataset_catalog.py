@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from datamodules.dataset_catalog import find_source
-from datamodules.drug_table import TableError, read_table
+from datamodules.drug_table import InputError, read_table
 
 
 def test_the_embedded_data_set_is_a_table() -> None:
@@ -35,5 +35,5 @@ def test_a_name_of_the_catalogue_wins_over_a_file(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize("source", ["no_such_set", "missing/drugs.csv", "", "."])
 def test_anything_else_names_what_there_is(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(TableError, match=rf"'{source}' is neither a file nor a known data set \(inn_stems\)\.$"):
+    with pytest.raises(InputError, match=rf"'{source}' is neither a file nor a known data set \(inn_stems\)\.$"):
         find_source(source)

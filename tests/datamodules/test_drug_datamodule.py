@@ -13,7 +13,7 @@ from rdkit.Chem import rdinchi
 from torch.utils.data import DataLoader
 
 from datamodules.drug_datamodule import DrugDataModule
-from datamodules.drug_table import TableError
+from datamodules.drug_table import InputError
 from datamodules.drug_task import DrugTask
 from datamodules.molecule_batch import MoleculeBatch
 from datamodules.molecule_features import FeatureSettings
@@ -259,7 +259,7 @@ def test_rejected_rows_are_listed_and_left_out(tmp_path: Path, caplog: pytest.Lo
 def test_too_many_rejects_stop_the_run_after_they_are_listed(tmp_path: Path) -> None:
     module = data_module(tmp_path, TABLE + "broken,C1,N\n", max_rejected=0.01)
     path = tmp_path / "run" / "rejected.csv"
-    with pytest.raises(TableError, match=r"1 of 43 rows .* are in .*run.rejected\.csv\. data\.max_rejected allows 1%"):
+    with pytest.raises(InputError, match=r"1 of 43 rows .* are in .*run.rejected\.csv\. data\.max_rejected allows 1%"):
         module.setup("fit")
     assert polars.read_csv(path)["row"].to_list() == [43]
     with pytest.raises(RuntimeError, match=r"no labelled records yet; call setup\('fit'\) first"):
@@ -284,7 +284,7 @@ def test_too_many_rejects_stop_the_run_after_they_are_listed(tmp_path: Path) -> 
 )
 def test_unusable_data_stop_at_setup(text: str, settings: dict[str, Any], message: str, tmp_path: Path) -> None:
     module = data_module(tmp_path, text, **settings)
-    with pytest.raises(TableError, match=message):
+    with pytest.raises(InputError, match=message):
         module.setup("fit")
 
 

@@ -17,7 +17,7 @@ from datamodules.drug_records import (
     reject_unusable,
     rejected_rows,
 )
-from datamodules.drug_table import InputKind, TableError, read_table
+from datamodules.drug_table import InputError, InputKind, read_table
 from datamodules.molecule_features import Features, FeatureSettings, featurise
 from datamodules.splits import SplitMethod
 
@@ -176,7 +176,7 @@ def test_rejects_within_the_limit_are_logged(rejected: int, allowed: float, capl
 def test_more_rejects_stop_the_run(rejected: int, allowed: float, share: str) -> None:
     reasons = [None] * (100 - rejected) + ["no SMILES"] * rejected
     message = rf"^{rejected} of 100 rows .* all are in out/rejected\.csv\. data\.max_rejected allows {share}\.$"
-    with pytest.raises(TableError, match=message):
+    with pytest.raises(InputError, match=message):
         check_rejected(reasons, allowed, "out/rejected.csv")
 
 
@@ -241,20 +241,20 @@ def test_a_split_file_is_followed(tmp_path: Path) -> None:
 
 def test_a_split_without_rows_is_named(tmp_path: Path) -> None:
     featured = load(tmp_path, SPLIT_TABLE.replace("val", "train").replace("dev", "test"), split_column="fold")
-    with pytest.raises(TableError, match="the validation split has no rows; 5 usable rows are too few for it"):
+    with pytest.raises(InputError, match="the validation split has no rows; 5 usable rows are too few for it"):
         split(featured, "file")
-    with pytest.raises(TableError, match="the validation split has no rows; 4 usable rows are too few for it"):
+    with pytest.raises(InputError, match="the validation split has no rows; 4 usable rows are too few for it"):
         split(load(tmp_path, chains({"a": 2, "b": 2})))
 
 
 def test_an_unknown_split_is_refused(tmp_path: Path) -> None:
     featured = load(tmp_path, SPLIT_TABLE.replace("dev", "later"), split_column="fold")
-    with pytest.raises(TableError, match=r"data\.split_column: expected train, validation or test, got 'later'"):
+    with pytest.raises(InputError, match=r"data\.split_column: expected train, validation or test, got 'later'"):
         split(featured, "file")
 
 
 def test_a_single_class_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TableError, match=r"data\.label_column: column 'label' has the single class 'a'; expected two"):
+    with pytest.raises(InputError, match=r"data\.label_column: column 'label' has the single class 'a'; expected two"):
         split(load(tmp_path, chains({"a": 9})))
 
 

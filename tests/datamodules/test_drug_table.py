@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from datamodules.drug_table import (
     MOLECULES_PER_SAMPLE,
     DrugTable,
+    InputError,
     InputKind,
-    TableError,
     class_vocabulary,
     conflicting_duplicates,
     read_table,
@@ -135,7 +135,7 @@ WHOLE_GZIP = gzip.compress(CSV * 50)
 )
 def test_other_files_are_refused_in_one_sentence(name: str, content: bytes, message: str, tmp_path: Path) -> None:
     path = save(tmp_path, content, name)
-    with pytest.raises(TableError, match=message) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         read_table(path)
     assert str(caught.value).startswith("data.source: ")
     assert str(path) in str(caught.value)
@@ -144,7 +144,7 @@ def test_other_files_are_refused_in_one_sentence(name: str, content: bytes, mess
 
 @pytest.mark.parametrize("name", ["missing.csv", "."])
 def test_a_missing_file_is_named(name: str, tmp_path: Path) -> None:
-    with pytest.raises(TableError, match=rf"^data\.source: there is no file {re.escape(str(tmp_path / name))}\.$"):
+    with pytest.raises(InputError, match=rf"^data\.source: there is no file {re.escape(str(tmp_path / name))}\.$"):
         read_table(tmp_path / name)
 
 
@@ -154,7 +154,7 @@ def test_no_damage_to_a_compressed_file_is_an_unexpected_error(tmp_path: Path) -
         for _ in range(60):
             damaged = bytearray(whole)
             damaged[source.randrange(len(damaged))] ^= 1 << source.randrange(8)
-            with contextlib.suppress(TableError):
+            with contextlib.suppress(InputError):
                 read_table(save(tmp_path, bytes(damaged), name))
 
 
@@ -199,7 +199,7 @@ def test_a_named_column_that_is_missing_lists_the_columns(setting: str, tmp_path
     path = save(tmp_path, "smiles,label,id,split\nC,a,1,train\n")
     name: str | list[str] = ["Smiles"] if setting == "smiles_columns" else "Smiles"
     message = rf"data\.{setting}: there is no column 'Smiles' in .*drugs\.csv; it has smiles, label, id, split\.$"
-    with pytest.raises(TableError, match=message):
+    with pytest.raises(InputError, match=message):
         read_table(path, **{setting: name, "need_splits": True})  # type: ignore[arg-type]
 
 
@@ -215,20 +215,20 @@ def test_a_named_column_that_is_missing_lists_the_columns(setting: str, tmp_path
 )
 def test_columns_that_cannot_be_guessed_are_asked_for(kind: InputKind, message: str, tmp_path: Path) -> None:
     path = save(tmp_path, "formula,kind\nCH4,a\n")
-    with pytest.raises(TableError, match=message):
+    with pytest.raises(InputError, match=message):
         read_table(path, kind)
     names = ["formula"] * MOLECULES_PER_SAMPLE[kind]
-    with pytest.raises(TableError, match=r"data\.label_column: say which column it is; .* has formula, kind\."):
+    with pytest.raises(InputError, match=r"data\.label_column: say which column it is; .* has formula, kind\."):
         read_table(path, kind, names)
-    with pytest.raises(TableError, match=r"data\.split_column: say which column it is; .* has formula, kind\."):
+    with pytest.raises(InputError, match=r"data\.split_column: say which column it is; .* has formula, kind\."):
         read_table(path, kind, names, "kind", need_splits=True)
 
 
 def test_the_number_of_smiles_columns_must_fit_the_input(tmp_path: Path) -> None:
     path = save(tmp_path, "x1,x2,y\nC,C,a\n")
-    with pytest.raises(TableError, match=r"input 'pair' takes 2 column\(s\), got \['x1'\]"):
+    with pytest.raises(InputError, match=r"input 'pair' takes 2 column\(s\), got \['x1'\]"):
         read_table(path, "pair", ["x1"])
-    with pytest.raises(TableError, match=r"input 'molecule' takes 1 column\(s\), got \['x1', 'x2'\]"):
+    with pytest.raises(InputError, match=r"input 'molecule' takes 1 column\(s\), got \['x1', 'x2'\]"):
         read_table(path, "molecule", ["x1", "x2"])
 
 

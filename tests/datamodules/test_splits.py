@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datamodules.drug_table import TableError
+from datamodules.drug_table import InputError
 from datamodules.splits import SPLIT_NAMES, SplitName, file_split, random_split
 
 CLASS_SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=8)
@@ -94,7 +94,7 @@ def test_the_default_seed_is_zero() -> None:
     "fractions", [(0.7, 0.3, 0.0), (0.7, 0.1, 0.1), (1.2, -0.1, -0.1), (0.5, 0.5), (0.25, 0.25, 0.25, 0.25)]
 )
 def test_other_fractions_are_refused(fractions: tuple[float, float, float]) -> None:
-    with pytest.raises(TableError, match=r"data\.split_fractions: expected three positive numbers that sum to 1, got"):
+    with pytest.raises(InputError, match=r"data\.split_fractions: expected three positive numbers that sum to 1, got"):
         random_split(["a"], ["x"], fractions)
 
 
@@ -113,5 +113,5 @@ def test_the_names_of_a_file_are_read_in_any_case() -> None:
 )
 def test_another_name_is_refused_with_its_row(value: str | None, shown: str) -> None:
     message = rf"data\.split_column: expected train, validation or test, got {shown} in usable row 3\."
-    with pytest.raises(TableError, match=message):
+    with pytest.raises(InputError, match=message):
         file_split(["train", "test", value, "val"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from datamodules.drug_table import TableError
+from datamodules.drug_table import InputError
 from lightning_app.cli import SUBCOMMANDS
 from lightning_app.setting_layers import CONFIGS, find_configs, option_value
 from tests.lightning_app.command import TINY, in_this_process, lightning, succeed
@@ -129,5 +129,5 @@ def test_configs_of_the_current_folder_go_before_shipped_ones(tmp_path: Path, mo
     assert find_configs(["--config=configs/debug.yaml"]) == [f"--config={shipped}"]
     (tmp_path / "debug.yaml").write_text("{}")
     assert find_configs(["-c", "debug.yaml"]) == ["-c", "debug.yaml"]
-    with pytest.raises(TableError, match=r"config: there is no file 'nope.yaml', here or among .*debug.yaml"):
+    with pytest.raises(InputError, match=r"config: there is no file 'nope.yaml', here or among .*debug.yaml"):
         find_configs(["--config", "nope.yaml"])

@@ -28,7 +28,7 @@ def lightning(folder: Path, *arguments: str, **environment: str) -> subprocess.C
         **environment: Variables beside those of the test.
     """
     command = [str(Path(sys.executable).with_name("lightning")), *arguments]
-    variables = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled", **environment}
     return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, timeout=300)
 
 

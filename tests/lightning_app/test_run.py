@@ -138,7 +138,7 @@ def test_predict_refuses_to_overwrite_a_column(trained: Path, tmp_path: Path) ->
 def kill_within_an_epoch(folder: Path, arguments: tuple[str, ...], last: Path, steps: int) -> None:
     """Start a run and kill it as soon as `last.ckpt` is from a step within an epoch, after `steps`."""
     command = [str(Path(sys.executable).with_name("lightning")), "fit", *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled"}
     with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:
             if last.is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from datamodules.molecule_batch import MoleculeBatch, MoleculeStore
 from datamodules.molecule_features import FeatureSettings
 from datamodules.samplers import EpochBatches
 from datamodules.splits import SplitMethod, SplitName
+
+_log = logging.getLogger("tailmol")
 
 
 class SampleRows(Dataset[MoleculeBatch]):
@@ -134,6 +137,7 @@ class DrugDataModule(lightning.LightningDataModule):
         check_rejected(reasons, self.max_rejected, listing)
         self._records = divide(self.table, reasons, self.split, self.split_fractions, self.split_seed, known)
         self._write("splits.csv", self._split_listing(self._records))
+        _log.info(self._describe(self._records))
 
     @property
     def table(self) -> FeaturedTable:
@@ -218,6 +222,14 @@ class DrugDataModule(lightning.LightningDataModule):
     def _loader(self, rows: SampleRows, batches: EpochBatches) -> DataLoader[MoleculeBatch]:
         on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
         return DataLoader(rows, sampler=batches, batch_size=None, num_workers=self.num_workers, pin_memory=on_gpu)
+
+    def _describe(self, records: DrugRecords) -> str:
+        counts = [count for count in records.class_counts if count]
+        sizes = ", ".join(f"{len(rows):,} {name}" for name, rows in records.rows.items())
+        return (
+            f"{self.source}: {len(records.classes)} classes of {min(counts):,} to {max(counts):,} training samples; "
+            f"{sizes} samples."
+        )
 
     def _split_listing(self, records: DrugRecords) -> polars.DataFrame:
         split_of = {row: name for name, rows in records.rows.items() for row in rows.tolist()}

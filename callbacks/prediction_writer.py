@@ -57,15 +57,20 @@ class PredictionWriter(lightning.Callback):
         index, probabilities = outputs
         self._shares.append((index.cpu(), probabilities.cpu()))
 
-    def on_predict_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Gather the rows of all processes and write the file from the first."""
+    def write(self, trainer: lightning.Trainer, model: DrugClassifier) -> None:
+        """Gather the rows of all processes and write the file from the first; also where no row could be used.
+
+        Args:
+            trainer: It has just predicted.
+            model: What it predicted with.
+        """
         shares = self._shares
         if trainer.world_size > 1:
             gathered: list[Any] = [None] * trainer.world_size
             torch.distributed.all_gather_object(gathered, self._shares)
             shares = [share for of_process in gathered for share in of_process]
         if trainer.is_global_zero:
-            self._write(cast(DrugDataModule, trainer.datamodule), cast(DrugClassifier, pl_module), shares)  # type: ignore[attr-defined]
+            self._write(cast(DrugDataModule, trainer.datamodule), model, shares)  # type: ignore[attr-defined]
 
     def _columns(self, model: lightning.LightningModule) -> list[str]:
         task = cast(DrugClassifier, model).task

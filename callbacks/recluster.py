@@ -36,7 +36,6 @@ class Recluster(lightning.Callback):
         method: Literal["kmeans", "bounded"] = "bounded",
         min_size: int = 10,
         strength: float = 1.0,
-        temperature: float = 0.1,
         seed: int = 0,
     ) -> None:
         """Keep the settings.
@@ -47,7 +46,6 @@ class Recluster(lightning.Callback):
             method: kmeans: as the paper's code; bounded: no sub-cluster larger than the size bound.
             min_size: Least size bound of a sub-cluster; the bound is the smallest class if that is larger.
             strength: How much the distances between classes decide the class weights; 0 weighs all alike.
-            temperature: Temperature of a class that is one sub-cluster; the contrastive loss's own.
             seed: Of the clustering.
 
         Raises:
@@ -60,7 +58,7 @@ class Recluster(lightning.Callback):
             )
         self.start_epoch, self.every_n_epochs = start_epoch, every_n_epochs
         self.method, self.min_size, self.strength = method, min_size, strength
-        self.temperature, self.seed = temperature, seed
+        self.seed = seed
         self.history: list[dict[str, Any]] = []
 
     def state_dict(self) -> dict[str, Any]:
@@ -92,20 +90,21 @@ class Recluster(lightning.Callback):
         start = time.perf_counter()
         embeddings, labels = embed_training_set(trainer, model)
         embedded = time.perf_counter()
-        found = self._find(embeddings, labels, model.class_counts.shape[0]) if trainer.is_global_zero else None
+        found = self._find(embeddings, labels, model) if trainer.is_global_zero else None
         found = cast("dict[str, Tensor]", trainer.strategy.broadcast(found))
         for name in ("subcluster_ids", "class_temperatures", "class_weights"):
             getattr(model, name).copy_(found[name])
         self._report(trainer, model, found, embedded - start, time.perf_counter() - start)
 
-    def _find(self, embeddings: Tensor, labels: Tensor, num_classes: int) -> dict[str, Tensor]:
+    def _find(self, embeddings: Tensor, labels: Tensor, model: DrugClassifier) -> dict[str, Tensor]:
+        num_classes = model.class_counts.shape[0]
         result = subcluster(embeddings, labels, num_classes, self.min_size, self.method, self.seed)
         per_class = subclusters_per_class(result.class_of, num_classes)
         distances = class_distances(embeddings, labels, num_classes)
         own_subcluster_distances = subcluster_distances(result.centroids, result.class_of, num_classes)
         found = {
             "subcluster_ids": result.ids,
-            "class_temperatures": class_temperatures(embeddings, labels, per_class, self.temperature),
+            "class_temperatures": class_temperatures(embeddings, labels, per_class, model.temperature),
             "class_weights": distance_weights(distances, own_subcluster_distances, self.strength),
             "class_distance": distances,
             "subcluster_distance": own_subcluster_distances,
@@ -178,9 +177,14 @@ def embed_training_set(trainer: lightning.Trainer, model: DrugClassifier) -> tup
 
     data = cast(DrugDataModule, trainer.datamodule)  # type: ignore[attr-defined]
     was_training = model.training
+    if trainer.world_size > 1:
+        # Batch norm's statistics differ between processes until the next validation.
+        for buffer in model.buffers():
+            torch.distributed.broadcast(buffer, 0)
     model.eval()
     rows: list[tuple[Tensor, Tensor, Tensor]] = []
-    quiet = not trainer.is_global_zero
+    # None: no bar where there is no terminal.
+    quiet = None if trainer.is_global_zero else True
     loader = tqdm(data.train_embedding_dataloader(), desc="Embedding", delay=2, leave=False, disable=quiet)
     with torch.no_grad(), trainer.precision_plugin.forward_context():
         for batch in loader:

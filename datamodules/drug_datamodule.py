@@ -25,7 +25,7 @@ from datamodules.drug_records import (
 )
 from datamodules.drug_table import InputKind, read_table
 from datamodules.drug_task import DrugTask
-from datamodules.feature_cache import default_cache_folder
+from datamodules.feature_cache import cache_key, default_cache_folder
 from datamodules.molecule_batch import MoleculeBatch, MoleculeStore
 from datamodules.molecule_features import FeatureSettings
 from datamodules.samplers import EpochBatches
@@ -138,6 +138,11 @@ class DrugDataModule(lightning.LightningDataModule):
         self._records = divide(self.table, reasons, self.split, self.split_fractions, self.split_seed, known)
         self._write("splits.csv", self._split_listing(self._records))
         _log.info(self._describe(self._records))
+        if self.trained_task is not None and self._own_task().training_digest != self.trained_task.training_digest:
+            _log.warning(
+                "The table or its split is not the one that the model was trained on; "
+                "if they share drugs, the metrics are too good."
+            )
 
     @property
     def table(self) -> FeaturedTable:
@@ -156,9 +161,7 @@ class DrugDataModule(lightning.LightningDataModule):
     @property
     def task(self) -> DrugTask:
         """What the model must know of these data."""
-        if self.trained_task is not None:
-            return self.trained_task
-        return DrugTask(self.input, self.records.classes, self.records.class_counts, self.features)
+        return self.trained_task or self._own_task()
 
     def train_dataloader(self) -> DataLoader[MoleculeBatch]:
         """Shuffled training batches; a run resumed within an epoch goes on where it stopped."""
@@ -223,6 +226,12 @@ class DrugDataModule(lightning.LightningDataModule):
         on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
         return DataLoader(rows, sampler=batches, batch_size=None, num_workers=self.num_workers, pin_memory=on_gpu)
 
+    def _own_task(self) -> DrugTask:
+        records = self.records
+        rows = records.rows["train"].tolist()
+        samples = (f"{self.table.structures[row]} {records.classes[records.codes[row]]}" for row in rows)
+        return DrugTask(self.input, records.classes, records.class_counts, self.features, cache_key(samples))
+
     def _describe(self, records: DrugRecords) -> str:
         counts = [count for count in records.class_counts if count]
         sizes = ", ".join(f"{len(rows):,} {name}" for name, rows in records.rows.items())
@@ -246,7 +255,7 @@ class DrugDataModule(lightning.LightningDataModule):
 
     def _trainer_stage(self) -> str | None:
         state = self.trainer.state.fn if self.trainer else None
-        return None if state is None else {"predicting": "predict"}.get(state.value, state.value)
+        return None if state is None else state.value
 
     def _write(self, name: str, frame: polars.DataFrame) -> str:
         """Write a listing into the run's folder, from the first process; without a trainer nothing is written."""

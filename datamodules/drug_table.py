@@ -211,7 +211,7 @@ def _read_text(content: bytes, path: Path) -> tuple[polars.DataFrame, dict[int, 
     first_line = text.lstrip("\r\n").split("\n", 1)[0]
     delimiter = max(",\t;", key=first_line.count)
     try:
-        rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        rows = iter(_split_lines(text, delimiter))
         header = next(row for row in rows if row)
         lines = [row for row in rows if row or len(header) == 1]
     except csv.Error as error:
@@ -229,6 +229,18 @@ def _read_text(content: bytes, path: Path) -> tuple[polars.DataFrame, dict[int, 
     values = zip(*padded, strict=True) if padded else [()] * width
     schema = dict.fromkeys(header, polars.String)
     return polars.DataFrame({name: list(cells) for name, cells in zip(header, values, strict=True)}, schema), ragged
+
+
+def _split_lines(text: str, delimiter: str) -> list[list[str]]:
+    """Cells of each line; a quote that is never closed is an error, or in a tab-separated table a letter."""
+    try:
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+        if delimiter != "\t" or not any("\n" in cell for line in lines for cell in line):
+            return lines
+    except csv.Error:
+        if delimiter != "\t":
+            raise
+    return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=csv.QUOTE_NONE))
 
 
 def _choose_columns(

@@ -18,12 +18,14 @@ class DrugTask:
         classes: C labels, in the order of the class codes.
         class_counts: C counts of training samples, before any resampling.
         features: How molecules were turned into integer codes.
+        training_digest: A hash of the structures and labels of the training samples, in order.
     """
 
     input: InputKind
     classes: tuple[str, ...]
     class_counts: tuple[int, ...]
     features: FeatureSettings
+    training_digest: str = ""
 
     @property
     def num_classes(self) -> int:
@@ -53,4 +55,5 @@ class DrugTask:
             classes=tuple(values["classes"]),
             class_counts=tuple(values["class_counts"]),
             features=FeatureSettings(**values["features"]),
+            training_digest=values["training_digest"],
         )

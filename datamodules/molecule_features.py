@@ -75,7 +75,7 @@ def featurise(smiles: Sequence[str], settings: FeatureSettings, description: str
     parts = [smiles[start : start + _MOLECULES_PER_TASK] for start in range(0, len(smiles), _MOLECULES_PER_TASK)]
     workers = min(len(parts), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     results: list[Features] = []
-    with tqdm(total=len(smiles), desc=description, unit=" molecules", delay=2, leave=False) as progress:
+    with tqdm(total=len(smiles), desc=description, unit=" molecules", delay=2, leave=False, disable=None) as progress:
         for part, features in zip(parts, _map_parts(parts, settings, workers), strict=True):
             results.append(features)
             progress.update(len(part))

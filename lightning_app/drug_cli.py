@@ -10,6 +10,7 @@ import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.strategies import DDPStrategy
 
 from datamodules.atomic_file import write_file
 from datamodules.drug_datamodule import DrugDataModule
@@ -68,7 +69,7 @@ class DrugCLI(LightningCLI):
         super().__init__(
             DrugClassifier,
             DrugDataModule,
-            save_config_callback=SaveRunConfig if self.uses_run_folder else None,
+            save_config_callback=None,
             seed_everything_default=0,
             parser_kwargs={"parser_mode": "omegaconf+", "prog": f"lightning {self.subcommand_name}"},
             args=arguments,
@@ -118,9 +119,10 @@ class DrugCLI(LightningCLI):
                 RunSettings(**self.config.run.as_dict()), self.config.data.source, self.resumed_from()
             )
         self.config.trainer.default_root_dir = str(self.folder)
-        if self.config.trainer.strategy == "ddp" and self.config.model.cross_entropy_start_epoch > 0:
-            # The classifier has no gradient during warm-up, which plain DDP takes for a mistake.
-            self.config.trainer.strategy = "ddp_find_unused_parameters_true"
+        source = Path(self.config.data.source)
+        if source.is_file():
+            # Whole, so that the checkpoint can be tested from another folder.
+            self.config.data.source = str(source.resolve())
 
     def resumed_from(self) -> Path | None:
         """The checkpoint whose run goes on in its folder, if any."""
@@ -135,10 +137,14 @@ class DrugCLI(LightningCLI):
         settings = self.config_init.trainer.as_dict()
         callbacks = self.callbacks() + (settings["callbacks"] or [])
         if self.uses_run_folder:
-            callbacks.append(SaveRunConfig(self.parser, self.config, overwrite=True))
+            callbacks.append(SaveRunConfig(self.parser, self.config, save_to_log_dir=False))
         logger = make_loggers(self.config_init.tracking, self.folder) if self.uses_run_folder else False
         changed = {"callbacks": callbacks, "logger": logger, "use_distributed_sampler": False}
-        return Trainer(**{**settings, **changed, **kwargs})
+        trainer = Trainer(**{**settings, **changed, **kwargs})
+        if isinstance(trainer.strategy, DDPStrategy) and self.config.model.cross_entropy_start_epoch > 0:
+            # The classifier has no gradient during warm-up, which plain DDP takes for a mistake.
+            trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
+        return trainer
 
     def after_instantiate_classes(self) -> None:
         """Hand the model its settings, for checkpoints, and the data module what a trained model knows."""

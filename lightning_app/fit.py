@@ -38,6 +38,10 @@ class FitCLI(DrugCLI):
             "--checkpoint_every_n_steps", type=int, default=500, help="Training steps from one last.ckpt to the next."
         )
 
+    def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """A resumed run goes on in its folder, wherever the command is given."""
+        return {name: value for name, value in settings.items() if name != "run"}
+
     def resumed_from(self) -> Path | None:
         """The checkpoint that the user named."""
         return Path(self.checkpoint) if self.checkpoint else None

@@ -29,7 +29,8 @@ class PredictCLI(DrugCLI):
 
     def callbacks(self) -> list[Callback]:
         """The writer."""
-        return [PredictionWriter(self.config.output)]
+        self.writer = PredictionWriter(self.config.output)
+        return [self.writer]
 
 
 def main(arguments: list[str]) -> None:
@@ -45,6 +46,8 @@ def main(arguments: list[str]) -> None:
     cli.trainer.predict(
         cli.model, datamodule=cli.datamodule, ckpt_path=cli.checkpoint, return_predictions=False, weights_only=True
     )
+    # Lightning calls no hook of the writer where there is nothing to predict.
+    cli.writer.write(cli.trainer, cli.model)
     if cli.trainer.is_global_zero:
         reasons = cli.datamodule.table.reasons
         unusable = sum(reason is not None for reason in reasons)

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from datamodules.drug_table import InputError
+
 _SHARED_FOLDER = "TAILMOL_RUN_FOLDER"
 
 
@@ -37,6 +39,9 @@ def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None) -
 
     Returns:
         The folder, which exists.
+
+    Raises:
+        InputError: If the user named a folder that holds a run.
     """
     if "LOCAL_RANK" in os.environ and _SHARED_FOLDER in os.environ:
         return Path(os.environ[_SHARED_FOLDER])
@@ -45,13 +50,16 @@ def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None) -
         parent = Path(settings.root) / (settings.name or Path(source).name.split(".")[0])
         version = settings.version or _job_number()
         folder = parent / version if version else _next_version(parent)
+        if settings.version and folder.is_dir() and any(folder.iterdir()):
+            raise InputError(f"run.version: {folder} holds a run already; choose another name, or leave it out.")
     folder.mkdir(parents=True, exist_ok=True)
     os.environ[_SHARED_FOLDER] = str(folder.resolve())
     return folder
 
 
 def _resumed_folder(checkpoint: Path) -> Path | None:
-    return checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else None
+    folder = checkpoint.resolve().parent
+    return folder.parent if folder.name == "checkpoints" else None
 
 
 def _job_number() -> str | None:

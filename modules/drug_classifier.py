@@ -21,6 +21,9 @@ from modules.perceptron import perceptron
 from modules.tail_metrics import TailMetrics
 from modules.views import make_view
 
+NEVER = -1e4
+"""Score of a class that cannot be predicted; its probability is 0 in every precision."""
+
 
 class DrugClassifier(lightning.LightningModule):
     """Classifies drugs of long-tailed classes (Su, Li, Wang 2025, arXiv 2504.04647).
@@ -118,10 +121,9 @@ class DrugClassifier(lightning.LightningModule):
         self.classifier = perceptron([size, *self.classifier_dims, task.num_classes], self.dropout)
         counts = torch.tensor(task.class_counts)
         present = counts > 0
-        temperature = getattr(self.contrastive, "temperature", 0.1)
         self.register_buffer("class_counts", counts, persistent=False)
         self.register_buffer("class_weights", present / present.sum())
-        self.register_buffer("class_temperatures", torch.full((task.num_classes,), float(temperature)))
+        self.register_buffer("class_temperatures", torch.full((task.num_classes,), self.temperature))
         self.register_buffer("subcluster_ids", torch.full((task.num_training_samples,), -1))
         fractions = (self.head_fraction, self.tail_fraction)
         self.validation_metrics = TailMetrics(counts, *fractions)
@@ -135,12 +137,18 @@ class DrugClassifier(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.make_lr_scheduler(optimizer)}}
 
     def forward(self, batch: MoleculeBatch) -> Tensor:
-        """Class scores, (B, C), of samples as they are."""
-        return cast(Tensor, self.classifier(self.encoder(batch)))
+        """Class scores, (B, C), of samples as they are; a class without training samples is never predicted."""
+        logits = cast(Tensor, self.classifier(self.encoder(batch)))
+        return logits.masked_fill(self.class_counts == 0, NEVER)
 
     def embed(self, batch: MoleculeBatch) -> Tensor:
         """Embeddings, (B, d), of samples as they are."""
         return cast(Tensor, self.encoder(batch))
+
+    @property
+    def temperature(self) -> float:
+        """Temperature of the contrastive loss, and of a class that is one sub-cluster."""
+        return 0.1 if self.contrastive is None else self.contrastive.temperature
 
     @property
     def reclustered(self) -> bool:

@@ -87,7 +87,7 @@ def test_three_real_epochs(tmp_path: Path) -> None:
 
 
 def test_buffers_are_what_the_pure_functions_give(tmp_path: Path) -> None:
-    recluster = Recluster(start_epoch=None, min_size=5, strength=2.0, temperature=0.2, method="kmeans", seed=3)
+    recluster = Recluster(start_epoch=None, min_size=5, strength=2.0, method="kmeans", seed=3)
     model, _, trainer = train(tmp_path, recluster, 1)
     assert not model.reclustered
     recluster.recluster(trainer, model)
@@ -96,7 +96,7 @@ def test_buffers_are_what_the_pure_functions_give(tmp_path: Path) -> None:
     found = subcluster(embeddings, labels, classes, 5, "kmeans", 3)
     per_class = subclusters_per_class(found.class_of, classes)
     assert torch.equal(model.subcluster_ids, found.ids)
-    torch.testing.assert_close(model.class_temperatures, class_temperatures(embeddings, labels, per_class, 0.2))
+    torch.testing.assert_close(model.class_temperatures, class_temperatures(embeddings, labels, per_class, 0.1))
     d = class_distances(embeddings, labels, classes)
     d_prime = subcluster_distances(found.centroids, found.class_of, classes)
     torch.testing.assert_close(model.class_weights, distance_weights(d, d_prime, 2.0))

@@ -314,8 +314,24 @@ def test_a_second_setup_changes_nothing(tmp_path: Path) -> None:
 def test_the_task_says_what_a_model_must_know(tmp_path: Path) -> None:
     module = data_module(tmp_path, fingerprint_radius=3, fingerprint_size=128)
     module.setup("fit")
-    assert module.task == DrugTask("molecule", ("N", "O"), (9, 21), FeatureSettings(3, 128))
+    expected = DrugTask("molecule", ("N", "O"), (9, 21), FeatureSettings(3, 128), module.task.training_digest)
+    assert module.task == expected
     assert DrugTask.from_dict(module.task.to_dict()) == module.task
+
+
+def test_another_split_is_another_task_and_testing_on_it_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trained, same, other = (data_module(tmp_path, split_seed=seed) for seed in (0, 0, 1))
+    trained.setup("fit")
+    same.trained_task = other.trained_task = trained.task
+    same.setup("test")
+    assert "is not the one that the model was trained on" not in caplog.text
+    other.setup("test")
+    assert "is not the one that the model was trained on" in caplog.text
+    other.trained_task = None
+    assert other.task.class_counts == trained.task.class_counts
+    assert other.task != trained.task
 
 
 def test_another_feature_setting_is_another_task_with_other_features(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ def test_the_dictionary_has_plain_types_only() -> None:
         "classes": ["1", "2", "other"],
         "class_counts": [7, 0, 3],
         "features": {"fingerprint_radius": 3, "fingerprint_size": 512},
+        "training_digest": "",
     }
 
 

@@ -60,7 +60,7 @@ def parts(features: Features, length: str, name: str) -> list[list[Any]]:
 def expected_chirality(atom: Any) -> int:
     if str(atom.GetChiralTag()) == "CHI_UNSPECIFIED":
         return 0
-    named = dict(Chem.FindMolChiralCenters(atom.GetOwningMol(), useLegacyImplementation=True))
+    named = dict(Chem.FindMolChiralCenters(atom.GetOwningMol(), useLegacyImplementation=True))  # type: ignore[no-untyped-call]
     return {"R": 1, "S": 2}.get(named.get(atom.GetIdx(), "?"), 3)
 
 

@@ -59,8 +59,8 @@ def test_what_is_missing_is_named_before_anything_is_done(
     ("content", "sentence"),
     [
         (None, "data.source: 'table.csv' is neither a file nor a known data set"),
-        ("", "data.source: table.csv is empty"),
-        ("smiles,label\n", "data.source: table.csv has a header but no rows"),
+        ("", "table.csv is empty"),
+        ("smiles,label\n", "table.csv has a header but no rows"),
         ("molecule_name,label\nethanol,a\n", "data.smiles_columns: name the 1 SMILES column(s)"),
         ("smiles,label\n" + "\n".join(f"{'C' * n},a" for n in range(1, 20)), "has the single class 'a'"),
         ("smiles,label\n" + "\n".join(f"{'C' * n}(,a" for n in range(1, 20)), "19 of 19 rows cannot be used"),

@@ -126,6 +126,14 @@ def test_predict_keeps_every_row_in_order(trained: Path, tmp_path: Path) -> None
     assert sum(hits) / len(hits) > 0.5
 
 
+def test_predict_writes_the_reasons_where_no_row_can_be_used(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "new.csv").write_text("smiles\nC1CC(\nxyz\n")
+    checkpoint = str(trained / "checkpoints/best.ckpt")
+    text = succeed(tmp_path, "predict", "--ckpt_path", checkpoint, "--data.source=new.csv", "--output=out.csv")
+    assert "2 rows written to out.csv; 2 could not be used" in text
+    assert polars.read_csv(tmp_path / "out.csv")["reason"].str.contains("RDKit cannot read").all()
+
+
 def test_predict_refuses_to_overwrite_a_column(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "new.csv").write_text("smiles,reason\nCCO,x\n")
     checkpoint = str(trained / "checkpoints/best.ckpt")

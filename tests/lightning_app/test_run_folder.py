@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from datamodules.drug_table import InputError
 from lightning_app.run_folder import RunSettings, claim_run_folder
 
 
@@ -26,8 +27,11 @@ def test_each_run_gets_the_next_version_of_its_data_set() -> None:
 
 def test_names_given_by_the_user_are_used() -> None:
     settings = RunSettings(root="here", name="trial", version="best")
-    assert claim_run_folder(settings, "x.csv", None) == Path("here/trial/best")
-    assert claim_run_folder(settings, "x.csv", None) == Path("here/trial/best")
+    folder = claim_run_folder(settings, "x.csv", None)
+    assert folder == Path("here/trial/best")
+    (folder / "metrics.csv").touch()
+    with pytest.raises(InputError, match=r"run.version: here/trial/best holds a run already"):
+        claim_run_folder(settings, "x.csv", None)
 
 
 def test_a_resumed_run_goes_on_in_its_folder_unless_a_version_is_given(tmp_path: Path) -> None:

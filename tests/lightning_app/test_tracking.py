@@ -14,7 +14,7 @@ from lightning_app.tracking import ContinuedCSVLogger, TrackingSettings, make_lo
 def test_a_resumed_run_keeps_the_rows_that_are_there(tmp_path: Path) -> None:
     def log(step: int, **values: float) -> None:
         logger = ContinuedCSVLogger(tmp_path, name="data", version="version_0")
-        logger.log_metrics(values, step)
+        logger.log_metrics({**values}, step)
         logger.save()
 
     log(1, loss=0.5)

@@ -71,7 +71,7 @@ def test_plain_cross_entropy_step_is_the_loss_of_the_forward_pass() -> None:
     model = make_model().eval()
     batch = make_batch()
     loss, logged = step(model, batch, 0)
-    expected = torch.nn.functional.cross_entropy(model(batch), batch.labels)
+    expected = torch.nn.functional.cross_entropy(model.classifier(model.encoder(batch)), batch.labels)
     torch.testing.assert_close(loss, expected)
     assert set(logged) == {"train/cross_entropy", "train/loss"}
 
@@ -126,7 +126,9 @@ def test_class_weights_reach_the_loss() -> None:
     batch = make_batch()
     model.class_weights.copy_(torch.tensor([0.2, 0.8, 0.0]))
     loss, _ = step(model, batch, 0)
-    expected = torch.nn.functional.cross_entropy(model(batch), batch.labels, weight=model.class_weights)
+    expected = torch.nn.functional.cross_entropy(
+        model.classifier(model.encoder(batch)), batch.labels, weight=model.class_weights
+    )
     torch.testing.assert_close(loss, expected)
 
 
@@ -151,6 +153,16 @@ def test_a_checkpoint_of_other_data_is_refused() -> None:
     checkpoint["drug_task"]["class_counts"] = [21, 6, 0]
     with pytest.raises(ValueError, match=r"ckpt_path: the checkpoint was trained on 27 samples of 3 classes"):
         make_model().on_load_checkpoint(checkpoint)
+
+
+def test_a_class_without_training_samples_is_never_predicted() -> None:
+    model = make_model().eval()
+    last = model.classifier[-1]
+    assert isinstance(last, torch.nn.Linear)
+    with torch.no_grad():
+        last.bias[2] = 50.0
+    _, probabilities = model.predict_step(make_batch(), 0)
+    assert (probabilities[:, 2] == 0).all()
 
 
 def test_predict_step_gives_probabilities_of_each_sample() -> None:

@@ -60,7 +60,9 @@ def make_loggers(settings: TrackingSettings, folder: Path) -> list[Logger]:
     if mode != "disabled":
         name = settings.name or f"{folder.parent.name} {folder.name}"
         offline = mode in ("offline", "dryrun")
-        loggers.append(WandbLogger(name=name, project=settings.project, save_dir=folder, offline=offline))
+        # The mode is named too: W&B reads the environment, which `offline` alone changes, once, when asked for a login.
+        given = "offline" if offline else mode
+        loggers.append(WandbLogger(name=name, project=settings.project, save_dir=folder, offline=offline, mode=given))
     return loggers
 
 

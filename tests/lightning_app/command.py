@@ -25,10 +25,11 @@ def lightning(folder: Path, *arguments: str, **environment: str) -> subprocess.C
     Args:
         folder: The current folder of the process.
         *arguments: After the command's name.
-        **environment: Variables beside those of the test.
+        **environment: Variables beside those of the test; an empty one is left out.
     """
     command = [str(Path(sys.executable).with_name("lightning")), *arguments]
     variables = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled", **environment}
+    variables = {name: value for name, value in variables.items() if value}
     return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, timeout=300)
 
 

@@ -36,7 +36,7 @@ def baseline(split_seed: int) -> float:
         rows = data.records.rows[split]
         batch = data.table.store.batch(rows, rows, data.records.codes[rows])
         places = (batch.fingerprint_molecule.numpy(), batch.fingerprint_bin.numpy())
-        return csr_matrix((batch.fingerprint_count.numpy(), places), (len(rows), data.features.fingerprint_size))
+        return csr_matrix((batch.fingerprint_count.numpy(), places), (len(rows), data.features.fingerprint_width))
 
     codes = {split: data.records.codes[rows] for split, rows in data.records.rows.items()}
     model = LogisticRegression(class_weight="balanced", max_iter=1000).fit(counts("train"), codes["train"])

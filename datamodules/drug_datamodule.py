@@ -27,7 +27,7 @@ from datamodules.drug_table import InputKind, read_table
 from datamodules.drug_task import DrugTask
 from datamodules.feature_cache import cache_key, default_cache_folder
 from datamodules.molecule_batch import MoleculeBatch, MoleculeStore
-from datamodules.molecule_features import FeatureSettings
+from datamodules.molecule_features import FeatureSettings, FingerprintKind
 from datamodules.samplers import EpochBatches
 from datamodules.splits import SplitMethod, SplitName
 
@@ -78,6 +78,7 @@ class DrugDataModule(lightning.LightningDataModule):
         max_rejected: float = 0.05,
         fingerprint_radius: int = 2,
         fingerprint_size: int = 2048,
+        fingerprint_kinds: tuple[FingerprintKind, ...] = ("morgan",),
         batch_size: int = 128,
         evaluation_batch_size: int = 512,
         order_seed: int = 0,
@@ -98,7 +99,9 @@ class DrugDataModule(lightning.LightningDataModule):
             split_fractions: Shares of training, validation and test of the random split.
             max_rejected: Stop if more than this share of the rows cannot be used.
             fingerprint_radius: Radius of the Morgan count fingerprint, in bonds.
-            fingerprint_size: Number of bins of the fingerprint.
+            fingerprint_size: Number of bins of each fingerprint.
+            fingerprint_kinds: Which count fingerprints encoders see: morgan, path (bonds along paths of up to 5),
+                atom_pair, torsion.
             batch_size: Training samples in a batch on one process.
             evaluation_batch_size: The same for validation, test, prediction and reclustering.
             order_seed: Of the order of training samples.
@@ -111,7 +114,7 @@ class DrugDataModule(lightning.LightningDataModule):
         self.id_column, self.split_column = id_column, split_column
         self.split, self.split_seed, self.split_fractions = split, split_seed, split_fractions
         self.max_rejected = max_rejected
-        self.features = FeatureSettings(fingerprint_radius, fingerprint_size)
+        self.features = FeatureSettings(fingerprint_radius, fingerprint_size, tuple(fingerprint_kinds))
         self.batch_size, self.evaluation_batch_size = batch_size, evaluation_batch_size
         self.order_seed, self.num_workers = order_seed, num_workers
         self.cache_folder = Path(cache_folder) if cache_folder else default_cache_folder()

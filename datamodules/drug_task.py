@@ -44,16 +44,19 @@ class DrugTask:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types only, so that a checkpoint loads without pickle."""
-        values = asdict(self)
-        return {**values, "classes": list(self.classes), "class_counts": list(self.class_counts)}
+        features = asdict(self.features)
+        features["fingerprint_kinds"] = list(self.features.fingerprint_kinds)
+        values = {"classes": list(self.classes), "class_counts": list(self.class_counts), "features": features}
+        return {**asdict(self), **values}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> DrugTask:
         """The inverse of `to_dict`."""
+        features = values["features"]
         return cls(
             input=values["input"],
             classes=tuple(values["classes"]),
             class_counts=tuple(values["class_counts"]),
-            features=FeatureSettings(**values["features"]),
+            features=FeatureSettings(**{**features, "fingerprint_kinds": tuple(features["fingerprint_kinds"])}),
             training_digest=values["training_digest"],
         )

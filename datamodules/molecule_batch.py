@@ -58,9 +58,9 @@ class MoleculeBatch:
         molecules = torch.arange(self.num_molecules, device=self.atoms_per_molecule.device)
         return molecules.repeat_interleave(self.atoms_per_molecule, output_size=self.atom_codes.shape[0])
 
-    def fingerprints(self, size: int) -> Tensor:
-        """Dense counts, (M, size) float32, of fingerprints that were folded into `size` bins."""
-        dense = torch.zeros(self.num_molecules, size, device=self.fingerprint_count.device)
+    def fingerprints(self, width: int) -> Tensor:
+        """Dense counts, (M, width) float32, of fingerprints of `width` bins in all."""
+        dense = torch.zeros(self.num_molecules, width, device=self.fingerprint_count.device)
         return dense.index_put_((self.fingerprint_molecule, self.fingerprint_bin), self.fingerprint_count)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> MoleculeBatch:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, Literal
 
 import numpy
 from numpy.typing import NDArray
@@ -38,17 +38,38 @@ _MOLECULES_PER_TASK = 2_000
 _CHIRALITY = {"R": 1, "S": 2}
 
 
+FingerprintKind = Literal["morgan", "path", "atom_pair", "torsion"]
+
+_LONGEST_PATH = 5
+
+
 @dataclass(frozen=True)
 class FeatureSettings:
     """Settings that change the features.
 
     Attributes:
-        fingerprint_radius: Radius of the Morgan count fingerprint.
-        fingerprint_size: Number of bins that it is folded into.
+        fingerprint_radius: Radius of the Morgan count fingerprint, in bonds.
+        fingerprint_size: Number of bins that a fingerprint is folded into.
+        fingerprint_kinds: The count fingerprints to compute, whose bins follow each other.
+
+    Raises:
+        ValueError: If there is no fingerprint, or one comes twice.
     """
 
     fingerprint_radius: int = 2
     fingerprint_size: int = 2048
+    fingerprint_kinds: tuple[FingerprintKind, ...] = ("morgan",)
+
+    def __post_init__(self) -> None:
+        if not self.fingerprint_kinds or len(set(self.fingerprint_kinds)) < len(self.fingerprint_kinds):
+            raise ValueError(
+                f"fingerprint_kinds: expected one or more different kinds, got {list(self.fingerprint_kinds)}."
+            )
+
+    @property
+    def fingerprint_width(self) -> int:
+        """Number of bins of all fingerprints."""
+        return self.fingerprint_size * len(self.fingerprint_kinds)
 
 
 Features = dict[str, NDArray[Any]]
@@ -101,11 +122,8 @@ def _map_parts(parts: list[Sequence[str]], settings: FeatureSettings, workers: i
 
 def _featurise_part(smiles: Sequence[str], settings: FeatureSettings) -> Features:
     from rdkit import Chem, rdBase
-    from rdkit.Chem import rdFingerprintGenerator
 
-    generator = rdFingerprintGenerator.GetMorganGenerator(
-        radius=settings.fingerprint_radius, fpSize=settings.fingerprint_size
-    )
+    generators = _fingerprint_generators(settings)
     atom_codes: list[tuple[int, ...]] = []
     edges: list[NDArray[Any]] = [numpy.empty((3, 0), dtype=numpy.int32)]
     bins: list[NDArray[Any]] = [numpy.empty((2, 0), dtype=numpy.int32)]
@@ -121,8 +139,7 @@ def _featurise_part(smiles: Sequence[str], settings: FeatureSettings) -> Feature
             valid[number] = True
             atom_codes += [_atom_codes(atom, Chem.ValenceType.IMPLICIT) for atom in list(molecule.GetAtoms())]
             edges.append(_edges(molecule))
-            counts = generator.GetCountFingerprint(molecule).GetNonzeroElements()
-            bins.append(numpy.array([list(counts), list(counts.values())], dtype=numpy.int32))
+            bins.append(_fingerprint(molecule, generators, settings.fingerprint_size))
             canonical.append(Chem.MolToSmiles(molecule).encode())
             sizes[:, number] = (
                 molecule.GetNumAtoms(),
@@ -146,6 +163,31 @@ def _featurise_part(smiles: Sequence[str], settings: FeatureSettings) -> Feature
         "valid": valid,
         "canonical": numpy.frombuffer(b"".join(canonical), dtype=numpy.uint8),
     }
+
+
+def _fingerprint_generators(settings: FeatureSettings) -> list[Any]:
+    from rdkit.Chem import rdFingerprintGenerator as rdkit_fingerprints
+
+    size = settings.fingerprint_size
+    radius = settings.fingerprint_radius
+    makers: dict[FingerprintKind, Callable[[], Any]] = {
+        "morgan": lambda: rdkit_fingerprints.GetMorganGenerator(radius=radius, fpSize=size),
+        "path": lambda: rdkit_fingerprints.GetRDKitFPGenerator(maxPath=_LONGEST_PATH, fpSize=size),
+        "atom_pair": lambda: rdkit_fingerprints.GetAtomPairGenerator(fpSize=size),
+        "torsion": lambda: rdkit_fingerprints.GetTopologicalTorsionGenerator(fpSize=size),
+    }
+    return [makers[kind]() for kind in settings.fingerprint_kinds]
+
+
+def _fingerprint(molecule: Any, generators: list[Any], size: int) -> NDArray[Any]:
+    """Rows bin and count of the non-zero bins of all fingerprints, each kind's bins behind the last one's."""
+    parts = []
+    for place, generator in enumerate(generators):
+        counts = generator.GetCountFingerprint(molecule).GetNonzeroElements()
+        part = numpy.array([list(counts), list(counts.values())], dtype=numpy.int32).reshape(2, -1)
+        part[0] += place * size
+        parts.append(part)
+    return numpy.concatenate(parts, axis=1) if parts else numpy.empty((2, 0), dtype=numpy.int32)
 
 
 def _atom_codes(atom: Any, implicit: Any) -> tuple[int, ...]:

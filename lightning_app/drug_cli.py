@@ -132,6 +132,17 @@ class DrugCLI(LightningCLI):
         """The callbacks of this subcommand."""
         return []
 
+    def instantiate_classes(self) -> None:
+        """Make trainer, model and data module.
+
+        Raises:
+            InputError: If settings are out of range or do not go together.
+        """
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            raise InputError(f"settings: {error}") from error
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer with the callbacks and loggers of the subcommand."""
         settings = self.config_init.trainer.as_dict()

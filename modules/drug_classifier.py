@@ -168,7 +168,7 @@ class DrugClassifier(lightning.LightningModule):
         classify = self.current_epoch >= self.cross_entropy_start_epoch
         probabilities = self.view_probabilities or ()
         drops = probabilities if contrastive else probabilities[:1]
-        views = [make_view(batch, drop, self.task.features.fingerprint_size) for drop in drops] or [batch]
+        views = [make_view(batch, drop, self.task.features.fingerprint_width) for drop in drops] or [batch]
         embeddings = [self.encoder(view) for view in views]
         losses: dict[str, Tensor] = {}
         if contrastive is not None:

@@ -36,7 +36,7 @@ def edge_drop_probabilities(target: Tensor, num_atoms: int, probability: float) 
     return (weight * probability).clamp(0, _LARGEST_DROP_PROBABILITY)
 
 
-def make_view(batch: MoleculeBatch, probability: float, fingerprint_size: int) -> MoleculeBatch:
+def make_view(batch: MoleculeBatch, probability: float, fingerprint_width: int) -> MoleculeBatch:
     """A copy of a batch without some of its directed edges and fingerprint bins.
 
     Each edge is drawn on its own, and so is each bin of a sample.
@@ -46,7 +46,7 @@ def make_view(batch: MoleculeBatch, probability: float, fingerprint_size: int) -
     Args:
         batch: Any batch.
         probability: Mean share of edges, and share of fingerprint bins, to drop.
-        fingerprint_size: Number of bins.
+        fingerprint_width: Number of bins of all fingerprints.
 
     Raises:
         ValueError: If `probability` is outside [0, 1).
@@ -57,7 +57,7 @@ def make_view(batch: MoleculeBatch, probability: float, fingerprint_size: int) -
     edges = torch.rand_like(drop) >= drop
     # One draw for a bin of a sample, so that what both sides of a reaction share still cancels.
     sample_of_entry = batch.fingerprint_molecule // batch.molecules_per_sample
-    draws = torch.rand(len(batch), fingerprint_size, device=batch.labels.device)
+    draws = torch.rand(len(batch), fingerprint_width, device=batch.labels.device)
     entries = draws[sample_of_entry, batch.fingerprint_bin] >= probability
     return replace(
         batch,

@@ -1,4 +1,4 @@
-"""Morgan count fingerprints through a multi-layer perceptron."""
+"""Count fingerprints through a multi-layer perceptron."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from modules.perceptron import perceptron
 
 
 class FingerprintMLP(Encoder):
-    """Logarithms of the counts of a Morgan fingerprint, through linear layers.
+    """Logarithms of the counts of the data's fingerprints, through linear layers.
 
     The molecules of a sample are combined before the first layer, as counts; then `sign(x) log(1 + |x|)`. Of a
     reaction only product minus reactants is seen: what the reaction leaves unchanged cancels exactly.
@@ -42,14 +42,15 @@ class FingerprintMLP(Encoder):
     def build(self, task: DrugTask) -> None:
         """See `Encoder.build`."""
         self.input = task.input
-        self.fingerprint_size = task.features.fingerprint_size
-        width = self.fingerprint_size if task.input == "reaction" else combined_size(self.fingerprint_size, task.input)
+        self.fingerprint_width = task.features.fingerprint_width
+        reaction = task.input == "reaction"
+        width = self.fingerprint_width if reaction else combined_size(self.fingerprint_width, task.input)
         self.layers = perceptron([width, *self.hidden_dims], self.dropout, final_activation=True)
         self.output_dim = self.hidden_dims[-1]
 
     def forward(self, batch: MoleculeBatch) -> Tensor:
         """See `Encoder.forward`."""
-        counts = batch.fingerprints(self.fingerprint_size)
+        counts = batch.fingerprints(self.fingerprint_width)
         if self.input == "reaction":
             counts = counts[1::2] - counts[0::2]
         else:

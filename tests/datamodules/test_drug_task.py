@@ -27,7 +27,7 @@ def test_the_dictionary_has_plain_types_only() -> None:
         "input": "reaction",
         "classes": ["1", "2", "other"],
         "class_counts": [7, 0, 3],
-        "features": {"fingerprint_radius": 3, "fingerprint_size": 512},
+        "features": {"fingerprint_radius": 3, "fingerprint_size": 512, "fingerprint_kinds": ["morgan"]},
         "training_digest": "",
     }
 
@@ -47,6 +47,7 @@ def test_every_part_makes_a_task_another() -> None:
         replace(TASK, classes=("1", "2", "3")),
         replace(TASK, class_counts=(7, 1, 3)),
         replace(TASK, features=FeatureSettings(2, 512)),
+        replace(TASK, features=FeatureSettings(3, 512, ("path", "morgan"))),
     ):
         assert changed != TASK
         assert DrugTask.from_dict(changed.to_dict()) == changed

@@ -15,6 +15,7 @@ from datamodules.molecule_features import (
     BOND_TYPES,
     Features,
     FeatureSettings,
+    FingerprintKind,
     canonical_smiles,
     featurise,
 )
@@ -116,6 +117,31 @@ def test_fingerprints_are_morgan_counts(chosen: FeatureSettings) -> None:
         assert dense.tolist() == expected.tolist()
         assert min(counts[number]) > 0
         assert len(set(bins[number])) == len(bins[number])
+
+
+def test_fingerprints_of_several_kinds_follow_each_other() -> None:
+    kinds: tuple[FingerprintKind, ...] = ("torsion", "morgan", "path", "atom_pair")
+    size = 128
+    features = featurise(SMILES, FeatureSettings(2, size, kinds))
+    bins, counts = parts(features, "entries", "bins"), parts(features, "entries", "counts")
+    generators = [
+        rdFingerprintGenerator.GetTopologicalTorsionGenerator(fpSize=size),
+        rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=size),
+        rdFingerprintGenerator.GetRDKitFPGenerator(maxPath=5, fpSize=size),
+        rdFingerprintGenerator.GetAtomPairGenerator(fpSize=size),
+    ]
+    for number, smiles in enumerate(SMILES):
+        dense = numpy.zeros(4 * size, dtype=int)
+        dense[bins[number]] = counts[number]
+        molecule = Chem.MolFromSmiles(smiles)
+        expected = [count for generator in generators for count in generator.GetCountFingerprintAsNumPy(molecule)]
+        assert dense.tolist() == expected
+
+
+@pytest.mark.parametrize("kinds", [(), ("morgan", "morgan")])
+def test_no_fingerprint_or_one_twice_is_refused(kinds: tuple[FingerprintKind, ...]) -> None:
+    with pytest.raises(ValueError, match="fingerprint_kinds: expected one or more different kinds"):
+        FeatureSettings(fingerprint_kinds=kinds)
 
 
 def test_ethanol_by_hand() -> None:

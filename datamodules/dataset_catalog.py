@@ -2,25 +2,224 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from datamodules.drug_table import InputError
+from datamodules.drug_table import InputKind
+from datamodules.input_error import InputError
+from datamodules.table_download import fetch_table, stored_table
 
-_EMBEDDED = {"inn_stems": Path(__file__).parent / "inn_stems" / "inn_stems.csv"}
+_EMBEDDED = Path(__file__).parent / "inn_stems"
+_DATAVERSE = "https://dataverse.harvard.edu/api/access/datafile/{}"
+_IMDRUG = "file of ImDrug: Li et al. 2022, arXiv:2209.07921"
+_MOLECULENET = "Wu et al. 2018, MoleculeNet, Chem. Sci. 9, 513"
+_PATENTS = "Lowe 2012, Extraction of chemical structures and reactions from the literature, PhD thesis, Cambridge"
 
 
-def find_source(source: str) -> Path:
-    """The file of a catalogue entry, or the file itself.
+@dataclass(frozen=True)
+class Dataset:
+    """A table that `data.source` knows by name.
+
+    Attributes:
+        name: What `data.source` calls it.
+        address: Where it is downloaded from; None if it is shipped with the project.
+        file_name: In the cache or, if it is shipped, in its folder.
+        input: What one sample is.
+        smiles_columns: One for molecules and drugs with proteins, else two; None where they are to be guessed, because
+            copies of the file differ.
+        sequence_column: The amino acids of a protein, for drugs with proteins.
+        label_column: None where the user must choose one of several.
+        id_column: None where the table may have none.
+        rows: Without the header.
+        classes: None where it is not known before the table is read.
+        imbalance_ratio: Size of the largest class over that of the smallest, as published; None where it is not.
+        licence: Of the file.
+        citation: Where the data are from, in one line.
+    """
+
+    name: str
+    address: str | None
+    file_name: str
+    input: InputKind
+    smiles_columns: tuple[str, ...] | None
+    sequence_column: str | None
+    label_column: str | None
+    id_column: str | None
+    rows: int
+    classes: int | None
+    imbalance_ratio: float | None
+    licence: str
+    citation: str
+
+
+def _dataverse(
+    number: int,
+    name: str,
+    input: InputKind,
+    rows: int,
+    classes: int | None = None,
+    imbalance_ratio: float | None = None,
+    smiles_columns: tuple[str, ...] | None = ("X1", "X2"),
+    sequence_column: str | None = None,
+    label_column: str | None = "Y",
+    id_column: str | None = "ID1",
+    citation: str | None = None,
+) -> Dataset:
+    """A file of the ImDrug benchmark, doi 10.7910/DVN/TEXUKR; the ratios are those in its code."""
+    return Dataset(
+        name=name,
+        address=_DATAVERSE.format(number),
+        file_name=f"{name}.tab",
+        input=input,
+        smiles_columns=smiles_columns,
+        sequence_column=sequence_column,
+        label_column=label_column,
+        id_column=id_column,
+        rows=rows,
+        classes=classes,
+        imbalance_ratio=imbalance_ratio,
+        licence="CC0 1.0",
+        citation=f"{citation}; {_IMDRUG}" if citation else _IMDRUG,
+    )
+
+
+_DATASETS = (
+    Dataset(
+        name="inn_stems",
+        address=None,
+        file_name="inn_stems.csv",
+        input="molecule",
+        smiles_columns=("smiles",),
+        sequence_column=None,
+        label_column="label",
+        id_column="id",
+        rows=654,
+        classes=73,
+        imbalance_ratio=10.6,
+        licence="CC BY-SA 3.0",
+        citation="Zdrazil et al. 2024, ChEMBL, Nucleic Acids Res. 52, D1180",
+    ),
+    _dataverse(
+        6573960,
+        "bbb_martins",
+        "molecule",
+        rows=1_975,
+        classes=2,
+        imbalance_ratio=3.24,
+        smiles_columns=None,
+        id_column=None,
+        citation="Martins et al. 2012, J. Chem. Inf. Model. 52, 1686",
+    ),
+    _dataverse(
+        6573958,
+        "tox21",
+        "molecule",
+        rows=7_831,
+        smiles_columns=("X",),
+        label_column=None,
+        id_column="ID",
+        citation=_MOLECULENET,
+    ),
+    _dataverse(
+        6573954,
+        "hiv",
+        "molecule",
+        rows=41_127,
+        classes=2,
+        imbalance_ratio=27.5,
+        smiles_columns=("X",),
+        id_column="ID",
+        citation=_MOLECULENET,
+    ),
+    _dataverse(
+        6573959,
+        "sbap",
+        "drug_protein",
+        rows=32_140,
+        classes=2,
+        imbalance_ratio=36.77,
+        smiles_columns=("X1",),
+        sequence_column="X2",
+    ),
+    _dataverse(
+        6573957,
+        "drugbank",
+        "pair",
+        rows=191_808,
+        classes=86,
+        imbalance_ratio=10_124.67,
+        citation="Ryu et al. 2018, DeepDDI, PNAS 115, E4304",
+    ),
+    _dataverse(6573953, "uspto_50k", "reaction", rows=50_016, classes=10, imbalance_ratio=65.78, citation=_PATENTS),
+    _dataverse(
+        6573955,
+        "uspto_500_MT",
+        "reaction",
+        rows=143_535,
+        imbalance_ratio=285.06,
+        label_column="labels",
+        id_column=None,
+        citation="Lu and Zhang 2022, T5Chem, J. Chem. Inf. Model. 62, 1376",
+    ),
+    _dataverse(
+        6573963,
+        "uspto_1k_TPL",
+        "reaction",
+        rows=445_115,
+        classes=1_000,
+        imbalance_ratio=110.86,
+        id_column=None,
+        citation="Schwaller et al. 2021, Nat. Mach. Intell. 3, 144",
+    ),
+    _dataverse(
+        6573962, "uspto_catalyst", "reaction", rows=721_799, classes=888, imbalance_ratio=3_975.86, citation=_PATENTS
+    ),
+)
+
+CATALOGUE: dict[str, Dataset] = {dataset.name: dataset for dataset in _DATASETS}
+
+
+def find_dataset(source: str) -> Dataset | None:
+    """The catalogue entry that a source names, or None where it is a file or unknown.
 
     Args:
-        source: A name of the catalogue, or a path.
+        source: A name of the catalogue, or a path; a file of that path goes before the name.
+    """
+    return None if Path(source).expanduser().is_file() else CATALOGUE.get(source)
+
+
+def find_source(source: str, cache_folder: Path) -> Path:
+    """The file of a catalogue entry, downloaded at its first use, or the file itself.
+
+    Args:
+        source: A name of the catalogue, or a path; a file of that path goes before the name.
+        cache_folder: Downloads are kept in its folder `datasets`.
 
     Raises:
-        InputError: If it is neither.
+        InputError: If it is neither, or the download fails, or the downloaded file has changed since.
     """
-    if source in _EMBEDDED:
-        return _EMBEDDED[source]
+    dataset = find_dataset(source)
+    if dataset is not None:
+        if dataset.address is None:
+            return _EMBEDDED / dataset.file_name
+        return fetch_table(dataset.address, _cache_path(dataset, cache_folder), dataset.rows)
     path = Path(source).expanduser()
     if not path.is_file():
-        raise InputError(f"data.source: {source!r} is neither a file nor a known data set ({', '.join(_EMBEDDED)}).")
+        raise InputError(f"data.source: {source!r} is neither a file nor a known data set ({', '.join(CATALOGUE)}).")
     return path
+
+
+def local_file(dataset: Dataset, cache_folder: Path) -> Path | None:
+    """The file of a catalogue entry where it is on this machine already, else None.
+
+    Args:
+        dataset: The entry.
+        cache_folder: As of `find_source`.
+    """
+    return (
+        _EMBEDDED / dataset.file_name if dataset.address is None else stored_table(_cache_path(dataset, cache_folder))
+    )
+
+
+def _cache_path(dataset: Dataset, cache_folder: Path) -> Path:
+    return cache_folder / "datasets" / dataset.file_name

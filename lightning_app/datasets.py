@@ -1,0 +1,99 @@
+"""`lightning datasets`: the data sets that are known by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from datamodules.dataset_catalog import CATALOGUE, local_file
+from datamodules.input_error import InputError
+
+HELP = """\
+usage: lightning datasets
+
+List the data sets that --data.source knows by name. Fitting one downloads it once, into $TAILMOL_CACHE/datasets or
+the user's cache folder; classes and imbalance ratio are counted in its file where that is downloaded already.
+"""
+
+_USE = "Use one with: lightning fit --config data/NAME.yaml, or --data.source NAME and settings of your own."
+_NARROWEST = 80
+
+
+def main(arguments: list[str]) -> None:
+    """Run the subcommand.
+
+    Args:
+        arguments: The command line after `datasets`.
+
+    Raises:
+        InputError: If there is an argument that is not known, or a downloaded file is no table.
+    """
+    if "-h" in arguments or "--help" in arguments:
+        print(HELP, end="")
+        return
+    if arguments:
+        raise InputError(f"datasets: {arguments[0]!r} is not known; the subcommand takes no arguments but --help.")
+    from datamodules.feature_cache import default_cache_folder
+
+    print_catalogue(default_cache_folder())
+
+
+def print_catalogue(cache_folder: Path) -> None:
+    """Print a line for each data set, and how to use one.
+
+    Args:
+        cache_folder: Where downloaded tables are looked for.
+
+    Raises:
+        InputError: If a downloaded file is no table.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    # A narrower terminal breaks the lines, which loses nothing, where rich would shorten words.
+    console.width = max(console.width, _NARROWEST)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for title in ("Data set", "Input"):
+        table.add_column(title, no_wrap=True)
+    for title in ("Rows", "Classes", "Imbalance"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for title in ("Licence", "Stored"):
+        table.add_column(title, no_wrap=True)
+    for dataset in CATALOGUE.values():
+        file = local_file(dataset, cache_folder)
+        sizes = _class_sizes(file, dataset.label_column) if file is not None and dataset.label_column else []
+        classes = len(sizes) or dataset.classes
+        ratio = max(sizes) / min(sizes) if sizes else dataset.imbalance_ratio
+        table.add_row(
+            dataset.name,
+            dataset.input,
+            f"{dataset.rows:,}",
+            "-" if classes is None else f"{classes:,}",
+            "-" if ratio is None else f"{ratio:,.1f}",
+            dataset.licence,
+            "shipped" if dataset.address is None else "yes" if file else "no",
+        )
+    console.print(table)
+    console.print(_USE, soft_wrap=True, highlight=False)
+
+
+def _class_sizes(file: Path, label_column: str) -> list[int]:
+    """How many rows each class of a table has; none if the table has no such column.
+
+    Args:
+        file: A comma-separated .csv or a tab-separated file, plain or gzip.
+        label_column: Where the class is.
+
+    Raises:
+        InputError: If the file cannot be read as a table.
+    """
+    import polars
+
+    try:
+        table = polars.scan_csv(file, separator="," if file.suffix == ".csv" else "\t", infer_schema=False)
+        if label_column not in table.collect_schema().names():
+            return []
+        labels = table.select(polars.col(label_column).str.strip_chars()).collect().to_series()
+    except (polars.exceptions.PolarsError, OSError) as error:
+        raise InputError(f"data.source: {file} cannot be read as a table ({error}).") from error
+    return labels.filter(labels != "").value_counts()["count"].to_list()

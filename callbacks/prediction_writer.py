@@ -12,7 +12,7 @@ import torch
 
 from datamodules.atomic_file import write_file
 from datamodules.drug_datamodule import DrugDataModule
-from datamodules.drug_table import InputError
+from datamodules.input_error import InputError
 from modules.drug_classifier import DrugClassifier
 
 
@@ -97,7 +97,7 @@ class PredictionWriter(lightning.Callback):
         columns = [series.fill_nan(None) if series.dtype.is_float() else series for series in values.values()]
         frame = featured.table.frame.with_columns(
             *(series.alias(name) for name, series in zip(values, columns, strict=True)),
-            polars.Series("reason", featured.reasons, dtype=polars.String),
+            featured.reasons.alias("reason"),
         )
         if self.output.suffix == ".parquet":
             write_file(self.output, frame.write_parquet)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from datamodules.dataset_catalog import find_source
 from datamodules.drug_records import (
     DrugRecords,
     FeaturedTable,
+    SplitSettings,
     check_rejected,
     divide,
     featurise_table,
@@ -25,11 +27,12 @@ from datamodules.drug_records import (
 )
 from datamodules.drug_table import InputKind, read_table
 from datamodules.drug_task import DrugTask
-from datamodules.feature_cache import cache_key, default_cache_folder
+from datamodules.feature_cache import default_cache_folder
+from datamodules.input_error import InputError
 from datamodules.molecule_batch import MoleculeBatch, MoleculeStore
 from datamodules.molecule_features import FeatureSettings, FingerprintKind
 from datamodules.samplers import EpochBatches
-from datamodules.splits import SplitMethod, SplitName
+from datamodules.splits import Fractions, SplitMethod, SplitName, SplitPart
 
 _log = logging.getLogger("tailmol")
 
@@ -72,9 +75,11 @@ class DrugDataModule(lightning.LightningDataModule):
         label_column: str | None = None,
         id_column: str | None = None,
         split_column: str | None = None,
+        sequence_column: str | None = None,
         split: SplitMethod = "random",
         split_seed: int = 0,
-        split_fractions: tuple[float, float, float] = (0.7, 0.1, 0.2),
+        split_fractions: Fractions = (0.7, 0.1, 0.2),
+        split_part: SplitPart = "first",
         max_rejected: float = 0.05,
         fingerprint_radius: int = 2,
         fingerprint_size: int = 2048,
@@ -88,15 +93,20 @@ class DrugDataModule(lightning.LightningDataModule):
         """Keep the settings; nothing is read before `setup`.
 
         Args:
-            source: A CSV, TSV or Parquet file, plain or gzip, or the name of a known data set (inn_stems).
-            input: What one sample is. molecule: one SMILES; reaction: reactants and product; pair: two drugs.
+            source: A CSV, TSV or Parquet file, plain or gzip, or the name of a known data set (lightning datasets).
+            input: What one sample is. molecule: one SMILES; reaction: reactants and product; pair: two drugs;
+                drug_protein: a SMILES and an amino-acid sequence.
             smiles_columns: The SMILES columns, one for molecules, else two; guessed if null.
             label_column: The column with the class, as text or integers; guessed if null.
             id_column: A column that names the samples; guessed if null.
             split_column: The column that says train, validation or test, for split file; guessed if null.
-            split: random: stratified by class; file: as the table says.
-            split_seed: Of the random split.
-            split_fractions: Shares of training, validation and test of the random split.
+            sequence_column: The column of amino-acid sequences, for drug_protein; guessed if null.
+            split: random: stratified by class; standard: validation and test balanced to the rarest class; scaffold:
+                no ring system in two splits; cold: no drug of a test row in training; file: as the table says; all:
+                every row, to test a trained model.
+            split_seed: Of every split but file.
+            split_fractions: Shares of training, validation and test.
+            split_part: Of pairs and reactions, whose scaffold or drug a test row has new: first, second or both.
             max_rejected: Stop if more than this share of the rows cannot be used.
             fingerprint_radius: Radius of the Morgan count fingerprint, in bonds.
             fingerprint_size: Number of bins of each fingerprint.
@@ -111,8 +121,8 @@ class DrugDataModule(lightning.LightningDataModule):
         super().__init__()
         self.source, self.input = source, input
         self.smiles_columns, self.label_column = smiles_columns, label_column
-        self.id_column, self.split_column = id_column, split_column
-        self.split, self.split_seed, self.split_fractions = split, split_seed, split_fractions
+        self.id_column, self.split_column, self.sequence_column = id_column, split_column, sequence_column
+        self.split = SplitSettings(split, split_seed, split_fractions, split_part)
         self.max_rejected = max_rejected
         self.features = FeatureSettings(fingerprint_radius, fingerprint_size, tuple(fingerprint_kinds))
         self.batch_size, self.evaluation_batch_size = batch_size, evaluation_batch_size
@@ -134,11 +144,13 @@ class DrugDataModule(lightning.LightningDataModule):
         self._load(labelled=stage != "predict")
         if stage == "predict" or self._records is not None:
             return
+        if stage == "fit" and self.split.method == "all":
+            raise InputError("data.split: all leaves nothing to test on; expected another one for fit.")
         known = self.trained_task.classes if self.trained_task and stage != "fit" else None
         reasons = reject_unusable(self.table, known)
         listing = self._write("rejected.csv", rejected_rows(self.table.table, reasons))
         check_rejected(reasons, self.max_rejected, listing)
-        self._records = divide(self.table, reasons, self.split, self.split_fractions, self.split_seed, known)
+        self._records = divide(self.table, reasons, self.split, known, self.cache_folder)
         self._write("splits.csv", self._split_listing(self._records))
         _log.info(self._describe(self._records))
         if self.trained_task is not None and self._own_task().training_digest != self.trained_task.training_digest:
@@ -192,23 +204,24 @@ class DrugDataModule(lightning.LightningDataModule):
 
     def predict_dataloader(self) -> DataLoader[MoleculeBatch]:
         """Every usable row of the table; `sample_index` is the row."""
-        rows = numpy.array([row for row, reason in enumerate(self.table.reasons) if reason is None], dtype=numpy.int64)
+        rows = self.table.reasons.is_null().arg_true().to_numpy().astype(numpy.int64)
         samples = SampleRows(self.table.store, rows, numpy.full(len(rows), -1), rows)
         return self._loader(samples, self._batches(len(rows), self.evaluation_batch_size, shuffle=False))
 
     def _load(self, labelled: bool) -> None:
-        if self._featured is not None and (self._featured.table.labels or not labelled):
+        if self._featured is not None and (self._featured.table.labels is not None or not labelled):
             return
         task = self.trained_task
         table = read_table(
-            find_source(self.source),
+            find_source(self.source, self.cache_folder),
             task.input if task else self.input,
             self.smiles_columns,
             self.label_column,
             self.id_column,
             self.split_column,
             need_labels=labelled,
-            need_splits=labelled and self.split == "file",
+            need_splits=labelled and self.split.method == "file",
+            sequence_column=self.sequence_column,
         )
         self._featured = featurise_table(table, task.features if task else self.features, self.cache_folder)
 
@@ -231,9 +244,9 @@ class DrugDataModule(lightning.LightningDataModule):
 
     def _own_task(self) -> DrugTask:
         records = self.records
-        rows = records.rows["train"].tolist()
-        samples = (f"{self.table.structures[row]} {records.classes[records.codes[row]]}" for row in rows)
-        return DrugTask(self.input, records.classes, records.class_counts, self.features, cache_key(samples))
+        rows = records.rows["train"]
+        digest = hashlib.sha256(self.table.skeletons[rows].tobytes() + records.codes[rows].tobytes()).hexdigest()
+        return DrugTask(self.input, records.classes, records.class_counts, self.features, digest[:32])
 
     def _describe(self, records: DrugRecords) -> str:
         counts = [count for count in records.class_counts if count]
@@ -244,17 +257,14 @@ class DrugDataModule(lightning.LightningDataModule):
         )
 
     def _split_listing(self, records: DrugRecords) -> polars.DataFrame:
-        split_of = {row: name for name, rows in records.rows.items() for row in rows.tolist()}
-        rows = sorted(split_of)
-        table = self.table.table
-        listing = {
-            "row": [row + 1 for row in rows],
-            "split": [split_of[row] for row in rows],
-            "label": [records.classes[records.codes[row]] for row in rows],
-        }
+        splits = [polars.DataFrame({"row": rows, "split": name}) for name, rows in records.rows.items()]
+        listing = polars.concat(splits).sort("row", maintain_order=True)
+        table, rows = self.table.table, listing["row"]
+        assert table.labels is not None
+        columns = [(rows + 1).alias("row"), listing["split"], table.labels.gather(rows).alias("label")]
         if table.columns.id:
-            listing["id"] = table.frame[table.columns.id][rows].to_list()
-        return polars.DataFrame(listing)
+            columns.append(table.frame[table.columns.id].gather(rows).alias("id"))
+        return polars.DataFrame(columns)
 
     def _trainer_stage(self) -> str | None:
         state = self.trainer.state.fn if self.trainer else None

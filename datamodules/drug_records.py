@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,26 @@ import polars
 from numpy.typing import NDArray
 from polars import selectors
 
-from datamodules.drug_table import DrugTable, InputError, class_vocabulary, conflicting_duplicates
+from datamodules.drug_table import DrugTable, class_vocabulary
 from datamodules.feature_cache import cache_key, cached_arrays
+from datamodules.input_error import InputError
 from datamodules.molecule_batch import MoleculeStore
-from datamodules.molecule_features import FEATURE_VERSION, FeatureSettings, canonical_smiles, featurise
-from datamodules.splits import SPLIT_NAMES, SplitMethod, SplitName, file_split, random_split
+from datamodules.molecule_features import FEATURE_VERSION, FeatureSettings, featurise
+from datamodules.molecule_scaffolds import murcko_scaffolds
+from datamodules.part_files import write_parts
+from datamodules.protein_sequences import ProteinSequences
+from datamodules.splits import (
+    SPLIT_NAMES,
+    Fractions,
+    SplitMethod,
+    SplitName,
+    SplitPart,
+    cold_split,
+    file_split,
+    random_split,
+    scaffold_split,
+    standard_split,
+)
 
 _log = logging.getLogger("tailmol")
 
@@ -29,14 +45,41 @@ class FeaturedTable:
     Attributes:
         table: The table.
         store: Serves batches by row of the table.
-        structures: One a row: the canonical SMILES of its molecules.
-        reasons: One a row: why it cannot be used, or None.
+        skeletons: (rows, P) uint64, `skeleton_hashes` of each row's molecules; behind them the hash of the protein,
+            where rows have one.
+        reasons: Why a row cannot be used, null where it can.
     """
 
     table: DrugTable
     store: MoleculeStore
-    structures: list[tuple[str, ...]]
-    reasons: list[str | None]
+    skeletons: NDArray[Any]
+    reasons: polars.Series
+
+    @property
+    def groups(self) -> NDArray[Any]:
+        """(rows,) int64, the same for rows of the same skeletons in the same order."""
+        combined = numpy.zeros(len(self.skeletons), dtype=numpy.uint64)
+        for column in self.skeletons.T:
+            combined = combined * numpy.uint64(0x9E3779B97F4A7C15) + column
+        return combined.view(numpy.int64)
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """How to divide a table.
+
+    Attributes:
+        method: See `splits`.
+        seed: Of every method but file.
+        fractions: Shares of training, validation and test.
+        part: Of pairs and reactions, whose scaffold or whose drug must be new: the first column's, the second's, or
+            both.
+    """
+
+    method: SplitMethod = "random"
+    seed: int = 0
+    fractions: Fractions = (0.7, 0.1, 0.2)
+    part: SplitPart = "first"
 
 
 @dataclass(frozen=True)
@@ -64,133 +107,187 @@ def featurise_table(table: DrugTable, settings: FeatureSettings, cache_folder: P
     """Featurise each distinct SMILES once, and name the rows that RDKit cannot read.
 
     Args:
-        table: Its rows with a reason already are left out.
+        table: Its rows with a reason already keep it.
         settings: What to compute.
         cache_folder: Where features are kept from one run to the next.
     """
     import rdkit
 
-    numbers: dict[str, int] = {"": 0}
-    molecules = numpy.zeros((len(table.smiles), len(table.columns.smiles)), dtype=numpy.int64)
-    for row, cells in enumerate(table.smiles):
-        for part, cell in enumerate(cells):
-            molecules[row, part] = numbers.setdefault(cell or "", len(numbers))
-    distinct = list(numbers)
-    key = cache_key(distinct, settings, FEATURE_VERSION, rdkit.__version__)
-    features = cached_arrays(cache_folder, key, lambda: featurise(distinct, settings))
-    canonical = canonical_smiles(features)
-    valid = features["valid"]
-    reasons = list(table.reasons)
-    for row in numpy.flatnonzero(~valid[molecules].all(axis=1)).tolist():
-        part = int(numpy.argmin(valid[molecules[row]]))
-        if reasons[row] is None:
-            reasons[row] = f"SMILES that RDKit cannot read in column {table.columns.smiles[part]}"
-    structures = [tuple(canonical[number] for number in numbers) for numbers in molecules.tolist()]
-    return FeaturedTable(table, MoleculeStore(features, molecules), structures, reasons)
+    cells = polars.concat([column.rename("text") for column in table.smiles]).fill_null("")
+    distinct = polars.concat([polars.Series("text", [""]), cells]).unique(maintain_order=True)
+    numbered = cells.to_frame().join(
+        distinct.to_frame().with_row_index("number"), on="text", how="left", maintain_order="left"
+    )
+    molecules = numbered["number"].to_numpy().astype(numpy.int64).reshape(len(table.smiles), -1).T
+    texts = distinct.to_list()
+    key = cache_key(texts, settings, FEATURE_VERSION, rdkit.__version__)
+    compute = partial(featurise, settings=settings)
+    features = cached_arrays(cache_folder, key, lambda folder: write_parts(texts, compute, folder, "Featurising"))
+    readable = features["atoms"] > 0
+    reasons = table.reasons
+    for name, column in reversed(list(zip(table.columns.smiles, molecules.T, strict=True))):
+        unreadable = polars.Series(~readable[column]) & table.reasons.is_null()
+        reasons = reasons.set(unreadable, f"SMILES that RDKit cannot read in column {name}")
+    skeletons = features["skeletons"][molecules]
+    proteins = None
+    if table.sequences is not None:
+        proteins = ProteinSequences(table.sequences.set(reasons.is_not_null(), None))
+        skeletons = numpy.column_stack([skeletons, proteins.hashes])
+    return FeaturedTable(table, MoleculeStore(features, molecules, proteins), skeletons, reasons)
 
 
-def reject_unusable(featured: FeaturedTable, classes: Sequence[str] | None) -> list[str | None]:
+def reject_unusable(featured: FeaturedTable, classes: Sequence[str] | None) -> polars.Series:
     """The reasons of `featured`, and those of rows whose label contradicts another row's or is not known.
 
     Args:
         featured: A labelled table.
         classes: The labels that a trained model knows; None takes any.
     """
-    reasons = list(featured.reasons)
-    labels = featured.table.labels
+    reasons, labels = featured.reasons, featured.table.labels
+    assert labels is not None
     if classes is not None:
-        known = set(classes)
-        for row, label in enumerate(labels):
-            if reasons[row] is None and label not in known:
-                reasons[row] = f"label {label!r} is not a class of the trained model"
-    usable = [row for row, reason in enumerate(reasons) if reason is None]
-    structures = [featured.structures[row] for row in usable]
-    conflicts = conflicting_duplicates(structures, [labels[row] for row in usable], usable)
-    for row, reason in conflicts.items():
-        reasons[row] = reason
-    return reasons
+        unknown = reasons.is_null() & ~labels.is_in(list(classes))
+        rows = unknown.arg_true()
+        sentences = [f"label {label!r} is not a class of the trained model" for label in labels.gather(rows)]
+        reasons = reasons.scatter(rows, sentences) if len(rows) else reasons
+    conflicts = _conflicting_duplicates(featured, reasons)
+    return reasons.scatter(list(conflicts), list(conflicts.values())) if conflicts else reasons
 
 
-def rejected_rows(table: DrugTable, reasons: Sequence[str | None]) -> polars.DataFrame:
+def _conflicting_duplicates(featured: FeaturedTable, reasons: polars.Series) -> dict[int, str]:
+    """Row to reason, for every usable row whose structure has more than one label.
+
+    Rows of the same skeletons are candidates; which of them are the same structure RDKit's canonical SMILES decides.
+    """
+    from rdkit import Chem
+
+    rows = polars.DataFrame({"group": featured.groups, "label": featured.table.labels}).with_row_index("row")
+    usable = rows.filter(reasons.is_null())
+    candidates = usable.filter(polars.col("label").n_unique().over("group") > 1)
+    canonical: dict[str, str] = {}
+    found: dict[tuple[str, ...], list[tuple[int, str]]] = {}
+    for row, label in candidates.select("row", "label").iter_rows():
+        texts = [column[row] for column in featured.table.smiles]
+        for text in texts:
+            if text not in canonical:
+                canonical[text] = Chem.MolToSmiles(Chem.MolFromSmiles(text))
+        protein = "" if featured.table.sequences is None else featured.table.sequences[row]
+        found.setdefault((*(canonical[text] for text in texts), protein), []).append((row, label))
+    conflicts: dict[int, str] = {}
+    for members in found.values():
+        labels = sorted({label for _, label in members})
+        if len(labels) > 1:
+            reason = f"conflicting duplicate: the structure of row {members[0][0] + 1} has the labels"
+            conflicts |= dict.fromkeys((row for row, _ in members), f"{reason} {', '.join(labels)}")
+    return conflicts
+
+
+def rejected_rows(table: DrugTable, reasons: polars.Series) -> polars.DataFrame:
     """The rows with a reason, as given, behind `row` (1 is the first below the header) and `reason`.
 
     Columns of lists, structures or bytes, which CSV cannot hold, are left out.
     """
-    rows = [row for row, reason in enumerate(reasons) if reason is not None]
-    notes = {"row": [row + 1 for row in rows], "reason": [reasons[row] for row in rows]}
-    given = table.frame[rows].select(~(selectors.nested() | selectors.binary()))
-    given = given.rename({name: f"{name} (given)" for name in given.columns if name in notes})
-    return polars.DataFrame(notes, schema={"row": polars.Int64, "reason": polars.String}).hstack(given)
+    rejected = reasons.is_not_null()
+    notes = polars.DataFrame({"row": rejected.arg_true().cast(polars.Int64) + 1, "reason": reasons.filter(rejected)})
+    given = table.frame.filter(rejected).select(~(selectors.nested() | selectors.binary()))
+    return notes.hstack(given.rename({name: f"{name} (given)" for name in given.columns if name in notes.columns}))
 
 
-def check_rejected(reasons: Sequence[str | None], max_rejected: float, where: str) -> None:
+def check_rejected(reasons: polars.Series, max_rejected: float, where: str) -> None:
     """Log how many rows are left out, and stop when they are too many.
 
     Args:
-        reasons: One a row, None where it is used.
+        reasons: One a row, null where it is used.
         max_rejected: Largest share of rows that may be left out.
         where: The file that lists them, for the message.
 
     Raises:
         InputError: If more are left out, or all.
     """
-    rejected = sum(reason is not None for reason in reasons)
-    if not rejected:
+    rows = reasons.is_not_null().arg_true()
+    if not len(rows):
         return
-    first = next(f"row {row + 1}: {reason}" for row, reason in enumerate(reasons) if reason)
-    message = f"{rejected:,} of {len(reasons):,} rows cannot be used, the first is {first}; all are in {where}."
-    if rejected > max_rejected * len(reasons) or rejected == len(reasons):
+    first = f"row {rows[0] + 1}: {reasons[rows[0]]}"
+    message = f"{len(rows):,} of {len(reasons):,} rows cannot be used, the first is {first}; all are in {where}."
+    if len(rows) > max_rejected * len(reasons) or len(rows) == len(reasons):
         raise InputError(f"{message} data.max_rejected allows {max_rejected:.0%}.")
     _log.warning(message)
 
 
 def divide(
     featured: FeaturedTable,
-    reasons: Sequence[str | None],
-    split: SplitMethod,
-    fractions: tuple[float, float, float],
-    seed: int,
+    reasons: polars.Series,
+    split: SplitSettings,
     classes: tuple[str, ...] | None,
+    cache_folder: Path,
 ) -> DrugRecords:
     """Number the classes of the usable rows and divide the rows.
 
     Args:
         featured: A labelled table.
-        reasons: One a row, None where it is used.
+        reasons: One a row, null where it is used.
         split: How to divide.
-        fractions: Shares of training, validation and test of a random split.
-        seed: Of a random split.
         classes: The classes of a trained model, or None for those of the table.
+        cache_folder: Where scaffolds are kept from one run to the next.
 
     Raises:
-        InputError: If there are fewer than two classes, or a split has no row.
+        InputError: If there are fewer than two classes, a split has no row, or the split does not fit the table.
     """
     table = featured.table
-    usable = [row for row, reason in enumerate(reasons) if reason is None]
-    labels = [str(table.labels[row]) for row in usable]
-    vocabulary = classes or class_vocabulary(labels)
+    assert table.labels is not None
+    usable = reasons.is_null().arg_true()
+    labels = table.labels.gather(usable)
+    vocabulary = classes or class_vocabulary(labels.unique().to_list())
     if len(vocabulary) < 2:
         raise InputError(
             f"data.label_column: column {table.columns.label!r} has the single class {vocabulary[0]!r}; "
             "expected two or more."
         )
-    if split == "file":
-        names = file_split([table.splits[row] for row in usable])
-    else:
-        names = random_split(labels, [featured.structures[row] for row in usable], fractions, seed)
-    code_of = {label: code for code, label in enumerate(vocabulary)}
     codes = numpy.full(len(reasons), -1, dtype=numpy.int64)
-    codes[usable] = [code_of[label] for label in labels]
-    rows = {
-        name: numpy.array([row for row, given in zip(usable, names, strict=True) if given == name], dtype=numpy.int64)
-        for name in SPLIT_NAMES
-    }
+    places = usable.to_numpy()
+    code_of = {label: code for code, label in enumerate(vocabulary)}
+    codes[places] = labels.replace_strict(code_of, return_dtype=polars.Int64).to_numpy()
+    split_of = _split_codes(featured, places, codes[places], split, cache_folder)
+    if split.method == "all":
+        rows = dict.fromkeys(SPLIT_NAMES, places.astype(numpy.int64))
+    else:
+        rows = {name: places[split_of == code].astype(numpy.int64) for code, name in enumerate(SPLIT_NAMES)}
     for name, members in rows.items():
         if not len(members):
             raise InputError(f"data.split: the {name} split has no rows; {len(usable)} usable rows are too few for it.")
+    left_out = int((split_of < 0).sum())
+    if left_out:
+        _log.warning(f"{left_out:,} of {len(usable):,} rows belong to no split, because they would join two of them.")
     records = DrugRecords(vocabulary, rows, codes)
     _warn_missing_classes(records)
     return records
+
+
+def _split_codes(
+    featured: FeaturedTable, rows: NDArray[Any], codes: NDArray[Any], split: SplitSettings, cache_folder: Path
+) -> NDArray[Any]:
+    """The place of each usable row's split in `SPLIT_NAMES`."""
+    table = featured.table
+    parts = {"first": [0], "second": [1], "both": [0, 1]}[split.part] if featured.skeletons.shape[1] > 1 else [0]
+    if split.method == "all":
+        return numpy.zeros(len(rows), dtype=numpy.int64)
+    if split.method == "file":
+        assert table.splits is not None
+        return file_split(table.splits.gather(rows).to_list())
+    if split.method == "cold":
+        return cold_split(featured.skeletons[rows].view(numpy.int64), parts, split.fractions, split.seed)
+    if split.method == "scaffold":
+        if len(parts) > 1 or parts[0] >= len(table.smiles):
+            raise InputError(
+                f"data.split_part: a scaffold split keeps one SMILES column apart, got {split.part}; expected first"
+                f"{' or second' if len(table.smiles) > 1 else ''}."
+            )
+        texts = table.smiles[parts[0]].gather(rows)
+        distinct = texts.unique(maintain_order=True).to_list()
+        scaffold_of = dict(zip(distinct, murcko_scaffolds(distinct, cache_folder), strict=True))
+        return scaffold_split([scaffold_of[text] for text in texts], split.fractions, split.seed)
+    method = standard_split if split.method == "standard" else random_split
+    return method(codes, featured.groups[rows], split.fractions, split.seed)
 
 
 def _warn_missing_classes(records: DrugRecords) -> None:

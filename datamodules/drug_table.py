@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
-import gzip
-import io
 import math
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,22 +10,23 @@ from typing import Literal
 
 import polars
 
-InputKind = Literal["molecule", "reaction", "pair"]
+from datamodules.input_error import InputError
+from datamodules.table_file import read_frame
 
-MOLECULES_PER_SAMPLE: dict[InputKind, int] = {"molecule": 1, "reaction": 2, "pair": 2}
+InputKind = Literal["molecule", "reaction", "pair", "drug_protein"]
+
+MOLECULES_PER_SAMPLE: dict[InputKind, int] = {"molecule": 1, "reaction": 2, "pair": 2, "drug_protein": 1}
 
 _SMILES_GUESSES: dict[InputKind, tuple[tuple[str, ...], ...]] = {
     "molecule": (("smiles",), ("x",), ("drug",), ("canonical_smiles",), ("molecule",), ("structure",)),
     "reaction": (("x1", "x2"), ("reactants", "product"), ("reactants", "products"), ("smiles1", "smiles2")),
     "pair": (("x1", "x2"), ("smiles1", "smiles2"), ("drug1", "drug2"), ("smiles_1", "smiles_2")),
+    "drug_protein": (("smiles",), ("x1",), ("drug",), ("canonical_smiles",), ("ligand",)),
 }
+_SEQUENCE_GUESSES = ("sequence", "x2", "protein", "target_sequence")
 _LABEL_GUESSES = ("label", "y", "class", "target", "activity")
 _ID_GUESSES = ("id", "name", "id1", "molecule_id")
 _SPLIT_GUESSES = ("split", "fold", "set")
-
-
-class InputError(ValueError):
-    """What the table, the settings or the files that a user gave got wrong, in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +38,14 @@ class Columns:
         label: The class of a sample, where the table has it.
         id: A name for a sample, where the table has it.
         split: `train`, `validation` or `test`, where the table has it.
+        sequence: The amino-acid sequence of a protein, for drugs with their proteins.
     """
 
     smiles: tuple[str, ...]
     label: str | None
     id: str | None
     split: str | None
+    sequence: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,18 +55,20 @@ class DrugTable:
     Attributes:
         frame: Every row and column of the file, in order; text files keep their text.
         columns: Which columns the other attributes come from.
-        smiles: One list of SMILES a row, as many as `columns.smiles`; None where the cell is empty.
-        labels: One a row, None where missing; empty if the table has no label column.
-        splits: One a row, None where missing; empty if no split column is read.
-        reasons: One a row: why the row cannot be used, or None.
+        smiles: A column of text for each of `columns.smiles`, null where a cell is empty.
+        labels: Text, null where missing; None if no label column is read.
+        splits: Text, null where missing; None if no split column is read.
+        reasons: Why a row cannot be used, null where it can.
+        sequences: Amino-acid letters in capitals, null where a cell is empty; None if no sequence column is read.
     """
 
     frame: polars.DataFrame
     columns: Columns
-    smiles: list[tuple[str | None, ...]]
-    labels: list[str | None]
-    splits: list[str | None]
-    reasons: list[str | None]
+    smiles: tuple[polars.Series, ...]
+    labels: polars.Series | None
+    splits: polars.Series | None
+    reasons: polars.Series
+    sequences: polars.Series | None = None
 
 
 def read_table(
@@ -80,6 +80,7 @@ def read_table(
     split_column: str | None = None,
     need_labels: bool = True,
     need_splits: bool = False,
+    sequence_column: str | None = None,
 ) -> DrugTable:
     """Read a CSV, TSV or Parquet file, plain or gzip.
 
@@ -92,11 +93,12 @@ def read_table(
         split_column: Name of the column that says the split; guessed if None and `need_splits`.
         need_labels: False for tables to predict on: a label column is not looked for.
         need_splits: Whether the split column is read.
+        sequence_column: Name of the column of amino-acid sequences; guessed if None and the input is drug_protein.
 
     Raises:
         InputError: If the file is missing, empty or no table, or a column is not there.
     """
-    frame, ragged = _read_frame(path)
+    frame, ragged = read_frame(path)
     columns = _choose_columns(
         frame.columns,
         path,
@@ -107,49 +109,28 @@ def read_table(
         split_column,
         need_labels,
         need_splits,
+        sequence_column,
     )
-    smiles = list(zip(*(_texts(frame[name], path) for name in columns.smiles), strict=True))
-    labels = _texts(frame[columns.label], path) if columns.label else []
-    splits = _texts(frame[columns.split], path) if columns.split else []
-    reasons: list[str | None] = []
-    for row, cells in enumerate(smiles):
-        empty = [name for name, cell in zip(columns.smiles, cells, strict=True) if cell is None]
-        if row in ragged:
-            reasons.append(ragged[row])
-        elif empty:
-            reasons.append(f"empty SMILES in column {empty[0]}")
-        elif labels and labels[row] is None:
-            reasons.append(f"missing label in column {columns.label}")
-        else:
-            reasons.append(None)
-    return DrugTable(frame, columns, smiles, labels, splits, reasons)
-
-
-def conflicting_duplicates(
-    structures: Sequence[object], labels: Sequence[str | None], rows: Sequence[int]
-) -> dict[int, str]:
-    """Rows of one structure that do not agree on its label.
-
-    Args:
-        structures: What makes two rows the same sample.
-        labels: One for each structure.
-        rows: The row of the table of each.
-
-    Returns:
-        Row to reason, for every row of a structure that has more than one label.
-    """
-    first_row: dict[object, int] = {}
-    found: dict[object, set[str | None]] = {}
-    for structure, label, row in zip(structures, labels, rows, strict=True):
-        first_row.setdefault(structure, row)
-        found.setdefault(structure, set()).add(label)
-    reasons: dict[int, str] = {}
-    for structure, row in zip(structures, rows, strict=True):
-        if len(found[structure]) > 1:
-            names = ", ".join(sorted(str(label) for label in found[structure]))
-            first = first_row[structure] + 1
-            reasons[row] = f"conflicting duplicate: the structure of row {first} has the labels {names}"
-    return reasons
+    smiles = tuple(_texts(frame[name], path) for name in columns.smiles)
+    labels = _texts(frame[columns.label], path) if columns.label else None
+    splits = _texts(frame[columns.split], path) if columns.split else None
+    sequences = _texts(frame[columns.sequence], path).str.to_uppercase() if columns.sequence else None
+    reason = polars.lit(None, dtype=polars.String)
+    if labels is not None:
+        reason = polars.when(labels.is_null()).then(polars.lit(f"missing label in column {columns.label}"))
+    if sequences is not None:
+        wrong = polars.when(~sequences.str.contains("^[A-Z]+$"))
+        reason = wrong.then(polars.lit(f"other than amino-acid letters in column {columns.sequence}")).otherwise(reason)
+        missing = polars.when(sequences.is_null())
+        reason = missing.then(polars.lit(f"empty sequence in column {columns.sequence}")).otherwise(reason)
+    for name, cells in reversed(list(zip(columns.smiles, smiles, strict=True))):
+        reason = polars.when(cells.is_null()).then(polars.lit(f"empty SMILES in column {name}")).otherwise(reason)
+    reasons = polars.select(reason.alias("reason").cast(polars.String))["reason"]
+    if len(reasons) < len(frame):
+        reasons = reasons.extend_constant(None, len(frame) - len(reasons))
+    if ragged:
+        reasons = reasons.scatter(list(ragged), list(ragged.values()))
+    return DrugTable(frame, columns, smiles, labels, splits, reasons, sequences)
 
 
 def class_vocabulary(labels: Sequence[str]) -> tuple[str, ...]:
@@ -165,82 +146,17 @@ def class_vocabulary(labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(set(labels), key=order))
 
 
-def _texts(column: polars.Series, path: Path) -> list[str | None]:
-    """Cells as stripped text; empty text is None, and a whole float such as 1.0 reads 1."""
+def _texts(column: polars.Series, path: Path) -> polars.Series:
+    """Cells as stripped text; empty text is null, and a whole float such as 1.0 reads 1."""
     if column.dtype.is_nested() or column.dtype == polars.Binary:
         raise InputError(
             f"data.source: column {column.name!r} of {path} holds {column.dtype}; expected text or numbers."
         )
     if column.dtype.is_float():
-        values = [None if v is None or v != v else str(int(v)) if v.is_integer() else str(v) for v in column.to_list()]
-        return list(values)
-    cells = column.cast(polars.String).str.strip_chars().to_list()
-    return [cell or None for cell in cells]
-
-
-def _read_frame(path: Path) -> tuple[polars.DataFrame, dict[int, str]]:
-    if not path.is_file():
-        raise InputError(f"data.source: there is no file {path}.")
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    content = path.read_bytes()
-    try:
-        if suffixes and suffixes[-1] == ".gz":
-            content = gzip.decompress(content)
-            suffixes.pop()
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"data.source: {path} is not a whole gzip file ({error}).") from error
-    if not content.removeprefix(codecs.BOM_UTF8).strip():
-        raise InputError(f"data.source: {path} is empty; expected a header and rows of SMILES.")
-    if suffixes and suffixes[-1] in (".parquet", ".pq"):
-        try:
-            frame, ragged = polars.read_parquet(io.BytesIO(content)), dict[int, str]()
-        except polars.exceptions.PolarsError as error:
-            raise InputError(f"data.source: {path} cannot be read as Parquet ({error}).") from error
-    else:
-        frame, ragged = _read_text(content, path)
-    if frame.height == 0:
-        raise InputError(f"data.source: {path} has a header but no rows.")
-    return frame, ragged
-
-
-def _read_text(content: bytes, path: Path) -> tuple[polars.DataFrame, dict[int, str]]:
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"data.source: {path} is not a UTF-8 text table ({error}).") from error
-    first_line = text.lstrip("\r\n").split("\n", 1)[0]
-    delimiter = max(",\t;", key=first_line.count)
-    try:
-        rows = iter(_split_lines(text, delimiter))
-        header = next(row for row in rows if row)
-        lines = [row for row in rows if row or len(header) == 1]
-    except csv.Error as error:
-        raise InputError(f"data.source: {path} cannot be read as a text table ({error}).") from error
-    if len(set(header)) < len(header):
-        repeated = sorted({name for name in header if header.count(name) > 1})
-        raise InputError(f"data.source: {path} names column {repeated[0]!r} more than once.")
-    width = len(header)
-    ragged = {
-        number: f"row has {len(line)} fields where the header has {width}"
-        for number, line in enumerate(lines)
-        if len(line) != width and (width > 1 or len(line) > 1)
-    }
-    padded = [(line + [""] * width)[:width] for line in lines]
-    values = zip(*padded, strict=True) if padded else [()] * width
-    schema = dict.fromkeys(header, polars.String)
-    return polars.DataFrame({name: list(cells) for name, cells in zip(header, values, strict=True)}, schema), ragged
-
-
-def _split_lines(text: str, delimiter: str) -> list[list[str]]:
-    """Cells of each line; a quote that is never closed is an error, or in a tab-separated table a letter."""
-    try:
-        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
-        if delimiter != "\t" or not any("\n" in cell for line in lines for cell in line):
-            return lines
-    except csv.Error:
-        if delimiter != "\t":
-            raise
-    return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=csv.QUOTE_NONE))
+        values = (None if v is None or v != v else str(int(v)) if v.is_integer() else str(v) for v in column.to_list())
+        return polars.Series(column.name, list(values), dtype=polars.String)
+    cells = column.cast(polars.String).str.strip_chars()
+    return cells.set(cells == "", None)
 
 
 def _choose_columns(
@@ -253,6 +169,7 @@ def _choose_columns(
     split_column: str | None,
     need_labels: bool,
     need_splits: bool,
+    sequence_column: str | None,
 ) -> Columns:
     listed = ", ".join(available)
     folded = {name.lower().strip(): name for name in reversed(available)}
@@ -288,4 +205,7 @@ def _choose_columns(
         label=guess("label_column", label_column, _LABEL_GUESSES, True) if need_labels else None,
         id=guess("id_column", id_column, _ID_GUESSES, False),
         split=guess("split_column", split_column, _SPLIT_GUESSES, True) if need_splits else None,
+        sequence=guess("sequence_column", sequence_column, _SEQUENCE_GUESSES, True)
+        if input == "drug_protein"
+        else None,
     )

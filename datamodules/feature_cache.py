@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import json
+import math
 import os
 import shutil
-import tempfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy
 
+from datamodules.atomic_file import write_json
 from datamodules.molecule_features import Features
+from datamodules.process_lock import hold_alone
 
 _MANIFEST = "manifest.json"
+_CHECKED_BYTES = 1 << 20
 
 
 def default_cache_folder() -> Path:
@@ -30,76 +32,87 @@ def default_cache_folder() -> Path:
 def cache_key(contents: Iterable[str], *settings: object) -> str:
     """A hash of texts, in order, and of everything else that decides the features."""
     digest = hashlib.sha256(repr(settings).encode())
-    for text in contents:
-        digest.update(b"\n" + text.encode())
+    digest.update("\0".join(["", *contents]).encode())
     return digest.hexdigest()[:32]
 
 
-def cached_arrays(folder: Path, key: str, build: Callable[[], Features]) -> Features:
+def cached_arrays(folder: Path, key: str, build: Callable[[Path], Sequence[Path]]) -> Features:
     """The arrays stored under `key`, built first where they are missing or damaged.
+
+    One process builds while others that ask for the same key wait. What a killed process left is used by the next.
+    Damage is noticed by the size of each file and a checksum of its first and last megabyte, so that opening takes
+    milliseconds whatever the size.
 
     Args:
         folder: Where every entry has a folder of its own, named by its key.
         key: From `cache_key`.
-        build: Computes the arrays.
+        build: Given a folder to work in, writes `.npz` files with the same arrays each, and returns their paths; the
+            arrays of all are joined in this order. The folder may hold files of an interrupted build.
 
     Returns:
         The arrays, mapped into memory read-only.
     """
     entry = folder / key
-    arrays = _load(entry)
-    return _store(entry, build()) if arrays is None else arrays
+    arrays = _open(entry)
+    if arrays is not None:
+        return arrays
+    folder.mkdir(parents=True, exist_ok=True)
+    with hold_alone(folder / f"{key}.lock", "featurises the same molecules"):
+        arrays = _open(entry)
+        if arrays is None:
+            work = folder / f"{key}.building"
+            work.mkdir(exist_ok=True)
+            joined = work / "joined"
+            _join(build(work), joined)
+            arrays = _open(joined)
+            if arrays is None:
+                raise OSError(f"The features written to {joined} could not be read back; is the disk full?")
+            if entry.exists():
+                entry.rename(work / f"damaged_{os.getpid()}")
+            joined.rename(entry)
+            shutil.rmtree(work)
+    return arrays
 
 
-def _store(entry: Path, arrays: Features) -> Features:
-    """Write an entry and map it; the maps outlive the files, should another process replace them."""
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=f"{entry.name}.", dir=entry.parent))
-    try:
-        checksums = {}
-        for name, array in arrays.items():
-            path = building / f"{name}.npy"
-            numpy.save(path, array, allow_pickle=False)
-            checksums[name] = zlib.crc32(path.read_bytes())
-        (building / _MANIFEST).write_text(json.dumps(checksums))
-        mapped = _load(building)
-        if mapped is None:
-            raise OSError(f"The features written to {building} could not be read back; is the disk full?")
-        if entry.exists() and _load(entry) is None:
-            _remove(entry)
-        try:
-            building.rename(entry)
-        except OSError as error:
-            # Another process stored the same key first; its content is the same.
-            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                raise
-        return mapped
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+def _join(parts: Sequence[Path], folder: Path) -> None:
+    """Append the arrays of all parts, one part in memory at a time."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    manifest: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        with numpy.load(part, allow_pickle=False) as arrays:
+            for name, array in arrays.items():
+                described = manifest.setdefault(name, {"dtype": array.dtype.str, "shape": [0, *array.shape[1:]]})
+                described["shape"][0] += len(array)
+                with _file(folder, name).open("ab") as file:
+                    file.write(numpy.ascontiguousarray(array).data)
+    for name, described in manifest.items():
+        described["checksum"] = _checksum(_file(folder, name))
+    write_json(manifest, folder / _MANIFEST)
 
 
-def _remove(entry: Path) -> None:
-    """Rename, then delete, so that no reader meets half an entry."""
-    aside = Path(tempfile.mkdtemp(prefix=f"{entry.name}.damaged.", dir=entry.parent))
-    # Another process that found the same damage may have been faster.
-    with contextlib.suppress(FileNotFoundError):
-        entry.rename(aside / entry.name)
-    shutil.rmtree(aside)
-
-
-def _load(entry: Path) -> Features | None:
+def _open(entry: Path) -> Features | None:
     """The arrays of an entry, or None where any part of it is missing or not what was written."""
     try:
-        checksums = json.loads((entry / _MANIFEST).read_text())
-        if not isinstance(checksums, dict) or not checksums:
-            return None
+        manifest = json.loads((entry / _MANIFEST).read_text())
         arrays = {}
-        for name, checksum in checksums.items():
-            path = entry / f"{name}.npy"
-            if zlib.crc32(path.read_bytes()) != checksum:
+        for name, described in manifest.items():
+            path, dtype, shape = _file(entry, name), numpy.dtype(described["dtype"]), tuple(described["shape"])
+            size = dtype.itemsize * math.prod(shape)
+            if dtype.hasobject or path.stat().st_size != size or _checksum(path) != described["checksum"]:
                 return None
-            empty = numpy.load(path, allow_pickle=False, mmap_mode=None).size == 0
-            arrays[name] = numpy.load(path, allow_pickle=False, mmap_mode=None if empty else "r")
-    except (OSError, ValueError):
+            arrays[name] = numpy.memmap(path, dtype, "r", shape=shape) if size else numpy.empty(shape, dtype)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    return arrays
+    return arrays or None
+
+
+def _file(entry: Path, name: str) -> Path:
+    return entry / f"{name}.bin"
+
+
+def _checksum(path: Path) -> int:
+    with path.open("rb") as file:
+        checksum = zlib.crc32(file.read(_CHECKED_BYTES))
+        file.seek(max(0, path.stat().st_size - _CHECKED_BYTES))
+        return zlib.crc32(file.read(), checksum)

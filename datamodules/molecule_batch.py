@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.molecule_features import Features
+from datamodules.protein_sequences import ProteinSequences
+
+_NO_PROTEINS = (numpy.empty(0, dtype=numpy.uint8), numpy.empty(0, dtype=numpy.int64), numpy.empty(0, dtype=numpy.int64))
 
 
 @dataclass(frozen=True)
 class MoleculeBatch:
-    """B samples of P molecules each (M = B P), with A atoms, E directed bonds and F fingerprint entries in all.
+    """B samples of P molecules each (M = B P), with A atoms, E directed bonds, F fingerprint entries, R residues.
 
     Attributes:
         atom_codes: (A, 10) uint8, the columns of `molecule_features.ATOM_CODE_SIZES`.
@@ -29,6 +32,9 @@ class MoleculeBatch:
         sample_index: (B,) int64; in training the sample's place in the training split, else its row in the table.
         labels: (B,) int64 class codes; -1 where there is none.
         molecules_per_sample: P; the molecules of one sample follow each other.
+        residue_codes: (R,) uint8, place in the alphabet of each amino-acid letter, the Q distinct proteins end to end.
+        residues_per_protein: (Q,) int64; Q is 0 where samples have no protein.
+        protein_of_sample: (B,) int64, which of the Q proteins a sample has, or (0,).
     """
 
     atom_codes: Tensor
@@ -42,6 +48,9 @@ class MoleculeBatch:
     sample_index: Tensor
     labels: Tensor
     molecules_per_sample: int
+    residue_codes: Tensor
+    residues_per_protein: Tensor
+    protein_of_sample: Tensor
 
     def __len__(self) -> int:
         """B."""
@@ -106,15 +115,17 @@ class MoleculeBatch:
 class MoleculeStore:
     """The features of all molecules of a table, from which batches are sliced without a Python object a molecule."""
 
-    def __init__(self, features: Features, molecules: NDArray[Any]) -> None:
+    def __init__(self, features: Features, molecules: NDArray[Any], proteins: ProteinSequences | None = None) -> None:
         """Index the arrays.
 
         Args:
             features: Flat arrays, see `molecule_features.Features`.
             molecules: (rows, P) int64, which molecules each row of the table is made of.
+            proteins: The protein of each row, where rows have one.
         """
         self._features = features
         self._molecules = molecules
+        self._proteins = proteins
         self._starts = {name: numpy.cumsum(features[name]) - features[name] for name in ("atoms", "bonds", "entries")}
 
     def batch(self, rows: NDArray[Any], sample_index: NDArray[Any], labels: NDArray[Any]) -> MoleculeBatch:
@@ -131,6 +142,7 @@ class MoleculeStore:
         _, entry_molecule, entry_places = self._gather("entries", molecules)
         first_atom = numpy.cumsum(atoms) - atoms
         shift = first_atom[bond_molecule]
+        residues, lengths, proteins = self._proteins.gather(rows) if self._proteins else _NO_PROTEINS
         features = self._features
         return MoleculeBatch(
             atom_codes=torch.from_numpy(features["atom_codes"][atom_places]),
@@ -144,6 +156,9 @@ class MoleculeStore:
             sample_index=torch.from_numpy(sample_index.astype(numpy.int64)),
             labels=torch.from_numpy(labels.astype(numpy.int64)),
             molecules_per_sample=self._molecules.shape[1],
+            residue_codes=torch.from_numpy(residues),
+            residues_per_protein=torch.from_numpy(lengths),
+            protein_of_sample=torch.from_numpy(proteins),
         )
 
     def _gather(self, name: str, molecules: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:

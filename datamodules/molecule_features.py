@@ -1,42 +1,17 @@
-"""SMILES to flat integer arrays, by RDKit, on all cores."""
+"""SMILES to flat integer arrays, by RDKit."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
 from typing import Any, Literal
 
 import numpy
 from numpy.typing import NDArray
 
-FEATURE_VERSION = 2
+from datamodules.molecule_graphs import ATOM_CODE_SIZES, MAX_ATOMS, GraphBuilder, SmilesReader
 
-MAX_CHARGE = 5
-
-ATOM_CODE_SIZES: dict[str, int] = {
-    "element": 119,
-    "degree": 12,
-    "implicit_valence": 8,
-    "charge": 2 * MAX_CHARGE + 1,
-    "radical_electrons": 5,
-    "hybridization": 9,
-    "aromatic": 2,
-    "hydrogens": 6,
-    "ring": 2,
-    "chirality": 4,
-}
-"""Columns of `atom_codes` and the number of values of each."""
-
-BOND_TYPES = ("other", "single", "double", "triple", "aromatic")
-BOND_CODE_SIZE = len(BOND_TYPES) * 4
-"""A bond code is 4 * type + 2 * (in a ring) + conjugated."""
-
-_MOLECULES_PER_TASK = 2_000
-_CHIRALITY = {"R": 1, "S": 2}
-
+FEATURE_VERSION = 3
 
 FingerprintKind = Literal["morgan", "path", "atom_pair", "torsion"]
 
@@ -75,154 +50,121 @@ class FeatureSettings:
 Features = dict[str, NDArray[Any]]
 """Flat arrays of M molecules, A atoms, E directed bonds and F fingerprint entries.
 
-`atoms`, `bonds`, `entries` (M,) int64: how many of each a molecule has. `atom_codes` (A, 10) uint8, columns of
-`ATOM_CODE_SIZES`. `source`, `target` (E,) int32: atom numbers within the molecule, sorted by target, then source.
-`bond_codes` (E,) uint8. `bins`, `counts` (F,) int32: the non-zero bins of the fingerprint. `valid` (M,) bool: False
-where RDKit cannot read the SMILES; such a molecule has no atoms. `canonical` (T,) uint8 and `letters` (M,) int64: the
-canonical SMILES as UTF-8 text, end to end, and how long each is.
+`atoms`, `bonds`, `entries` (M,) int64: how many of each a molecule has; a molecule that RDKit cannot read has none.
+`atom_codes` (A, 10) uint8, columns of `ATOM_CODE_SIZES`. `source`, `target` (E,) uint16: atom numbers within the
+molecule, sorted by target, then source. `bond_codes` (E,) uint8. `bins` (F,) uint16, or int32 where a fingerprint has
+more than 65,536 bins, and `counts` (F,) int32: the non-zero bins. `skeletons` (M,) uint64: see `skeleton_hashes`.
 """
 
 
-def featurise(smiles: Sequence[str], settings: FeatureSettings, description: str = "Featurising") -> Features:
-    """Turn SMILES into flat arrays, in parallel, with a progress bar when it takes long.
+def featurise(smiles: Sequence[str], settings: FeatureSettings) -> Features:
+    """Turn SMILES into flat arrays.
 
     Args:
         smiles: M SMILES; dots separate the components of one molecule.
         settings: What to compute.
-        description: Shown beside the progress bar.
     """
-    from tqdm import tqdm
+    from rdkit import rdBase
 
-    parts = [smiles[start : start + _MOLECULES_PER_TASK] for start in range(0, len(smiles), _MOLECULES_PER_TASK)]
-    workers = min(len(parts), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    results: list[Features] = []
-    with tqdm(total=len(smiles), desc=description, unit=" molecules", delay=2, leave=False, disable=None) as progress:
-        for part, features in zip(parts, _map_parts(parts, settings, workers), strict=True):
-            results.append(features)
-            progress.update(len(part))
-    results = results or [_featurise_part([], settings)]
-    return {name: numpy.concatenate([part[name] for part in results]) for name in results[0]}
-
-
-def canonical_smiles(features: Features) -> list[str]:
-    """The canonical SMILES of each molecule; empty where RDKit could not read it."""
-    text = features["canonical"].tobytes().decode()
-    ends = numpy.cumsum(features["letters"])
-    return [text[end - length : end] for end, length in zip(ends.tolist(), features["letters"].tolist(), strict=True)]
-
-
-def _map_parts(parts: list[Sequence[str]], settings: FeatureSettings, workers: int) -> Iterator[Features]:
-    if workers <= 1:
-        yield from (_featurise_part(part, settings) for part in parts)
-        return
-    # Spawned, because forking a process that runs torch's threads can deadlock.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(_featurise_part, parts, [settings] * len(parts))
-
-
-def _featurise_part(smiles: Sequence[str], settings: FeatureSettings) -> Features:
-    from rdkit import Chem, rdBase
-
-    generators = _fingerprint_generators(settings)
-    atom_codes: list[tuple[int, ...]] = []
-    edges: list[NDArray[Any]] = [numpy.empty((3, 0), dtype=numpy.int32)]
-    bins: list[NDArray[Any]] = [numpy.empty((2, 0), dtype=numpy.int32)]
-    canonical: list[bytes] = []
-    sizes = numpy.zeros((4, len(smiles)), dtype=numpy.int64)
-    valid = numpy.zeros(len(smiles), dtype=bool)
+    read, graphs, fingerprints = SmilesReader(), GraphBuilder(), _FingerprintBuilder(settings)
+    readable = numpy.zeros(len(smiles), dtype=bool)
     with rdBase.BlockLogs():
         for number, text in enumerate(smiles):
-            molecule = Chem.MolFromSmiles(text)
-            if molecule is None or molecule.GetNumAtoms() == 0:
-                canonical.append(b"")
-                continue
-            valid[number] = True
-            atom_codes += [_atom_codes(atom, Chem.ValenceType.IMPLICIT) for atom in list(molecule.GetAtoms())]
-            edges.append(_edges(molecule))
-            bins.append(_fingerprint(molecule, generators, settings.fingerprint_size))
-            canonical.append(Chem.MolToSmiles(molecule).encode())
-            sizes[:, number] = (
-                molecule.GetNumAtoms(),
-                edges[-1].shape[1],
-                bins[-1].shape[1],
-                len(canonical[-1]),
-            )
-    target, source, bond_codes = numpy.concatenate(edges, axis=1)
-    fingerprint = numpy.concatenate(bins, axis=1)
-    return {
-        "atoms": sizes[0],
-        "bonds": sizes[1],
-        "entries": sizes[2],
-        "letters": sizes[3],
-        "atom_codes": numpy.array(atom_codes, dtype=numpy.uint8).reshape(-1, len(ATOM_CODE_SIZES)),
-        "source": source,
-        "target": target,
-        "bond_codes": bond_codes.astype(numpy.uint8),
-        "bins": fingerprint[0],
-        "counts": fingerprint[1],
-        "valid": valid,
-        "canonical": numpy.frombuffer(b"".join(canonical), dtype=numpy.uint8),
-    }
+            molecule = read(text)
+            if molecule is not None and 0 < molecule.GetNumAtoms() <= MAX_ATOMS:
+                readable[number] = True
+                graphs.add(text, molecule)
+                fingerprints.add(molecule)
+        features = {**graphs.finish(), **fingerprints.finish()}
+    features["skeletons"] = skeleton_hashes(features)
+    for name in ("atoms", "bonds", "entries", "skeletons"):
+        values = numpy.zeros(len(smiles), dtype=features[name].dtype)
+        values[readable] = features[name]
+        features[name] = values
+    return features
 
 
-def _fingerprint_generators(settings: FeatureSettings) -> list[Any]:
-    from rdkit.Chem import rdFingerprintGenerator as rdkit_fingerprints
+def skeleton_hashes(features: Features) -> NDArray[Any]:
+    """A hash of each molecule without stereochemistry, isotopes and the way its SMILES is written.
 
-    size = settings.fingerprint_size
-    radius = settings.fingerprint_radius
-    makers: dict[FingerprintKind, Callable[[], Any]] = {
-        "morgan": lambda: rdkit_fingerprints.GetMorganGenerator(radius=radius, fpSize=size),
-        "path": lambda: rdkit_fingerprints.GetRDKitFPGenerator(maxPath=_LONGEST_PATH, fpSize=size),
-        "atom_pair": lambda: rdkit_fingerprints.GetAtomPairGenerator(fpSize=size),
-        "torsion": lambda: rdkit_fingerprints.GetTopologicalTorsionGenerator(fpSize=size),
-    }
-    return [makers[kind]() for kind in settings.fingerprint_kinds]
+    Five rounds of neighbourhood refinement (Weisfeiler and Leman 1968) over the codes of atoms and bonds. Equal
+    molecules have equal hashes; that different skeletons share one is rare, but happens.
 
+    Args:
+        features: The arrays `atoms`, `bonds`, `atom_codes`, `source`, `target` and `bond_codes`.
 
-def _fingerprint(molecule: Any, generators: list[Any], size: int) -> NDArray[Any]:
-    """Rows bin and count of the non-zero bins of all fingerprints, each kind's bins behind the last one's."""
-    parts = []
-    for place, generator in enumerate(generators):
-        counts = generator.GetCountFingerprint(molecule).GetNonzeroElements()
-        part = numpy.array([list(counts), list(counts.values())], dtype=numpy.int32).reshape(2, -1)
-        part[0] += place * size
-        parts.append(part)
-    return numpy.concatenate(parts, axis=1) if parts else numpy.empty((2, 0), dtype=numpy.int32)
-
-
-def _atom_codes(atom: Any, implicit: Any) -> tuple[int, ...]:
-    return (
-        min(atom.GetAtomicNum(), 118),
-        min(atom.GetDegree(), 11),
-        min(atom.GetValence(implicit), 7),
-        max(-MAX_CHARGE, min(MAX_CHARGE, atom.GetFormalCharge())) + MAX_CHARGE,
-        min(atom.GetNumRadicalElectrons(), 4),
-        min(int(atom.GetHybridization()), 8),
-        int(atom.GetIsAromatic()),
-        min(atom.GetTotalNumHs(), 5),
-        int(atom.IsInRing()),
-        _chirality(atom),
-    )
-
-
-def _chirality(atom: Any) -> int:
-    """0 for none, 1 for R, 2 for S, 3 for a centre without such a name.
-
-    RDKit's own tag depends on the order in which the SMILES names the atoms.
+    Returns:
+        (M,) uint64.
     """
-    if not int(atom.GetChiralTag()):
-        return 0
-    return _CHIRALITY.get(atom.GetProp("_CIPCode"), 3) if atom.HasProp("_CIPCode") else 3
+    names = ("element", "charge", "radical_electrons", "aromatic", "hydrogens", "ring")
+    atoms, bonds = features["atoms"], features["bonds"]
+    codes = dict(zip(ATOM_CODE_SIZES, features["atom_codes"].T.astype(numpy.uint64), strict=True))
+    shift = numpy.repeat(numpy.cumsum(atoms) - atoms, bonds)
+    source, target = features["source"] + shift, features["target"] + shift
+    degrees = numpy.bincount(target, minlength=len(features["atom_codes"]))
+    # Deuterium is an atom of the graph where hydrogen is none: its atom counts as a hydrogen of its neighbour.
+    isotope = (codes["element"] == 1) & (degrees == 1)
+    attached = isotope[source] & (codes["element"][target] != 1)
+    codes["hydrogens"] += numpy.bincount(target[attached], minlength=len(degrees)).astype(numpy.uint64)
+    dropped = numpy.bincount(source[attached], minlength=len(degrees)) > 0
+    silent = dropped[source] | dropped[target]
+    labels = numpy.zeros(len(degrees), dtype=numpy.uint64)
+    for name in names:
+        labels = labels * numpy.uint64(ATOM_CODE_SIZES[name]) + codes[name]
+    labels = _mixed(labels)
+    for _ in range(5):
+        messages = _mixed(labels[source] + features["bond_codes"].astype(numpy.uint64))
+        messages[silent] = 0
+        labels = _mixed(labels * numpy.uint64(3) + _sums(messages, degrees))
+    labels[dropped] = 0
+    hashes: NDArray[Any] = _mixed(_sums(labels, atoms))
+    return hashes
 
 
-def _edges(molecule: Any) -> NDArray[Any]:
-    """Rows target, source and code of every bond in both directions, sorted by target, then source."""
-    rows: list[tuple[int, int, int]] = []
-    for bond in list(molecule.GetBonds()):
-        begin, end = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
-        name = str(bond.GetBondType()).lower()
-        kind = BOND_TYPES.index(name) if name in BOND_TYPES else 0
-        code = 4 * kind + 2 * int(bond.IsInRing()) + int(bond.GetIsConjugated())
-        rows += [(begin, end, code), (end, begin, code)]
-    rows.sort()
-    return numpy.array(rows, dtype=numpy.int32).reshape(-1, 3).T
+def _mixed(values: Any) -> Any:
+    """Scrambled bits of 64-bit integers (the finaliser of SplitMix64, Steele et al. 2014)."""
+    values = values + numpy.uint64(0x9E3779B97F4A7C15)
+    values = (values ^ (values >> numpy.uint64(30))) * numpy.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> numpy.uint64(27))) * numpy.uint64(0x94D049BB133111EB)
+    return values ^ (values >> numpy.uint64(31))
+
+
+def _sums(values: Any, counts: Any) -> Any:
+    """Sums of consecutive runs, modulo 2^64."""
+    running = numpy.concatenate([numpy.zeros(1, dtype=numpy.uint64), numpy.cumsum(values, dtype=numpy.uint64)])
+    ends = numpy.cumsum(counts)
+    return running[ends] - running[ends - counts]
+
+
+class _FingerprintBuilder:
+    def __init__(self, settings: FeatureSettings) -> None:
+        from rdkit.Chem import rdFingerprintGenerator as rdkit_fingerprints
+
+        size, radius = settings.fingerprint_size, settings.fingerprint_radius
+        makers: dict[FingerprintKind, Callable[[], Any]] = {
+            "morgan": lambda: rdkit_fingerprints.GetMorganGenerator(radius=radius, fpSize=size),
+            "path": lambda: rdkit_fingerprints.GetRDKitFPGenerator(maxPath=_LONGEST_PATH, fpSize=size),
+            "atom_pair": lambda: rdkit_fingerprints.GetAtomPairGenerator(fpSize=size),
+            "torsion": lambda: rdkit_fingerprints.GetTopologicalTorsionGenerator(fpSize=size),
+        }
+        self._generators = [makers[kind]() for kind in settings.fingerprint_kinds]
+        self._size = size
+        self._bin_type = numpy.uint16 if settings.fingerprint_width <= 65_536 else numpy.int32
+        self._bins: list[int] = []
+        self._counts: list[int] = []
+        self._entries: list[int] = []
+
+    def add(self, molecule: Any) -> None:
+        before = len(self._bins)
+        for place, generator in enumerate(self._generators):
+            counts = generator.GetCountFingerprint(molecule).GetNonzeroElements()
+            self._bins += [place * self._size + bin for bin in counts] if place else counts
+            self._counts += counts.values()
+        self._entries.append(len(self._bins) - before)
+
+    def finish(self) -> Features:
+        return {
+            "entries": numpy.array(self._entries, dtype=numpy.int64),
+            "bins": numpy.array(self._bins, dtype=self._bin_type),
+            "counts": numpy.array(self._counts, dtype=numpy.int32),
+        }

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from datamodules.drug_table import InputError
 from datamodules.drug_task import DrugTask
+from datamodules.input_error import InputError
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Any], DrugTask]:

@@ -13,6 +13,8 @@ SUBCOMMANDS = {
     "validate": ("lightning_app.evaluate", "validate"),
     "test": ("lightning_app.evaluate", "test"),
     "predict": ("lightning_app.predict", "main"),
+    "prepare": ("lightning_app.prepare", "main"),
+    "datasets": ("lightning_app.datasets", "main"),
 }
 
 # Warnings of Lightning 2.6 that are not so here: it asks torch in a way that torch 2.13 calls old; our loaders do
@@ -40,6 +42,8 @@ subcommands:
   validate   metrics of a checkpoint on the validation split
   test       metrics of a checkpoint on the test split
   predict    labels and probabilities for a table of SMILES
+  prepare    download, check and featurise a table ahead of time
+  datasets   list the data sets that are known by name
 
 common options (lightning <subcommand> --help lists all of them):
   --data.source FILE    a CSV, TSV or Parquet table, or a known data set
@@ -48,7 +52,7 @@ common options (lightning <subcommand> --help lists all of them):
 
 examples:
   lightning fit --data.source my_drugs.csv
-  lightning fit --config data/hiv.yaml --data.source hiv.tab.gz --config method/paper.yaml
+  lightning fit --data.source hiv --config method/paper.yaml
   lightning predict --ckpt_path runs/my_drugs/version_0/checkpoints/best.ckpt --data.source new.csv --output out.csv
 """
 
@@ -65,7 +69,7 @@ def main() -> None:
     module, function = SUBCOMMANDS[arguments[0]]
     # Every process of a run says the same; the first one is enough.
     first = int(os.environ.get("LOCAL_RANK", "0")) == 0
-    from datamodules.drug_table import InputError
+    from datamodules.input_error import InputError
 
     try:
         run = getattr(importlib.import_module(module), function)

@@ -13,9 +13,10 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.strategies import DDPStrategy
 
 from datamodules.atomic_file import write_file
+from datamodules.dataset_catalog import find_dataset
 from datamodules.drug_datamodule import DrugDataModule
-from datamodules.drug_table import InputError
 from datamodules.drug_task import DrugTask
+from datamodules.input_error import InputError
 from lightning_app.checkpoint_file import read_checkpoint
 from lightning_app.run_folder import RunSettings, claim_run_folder
 from lightning_app.setting_layers import CONFIGS, find_configs, option_value
@@ -92,7 +93,8 @@ class DrugCLI(LightningCLI):
         with tempfile.TemporaryDirectory() as folder:
             base = Path(folder) / "base.yaml"
             base.write_text(self._base_settings(arguments))
-            self.config = parser.parse_args(["--config", str(base), *find_configs(arguments)])
+            layers = ["--config", str(base), *self._dataset_settings(arguments)]
+            self.config = parser.parse_args([*layers, *find_configs(arguments)])
 
     def _base_settings(self, arguments: list[str]) -> str:
         checkpoint = option_value(arguments, "--ckpt_path")
@@ -106,6 +108,13 @@ class DrugCLI(LightningCLI):
         if self.kept_settings is not None:
             settings = {name: settings[name] for name in self.kept_settings}
         return yaml.safe_dump(self.adapt_settings(settings))
+
+    def _dataset_settings(self, arguments: list[str]) -> list[str]:
+        """The shipped settings of a data set that the command line names, unless a checkpoint brings its own."""
+        source = option_value(arguments, "--data.source")
+        shipped = CONFIGS / "data" / f"{source}.yaml"
+        named = self.trained_task is None and source is not None and find_dataset(source) is not None
+        return ["--config", str(shipped)] if named and shipped.is_file() else []
 
     def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Change a checkpoint's settings for this subcommand, before the user's are laid over them."""

@@ -12,7 +12,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.recluster import Recluster
-from datamodules.drug_table import InputError
+from datamodules.input_error import InputError
 from lightning_app.drug_cli import DrugCLI
 from lightning_app.test_report import report_test
 

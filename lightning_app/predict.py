@@ -50,5 +50,5 @@ def main(arguments: list[str]) -> None:
     cli.writer.write(cli.trainer, cli.model)
     if cli.trainer.is_global_zero:
         reasons = cli.datamodule.table.reasons
-        unusable = sum(reason is not None for reason in reasons)
+        unusable = len(reasons) - reasons.null_count()
         print(f"{len(reasons):,} rows written to {cli.config.output}; {unusable:,} could not be used (column reason).")

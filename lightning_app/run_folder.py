@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from datamodules.drug_table import InputError
+from datamodules.input_error import InputError
 
 _SHARED_FOLDER = "TAILMOL_RUN_FOLDER"
 

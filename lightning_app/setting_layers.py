@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from datamodules.drug_table import InputError
+from datamodules.input_error import InputError
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 

@@ -12,8 +12,8 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from datamodules.drug_table import InputError
 from datamodules.drug_task import DrugTask
+from datamodules.input_error import InputError
 from datamodules.molecule_batch import MoleculeBatch
 from modules.encoders import Encoder
 from modules.losses import CrossEntropyLoss, SubclusterContrastiveLoss, SupervisedContrastiveLoss
@@ -113,9 +113,17 @@ class DrugClassifier(lightning.LightningModule):
 
         Args:
             task: The data to classify.
+
+        Raises:
+            InputError: If the encoder cannot see a part of the samples.
         """
         self.task = task
         self.encoder.build(task)
+        if task.input == "drug_protein" and not self.encoder.reads_proteins:
+            raise InputError(
+                "model.encoder: drug_protein data need an encoder of proteins; put modules.encoders.ProteinCNN beside "
+                "the others, as data/sbap.yaml does."
+            )
         size = self.encoder.output_dim
         self.projection = perceptron([size, *self.projection_dims]) if self.projection_dims else nn.Identity()
         self.classifier = perceptron([size, *self.classifier_dims, task.num_classes], self.dropout)

@@ -3,10 +3,14 @@
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # Before the packages are imported: pytest puts this folder first, whose subfolders have the packages' names.
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+hypothesis.settings.register_profile("same everywhere", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("same everywhere")
 
 
 @pytest.fixture(autouse=True)

@@ -5,5 +5,6 @@ from modules.encoders.fingerprint import FingerprintMLP
 from modules.encoders.fusion import Fusion
 from modules.encoders.gcn import GCN
 from modules.encoders.gin import GIN
+from modules.encoders.protein import ProteinCNN
 
-__all__ = ["GCN", "GIN", "Encoder", "FingerprintMLP", "Fusion"]
+__all__ = ["GCN", "GIN", "Encoder", "FingerprintMLP", "Fusion", "ProteinCNN"]

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from datamodules.drug_table import InputKind
+from datamodules.drug_table import MOLECULES_PER_SAMPLE, InputKind
 from datamodules.drug_task import DrugTask
 from datamodules.molecule_batch import MoleculeBatch
 
@@ -20,9 +20,11 @@ class Encoder(nn.Module, ABC):
 
     Attributes:
         output_dim: Size d of an embedding, known after `build`.
+        reads_proteins: Whether the embedding depends on the protein of a drug-protein sample.
     """
 
     output_dim: int
+    reads_proteins: bool = False
 
     @abstractmethod
     def build(self, task: DrugTask) -> None:
@@ -46,14 +48,14 @@ class Encoder(nn.Module, ABC):
 
 def combined_size(size: int, input: InputKind) -> int:
     """How wide `combine_molecules` makes vectors of `size`."""
-    return size if input == "molecule" else 2 * size
+    return size if MOLECULES_PER_SAMPLE[input] == 1 else 2 * size
 
 
 def combine_molecules(molecules: Tensor, input: InputKind, symmetric_pair: bool = False) -> Tensor:
     """One vector a sample from the vectors of its molecules.
 
-    A molecule keeps its vector. A reaction gets product minus reactants, beside the product. A pair gets both
-    vectors, or where its order means nothing their sum beside their absolute difference.
+    A molecule, alone or beside a protein, keeps its vector. A reaction gets product minus reactants, beside the
+    product. A pair gets both vectors, or where its order means nothing their sum beside their absolute difference.
 
     Args:
         molecules: (B P, h), the P molecules of a sample following each other.
@@ -63,7 +65,7 @@ def combine_molecules(molecules: Tensor, input: InputKind, symmetric_pair: bool 
     Returns:
         (B, h) for molecules, (B, 2 h) for reactions and pairs.
     """
-    if input == "molecule":
+    if MOLECULES_PER_SAMPLE[input] == 1:
         return molecules
     first, second = molecules[0::2], molecules[1::2]
     if input == "reaction":

@@ -26,11 +26,12 @@ class Fusion(Encoder):
 
     def build(self, task: DrugTask) -> None:
         """See `Encoder.build`."""
-        self.output_dim = 0
+        self.output_dim, self.reads_proteins = 0, False
         for encoder in self.encoders:
             assert isinstance(encoder, Encoder)
             encoder.build(task)
             self.output_dim += encoder.output_dim
+            self.reads_proteins |= encoder.reads_proteins
 
     def forward(self, batch: MoleculeBatch) -> Tensor:
         """See `Encoder.forward`."""

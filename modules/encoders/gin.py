@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from datamodules.drug_task import DrugTask
 from datamodules.molecule_batch import MoleculeBatch
-from datamodules.molecule_features import ATOM_CODE_SIZES, BOND_CODE_SIZE
+from datamodules.molecule_graphs import ATOM_CODE_SIZES, BOND_CODE_SIZE
 from modules.encoders.aggregation import NeighbourSum, sum_by_molecule
 from modules.encoders.encoder import Encoder, combine_molecules, combined_size
 from modules.perceptron import perceptron

@@ -5,56 +5,49 @@ from pathlib import Path
 import numpy
 import polars
 import pytest
-from rdkit import Chem
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from datamodules import drug_records
 from datamodules.drug_records import (
-    DrugRecords,
     FeaturedTable,
     check_rejected,
-    divide,
     featurise_table,
     reject_unusable,
     rejected_rows,
 )
-from datamodules.drug_table import InputError, InputKind, read_table
+from datamodules.drug_table import InputKind, read_table
+from datamodules.input_error import InputError
 from datamodules.molecule_features import Features, FeatureSettings, featurise
-from datamodules.splits import SplitMethod
 
-FRACTIONS = (0.7, 0.1, 0.2)
 HEADER = "smiles,label\n"
 MIXED = HEADER + "CCO,a\nOCC,a\nC1CC,a\n,b\nCC,\nCC,b,x\nC(C)O,b\nCCC,b\n"
+UNREADABLE = "SMILES that RDKit cannot read in column"
 
 
-def load(folder: Path, text: str, kind: InputKind = "molecule", split_column: str | None = None) -> FeaturedTable:
+def load(folder: Path, text: str, kind: InputKind = "molecule") -> FeaturedTable:
     path = folder / "drugs.csv"
     path.write_text(text)
-    table = read_table(path, kind, split_column=split_column, need_splits=split_column is not None)
-    return featurise_table(table, FeatureSettings(2, 64), folder / "cache")
+    return featurise_table(read_table(path, kind), FeatureSettings(2, 64), folder / "cache")
 
 
-def chains(sizes: dict[str, int], copies: int = 1) -> str:
-    """A table of alkanes, all of another length, each given `copies` times, in classes of these sizes."""
-    labels = [label for label, size in sizes.items() for _ in range(size)]
-    return HEADER + "".join(f"{'C' * length},{label}\n" * copies for length, label in enumerate(labels, start=1))
-
-
-def split(
-    featured: FeaturedTable, method: SplitMethod = "random", classes: tuple[str, ...] | None = None, seed: int = 0
-) -> DrugRecords:
-    return divide(featured, reject_unusable(featured, classes), method, FRACTIONS, seed, classes)
+def no_reasons(rejected: int, rows: int) -> polars.Series:
+    """Reasons of which the last ones are not null."""
+    return polars.Series([None] * (rows - rejected) + ["no SMILES"] * rejected, dtype=polars.String)
 
 
 # Features
 
 
-def test_structures_are_canonical_and_rows_keep_their_reasons(tmp_path: Path) -> None:
+def test_equal_structures_have_equal_skeletons_and_rows_keep_their_reasons(tmp_path: Path) -> None:
     featured = load(tmp_path, MIXED)
-    assert featured.structures == [(text,) for text in ("CCO", "CCO", "", "", "CC", "CC", "CCO", "CCC")]
-    assert featured.reasons == [
+    ethanol, ethane, propane = (featured.skeletons[row, 0] for row in (0, 4, 7))
+    assert featured.skeletons[:, 0].tolist() == [ethanol, ethanol, 0, 0, ethane, ethane, ethanol, propane]
+    assert len({0, ethanol, ethane, propane}) == 4
+    assert featured.reasons.to_list() == [
         None,
         None,
-        "SMILES that RDKit cannot read in column smiles",
+        f"{UNREADABLE} smiles",
         "empty SMILES in column smiles",
         "missing label in column label",
         "row has 3 fields where the header has 2",
@@ -65,15 +58,22 @@ def test_structures_are_canonical_and_rows_keep_their_reasons(tmp_path: Path) ->
 
 def test_a_reaction_names_the_column_that_cannot_be_read(tmp_path: Path) -> None:
     featured = load(tmp_path, "reactants,product,y\nCC.O,CCO,1\nCC,C1,1\nC1,CC,1\nC1,C1,1\nC1,,1\n", "reaction")
-    unreadable = "SMILES that RDKit cannot read in column"
-    assert featured.structures[0] == ("CC.O", "CCO")
-    assert featured.reasons == [
+    assert featured.skeletons.shape == (5, 2)
+    assert (featured.skeletons == 0).tolist() == [[False] * 2, [False, True], [True, False], [True] * 2, [True] * 2]
+    assert featured.reasons.to_list() == [
         None,
-        f"{unreadable} product",
-        f"{unreadable} reactants",
-        f"{unreadable} reactants",
+        f"{UNREADABLE} product",
+        f"{UNREADABLE} reactants",
+        f"{UNREADABLE} reactants",
         "empty SMILES in column product",
     ]
+
+
+def test_rows_of_the_same_molecules_in_the_same_order_are_a_group(tmp_path: Path) -> None:
+    rows = ["CCO,C", "C,CCO", "OCC,C", "CCO,CCO", "C,C", "C,OCC", "[13CH3]CO,C"]
+    groups = load(tmp_path, "x1,x2,y\n" + "".join(f"{row},1\n" for row in rows), "pair").groups
+    assert groups.dtype == numpy.int64
+    assert [groups.tolist().index(group) for group in groups.tolist()] == [0, 1, 0, 3, 4, 1, 0]
 
 
 def test_the_store_serves_each_row_its_own_molecules(tmp_path: Path) -> None:
@@ -94,13 +94,14 @@ def test_a_smiles_is_featurised_once_and_not_at_all_the_second_time(
     monkeypatch.setattr(drug_records, "featurise", counted)
     first = load(tmp_path, HEADER + "CCO,a\nC,b\nCCO,a\nOCC,a\n,b\n")
     assert featurised == [["", "CCO", "C", "OCC"]]
-    assert load(tmp_path, HEADER + "CCO,a\nC,b\nCCO,a\nOCC,a\n,b\n").structures == first.structures
+    again = load(tmp_path, HEADER + "CCO,a\nC,b\nCCO,a\nOCC,a\n,b\n")
+    assert again.skeletons.tolist() == first.skeletons.tolist()
     assert len(featurised) == 1
     load(tmp_path, HEADER + "CCO,a\nC,b\nCCO,a\nOCC,a\nN,b\n")
     assert featurised[1:] == [["", "CCO", "C", "OCC", "N"]]
 
 
-# Rejected rows
+# Duplicates that contradict each other
 
 
 def test_duplicates_are_found_by_structure_and_contradictions_rejected(tmp_path: Path) -> None:
@@ -110,21 +111,68 @@ def test_duplicates_are_found_by_structure_and_contradictions_rejected(tmp_path:
     assert reasons[7] is None
 
 
+def test_each_contradiction_names_its_own_first_row_and_labels(tmp_path: Path) -> None:
+    rows = ["C,b", "CC,x", "CCC,z", "C,a", "CC,y", "C,c", "CCC,z", "[CH3][CH3],x"]
+    reasons = reject_unusable(load(tmp_path, HEADER + "\n".join(rows) + "\n"), None).to_list()
+    conflict = "conflicting duplicate: the structure of row"
+    methane, ethane = f"{conflict} 1 has the labels a, b, c", f"{conflict} 2 has the labels x, y"
+    assert reasons == [methane, ethane, None, methane, ethane, methane, None, ethane]
+
+
+def test_stereoisomers_and_isotopes_may_have_labels_of_their_own(tmp_path: Path) -> None:
+    rows = ["C[C@H](N)O,a", "C[C@@H](N)O,b", "CC(N)O,c", "C/C=C/F,a", "C/C=C\\F,b", "C,a", "[13CH4],b", "N[C@H](O)C,a"]
+    reasons = reject_unusable(load(tmp_path, HEADER + "\n".join(rows) + "\n"), None)
+    assert reasons.null_count() == 8
+    reasons = reject_unusable(load(tmp_path, HEADER + "\n".join([*rows, "N[C@@H](O)C,a"]) + "\n"), None)
+    assert reasons.is_not_null().arg_true().to_list() == [1, 8]
+
+
+# Structures, each in some of its spellings.
+SPELLINGS = [
+    ["CCO", "OCC", "C(C)O", "[CH3]CO"],
+    ["c1ccccc1", "C1=CC=CC=C1"],
+    ["C[C@H](N)O", "N[C@H](O)C", "O[C@@H](N)C"],
+    ["C[C@@H](N)O", "N[C@@H](O)C"],
+    ["CC(N)O", "OC(C)N"],
+    ["[Na+].[Cl-]", "[Cl-].[Na+]"],
+]
+STRUCTURES = st.integers(0, len(SPELLINGS) - 1)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(STRUCTURES, STRUCTURES, st.integers(0, 3), st.sampled_from("abc")), min_size=2, max_size=12))
+def test_a_row_is_rejected_exactly_where_another_label_has_its_structure(
+    tmp_path: Path, rows: list[tuple[int, int, int, str]]
+) -> None:
+    def spelling(structure: int, number: int) -> str:
+        return SPELLINGS[structure][number % len(SPELLINGS[structure])]
+
+    lines = [f"{spelling(left, number)},{spelling(right, number + 1)},{label}" for left, right, number, label in rows]
+    reasons = reject_unusable(load(tmp_path, "x1,x2,y\n" + "\n".join(lines) + "\n", "pair"), None)
+    expected = [
+        any((left, right) == other[:2] and label != other[3] for other in rows) for left, right, _, label in rows
+    ]
+    assert reasons.is_not_null().to_list() == expected
+
+
 def test_a_rejected_row_contradicts_nobody(tmp_path: Path) -> None:
     featured = load(tmp_path, HEADER + "CC,a\nCC,b,x\nCC,\nCC,a\n")
     reasons = reject_unusable(featured, None)
-    assert [reason is None for reason in reasons] == [True, False, False, True]
+    assert reasons.is_null().to_list() == [True, False, False, True]
     assert featured.reasons[0] is None
 
 
 def test_a_trained_model_rejects_the_labels_it_does_not_know(tmp_path: Path) -> None:
     featured = load(tmp_path, HEADER + "CC,a\nCCC,new\nCC,new\nC1,other\n")
-    assert reject_unusable(featured, ("a", "b")) == [
+    assert reject_unusable(featured, ("a", "b")).to_list() == [
         None,
         "label 'new' is not a class of the trained model",
         "label 'new' is not a class of the trained model",
-        "SMILES that RDKit cannot read in column smiles",
+        f"{UNREADABLE} smiles",
     ]
+
+
+# Rejected rows
 
 
 def test_rejected_rows_stand_as_given_behind_number_and_reason(tmp_path: Path) -> None:
@@ -132,13 +180,13 @@ def test_rejected_rows_stand_as_given_behind_number_and_reason(tmp_path: Path) -
     frame = rejected_rows(featured.table, featured.reasons)
     assert frame.columns == ["row", "reason", "id", "reason (given)", "smiles", "row (given)", "label"]
     assert frame.rows() == [
-        (1, "SMILES that RDKit cannot read in column smiles", "7", " why ", "C1CC", "x", "a"),
+        (1, f"{UNREADABLE} smiles", "7", " why ", "C1CC", "x", "a"),
         (3, "empty SMILES in column smiles", "9", "", "", "z", ""),
     ]
 
 
 def test_without_rejects_the_listing_has_its_columns_still(tmp_path: Path) -> None:
-    frame = rejected_rows(load(tmp_path, chains({"a": 2})).table, [None, None])
+    frame = rejected_rows(load(tmp_path, HEADER + "C,a\nCC,a\n").table, no_reasons(0, 2))
     assert frame.shape == (0, 4)
     assert frame.write_csv() == "row,reason,smiles,label\n"
 
@@ -153,16 +201,16 @@ def test_columns_that_csv_cannot_hold_are_left_out(tmp_path: Path) -> None:
     }
     polars.DataFrame(values).write_parquet(tmp_path / "drugs.parquet")
     featured = featurise_table(read_table(tmp_path / "drugs.parquet"), FeatureSettings(), tmp_path)
-    for reasons in (featured.reasons, [None, None]):
+    for reasons in (featured.reasons, no_reasons(0, 2)):
         frame = rejected_rows(featured.table, reasons)
         assert frame.columns == ["row", "reason", "smiles", "y"]
-        assert frame.write_csv().count("\n") == 1 + sum(reason is not None for reason in reasons)
+        assert frame.write_csv().count("\n") == 1 + reasons.is_not_null().sum()
 
 
 @pytest.mark.parametrize(("rejected", "allowed"), [(0, 0.0), (5, 0.05), (99, 1.0), (1, 0.01)])
 def test_rejects_within_the_limit_are_logged(rejected: int, allowed: float, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "tailmol"):
-        check_rejected([None] * (100 - rejected) + ["no SMILES"] * rejected, allowed, "out/rejected.csv")
+        check_rejected(no_reasons(rejected, 100), allowed, "out/rejected.csv")
     expected = (
         f"{rejected} of 100 rows cannot be used, the first is row {101 - rejected}: no SMILES; "
         "all are in out/rejected.csv."
@@ -174,111 +222,6 @@ def test_rejects_within_the_limit_are_logged(rejected: int, allowed: float, capl
     ("rejected", "allowed", "share"), [(6, 0.05, "5%"), (1, 0.0, "0%"), (100, 1.0, "100%"), (100, 0.5, "50%")]
 )
 def test_more_rejects_stop_the_run(rejected: int, allowed: float, share: str) -> None:
-    reasons = [None] * (100 - rejected) + ["no SMILES"] * rejected
     message = rf"^{rejected} of 100 rows .* all are in out/rejected\.csv\. data\.max_rejected allows {share}\.$"
     with pytest.raises(InputError, match=message):
-        check_rejected(reasons, allowed, "out/rejected.csv")
-
-
-# Classes and splits
-
-
-def test_codes_are_places_in_the_classes(tmp_path: Path) -> None:
-    featured = load(tmp_path, chains({"10": 4, "9": 3, "x": 5}) + "C1,10\n")
-    records = split(featured)
-    assert records.classes == ("9", "10", "x")
-    assert records.codes.dtype == numpy.int64
-    assert records.codes.tolist() == [1] * 4 + [0] * 3 + [2] * 5 + [-1]
-    assert records.class_counts == (1, 2, 3)
-
-
-def test_usable_rows_are_divided_in_order_without_rest(tmp_path: Path) -> None:
-    featured = load(tmp_path, chains({"a": 20, "b": 9}) + "C1,a\n")
-    records = split(featured)
-    assert list(records.rows) == ["train", "validation", "test"]
-    rows = [row for part in records.rows.values() for row in part.tolist()]
-    assert sorted(rows) == list(range(29))
-    for part in records.rows.values():
-        assert part.dtype == numpy.int64
-        assert part.tolist() == sorted(part.tolist())
-    assert {name: len(part) for name, part in records.rows.items()} == {"train": 20, "validation": 3, "test": 6}
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_other_spellings_of_a_structure_stay_in_its_split(seed: int, tmp_path: Path) -> None:
-    spellings = []
-    for length in range(2, 22):
-        molecule = Chem.MolFromSmiles("C" * length + "O")
-        label = "ab"[length % 2]
-        spellings += [
-            f"{Chem.MolToSmiles(molecule, rootedAtAtom=atom, canonical=False)},{label}\n" for atom in (0, 1, length)
-        ]
-    featured = load(tmp_path, HEADER + "".join(spellings))
-    records = split(featured, seed=seed)
-    structures = [{featured.structures[row] for row in rows} for rows in records.rows.values()]
-    assert sum(map(len, structures)) == len(set().union(*structures)) == 20
-    assert sum(map(len, records.rows.values())) == 60
-
-
-def test_the_seed_changes_the_split(tmp_path: Path) -> None:
-    featured = load(tmp_path, chains({"a": 20, "b": 9}))
-    assert split(featured, seed=1).rows["test"].tolist() == split(featured, seed=1).rows["test"].tolist()
-    assert split(featured, seed=1).rows["test"].tolist() != split(featured, seed=2).rows["test"].tolist()
-
-
-SPLIT_TABLE = "smiles,label,fold\nC,a,Train\nCC,b,train\nC1,a,holdout\nCCC,a,val\nCCCC,b,test\nCCCCC,b,dev\n"
-
-
-def test_a_split_file_is_followed(tmp_path: Path) -> None:
-    records = split(load(tmp_path, SPLIT_TABLE, split_column="fold"), "file")
-    assert {name: rows.tolist() for name, rows in records.rows.items()} == {
-        "train": [0, 1],
-        "validation": [3, 5],
-        "test": [4],
-    }
-    assert records.class_counts == (1, 1)
-
-
-def test_a_split_without_rows_is_named(tmp_path: Path) -> None:
-    featured = load(tmp_path, SPLIT_TABLE.replace("val", "train").replace("dev", "test"), split_column="fold")
-    with pytest.raises(InputError, match="the validation split has no rows; 5 usable rows are too few for it"):
-        split(featured, "file")
-    with pytest.raises(InputError, match="the validation split has no rows; 4 usable rows are too few for it"):
-        split(load(tmp_path, chains({"a": 2, "b": 2})))
-
-
-def test_an_unknown_split_is_refused(tmp_path: Path) -> None:
-    featured = load(tmp_path, SPLIT_TABLE.replace("dev", "later"), split_column="fold")
-    with pytest.raises(InputError, match=r"data\.split_column: expected train, validation or test, got 'later'"):
-        split(featured, "file")
-
-
-def test_a_single_class_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"data\.label_column: column 'label' has the single class 'a'; expected two"):
-        split(load(tmp_path, chains({"a": 9})))
-
-
-def test_the_classes_of_a_trained_model_keep_their_codes(tmp_path: Path) -> None:
-    records = split(load(tmp_path, chains({"b": 5, "d": 4})), classes=("d", "c", "b"))
-    assert records.classes == ("d", "c", "b")
-    assert records.codes.tolist() == [2] * 5 + [0] * 4
-    assert records.class_counts == (2, 0, 3)
-
-
-def test_classes_without_a_sample_in_a_split_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, "tailmol"):
-        split(load(tmp_path, chains({"a": 10, "b": 2, "c": 1, "d": 3})))
-    told = "2 of 4 classes have no sample in the {} split and are left out of its averages: b, c."
-    assert caplog.messages == [told.format("validation"), told.format("test")]
-
-
-def test_a_long_list_of_missing_classes_is_cut(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, "tailmol"):
-        split(load(tmp_path, chains({"0": 9, **{str(label): 1 for label in range(1, 14)}})))
-    assert caplog.messages[0].endswith("averages: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 3 more.")
-
-
-def test_complete_splits_say_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "tailmol"):
-        split(load(tmp_path, chains({"a": 3, "b": 3}, copies=2)))
-    assert caplog.messages == []
+        check_rejected(no_reasons(rejected, 100), allowed, "out/rejected.csv")

@@ -1,141 +1,67 @@
-import os
-from typing import Any
+import random
 
 import numpy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
-from rdkit.Chem import rdFingerprintGenerator
 
 from datamodules import molecule_features
-from datamodules.molecule_features import (
-    ATOM_CODE_SIZES,
-    BOND_CODE_SIZE,
-    BOND_TYPES,
-    Features,
-    FeatureSettings,
-    FingerprintKind,
-    canonical_smiles,
-    featurise,
-)
+from datamodules.molecule_features import Features, FeatureSettings, FingerprintKind, featurise, skeleton_hashes
+from tests.datamodules.example_smiles import EXAMPLES, INN_STEMS, READABLE, UNREADABLE
+from tests.datamodules.rdkit_reference import fingerprint, parts, read, wrong_graphs
 
-SMILES = [
-    "CCO",
-    "C",
-    "[Na+].[Cl-]",
-    "c1ccc2[nH]ccc2c1",
-    "C[C@H](N)C(=O)O",
-    "C[C@@H](N)C(=O)O",
-    "F/C=C/F",
-    "[2H]C([2H])([2H])O",
-    "[13CH4]",
-    "[H]O[H]",
-    "CC#N",
-    "[O-][n+]1ccccc1",
-    "C[N+](C)(C)CC(=O)[O-]",
-    "N[Pt@SP1](N)(Cl)Cl",
-    "[Fe+2]",
-    "F[S](F)(F)(F)(F)F",
-    "[CH3]",
-    "[O][O]",
-    "*CC*",
-    "O=C1c2ccccc2C(=O)N1CC1CC1",
-    "C[Si](C)(C)[B-](F)(F)F",
-    "[NH3]->[Cu]",
-    "[Og]",
-    "[P+9]",
-    "[U-7]",
-]
-UNREADABLE = ["", "C1CC", "not a molecule", "c1cccc1c", "C(C)(C)(C)(C)C", "[Xx]", "C\0C]"]
 SETTINGS = FeatureSettings()
-FEATURES = featurise(SMILES, SETTINGS)
+KINDS: tuple[FingerprintKind, ...] = ("morgan", "path", "atom_pair", "torsion")
 
 
-def parts(features: Features, length: str, name: str) -> list[list[Any]]:
-    """The slice of a flat array that belongs to each molecule."""
-    ends = numpy.cumsum(features[length])
-    return [features[name][end - n : end].tolist() for n, end in zip(features[length], ends, strict=True)]
-
-
-def expected_chirality(atom: Any) -> int:
-    if str(atom.GetChiralTag()) == "CHI_UNSPECIFIED":
-        return 0
-    named = dict(Chem.FindMolChiralCenters(atom.GetOwningMol(), useLegacyImplementation=True))  # type: ignore[no-untyped-call]
-    return {"R": 1, "S": 2}.get(named.get(atom.GetIdx(), "?"), 3)
-
-
-def expected_atom(atom: Any) -> list[int]:
-    implicit = atom.GetNumImplicitHs()
-    return [
-        atom.GetAtomicNum(),
-        len(atom.GetNeighbors()),
-        implicit,
-        sorted((-5, atom.GetFormalCharge(), 5))[1] + 5,
-        atom.GetNumRadicalElectrons() if atom.GetNumRadicalElectrons() < 4 else 4,
-        list(Chem.HybridizationType.values.values()).index(atom.GetHybridization()),
-        1 if atom.GetIsAromatic() else 0,
-        atom.GetNumExplicitHs() + implicit,
-        1 if atom.IsInRing() else 0,
-        expected_chirality(atom),
-    ]
-
-
-@pytest.mark.parametrize("number", range(len(SMILES)), ids=SMILES)
-def test_atom_codes_are_what_rdkit_says_of_each_atom(number: int) -> None:
-    molecule = Chem.MolFromSmiles(SMILES[number])
-    found = parts(FEATURES, "atoms", "atom_codes")[number]
-    assert found == [expected_atom(atom) for atom in list(molecule.GetAtoms())]
-
-
-@pytest.mark.parametrize("number", range(len(SMILES)), ids=SMILES)
-def test_bonds_run_both_ways_sorted_by_target_and_source(number: int) -> None:
-    molecule = Chem.MolFromSmiles(SMILES[number])
-    expected = []
-    for target in range(molecule.GetNumAtoms()):
-        for source in range(molecule.GetNumAtoms()):
-            bond = molecule.GetBondBetweenAtoms(target, source)
-            if bond is not None:
-                name = bond.GetBondType().name.lower()
-                kind = {"single": 1, "double": 2, "triple": 3, "aromatic": 4}.get(name, 0)
-                expected.append((target, source, 4 * kind + 2 * bond.IsInRing() + bond.GetIsConjugated()))
-    columns = [parts(FEATURES, "bonds", name)[number] for name in ("target", "source", "bond_codes")]
-    assert list(zip(*columns, strict=True)) == expected
-
-
-@pytest.mark.parametrize("chosen", [SETTINGS, FeatureSettings(0, 64), FeatureSettings(3, 1024)], ids=str)
-def test_fingerprints_are_morgan_counts(chosen: FeatureSettings) -> None:
-    features = featurise(SMILES, chosen)
-    generator = rdFingerprintGenerator.GetMorganGenerator(
-        radius=chosen.fingerprint_radius, fpSize=chosen.fingerprint_size
-    )
+def wrong_fingerprints(smiles: list[str], chosen: FeatureSettings) -> list[str]:
+    """The SMILES whose non-zero bins are not what RDKit's dense fingerprint has."""
+    features = featurise(smiles, chosen)
     bins, counts = parts(features, "entries", "bins"), parts(features, "entries", "counts")
-    for number, smiles in enumerate(SMILES):
-        dense = numpy.zeros(chosen.fingerprint_size, dtype=int)
-        dense[bins[number]] = counts[number]
-        expected = generator.GetCountFingerprintAsNumPy(Chem.MolFromSmiles(smiles))
-        assert dense.tolist() == expected.tolist()
-        assert min(counts[number]) > 0
-        assert len(set(bins[number])) == len(bins[number])
+    wrong = []
+    for text, places, values in zip(smiles, bins, counts, strict=True):
+        expected = {place: count for place, count in enumerate(fingerprint(read(text), chosen)) if count}
+        if dict(zip(places, values, strict=True)) != expected or len(set(places)) < len(places):
+            wrong.append(text)
+    return wrong
+
+
+def same(left: Features, right: Features) -> bool:
+    return left.keys() == right.keys() and all(
+        left[name].dtype == right[name].dtype and numpy.array_equal(left[name], right[name]) for name in left
+    )
+
+
+# Fingerprints
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_fingerprint_is_rdkits(kind: FingerprintKind) -> None:
+    chosen = FeatureSettings(fingerprint_kinds=(kind,))
+    assert wrong_fingerprints(INN_STEMS[::4] + EXAMPLES["stereo"] + EXAMPLES["metals"], chosen) == []
+
+
+@pytest.mark.parametrize(("radius", "size"), [(0, 64), (3, 1024), (2, 100_000)])
+def test_radius_and_size_are_those_of_the_settings(radius: int, size: int) -> None:
+    assert wrong_fingerprints(EXAMPLES["aromatic"] + INN_STEMS[:40], FeatureSettings(radius, size)) == []
 
 
 def test_fingerprints_of_several_kinds_follow_each_other() -> None:
-    kinds: tuple[FingerprintKind, ...] = ("torsion", "morgan", "path", "atom_pair")
-    size = 128
-    features = featurise(SMILES, FeatureSettings(2, size, kinds))
-    bins, counts = parts(features, "entries", "bins"), parts(features, "entries", "counts")
-    generators = [
-        rdFingerprintGenerator.GetTopologicalTorsionGenerator(fpSize=size),
-        rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=size),
-        rdFingerprintGenerator.GetRDKitFPGenerator(maxPath=5, fpSize=size),
-        rdFingerprintGenerator.GetAtomPairGenerator(fpSize=size),
-    ]
-    for number, smiles in enumerate(SMILES):
-        dense = numpy.zeros(4 * size, dtype=int)
-        dense[bins[number]] = counts[number]
-        molecule = Chem.MolFromSmiles(smiles)
-        expected = [count for generator in generators for count in generator.GetCountFingerprintAsNumPy(molecule)]
-        assert dense.tolist() == expected
+    chosen = FeatureSettings(2, 128, ("torsion", "morgan", "path", "atom_pair"))
+    assert chosen.fingerprint_width == 512
+    short = [text for text in READABLE if len(text) < 100]
+    assert wrong_fingerprints(short + INN_STEMS[::9], chosen) == []
+
+
+@pytest.mark.parametrize(
+    ("size", "kinds", "expected"),
+    [(65_536, ("morgan",), "uint16"), (65_537, ("morgan",), "int32"), (32_769, ("path", "morgan"), "int32")],
+)
+def test_the_last_bin_fits_its_type(size: int, kinds: tuple[FingerprintKind, ...], expected: str) -> None:
+    chosen = FeatureSettings(2, size, kinds)
+    assert str(featurise(["CCO"], chosen)["bins"].dtype) == expected
+    assert wrong_fingerprints(INN_STEMS[::40], chosen) == []
 
 
 @pytest.mark.parametrize("kinds", [(), ("morgan", "morgan")])
@@ -144,96 +70,169 @@ def test_no_fingerprint_or_one_twice_is_refused(kinds: tuple[FingerprintKind, ..
         FeatureSettings(fingerprint_kinds=kinds)
 
 
-def test_ethanol_by_hand() -> None:
-    features = featurise(["CCO"], SETTINGS)
-    sp3 = 4
-    assert features["atom_codes"].tolist() == [
-        [6, 1, 3, 5, 0, sp3, 0, 3, 0, 0],
-        [6, 2, 2, 5, 0, sp3, 0, 2, 0, 0],
-        [8, 1, 1, 5, 0, sp3, 0, 1, 0, 0],
-    ]
-    assert features["target"].tolist() == [0, 1, 1, 2]
-    assert features["source"].tolist() == [1, 0, 2, 1]
-    assert features["bond_codes"].tolist() == [4] * 4
+# Arrays
 
 
-def test_benzene_bonds_are_aromatic_conjugated_and_in_a_ring() -> None:
-    assert featurise(["c1ccccc1"], SETTINGS)["bond_codes"].tolist() == [4 * BOND_TYPES.index("aromatic") + 3] * 12
+def test_graphs_are_those_of_the_molecules() -> None:
+    smiles = [text for pair in zip(READABLE, INN_STEMS, strict=False) for text in pair]
+    assert wrong_graphs(smiles, featurise(smiles, SETTINGS)) == []
 
 
-def test_chirality_does_not_depend_on_how_the_smiles_is_written() -> None:
-    codes = featurise(["C[C@H](N)C(=O)O", "N[C@@H](C)C(=O)O", "C[C@@H](N)C(=O)O"], SETTINGS)["atom_codes"]
-    column = list(ATOM_CODE_SIZES).index("chirality")
-    assert codes[:, column].tolist() == [0, 2, 0, 0, 0, 0] * 2 + [0, 1, 0, 0, 0, 0]
-
-
-def test_mirror_images_differ_in_the_chirality_of_one_atom() -> None:
-    left, right = (parts(FEATURES, "atoms", "atom_codes")[SMILES.index(s)] for s in SMILES[4:6])
-    places = [(a, c) for a in range(len(left)) for c in range(10) if left[a][c] != right[a][c]]
-    assert places == [(1, list(ATOM_CODE_SIZES).index("chirality"))]
-
-
-def test_every_code_is_below_its_size() -> None:
-    assert FEATURES["atom_codes"].shape[1] == len(ATOM_CODE_SIZES)
-    assert (FEATURES["atom_codes"] < numpy.array(list(ATOM_CODE_SIZES.values()))).all()
-    assert FEATURES["bond_codes"].max() < BOND_CODE_SIZE
-    assert FEATURES["bins"].max() < SETTINGS.fingerprint_size
-
-
-def test_types_and_sizes_are_as_documented() -> None:
-    types = {name: str(array.dtype) for name, array in FEATURES.items()}
-    assert types == {
-        **dict.fromkeys(("atoms", "bonds", "entries", "letters"), "int64"),
-        **dict.fromkeys(("atom_codes", "bond_codes", "canonical"), "uint8"),
-        **dict.fromkeys(("source", "target", "bins", "counts"), "int32"),
-        "valid": "bool",
+def test_types_are_as_documented_for_any_number_of_molecules() -> None:
+    expected = {
+        **dict.fromkeys(("atoms", "bonds", "entries"), "int64"),
+        **dict.fromkeys(("atom_codes", "bond_codes"), "uint8"),
+        **dict.fromkeys(("source", "target", "bins"), "uint16"),
+        "counts": "int32",
+        "skeletons": "uint64",
     }
-    empty = featurise([], SETTINGS)
-    assert {name: (str(array.dtype), array.shape[1:]) for name, array in empty.items()} == {
-        name: (str(array.dtype), array.shape[1:]) for name, array in FEATURES.items()
-    }
-    assert {len(array) for array in empty.values()} == {0}
-    assert canonical_smiles(empty) == []
+    for smiles in ([], ["C1"], ["C"], READABLE):
+        features = featurise(smiles, SETTINGS)
+        assert {name: str(array.dtype) for name, array in features.items()} == expected
+        assert features["atom_codes"].shape == (features["atoms"].sum(), 10)
+        assert {len(features[name]) for name in ("atoms", "bonds", "entries", "skeletons")} == {len(smiles)}
+        assert {len(features[name]) for name in ("source", "target", "bond_codes")} == {features["bonds"].sum()}
+        assert {len(features[name]) for name in ("bins", "counts")} == {features["entries"].sum()}
 
 
-def test_unreadable_smiles_have_no_atoms_and_harm_no_neighbour(capfd: pytest.CaptureFixture[str]) -> None:
-    mixed = [text for pair in zip(SMILES, UNREADABLE, strict=False) for text in pair]
-    features = featurise(mixed, SETTINGS)
-    assert features["valid"].tolist() == [True, False] * len(UNREADABLE)
-    for name in ("atoms", "bonds", "entries", "letters"):
-        assert features[name][1::2].tolist() == [0] * len(UNREADABLE)
-    alone = featurise(SMILES[: len(UNREADABLE)], SETTINGS)
-    for name in ("atom_codes", "source", "target", "bond_codes", "bins", "counts", "canonical"):
-        assert numpy.array_equal(features[name], alone[name])
+def test_unreadable_smiles_have_nothing_and_harm_no_neighbour(capfd: pytest.CaptureFixture[str]) -> None:
+    readable = INN_STEMS[: len(UNREADABLE)]
+    mixed = featurise([text for pair in zip(readable, UNREADABLE, strict=True) for text in pair], SETTINGS)
+    alone = featurise(readable, SETTINGS)
+    for name in ("atoms", "bonds", "entries", "skeletons"):
+        assert mixed[name][::2].tolist() == alone[name].tolist()
+        assert mixed[name][1::2].tolist() == [0] * len(UNREADABLE)
+    for name in ("atom_codes", "source", "target", "bond_codes", "bins", "counts"):
+        assert numpy.array_equal(mixed[name], alone[name])
     assert capfd.readouterr().err == ""
 
 
-def test_canonical_smiles_are_rdkits() -> None:
-    assert canonical_smiles(FEATURES) == [Chem.MolToSmiles(Chem.MolFromSmiles(smiles)) for smiles in SMILES]
-    texts = canonical_smiles(featurise(["OCC", "C1CC", "C(O)C", "C1=CC=CC=C1"], SETTINGS))
-    assert texts == ["CCO", "", "CCO", "c1ccccc1"]
+def test_a_molecule_of_more_than_65535_atoms_is_left_out() -> None:
+    features = featurise(["CO", "C" * 65_536, "N"], SETTINGS)
+    assert features["atoms"].tolist() == [2, 0, 1]
+    assert features["skeletons"].tolist() == featurise(["CO", "", "N"], SETTINGS)["skeletons"].tolist()
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.lists(st.sampled_from(SMILES + UNREADABLE), max_size=8), st.integers(1, 8))
-def test_the_size_of_a_task_does_not_matter(smiles: list[str], size: int) -> None:
-    whole = featurise(smiles, SETTINGS)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(molecule_features, "_MOLECULES_PER_TASK", size)
-        patch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)
-        cut = featurise(smiles, SETTINGS)
-    assert whole.keys() == cut.keys()
-    for name, array in whole.items():
-        assert array.dtype == cut[name].dtype
-        assert numpy.array_equal(array, cut[name])
+@settings(max_examples=50)
+@given(st.lists(st.sampled_from(READABLE[::3] + UNREADABLE), max_size=8), st.integers(0, 8))
+def test_cut_anywhere_the_molecules_are_the_same(smiles: list[str], place: int) -> None:
+    halves = [featurise(half, SETTINGS) for half in (smiles[:place], smiles[place:])]
+    joined = {name: numpy.concatenate([half[name] for half in halves]) for name in halves[0]}
+    assert same(featurise(smiles, SETTINGS), joined)
 
 
-def test_processes_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> None:
-    smiles = SMILES + UNREADABLE
-    whole = featurise(smiles, SETTINGS)
-    monkeypatch.setattr(molecule_features, "_MOLECULES_PER_TASK", 7)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1}, raising=False)
-    shared = featurise(smiles, SETTINGS)
-    for name, array in whole.items():
-        assert array.dtype == shared[name].dtype
-        assert numpy.array_equal(array, shared[name])
+def test_no_call_changes_what_a_later_one_gives() -> None:
+    before = featurise(INN_STEMS[:50], SETTINGS)
+    featurise(READABLE, SETTINGS)
+    assert same(before, featurise(INN_STEMS[:50], SETTINGS))
+
+
+# Skeletons
+
+
+def hashes(smiles: list[str]) -> list[int]:
+    return featurise(smiles, FeatureSettings(0, 8))["skeletons"].tolist()  # type: ignore[no-any-return]
+
+
+def spellings(text: str) -> list[str]:
+    """Other SMILES of one skeleton: other atom orders, with single and double bonds, other and no stereo, isotopes."""
+    molecule = read(text)
+    kekulised, plain, labelled = Chem.Mol(molecule), Chem.Mol(molecule), Chem.Mol(molecule)
+    Chem.Kekulize(kekulised, clearAromaticFlags=True)
+    Chem.RemoveStereochemistry(plain)
+    labelled.GetAtomWithIdx(0).SetIsotope(99)
+    mirrored = text.replace("@@", "&").replace("@", "@@").replace("&", "@").replace("/", "\\")
+    return [
+        *Chem.MolToRandomSmilesVect(molecule, 3, randomSeed=1),
+        Chem.MolToSmiles(kekulised),
+        *(Chem.MolToSmiles(changed) for changed in (plain, labelled)),
+        mirrored,
+    ]
+
+
+def test_all_ways_to_write_a_drug_have_one_skeleton() -> None:
+    found = hashes(INN_STEMS)
+    written = [spellings(text) for text in INN_STEMS]
+    again = hashes([text for texts in written for text in texts])
+    assert len(again) == 7 * len(INN_STEMS)
+    assert [
+        text for place, text in enumerate(INN_STEMS) if {found[place]} != set(again[7 * place : 7 * place + 7])
+    ] == []
+
+
+def test_drugs_differ_where_their_skeletons_do() -> None:
+    skeletons = [Chem.MolToSmiles(read(text), isomericSmiles=False) for text in INN_STEMS]
+    assert len(set(skeletons)) == len(set(hashes(INN_STEMS))) == 654
+
+
+def test_small_molecules_with_other_skeletons_differ() -> None:
+    smiles = [text for text in READABLE if len(text) < 60 and "." not in text and not set("[$~:") & set(text)]
+    by_skeleton = {Chem.MolToSmiles(read(text), isomericSmiles=False): text for text in smiles}
+    assert len(by_skeleton) > 100
+    assert len(set(hashes(list(by_skeleton.values())))) == len(by_skeleton)
+
+
+@pytest.mark.parametrize(
+    ("labelled", "plain"),
+    [
+        ("[2H]O", "O"),
+        ("[2H]O[2H]", "O"),
+        ("[2H]C([2H])([2H])Oc1ccccc1", "COc1ccccc1"),
+        ("[13CH3]C[18OH]", "CCO"),
+        ("[2H][2H]", "[H][H]"),
+        ("[2H+]", "[H+]"),
+        ("[3H]C.[2H]N", "C.N"),
+    ],
+)
+def test_isotopes_are_no_part_of_a_skeleton(labelled: str, plain: str) -> None:
+    assert len(set(hashes([labelled, plain]))) == 1
+
+
+def test_the_pieces_of_a_molecule_count_each() -> None:
+    assert len(set(hashes(["C", "C.C", "C.C.C", "CC", "C.O", "O"]))) == 6
+    assert len(set(hashes(["C.O", "O.C"]))) == 1
+
+
+def permuted(features: Features, order: list[int]) -> Features:
+    """One molecule with its atoms renumbered: atom `order[i]` becomes atom i."""
+    place = {atom: number for number, atom in enumerate(order)}
+    bonds = zip(features["target"].tolist(), features["source"].tolist(), features["bond_codes"].tolist(), strict=True)
+    edges = numpy.array(sorted((place[target], place[source], code) for target, source, code in bonds)).reshape(-1, 3)
+    columns = {"target": edges[:, 0], "source": edges[:, 1], "bond_codes": edges[:, 2]}
+    return {
+        **features,
+        "atom_codes": features["atom_codes"][order],
+        **{name: values.astype(features[name].dtype) for name, values in columns.items()},
+    }
+
+
+@pytest.mark.parametrize("text", [*INN_STEMS[::60], "CC(C)C", "C1CC1C#N", "[Na+].[Cl-]", "N->[Pt](<-N)(Cl)Cl", "O"])
+def test_renumbered_atoms_have_the_same_hash(text: str) -> None:
+    features = featurise([text], SETTINGS)
+    source = random.Random(0)
+    for _ in range(20):
+        order = source.sample(range(int(features["atoms"][0])), int(features["atoms"][0]))
+        assert skeleton_hashes(permuted(features, order)).tolist() == features["skeletons"].tolist()
+
+
+@pytest.mark.parametrize("name", ["atom_codes", "bond_codes"])
+def test_another_atom_or_bond_is_another_hash(name: str) -> None:
+    features = featurise(["CC(=O)Oc1ccccc1C(=O)O"], SETTINGS)
+    expected = features["skeletons"].tolist()
+    for place in range(len(features[name])):
+        changed = {**features, name: features[name].copy()}
+        changed[name][place] = changed[name][place] + 2
+        assert skeleton_hashes(changed).tolist() != expected
+
+
+def test_the_version_belongs_to_these_arrays() -> None:
+    # Of acetic acid; who changes what any array holds must change the version, or old caches are read as new ones.
+    features = featurise(["CC(=O)O"], FeatureSettings(1, 16))
+    assert molecule_features.FEATURE_VERSION == 3
+    assert features["atom_codes"].tolist() == [
+        [6, 1, 3, 5, 0, 4, 0, 3, 0, 0],
+        [6, 3, 0, 5, 0, 3, 0, 0, 0, 0],
+        [8, 1, 0, 5, 0, 3, 0, 0, 0, 0],
+        [8, 1, 1, 5, 0, 3, 0, 1, 0, 0],
+    ]
+    assert features["bond_codes"].tolist() == [2, 2, 5, 3, 5, 3]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from datamodules.drug_table import InputError
+from datamodules.input_error import InputError
 from lightning_app.cli import SUBCOMMANDS
 from lightning_app.setting_layers import CONFIGS, find_configs, option_value
 from tests.lightning_app.command import TINY, in_this_process, lightning, succeed
@@ -27,7 +27,8 @@ def test_an_unknown_subcommand_is_one_sentence(tmp_path: Path) -> None:
     done = lightning(tmp_path, "train")
     assert done.returncode == 2
     assert done.stderr == (
-        "lightning: error: there is no subcommand 'train'; expected one of fit, validate, test, predict.\n"
+        "lightning: error: there is no subcommand 'train'; expected one of fit, validate, test, predict, prepare, "
+        "datasets.\n"
     )
 
 
@@ -102,12 +103,12 @@ def test_a_reference_across_two_files_follows_the_command_line(tmp_path: Path, m
 def test_every_shipped_file_runs_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     source: list[str] = []
-    settings = yaml.safe_load(path.read_text())
-    columns = settings.get("data", {}).get("smiles_columns")
-    if columns and "source" not in settings["data"]:
-        names = ["ID", "ID1", *columns, "Y"]
-        chains = ["C" * n for n in range(1, 31)]
-        rows = [f"{n},{n}," + ",".join([f"{chain}O"] * len(columns)) + f",{n % 3}" for n, chain in enumerate(chains)]
+    data = yaml.safe_load(path.read_text()).get("data", {})
+    if data.get("source", "inn_stems") != "inn_stems":
+        columns = data.get("smiles_columns") or ["X"]
+        names = ["ID", "ID1", *columns, data.get("sequence_column", "sequence"), data.get("label_column", "Y")]
+        drugs = ["C" * n + "O" for n in range(1, 31)]
+        rows = [f"{n},{n}," + ",".join([drug] * len(columns)) + f",MKV,{n % 3}" for n, drug in enumerate(drugs)]
         (tmp_path / "table.csv").write_text("\n".join([",".join(names), *rows]))
         source = ["--data.source", "table.csv"]
     one_step = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "1", "--data.batch_size", "16"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.drug_table import InputError
+from datamodules.input_error import InputError
 from lightning_app.run_folder import RunSettings, claim_run_folder
 
 

@@ -19,9 +19,9 @@ def make_batch() -> Callable[[list[list[str]]], MoleculeBatch]:
 
     def make(samples: list[list[str]]) -> MoleculeBatch:
         features = featurise([smiles for sample in samples for smiles in sample], SETTINGS)
-        assert features["valid"].all()
+        assert features["atoms"].all()
         rows = numpy.arange(len(samples))
-        molecules = numpy.arange(len(features["valid"])).reshape(len(samples), -1)
+        molecules = numpy.arange(len(features["atoms"])).reshape(len(samples), -1)
         return MoleculeStore(features, molecules).batch(rows, rows, rows % 2)
 
     return make

@@ -43,6 +43,9 @@ def make_batch(size: int = 6) -> MoleculeBatch:
         sample_index=torch.arange(size),
         labels=torch.arange(size) % 2,
         molecules_per_sample=1,
+        residue_codes=torch.zeros(0, dtype=torch.uint8),
+        residues_per_protein=torch.zeros(0, dtype=torch.int64),
+        protein_of_sample=torch.zeros(0, dtype=torch.int64),
     )
 
 

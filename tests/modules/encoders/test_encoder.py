@@ -43,7 +43,7 @@ ALL_INPUTS = pytest.mark.parametrize("input", INPUTS)
 
 
 def samples_of(input: InputKind) -> list[list[str]]:
-    if input == "molecule":
+    if input in ("molecule", "drug_protein"):
         return [[smiles] for smiles in MOLECULES]
     return [[first, second] for first, second in zip(MOLECULES, MOLECULES[1:] + MOLECULES[:1], strict=True)]
 
@@ -90,7 +90,7 @@ def test_a_symmetric_pair_is_sum_beside_absolute_difference() -> None:
 @pytest.mark.parametrize("symmetric_pair", [False, True])
 def test_combined_size_is_the_width_of_what_is_combined(input: InputKind, symmetric_pair: bool) -> None:
     combined = combine_molecules(INTERLEAVED, input, symmetric_pair)
-    assert combined.shape[1] == combined_size(2, input) == (2 if input == "molecule" else 4)
+    assert combined.shape[1] == combined_size(2, input) == (4 if input in ("reaction", "pair") else 2)
 
 
 @ALL_ENCODERS

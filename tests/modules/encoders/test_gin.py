@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from datamodules.drug_table import InputKind
 from datamodules.drug_task import DrugTask
 from datamodules.molecule_batch import MoleculeBatch
-from datamodules.molecule_features import ATOM_CODE_SIZES
+from datamodules.molecule_graphs import ATOM_CODE_SIZES
 from modules.encoders import GIN
 from modules.encoders.encoder import combine_molecules
 

@@ -1,0 +1,103 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy
+import polars
+import pytest
+import torch
+from torch import Tensor, nn
+
+from datamodules.drug_task import DrugTask
+from datamodules.input_error import InputError
+from datamodules.molecule_batch import MoleculeBatch
+from datamodules.molecule_features import FeatureSettings
+from datamodules.protein_sequences import ProteinSequences
+from modules.drug_classifier import DrugClassifier
+from modules.encoders import GIN, Fusion, ProteinCNN
+from modules.losses import CrossEntropyLoss
+
+MakeBatch = Callable[[list[list[str]]], MoleculeBatch]
+Randomise = Callable[[nn.Module], None]
+
+TASK = DrugTask("drug_protein", ("a", "b"), (3, 5), FeatureSettings(fingerprint_size=64))
+
+
+def with_proteins(batch: MoleculeBatch, sequences: list[str]) -> MoleculeBatch:
+    codes, lengths, proteins = ProteinSequences(polars.Series(sequences)).gather(numpy.arange(len(sequences)))
+    return replace(
+        batch,
+        residue_codes=torch.from_numpy(codes),
+        residues_per_protein=torch.from_numpy(lengths),
+        protein_of_sample=torch.from_numpy(proteins),
+    )
+
+
+def encoder(randomise: Randomise, max_residues: int = 1000) -> ProteinCNN:
+    module = ProteinCNN(hidden_dim=16, num_layers=2, kernel_size=3, max_residues=max_residues)
+    module.build(TASK)
+    randomise(module)
+    return module
+
+
+def by_hand(module: ProteinCNN, sequence: str) -> Tensor:
+    """One sequence alone, without padding or masks."""
+    residues: Tensor = module.residue_embedding(torch.tensor([ord(letter) - ord("A") for letter in sequence]))
+    for convolution, norm in zip(module.convolutions, module.norms, strict=True):
+        residues = torch.relu(norm(convolution(residues.T.unsqueeze(0))[0].T))
+    return residues.amax(dim=0)
+
+
+def test_each_sample_has_its_own_protein_whatever_else_is_in_the_batch(
+    make_batch: MakeBatch, randomise: Randomise
+) -> None:
+    module = encoder(randomise)
+    sequences = ["MKV", "M", "ACDEFGHIKLMNPQRSTVWY", "MKV", "WW", "YWVTSRQPNMLKIHGFEDC"]
+    batch = with_proteins(make_batch([["CCO"]] * len(sequences)), sequences)
+    assert len(batch.residues_per_protein) == 5
+    expected = torch.stack([by_hand(module, sequence) for sequence in sequences])
+    torch.testing.assert_close(module(batch), expected)
+    assert not torch.allclose(expected[2], expected[5])
+
+
+def test_no_more_than_max_residues_are_read(make_batch: MakeBatch, randomise: Randomise) -> None:
+    module = encoder(randomise, max_residues=4)
+    batch = with_proteins(make_batch([["C"]] * 3), ["MKVLAAAA", "MKVLWWW", "AKVL"])
+    first, second, third = module(batch)
+    torch.testing.assert_close(first, second)
+    torch.testing.assert_close(first, by_hand(module, "MKVL"))
+    assert not torch.allclose(first, third)
+
+
+def test_every_parameter_gets_a_gradient(make_batch: MakeBatch, randomise: Randomise) -> None:
+    module = encoder(randomise)
+    module(with_proteins(make_batch([["C"]] * 2), ["MKVLAC", "WYW"])).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in module.parameters())
+    assert all(torch.isfinite(parameter.grad).all() for parameter in module.parameters() if parameter.grad is not None)
+
+
+def test_samples_without_a_protein_are_refused(make_batch: MakeBatch, randomise: Randomise) -> None:
+    with pytest.raises(ValueError, match="needs samples with a protein"):
+        encoder(randomise)(make_batch([["C"]]))
+
+
+@pytest.mark.parametrize("settings", [{"kernel_size": 4}, {"num_layers": 0}, {"max_residues": 0}])
+def test_settings_out_of_range_are_refused(settings: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="expected positive numbers, kernel_size odd"):
+        ProteinCNN(**settings)
+
+
+def test_a_drug_and_its_protein_stand_side_by_side(make_batch: MakeBatch, randomise: Randomise) -> None:
+    fusion = Fusion([GIN(hidden_dim=6, num_layers=1), ProteinCNN(hidden_dim=16)])
+    fusion.build(TASK)
+    randomise(fusion)
+    assert fusion.reads_proteins
+    one, other = with_proteins(make_batch([["CCO"]]), ["MKV"]), with_proteins(make_batch([["CCO"]]), ["WWW"])
+    assert fusion(one).shape == (1, 22)
+    torch.testing.assert_close(fusion(one)[:, :6], fusion(other)[:, :6])
+    assert not torch.allclose(fusion(one)[:, 6:], fusion(other)[:, 6:])
+
+
+def test_an_encoder_that_would_ignore_the_protein_is_refused() -> None:
+    with pytest.raises(InputError, match=r"model.encoder: drug_protein data need .* modules.encoders.ProteinCNN"):
+        DrugClassifier(GIN(), CrossEntropyLoss()).build(TASK)
+    DrugClassifier(Fusion([GIN(), ProteinCNN()]), CrossEntropyLoss()).build(TASK)

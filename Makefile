@@ -2,10 +2,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
+PEERS := .venv-peers
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types format bench
+.PHONY: help setup run test lint types format peers bench
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,5 +32,18 @@ types: setup ## check types
 format: setup ## rewrite the sources in the project's style
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-bench: setup ## fingerprint logistic regression against our default on ten splits
+peers: $(PEERS)/.installed ## create .venv-peers with the projects that bench compares with
+$(PEERS)/.installed: benchmarks/peers.txt
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers.txt
+	touch $@
+
+bench: $(VENV)/.bench peers ## accuracy, speed and memory against other projects; an hour on two cores
+	$(BIN)/python -m benchmarks.featurise
+	$(BIN)/python -m benchmarks.train_step
+	$(BIN)/python -m benchmarks.loader
+	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python benchmarks/fingerprint_baseline.py
+$(VENV)/.bench: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
+	touch $@

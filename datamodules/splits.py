@@ -79,8 +79,8 @@ def standard_split(
         InputError: If the fractions are not three positive numbers that sum to 1.
     """
     _check_fractions(fractions)
-    pairs = numpy.unique(numpy.stack([classes, groups], axis=1), axis=0)
-    counts = numpy.bincount(pairs[:, 0]) if len(pairs) else numpy.zeros(0, dtype=numpy.int64)
+    _, first_row = numpy.unique(_pairs(classes, groups), return_index=True)
+    counts = numpy.bincount(classes[first_row])
     rarest = int(min(counts[counts >= 3], default=0))
     test = min(max(1, round(fractions[2] * rarest)), max(rarest - 2, 0))
     validation = min(max(1, round(fractions[1] * rarest)), max(rarest - 1 - test, 0))
@@ -179,11 +179,10 @@ def _stratified(
     if not len(classes):
         return numpy.empty(0, dtype=numpy.int64)
     # Groups are numbered by their first row, so that the shuffle does not depend on how they were numbered.
-    pairs, first_row, of_row = numpy.unique(
-        numpy.stack([classes, groups], axis=1), axis=0, return_index=True, return_inverse=True
-    )
-    by_class = numpy.lexsort((first_row, pairs[:, 0]))
-    bounds = numpy.searchsorted(pairs[by_class, 0], numpy.arange(int(classes.max()) + 2))
+    pairs, first_row, of_row = numpy.unique(_pairs(classes, groups), return_index=True, return_inverse=True)
+    class_of_pair = classes[first_row]
+    by_class = numpy.lexsort((first_row, class_of_pair))
+    bounds = numpy.searchsorted(class_of_pair[by_class], numpy.arange(int(classes.max()) + 2))
     generator = numpy.random.default_rng(seed)
     split_of = numpy.full(len(pairs), TRAIN, dtype=numpy.int64)
     for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
@@ -193,4 +192,11 @@ def _stratified(
         validation, test = sizes(end - start)
         split_of[shuffled[:test]] = TEST
         split_of[shuffled[test : test + validation]] = VALIDATION
-    return split_of[of_row.reshape(-1)]
+    return split_of[of_row]
+
+
+def _pairs(classes: NDArray[Any], groups: NDArray[Any]) -> NDArray[Any]:
+    """(n,) int64, one number for each class and group."""
+    names, codes = numpy.unique(groups, return_inverse=True)
+    pairs: NDArray[Any] = classes * len(names) + codes
+    return pairs

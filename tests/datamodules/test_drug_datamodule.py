@@ -1,222 +1,17 @@
 import logging
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import lightning
 import polars
 import pytest
 import torch
-from rdkit import Chem
-from rdkit.Chem import rdinchi
-from torch.utils.data import DataLoader
 
-from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
 from datamodules.input_error import InputError
-from datamodules.molecule_batch import MoleculeBatch
 from datamodules.molecule_features import FeatureSettings
-from datamodules.splits import SPLIT_NAMES, SplitName
-
-ALCOHOLS = [f"{'C' * length}O" for length in range(1, 31)]
-AMINES = [f"{'C' * length}N" for length in range(1, 13)]
-TABLE = "id,smiles,label\n" + "".join(
-    f"drug {row},{smiles},{smiles[-1]}\n" for row, smiles in enumerate(ALCOHOLS + AMINES)
-)
-
-
-def data_module(folder: Path, text: str = TABLE, **settings: Any) -> DrugDataModule:
-    """A data module of a table, with a trainer that runs in `folder / "run"`."""
-    path = folder / "drugs.csv"
-    path.write_text(text)
-    module = DrugDataModule(**{"source": str(path), "cache_folder": str(folder / "cache"), **settings})
-    module.trainer = trainer(folder)
-    return module
-
-
-def trainer(folder: Path) -> lightning.Trainer:
-    return lightning.Trainer(
-        default_root_dir=folder / "run",
-        logger=False,
-        enable_checkpointing=False,
-        accelerator="cpu",
-        devices=1,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        max_epochs=2,
-    )
-
-
-def flat(batches: Iterable[list[int]]) -> list[int]:
-    return [index for batch in batches for index in batch]
-
-
-def served(loader: Iterable[MoleculeBatch]) -> list[int]:
-    return flat(batch.sample_index.tolist() for batch in loader)
-
-
-def fit_loader(module: DrugDataModule) -> DataLoader[MoleculeBatch]:
-    module.setup("fit")
-    return module.train_dataloader()
-
-
-class Recorder(lightning.LightningModule):
-    """Learns nothing and keeps what it is given."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(()))
-        self.seen: dict[str, list[list[int]]] = {"train": [], "validation": [], "test": [], "predict": []}
-
-    def training_step(self, batch: MoleculeBatch) -> torch.Tensor:
-        self.seen["train"].append(batch.sample_index.tolist())
-        return self.weight * 0.0
-
-    def validation_step(self, batch: MoleculeBatch) -> None:
-        self.seen["validation"].append(batch.sample_index.tolist())
-
-    def test_step(self, batch: MoleculeBatch) -> None:
-        self.seen["test"].append(batch.sample_index.tolist())
-
-    def predict_step(self, batch: MoleculeBatch) -> torch.Tensor:
-        self.seen["predict"].append(batch.sample_index.tolist())
-        return batch.labels
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr=0.1)
-
-
-# The embedded data set
-
-
-@pytest.fixture(scope="module")
-def inn_stems(tmp_path_factory: pytest.TempPathFactory) -> DrugDataModule:
-    module = DrugDataModule(cache_folder=str(tmp_path_factory.mktemp("cache")))
-    module.setup("fit")
-    return module
-
-
-def test_no_skeleton_of_the_embedded_drugs_is_in_two_splits(inn_stems: DrugDataModule) -> None:
-    skeletons = []
-    for split in SPLIT_NAMES:
-        structures = inn_stems.table.table.smiles[0].gather(inn_stems.records.rows[split])
-        skeletons.append({rdinchi.MolToInchiKey(Chem.MolFromSmiles(smiles))[:14] for smiles in structures})
-    assert sum(map(len, skeletons)) == len(set().union(*skeletons)) == len(inn_stems.table.reasons)
-
-
-def test_every_class_of_the_embedded_drugs_is_in_every_split(inn_stems: DrugDataModule) -> None:
-    records = inn_stems.records
-    for split in SPLIT_NAMES:
-        assert set(records.codes[records.rows[split]].tolist()) == set(range(len(records.classes)))
-    assert min(inn_stems.task.class_counts) >= 3
-    sizes = [len(records.rows[split]) / len(records.codes) for split in SPLIT_NAMES]
-    assert sizes == pytest.approx([0.7, 0.1, 0.2], abs=0.04)
-
-
-def test_without_a_trainer_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = data_module(tmp_path)
-    module.trainer = None
-    monkeypatch.chdir(tmp_path)
-    module.setup("fit")
-    assert {path.name for path in tmp_path.iterdir()} == {"drugs.csv", "cache"}
-
-
-# Loaders
-
-
-def test_an_epoch_trains_on_every_sample_once_in_an_order_of_its_own(tmp_path: Path) -> None:
-    module, recorder = data_module(tmp_path, batch_size=8, evaluation_batch_size=5), Recorder()
-    assert module.trainer is not None
-    module.trainer.fit(recorder, module)
-    size = module.task.num_training_samples
-    assert size == 21 + 9
-    epochs = recorder.seen["train"][:4], recorder.seen["train"][4:]
-    for batches in epochs:
-        assert [len(batch) for batch in batches] == [8, 8, 7, 7]
-        assert sorted(flat(batches)) == list(range(size))
-    assert epochs[0] != epochs[1]
-    assert flat(recorder.seen["validation"][-1:]) == module.records.rows["validation"].tolist()
-
-
-def test_the_order_seed_changes_the_order_and_not_the_split(tmp_path: Path) -> None:
-    modules = [data_module(tmp_path, batch_size=8, order_seed=seed) for seed in (0, 0, 1)]
-    first, again, other = (served(fit_loader(module)) for module in modules)
-    assert first == again != other
-    assert modules[0].records.rows["test"].tolist() == modules[2].records.rows["test"].tolist()
-
-
-@pytest.mark.parametrize("num_workers", [0, 1])
-def test_a_run_resumed_within_an_epoch_meets_the_rest_of_it(num_workers: int, tmp_path: Path) -> None:
-    module = data_module(tmp_path, batch_size=8, num_workers=num_workers)
-    assert module.trainer is not None
-    loop = module.trainer.fit_loop
-    epochs: Any = loop.epoch_progress.current
-    batches: Any = loop.epoch_loop.batch_progress.current
-    epochs.processed = epochs.completed = 3
-    whole = [batch.sample_index.tolist() for batch in fit_loader(module)]
-    assert module.trainer.current_epoch == 3
-    batches.processed = 2
-    assert [batch.sample_index.tolist() for batch in module.train_dataloader()] == whole
-    loop.restarting = True
-    assert [batch.sample_index.tolist() for batch in module.train_dataloader()] == whole[2:]
-    assert served(module.train_embedding_dataloader()) == list(range(30))
-
-
-def test_training_samples_are_numbered_by_their_place_in_the_split(tmp_path: Path) -> None:
-    module = data_module(tmp_path, batch_size=8)
-    rows = None
-    for batch in fit_loader(module):
-        rows = module.records.rows["train"][batch.sample_index]
-        structures = module.table.table.smiles[0].gather(rows)
-        assert batch.atoms_per_molecule.tolist() == [len(smiles) for smiles in structures]
-        assert [module.records.classes[code] for code in batch.labels] == [smiles[-1] for smiles in structures]
-    assert rows is not None
-
-
-def test_the_embedding_pass_meets_each_training_sample_once_in_order(tmp_path: Path) -> None:
-    module = data_module(tmp_path, batch_size=4, evaluation_batch_size=9)
-    module.setup("fit")
-    batches = list(module.train_embedding_dataloader())
-    assert served(batches) == list(range(30))
-    assert [len(batch) for batch in batches] == [8, 8, 7, 7]
-    labels = torch.cat([batch.labels for batch in batches])
-    assert labels.tolist() == module.records.codes[module.records.rows["train"]].tolist()
-    assert torch.bincount(labels).tolist() == list(module.task.class_counts)
-
-
-def test_evaluation_samples_are_numbered_by_their_row(tmp_path: Path) -> None:
-    module = data_module(tmp_path, evaluation_batch_size=4)
-    module.setup("fit")
-    loaders: dict[SplitName, DataLoader[MoleculeBatch]] = {
-        "validation": module.val_dataloader(),
-        "test": module.test_dataloader(),
-    }
-    for split, loader in loaders.items():
-        rows = module.records.rows[split].tolist()
-        assert served(loader) == rows
-        assert [code for batch in loader for code in batch.labels.tolist()] == module.records.codes[rows].tolist()
-
-
-def test_worker_processes_serve_the_same_batches(tmp_path: Path) -> None:
-    alone = list(fit_loader(data_module(tmp_path, batch_size=8)))
-    helped = list(fit_loader(data_module(tmp_path, batch_size=8, num_workers=1)))
-    assert len(alone) == len(helped) == 4
-    for left, right in zip(alone, helped, strict=True):
-        assert left.sample_index.tolist() == right.sample_index.tolist()
-        assert torch.equal(left.atom_codes, right.atom_codes)
-        assert torch.equal(left.source, right.source)
-
-
-def test_pairs_have_two_molecules_a_sample(tmp_path: Path) -> None:
-    text = "x1,x2,y\n" + "".join(f"{'C' * row},{'O' * (row % 3 + 1)},{row % 2}\n" for row in range(1, 31))
-    module = data_module(tmp_path, text, input="pair")
-    batch = next(iter(fit_loader(module)))
-    assert batch.molecules_per_sample == module.task.molecules_per_sample == 2
-    rows = module.records.rows["train"][batch.sample_index]
-    expected = [length for row in rows.tolist() for length in (row + 1, (row + 1) % 3 + 1)]
-    assert batch.atoms_per_molecule.tolist() == expected
-
+from datamodules.splits import SPLIT_NAMES
+from tests.datamodules.drug_module import TABLE, Recorder, data_module, fit_loader, flat, served
 
 # What a run writes
 
@@ -308,6 +103,14 @@ def test_a_second_setup_changes_nothing(tmp_path: Path) -> None:
         assert module.records is records
 
 
+def test_without_a_trainer_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = data_module(tmp_path)
+    module.trainer = None
+    monkeypatch.chdir(tmp_path)
+    module.setup("fit")
+    assert {path.name for path in tmp_path.iterdir()} == {"drugs.csv", "cache"}
+
+
 # Tasks, and models that were trained before
 
 
@@ -341,6 +144,14 @@ def test_another_feature_setting_is_another_task_with_other_features(tmp_path: P
     assert replace(small.task, features=large.task.features) == large.task
     assert batches[0].fingerprint_bin.max() < 64 < batches[1].fingerprint_bin.max()
     assert len(list((tmp_path / "cache").glob("*/manifest.json"))) == 2
+
+
+def test_several_fingerprints_are_served_behind_each_other(tmp_path: Path) -> None:
+    module = data_module(tmp_path, fingerprint_size=64, fingerprint_kinds=["path", "morgan"])
+    batch = next(iter(fit_loader(module)))
+    assert module.task.features == FeatureSettings(2, 64, ("path", "morgan"))
+    assert 64 <= batch.fingerprint_bin.max() < module.task.features.fingerprint_width == 128
+    assert batch.fingerprint_bin.min() < 64
 
 
 TRAINED = DrugTask("molecule", ("O", "N", "S"), (50, 20, 5), FeatureSettings(1, 32))

@@ -74,7 +74,7 @@ def test_no_fingerprint_or_one_twice_is_refused(kinds: tuple[FingerprintKind, ..
 
 
 def test_graphs_are_those_of_the_molecules() -> None:
-    smiles = [text for pair in zip(READABLE, INN_STEMS, strict=False) for text in pair]
+    smiles = [text for pair in zip(READABLE[::4], INN_STEMS[::6], strict=False) for text in pair]
     assert wrong_graphs(smiles, featurise(smiles, SETTINGS)) == []
 
 

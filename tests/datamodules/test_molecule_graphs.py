@@ -143,7 +143,7 @@ def test_each_molecule_alone_is_what_rdkit_says() -> None:
             assert wrong_graphs([text], build([text])) == []
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_what_was_read_before_changes_no_molecule(seed: int, fresh: None) -> None:
     smiles = random.Random(seed).sample(READABLE, len(READABLE))
     assert wrong_graphs(smiles, build(smiles)) == []

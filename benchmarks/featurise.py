@@ -1,0 +1,123 @@
+"""How fast SMILES become graphs: ours against RDKit's parser alone, and against the featurisers of other projects.
+
+Everything runs on one core. The reference is a loop that only calls `Chem.MolFromSmiles`. Each turn takes other
+molecules, the same for all; the peers' ratios are to the same loop in their own process, whose RDKit is another
+release.
+
+    python -m benchmarks.featurise [--table FILE --column X] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+from rdkit import Chem, rdBase
+
+from benchmarks.measuring import (
+    Peers,
+    describe_machine,
+    measure_in_turns,
+    parse_options,
+    print_table,
+    read_smiles,
+    speed_ratio,
+    speed_row,
+    write_json,
+)
+from datamodules.molecule_features import FeatureSettings, featurise
+from datamodules.molecule_graphs import GraphBuilder, SmilesReader
+from datamodules.part_files import write_parts
+
+CHUNK = 2_000
+MOLECULES_FOR_TWO_CORES = 40_000
+TITLES = {
+    "parse": "RDKit's `MolFromSmiles` alone",
+    "graph": "ours, graph",
+    "graph_fingerprint": "ours, graph and Morgan counts",
+    "peers_parse": "`MolFromSmiles` alone, RDKit of the peers",
+    "chemprop": "chemprop, default",
+    "chemprop_cuik": "chemprop with cuik-molmaker",
+    "pyg": "PyG `from_smiles`",
+    "dgllife": "dgllife, canonical",
+}
+
+
+def parse(smiles: list[str]) -> None:
+    """Read molecules and drop them."""
+    with rdBase.BlockLogs():
+        for text in smiles:
+            Chem.MolFromSmiles(text)
+
+
+def graphs(smiles: list[str]) -> None:
+    """Our graphs without fingerprints."""
+    with rdBase.BlockLogs():
+        for start in range(0, len(smiles), CHUNK):
+            read, builder = SmilesReader(), GraphBuilder()
+            for text in smiles[start : start + CHUNK]:
+                builder.add(text, read(text))
+            builder.finish()
+
+
+def graphs_and_fingerprints(smiles: list[str]) -> None:
+    """What our data module computes."""
+    for start in range(0, len(smiles), CHUNK):
+        featurise(smiles[start : start + CHUNK], FeatureSettings())
+
+
+def parts_seconds(smiles: list[str], cores: set[int]) -> float:
+    """How long the part files take on some cores; to be called in a process of its own."""
+    os.sched_setaffinity(0, cores)
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        write_parts(smiles, partial(featurise, settings=FeatureSettings()), Path(folder), "Featurising")
+        return time.perf_counter() - start
+
+
+def two_cores_speedup(smiles: list[str], cores: list[int], repeats: int) -> float:
+    """How much sooner the part files are written on two cores than on one, the median over the turns."""
+    ratios = []
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        for _ in range(repeats):
+            one, two = (pool.submit(parts_seconds, smiles, set(cores[:number])).result() for number in (1, 2))
+            ratios.append(one / two)
+    return statistics.median(ratios)
+
+
+def main() -> None:
+    """Measure and print the table."""
+    options = parse_options(__doc__, molecules=5_000, repeats=5)
+    turns, cores = options.repeats + 1, sorted(os.sched_getaffinity(0))
+    smiles = read_smiles(options.table, options.column, turns * options.molecules)
+    os.sched_setaffinity(0, cores[:1])
+    contenders = {
+        name: lambda turn, work=work: work(smiles[turn::turns])
+        for name, work in (("parse", parse), ("graph", graphs), ("graph_fingerprint", graphs_and_fingerprints))
+    }
+    with tempfile.TemporaryDirectory() as folder, Peers("featurise", smiles, Path(folder), turns, 1) as peers:
+        own, others = measure_in_turns(contenders, peers, options.repeats)
+    rows, figures = [], {"parse_per_second": options.molecules / statistics.median(own["parse"])}
+    for times, reference in ((own, "parse"), (others, "peers_parse")):
+        for name, values in times.items():
+            rows.append(speed_row(TITLES[name], options.molecules, values, times[reference]))
+            if name != reference:
+                figures[f"{name}_vs_parse"] = speed_ratio(values, times[reference])
+    print_table(["SMILES to graph, one core", "molecules/s", "times the parser", "range"], rows)
+    os.sched_setaffinity(0, cores)
+    if len(cores) > 1:
+        many = (smiles * (MOLECULES_FOR_TWO_CORES // len(smiles) + 1))[:MOLECULES_FOR_TWO_CORES]
+        figures["two_cores_speedup"] = two_cores_speedup(many, cores, options.repeats)
+        print(f"\n{len(many):,} molecules on two cores: {figures['two_cores_speedup']:.2f} times the speed of one.")
+    print(describe_machine(1))
+    write_json(figures, options.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""What `memory.py` runs, each in a process of its own; prints the seconds."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from benchmarks.measuring import class_of, read_smiles
+
+
+def write(folder: Path, sizes: list[int], table: Path | None, column: str | None) -> None:
+    """Write a table of each size; smaller ones are the first rows of larger ones.
+
+    Args:
+        folder: Where they go.
+        sizes: Rows of each.
+        table: A table whose first rows to take, or None for the default one, filled up.
+        column: Its SMILES column; None for `smiles`.
+    """
+    import polars
+
+    from datamodules.table_file import read_frame
+
+    largest = max(sizes)
+    if table is None:
+        smiles = read_smiles(None, None, largest)
+    else:
+        frame, _ = read_frame(table)
+        smiles = frame[column or "smiles"].head(largest).to_list()
+    if len(smiles) < largest:
+        raise SystemExit(f"{table} has {len(smiles):,} rows; expected {largest:,}.")
+    whole = polars.DataFrame({"smiles": smiles, "label": map(class_of, smiles)})
+    for size in sizes:
+        whole.head(size).write_csv(folder / f"{size}.csv")
+
+
+def prepare(table: str, cache: str) -> None:
+    """Read, featurise and divide a table."""
+    from datamodules.drug_datamodule import DrugDataModule
+
+    start = time.perf_counter()
+    DrugDataModule(table, cache_folder=cache).setup("fit")
+    print(time.perf_counter() - start)
+
+
+def first_batch(table: str, cache: str) -> None:
+    """The same as `prepare`, and one batch."""
+    from datamodules.drug_datamodule import DrugDataModule
+
+    start = time.perf_counter()
+    data = DrugDataModule(table, cache_folder=cache)
+    data.setup("fit")
+    next(iter(data.train_dataloader()))
+    print(time.perf_counter() - start)
+
+
+def main() -> None:
+    """Run one stage."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    stages = parser.add_subparsers(dest="stage", required=True)
+    writing = stages.add_parser("write")
+    writing.add_argument("folder", type=Path)
+    writing.add_argument("sizes", type=int, nargs="+")
+    writing.add_argument("--table", type=Path)
+    writing.add_argument("--column")
+    for name in ("prepare", "first_batch"):
+        stage = stages.add_parser(name)
+        stage.add_argument("table")
+        stage.add_argument("cache")
+    options = parser.parse_args()
+    if options.stage == "write":
+        write(options.folder, options.sizes, options.table, options.column)
+    else:
+        {"prepare": prepare, "first_batch": first_batch}[options.stage](options.table, options.cache)
+
+
+if __name__ == "__main__":
+    main()

@@ -21,6 +21,7 @@ EXAMPLES: dict[str, list[str]] = {
 [H][Cl] [HH] [Cl-].[H+] C[H] [2H]C([2H])([2H])O [C:1]([H:2])([H:3])[H:4] [H]/C=C/[H] [H][C@](F)(Cl)Br [2H][#6]C C=[CH]
 [OH]C C[OH] [CH4] [CH3][CH3] [CH2]=[CH2] [NH2]C C[NH]C [CH3]C [ClH] [SH2] [SH4] [SH6] [PH5] [PH3] [IH] [IH2]C [SiH2]
 C[SH](=O)=O C[PH](C)=O O=[PH](O)O C[PH4] [NaH] [LiH] [MgH2] [CaH2] [FeH2] [UH6] [MgH]=[SbH] [2H][Mg]C C[2H] P[O+][2H]
+[H]*C [*H]=C
 """,
         "charges": """
 [OH-] [OH3+] [NH4+] [NH2-] [N-3] [O-2] [O--] [Mg++] [Fe+2] [P+9] [U-7] [C-]#[O+] [C-]#N C[N+](C)(C)CC(=O)[O-]
@@ -40,7 +41,7 @@ C[C@H](N)C(=O)O C[C@@H](N)C(=O)O N[C@@](C)(F)Cl F/C=C/F F/C=C\F F/C=C F/C=C/C=C\
 C[S@@](=O)c1ccccc1 C[P@](=O)(O)CC C[P@@](CC)c1ccccc1 C[N@+](CC)(CCC)CCCC C[Si@](F)(Cl)Br OC(Cl)=[C@]=C(C)F
 [C@H](F)(Cl)Br C[C@H]1CC[C@@H](C)CC1 C[C@@H]1CCCC[C@@H]1C [C@]12(CCCC1)CCCC2 C1[C@@H]2CC[C@H]1C2
 C[C@H](O)[C@H](O)[C@@H](C)O [C@] N[Pt@SP1](N)(Cl)Cl N[Co@OH1](N)(N)(Cl)(Cl)Cl S[As@TB1](F)(Cl)(Br)N CC=[C@AL1]=CC
-F[S@](Cl)(Br)I FS(Cl)(Br)I [C@TH1](F)(Cl)(Br)I
+F[S@](Cl)(Br)I FS(Cl)(Br)I [C@TH1](F)(Cl)(Br)I F[C@SP1](Cl)(Br)I FC(Cl)(Br)I [H]/N=C/C
 """,
         "metals": """
 [Fe+2].[CH-]1C=CC=C1.[CH-]1C=CC=C1 c1cc[cH-]c1.[Fe+2].c1cc[cH-]c1 [Fe]123456789C%10C1C2C3C4%10.C5%11C6C7C8C9%11
@@ -63,7 +64,7 @@ C=CC=C C=CC=CC=CC=C CC=CC(=O)C=C C=CC#N C#CC#C C#CC=CC#C N#CC#N C=C=C C=C=C=C C=
 C=C[CH2-] C=C[O-] C=CB C=C[BH3-] C=C[Se]C C=COC=C C=CSC=C C=CS(=O)C=C C=CS(=O)(=O)C=C C=CP(C)C=C C=CP(C)(=O)C=C
 C=C[N+](C)(C)C C=CNC(=O)N NC(=O)N NC(=N)N NC(=[NH2+])N NC(=S)N CC(=O)OC(C)=O CC(=O)NN C=NN=C C=NO ON=O C=C[As](C)C C=CBr
 C=CI C=CI(C)C C=C[I+]C C=C[Xe] C=C* O=C1C=CC(=O)C=C1 CC(=O)[CH-]C(C)=O CC(C)=[N+]=[N-] [C@H]=C=C[Zn]C
-[C@H]=[N+]([O-])[O-] CC(=[C@@H])NN
+[C@H]=[N+]([O-])[O-] CC(=[C@@H])NN C=C[Sn](=C)C C=C[Pb]=O C=C[SnH]=C C=C[Ge](=O)C C=C[Cr](=O)=O C=C[Hg]=O C=C[TlH]=C
 """,
         "aromatic": """
 C1=CC=CC=C1 C1=CN=CC=C1 C1=COC=C1 C1=CC2=CC=CC=C2N1 C1=CC=C2C=CC=CC2=C1 C1=CC2=CC=CC2=C1 c1ccc2cccc2cc1 C1=CC=CC=CC=C1

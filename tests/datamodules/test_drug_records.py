@@ -139,7 +139,7 @@ SPELLINGS = [
 STRUCTURES = st.integers(0, len(SPELLINGS) - 1)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(STRUCTURES, STRUCTURES, st.integers(0, 3), st.sampled_from("abc")), min_size=2, max_size=12))
 def test_a_row_is_rejected_exactly_where_another_label_has_its_structure(
     tmp_path: Path, rows: list[tuple[int, int, int, str]]

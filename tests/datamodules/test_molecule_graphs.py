@@ -1,5 +1,6 @@
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy
 import polars
@@ -35,13 +36,19 @@ def build(smiles: list[str]) -> Arrays:
     return builder.finish()
 
 
+def said(molecule: Any) -> tuple[object, ...]:
+    """All that is asked of a molecule, and what canonical SMILES tells of it."""
+    stereo = [str(bond.GetStereo()) for bond in list(molecule.GetBonds())]
+    return Chem.MolToSmiles(molecule), graph(molecule), stereo
+
+
 def same_molecule(text: str) -> bool:
     """Whether the reader gives what RDKit's own function gives, atom by atom."""
     with rdBase.BlockLogs():
         expected, found = Chem.MolFromSmiles(text), SmilesReader()(text)
     if expected is None or found is None:
         return expected is found
-    return Chem.MolToSmiles(expected) == Chem.MolToSmiles(found) and graph(expected) == graph(found)
+    return said(expected) == said(found)
 
 
 @pytest.fixture
@@ -137,7 +144,7 @@ def test_atoms_and_bonds_of_the_drugs_are_what_rdkit_says_one_by_one(fresh: None
 
 
 def test_each_molecule_alone_is_what_rdkit_says() -> None:
-    for text in READABLE:
+    for text in SHORT:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(molecule_graphs, "_VOCABULARY", molecule_graphs._Vocabulary())
             assert wrong_graphs([text], build([text])) == []
@@ -145,7 +152,7 @@ def test_each_molecule_alone_is_what_rdkit_says() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_what_was_read_before_changes_no_molecule(seed: int, fresh: None) -> None:
-    smiles = random.Random(seed).sample(READABLE, len(READABLE))
+    smiles = random.Random(seed).sample(SHORT, len(SHORT))
     assert wrong_graphs(smiles, build(smiles)) == []
     assert wrong_graphs(INN_STEMS[::7], build(INN_STEMS[::7])) == []
 
@@ -156,9 +163,10 @@ def test_what_was_read_before_changes_no_molecule(seed: int, fresh: None) -> Non
         # A mark decides the hybridisation, and what it was on is the same kind of atom without it.
         ("N[Pt@SP1](N)(Cl)Cl", "N[Pt](N)(Cl)Cl"),
         ("F[S@](Cl)(Br)I", "FS(Cl)(Br)I"),
-        ("CC=[C@AL1]=CC", "CC=C=CC"),
+        ("F[C@SP1](Cl)(Br)I", "FC(Cl)(Br)I"),
         # RDKit's hash counts a neighbour among the hydrogens, and takes some isotopes for charges.
         ("[2H][#6]C", "C=[CH]"),
+        ("[H]*C", "[*H]=C"),
         ("[2H][Mg]C", "[MgH]=[SbH]"),
         ("[2Zn]C", "[Zn+]C"),
         # Radicals, valences and charges alone differ.
@@ -277,7 +285,7 @@ def test_ten_thousand_molecules_are_what_rdkit_says(fresh: None) -> None:
     chosen = FeatureSettings(2, 256, ("morgan", "path", "atom_pair", "torsion"))
     features = featurise(smiles, chosen)
     assert wrong_graphs(smiles, features) == []
-    assert [text for text in smiles if not same_molecule(text)] == []
+    assert [text for text in smiles[::5] if not same_molecule(text)] == []
     bins, counts = parts(features, "entries", "bins"), parts(features, "entries", "counts")
     wrong = []
     for text, places, values in zip(smiles, bins, counts, strict=True):

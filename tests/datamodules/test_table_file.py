@@ -135,16 +135,17 @@ def outcome(path: Path) -> tuple[object, ...]:
     st.lists(st.lists(PLAIN, min_size=1, max_size=4), min_size=1, max_size=6),
     st.sampled_from(["", "\n", "\n\n"]),
     st.sampled_from(["", "\ufeff", "\n"]),
+    st.sampled_from(["\n", "\r\n", "\r"]),
 )
 def test_quoting_a_name_changes_nothing(
-    tmp_path_factory: pytest.TempPathFactory, delimiter: str, lines: list[list[str]], end: str, start: str
+    tmp_path_factory: pytest.TempPathFactory, delimiter: str, lines: list[list[str]], end: str, start: str, newline: str
 ) -> None:
     # The quote sends the file down the slow way; rows may be short, long or blank here.
     names = [f"{number} name" for number in range(len(lines[0]))]
     body = "".join("\n" + delimiter.join(line) for line in lines) + end
     outcomes = []
     for first in (names[0], f'"{names[0]}"'):
-        text = start + delimiter.join([first, *names[1:]]) + body
+        text = (start + delimiter.join([first, *names[1:]]) + body).replace("\n", newline)
         outcomes.append(outcome(save(tmp_path_factory.getbasetemp(), text)))
     assert outcomes[0] == outcomes[1]
 

@@ -36,14 +36,13 @@ Arrays = dict[str, NDArray[Any]]
 _COLUMN = {name: place for place, name in enumerate(ATOM_CODE_SIZES)}
 _CHIRALITY = {"R": 1, "S": 2}
 _LARGEST_MATRIX = 1_000
-_WRITTEN_ELEMENT = re.compile(r"\[\d*([A-Z][a-z]?|[a-z]+)")
+# A SMILES of nothing else has no brackets, no stereo marks and only usual bonds, which is soon seen.
+_USUAL_CHARACTERS = frozenset("BCFINOPSbclnors0123456789()=#%.+-")
 _NEEDS_ALL_STEPS = re.compile(r"[@/\\\s|]|\[H")
 # What hash and matrix do not tell: stereo marks that decide the hybridisation (a tetrahedral carbon has it anyway),
 # isotopes (the hash mixes them with charges), aromatic P, As, Se, Te and Si, whose hybridisation depends on how they
 # are written, and bonds of other types; a colon is one unless it stands before an atom's number.
 _RARE_PART = re.compile(r"[^@C]@|@[AOST]|\[\d|p|\[[a-z]{2}|[$>~]|:(?!\d+\])")
-# Between other atoms RDKit makes dative bonds, which a matrix of bond orders does not tell from single ones.
-_NONMETALS = {*("H", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Se", "Br", "Te", "I"), *"bcnops", "se", "te"}
 _TYPE_OF_DOUBLED_ORDER = numpy.zeros(256, dtype=numpy.uint8)
 _TYPE_OF_DOUBLED_ORDER[[2, 3, 4, 6]] = [BOND_TYPES.index(name) for name in ("single", "aromatic", "double", "triple")]
 
@@ -66,7 +65,7 @@ class SmilesReader:
 
     def __call__(self, text: str) -> Any:
         """RDKit's molecule, sanitised, or None where it cannot read the SMILES."""
-        if _NEEDS_ALL_STEPS.search(text):
+        if not _USUAL_CHARACTERS.issuperset(text) and _NEEDS_ALL_STEPS.search(text):
             return self._read(text)
         molecule = self._read(text, self._unfinished)
         if molecule is None:
@@ -95,7 +94,6 @@ class GraphBuilder:
         self._invariants_of = rdMolDescriptors.GetConnectivityInvariants
         self._bond_orders_of = Chem.GetAdjacencyMatrix
         self._chiral_atom = rdqueries.HasChiralTagQueryAtom()
-        self._dative_bond = Chem.MolFromSmarts("*->*")
         self._implicit = Chem.ValenceType.IMPLICIT
         self._texts: list[str] = []
         self._atoms: list[int] = []
@@ -116,12 +114,13 @@ class GraphBuilder:
         first = len(self._invariants)
         invariants = self._invariants_of(molecule, True)
         atoms = len(invariants)
-        usual = atoms <= _LARGEST_MATRIX and not self._has_rare_part(text, molecule)
+        has_marks = not _USUAL_CHARACTERS.issuperset(text)
+        usual = atoms <= _LARGEST_MATRIX and not (has_marks and _RARE_PART.search(text))
         if usual:
             matrix = self._bond_orders_of(molecule, True).ravel()
             places = matrix.nonzero()[0]
             orders = matrix[places]
-            # Bonds of order zero are not in the matrix.
+            # Bonds of order zero are not in the matrix, dative ones only once.
             usual = len(places) == 2 * molecule.GetNumBonds()
         if not usual:
             edges = plain_edges(molecule)
@@ -129,11 +128,11 @@ class GraphBuilder:
             places = numpy.array([target * atoms + source for target, source, _ in edges], dtype=numpy.int64)
             orders = numpy.zeros(len(places))
             invariants = [0] * atoms
-        elif "[" in text:
+        elif has_marks:
             if "@" in text:
                 found = molecule.GetAtomsMatchingQuery(self._chiral_atom)
                 self._chiral += [(first + atom.GetIdx(), _chirality(atom)) for atom in list(found)]
-            if "H" in text:
+            if "H" in text.replace("[nH]", ""):
                 all_atoms = map(molecule.GetAtomWithIdx, range(atoms))
                 self._written.append((first, [atom.GetValence(self._implicit) for atom in all_atoms]))
         self._invariants += invariants
@@ -141,13 +140,6 @@ class GraphBuilder:
         self._places.append(places)
         self._orders.append(orders)
         self._texts.append(text)
-
-    def _has_rare_part(self, text: str, molecule: Any) -> bool:
-        if _RARE_PART.search(text):
-            return True
-        if "[" not in text or _NONMETALS.issuperset(_WRITTEN_ELEMENT.findall(text)):
-            return False
-        return bool(molecule.HasSubstructMatch(self._dative_bond))
 
     def finish(self) -> Arrays:
         """The graphs of the molecules, in order.
@@ -254,20 +246,20 @@ class _AtomKinds:
         from rdkit import Chem
 
         molecule = Chem.MolFromSmiles(text)
-        rows = self._rows[first : first + molecule.GetNumAtoms()]
+        atoms = slice(first, first + molecule.GetNumAtoms())
+        rows = self._rows[atoms]
         if (rows < 0).any():
-            for atom in list(molecule.GetAtoms()):
-                _VOCABULARY.add(self._keys[first + atom.GetIdx()], atom)
+            for place in numpy.flatnonzero(rows < 0).tolist():
+                _VOCABULARY.add(self._keys[first + place], molecule.GetAtomWithIdx(place))
             return
-        for codes, row, conjugated in zip(
-            plain_atom_codes(molecule), rows, self._in_conjugation[first : first + len(rows)], strict=True
-        ):
-            kind = dict(zip(ATOM_CODE_SIZES, codes, strict=True)) | {"chirality": 0}
+        conjugated = self._in_conjugation[atoms]
+        for place in numpy.flatnonzero(~_VOCABULARY.has_codes[rows, conjugated]).tolist():
+            kind = dict(zip(ATOM_CODE_SIZES, _atom_codes(molecule.GetAtomWithIdx(place)), strict=True))
             # RDKit writes the hydrogen of an aromatic nitrogen as [nH] whatever the SMILES said.
             fixed = kind["aromatic"] and kind["element"] != 6
-            kind["implicit_valence"] = 0 if fixed else kind["hydrogens"]
-            _VOCABULARY.codes[row, conjugated] = list(kind.values())
-            _VOCABULARY.has_codes[row, conjugated] = True
+            kind |= {"chirality": 0, "implicit_valence": 0 if fixed else kind["hydrogens"]}
+            _VOCABULARY.codes[rows[place], conjugated[place]] = list(kind.values())
+            _VOCABULARY.has_codes[rows[place], conjugated[place]] = True
 
     def codes(self) -> Any:
         """(A, 10) uint8, with all hydrogens taken for implicit ones and no chirality."""
@@ -295,24 +287,24 @@ class _AtomKinds:
 
 def plain_atom_codes(molecule: Any) -> list[tuple[int, ...]]:
     """The codes of each atom, columns of `ATOM_CODE_SIZES`, asked one by one."""
+    return [_atom_codes(molecule.GetAtomWithIdx(place)) for place in range(molecule.GetNumAtoms())]
+
+
+def _atom_codes(atom: Any) -> tuple[int, ...]:
     from rdkit import Chem
 
-    implicit = Chem.ValenceType.IMPLICIT
-    return [
-        (
-            min(atom.GetAtomicNum(), 118),
-            min(atom.GetDegree(), 11),
-            min(atom.GetValence(implicit), 7),
-            max(-MAX_CHARGE, min(MAX_CHARGE, atom.GetFormalCharge())) + MAX_CHARGE,
-            min(atom.GetNumRadicalElectrons(), 4),
-            min(int(atom.GetHybridization()), 8),
-            int(atom.GetIsAromatic()),
-            min(atom.GetTotalNumHs(), 5),
-            int(atom.IsInRing()),
-            _chirality(atom),
-        )
-        for atom in map(molecule.GetAtomWithIdx, range(molecule.GetNumAtoms()))
-    ]
+    return (
+        min(atom.GetAtomicNum(), 118),
+        min(atom.GetDegree(), 11),
+        min(atom.GetValence(Chem.ValenceType.IMPLICIT), 7),
+        max(-MAX_CHARGE, min(MAX_CHARGE, atom.GetFormalCharge())) + MAX_CHARGE,
+        min(atom.GetNumRadicalElectrons(), 4),
+        min(int(atom.GetHybridization()), 8),
+        int(atom.GetIsAromatic()),
+        min(atom.GetTotalNumHs(), 5),
+        int(atom.IsInRing()),
+        _chirality(atom),
+    )
 
 
 def plain_edges(molecule: Any) -> list[tuple[int, int, int]]:

@@ -67,7 +67,7 @@ def built(encoder: Encoder) -> Encoder:
 
 def main() -> None:
     """Measure and print the table."""
-    options = parse_options(__doc__, molecules=512, repeats=15)
+    options = parse_options(__doc__, molecules=512, repeats=5)
     torch.set_num_threads(THREADS)
     smiles = read_smiles(options.table, options.column, options.molecules)
     batch = one_batch(smiles)

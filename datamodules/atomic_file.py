@@ -6,9 +6,10 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import polars
+if TYPE_CHECKING:
+    import polars
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from datamodules.drug_task import DrugTask
 from datamodules.molecule_batch import MoleculeBatch
 from datamodules.molecule_graphs import ATOM_CODE_SIZES, BOND_CODE_SIZE
-from modules.encoders.aggregation import NeighbourSum, sum_by_molecule
+from modules.encoders.aggregation import MessageSum, sum_by_molecule
 from modules.encoders.encoder import Encoder, combine_molecules, combined_size
 from modules.perceptron import perceptron
 
@@ -18,12 +18,14 @@ from modules.perceptron import perceptron
 class GIN(Encoder):
     """Graph isomorphism network (Xu et al. 2019, arXiv 1810.00826) whose messages carry the bond.
 
-    Each layer computes `h_i + MLP((1 + eps) h_i + sum_j (h_j + e_ij))`, with an embedding `e` of the bond code that
-    is summed beside the neighbours: the message is linear, so a layer is one sparse product and one small dense one.
-    Molecules are the sums of their atoms.
+    Each layer computes `h_i + MLP(h_i + sum_j (h_j + e_ij))`, with an embedding `e` of the bond code that is summed
+    beside the neighbours: messages are linear, so a layer is two sparse products and its MLP. The factor 1 + eps of
+    the paper is left at 1 (its GIN-0). Molecules are the sums of their atoms.
     """
 
     code_offsets: Tensor
+    code_sizes: Tensor
+    code_strides: Tensor
 
     def __init__(
         self, hidden_dim: int = 128, num_layers: int = 3, dropout: float = 0.0, symmetric_pair: bool = False
@@ -44,6 +46,8 @@ class GIN(Encoder):
         """See `Encoder.build`."""
         sizes = torch.tensor(list(ATOM_CODE_SIZES.values()))
         self.input = task.input
+        self.register_buffer("code_sizes", sizes, persistent=False)
+        self.register_buffer("code_strides", torch.cumprod(sizes, 0) // sizes, persistent=False)
         self.register_buffer("code_offsets", torch.cumsum(sizes, 0) - sizes, persistent=False)
         self.atom_embedding = nn.EmbeddingBag(int(sizes.sum()), self.hidden_dim, mode="sum")
         self.layers = nn.ModuleList(_GINLayer(self.hidden_dim, self.dropout) for _ in range(self.num_layers))
@@ -52,13 +56,14 @@ class GIN(Encoder):
 
     def forward(self, batch: MoleculeBatch) -> Tensor:
         """See `Encoder.forward`."""
-        num_atoms = batch.atom_codes.shape[0]
-        atoms = self.atom_embedding(batch.atom_codes.long() + self.code_offsets)
-        neighbours = NeighbourSum(batch.source, batch.target, num_atoms)
-        flat = batch.target * BOND_CODE_SIZE + batch.bond_codes.long()
-        bonds = torch.bincount(flat, minlength=num_atoms * BOND_CODE_SIZE).view(num_atoms, BOND_CODE_SIZE)
+        # Few kinds of atoms make up a batch; each is embedded once.
+        keys = (batch.atom_codes.long() * self.code_strides).sum(dim=1)
+        kinds, kind_of_atom = torch.unique(keys, return_inverse=True)
+        codes = kinds.unsqueeze(1) // self.code_strides % self.code_sizes
+        atoms = self.atom_embedding(codes + self.code_offsets).index_select(0, kind_of_atom)
+        messages = MessageSum(batch.source, batch.target, batch.bond_codes, len(keys), BOND_CODE_SIZE)
         for layer in self.layers:
-            atoms = layer(atoms, neighbours, bonds.to(atoms.dtype))
+            atoms = layer(atoms, messages)
         molecules = sum_by_molecule(atoms, batch.molecule_of_atom, batch.num_molecules)
         return cast(Tensor, self.norm(combine_molecules(molecules, self.input, self.symmetric_pair)))
 
@@ -66,7 +71,6 @@ class GIN(Encoder):
 class _GINLayer(nn.Module):
     def __init__(self, hidden_dim: int, dropout: float) -> None:
         super().__init__()
-        self.epsilon = nn.Parameter(torch.zeros(()))
         self.bond_embedding = nn.Linear(BOND_CODE_SIZE, hidden_dim, bias=False)
         self.update = nn.Sequential(
             perceptron([hidden_dim, 2 * hidden_dim, hidden_dim]),
@@ -75,6 +79,5 @@ class _GINLayer(nn.Module):
             nn.Dropout(dropout),
         )
 
-    def forward(self, atoms: Tensor, neighbours: NeighbourSum, bonds: Tensor) -> Tensor:
-        message = neighbours(atoms) + self.bond_embedding(bonds)
-        return cast(Tensor, atoms + self.update((1 + self.epsilon) * atoms + message))
+    def forward(self, atoms: Tensor, messages: MessageSum) -> Tensor:
+        return cast(Tensor, atoms + self.update(messages(atoms, self.bond_embedding.weight.t())))

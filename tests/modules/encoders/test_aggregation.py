@@ -4,94 +4,103 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from modules.encoders.aggregation import NeighbourSum, sum_by_molecule
+from modules.encoders.aggregation import MessageSum, sum_by_molecule
+
+BOND_CODES = 4
 
 
-def random_graph(seed: int, num_atoms: int, num_edges: int) -> tuple[Tensor, Tensor]:
-    """Directed edges without their way back, as dropping edges leaves them."""
+def random_graph(seed: int, num_atoms: int, num_edges: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Sources, targets and bond codes of directed edges without their way back, as dropping edges leaves them."""
     generator = torch.Generator().manual_seed(seed)
     source = torch.randint(num_atoms, (num_edges,), generator=generator)
     target = torch.randint(num_atoms, (num_edges,), generator=generator).sort().values
-    return source, target
+    codes = torch.randint(BOND_CODES, (num_edges,), generator=generator, dtype=torch.uint8)
+    return source, target, codes
 
 
-def looped_sum(source: Tensor, target: Tensor, atoms: Tensor) -> Tensor:
-    total = [torch.zeros(atoms.shape[1]) for _ in range(len(atoms))]
-    for start, end in zip(source.tolist(), target.tolist(), strict=True):
-        total[end] = total[end] + atoms[start]
+def random_vectors(seed: int, num_atoms: int) -> tuple[Tensor, Tensor]:
+    """Vectors of atoms and of bond codes."""
+    generator = torch.Generator().manual_seed(seed)
+    sizes = (num_atoms, 3), (BOND_CODES, 3)
+    atoms, bonds = (torch.randn(size, generator=generator).requires_grad_() for size in sizes)
+    return atoms, bonds
+
+
+def looped_sum(graph: tuple[Tensor, Tensor, Tensor], atoms: Tensor, bonds: Tensor) -> Tensor:
+    total = list(atoms)
+    for source, target, code in zip(*(column.tolist() for column in graph), strict=True):
+        total[target] = total[target] + atoms[source] + bonds[code]
     return torch.stack(total)
+
+
+def message_sum(graph: tuple[Tensor, Tensor, Tensor], atoms: Tensor, bonds: Tensor) -> Tensor:
+    return MessageSum(*graph, len(atoms), BOND_CODES)(atoms, bonds)
 
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000), num_atoms=st.integers(1, 12), num_edges=st.integers(0, 30))
-def test_neighbour_sum_equals_a_loop_and_index_add_in_value_and_gradient(
-    seed: int, num_atoms: int, num_edges: int
-) -> None:
-    source, target = random_graph(seed, num_atoms, num_edges)
-    generator = torch.Generator().manual_seed(seed)
-    atoms = torch.randn(num_atoms, 3, generator=generator).requires_grad_()
-    direction = torch.randn(num_atoms, 3, generator=generator)
-    actual = NeighbourSum(source, target, num_atoms)(atoms)
-    (gradient,) = torch.autograd.grad((actual * direction).sum(), atoms)
-    added = torch.zeros(num_atoms, 3).index_add(0, target, atoms[source])
-    for expected in (looped_sum(source, target, atoms), added):
-        torch.testing.assert_close(actual, expected)
-        # Adding zero times the atoms connects a sum over no edges to them.
-        (expected_gradient,) = torch.autograd.grad((expected * direction).sum() + 0 * atoms.sum(), atoms)
-        torch.testing.assert_close(gradient, expected_gradient)
+def test_message_sum_equals_a_loop_in_value_and_gradient(seed: int, num_atoms: int, num_edges: int) -> None:
+    graph, vectors = random_graph(seed, num_atoms, num_edges), random_vectors(seed, num_atoms)
+    direction = torch.randn(num_atoms, 3, generator=torch.Generator().manual_seed(seed + 1))
+    actual, expected = message_sum(graph, *vectors), looped_sum(graph, *vectors)
+    torch.testing.assert_close(actual, expected)
+    gradients = torch.autograd.grad((actual * direction).sum(), vectors)
+    # Adding zero times the vectors connects a sum over no edges to them.
+    silent = 0 * vectors[1].sum()
+    torch.testing.assert_close(gradients, torch.autograd.grad((expected * direction).sum() + silent, vectors))
 
 
-def test_neighbour_sum_of_a_graph_by_hand() -> None:
+def test_message_sum_of_a_graph_by_hand() -> None:
     atoms = torch.tensor([[1.0], [10.0], [100.0]], requires_grad=True)
-    total = NeighbourSum(torch.tensor([1, 2, 1]), torch.tensor([0, 0, 2]), 3)(atoms)
-    assert total.flatten().tolist() == [110, 0, 10]
-    (gradient,) = torch.autograd.grad(total[2].sum() * 5 + total[0].sum(), atoms)
-    assert gradient.flatten().tolist() == [0, 6, 1]
+    bonds = torch.tensor([[1_000.0], [0.5]], requires_grad=True)
+    source, target, codes = torch.tensor([1, 2, 1]), torch.tensor([0, 0, 2]), torch.tensor([1, 1, 0])
+    total = MessageSum(source, target, codes, 3, 2)(atoms, bonds)
+    assert total.flatten().tolist() == [112, 10, 1_110]
+    to_atoms, to_bonds = torch.autograd.grad(total[2].sum() * 5 + total[0].sum(), (atoms, bonds))
+    assert to_atoms.flatten().tolist() == [1, 6, 6]
+    assert to_bonds.flatten().tolist() == [5, 2]
 
 
-def test_neighbour_sum_keeps_its_gradient_through_several_layers() -> None:
-    source, target = random_graph(3, 6, 14)
-    atoms = torch.randn(6, 2, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    neighbours = NeighbourSum(source, target, 6)
-    (actual,) = torch.autograd.grad(neighbours(torch.tanh(neighbours(atoms))).square().sum(), atoms)
-    inner = torch.tanh(looped_sum(source, target, atoms))
-    (expected,) = torch.autograd.grad(looped_sum(source, target, inner).square().sum(), atoms)
-    torch.testing.assert_close(actual, expected)
+def test_message_sum_keeps_its_gradient_through_several_layers() -> None:
+    graph, (atoms, bonds) = random_graph(3, 6, 14), random_vectors(0, 6)
+    messages = MessageSum(*graph, 6, BOND_CODES)
+    outer = messages(torch.tanh(messages(atoms, bonds)), bonds).square().sum()
+    expected = looped_sum(graph, torch.tanh(looped_sum(graph, atoms, bonds)), bonds).square().sum()
+    torch.testing.assert_close(
+        torch.autograd.grad(outer, (atoms, bonds)), torch.autograd.grad(expected, (atoms, bonds)), rtol=1e-4, atol=1e-4
+    )
 
 
-def test_neighbour_sum_takes_a_gradient_that_is_not_contiguous() -> None:
-    source, target = random_graph(4, 5, 9)
-    atoms = torch.randn(5, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+def test_message_sum_takes_a_gradient_that_is_not_contiguous() -> None:
+    graph, vectors = random_graph(4, 5, 9), random_vectors(0, 5)
     direction = torch.randn(3, 5, generator=torch.Generator().manual_seed(1))
-    (actual,) = torch.autograd.grad(NeighbourSum(source, target, 5)(atoms), atoms, direction.T)
-    (expected,) = torch.autograd.grad(looped_sum(source, target, atoms), atoms, direction.T)
-    torch.testing.assert_close(actual, expected)
+    actual = torch.autograd.grad(message_sum(graph, *vectors), vectors, direction.T)
+    torch.testing.assert_close(actual, torch.autograd.grad(looped_sum(graph, *vectors), vectors, direction.T))
 
 
-def test_neighbour_sum_without_edges_is_zero_with_a_zero_gradient() -> None:
-    none = torch.empty(0, dtype=torch.int64)
-    atoms = torch.ones(4, 3, requires_grad=True)
-    total = NeighbourSum(none, none, 4)(atoms)
-    (gradient,) = torch.autograd.grad(total.sum(), atoms)
-    assert torch.equal(total, torch.zeros(4, 3))
-    assert torch.equal(gradient, torch.zeros(4, 3))
+def test_message_sum_leaves_its_input_as_it_was() -> None:
+    (atoms, bonds), graph = random_vectors(0, 5), random_graph(4, 5, 9)
+    before = atoms.detach().clone()
+    message_sum(graph, atoms, bonds)
+    assert torch.equal(atoms, before)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_sums_are_exact_in_float32_under_autocast(dtype: torch.dtype) -> None:
     # 301 needs nine bits, one more than bfloat16 has.
     count = 301
-    atoms = torch.ones(count + 1, 2, dtype=dtype, requires_grad=True)
-    source, target = torch.arange(1, count + 1), torch.zeros(count, dtype=torch.int64)
+    atoms = torch.ones(count, 2, dtype=dtype, requires_grad=True)
+    bonds = torch.zeros(1, 2)
+    source, target = torch.arange(1, count), torch.zeros(count - 1, dtype=torch.int64)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        neighbours = NeighbourSum(source, target, count + 1)(atoms)
-        molecules = sum_by_molecule(atoms[1:], target, 1)
-        (gradient,) = torch.autograd.grad(neighbours.sum(), atoms)
-    for total in (neighbours[:1], molecules):
+        messages = MessageSum(source, target, target, count, 1)(atoms, bonds)
+        molecules = sum_by_molecule(atoms, torch.zeros(count, dtype=torch.int64), 1)
+        (gradient,) = torch.autograd.grad(messages[0].sum(), atoms)
+    for total in (messages[:1], molecules):
         assert total.dtype == torch.float32
         assert total.tolist() == [[count, count]]
     assert gradient.dtype == dtype
-    assert torch.equal(gradient.float(), torch.tensor([0.0] + [1.0] * count).unsqueeze(1).expand(-1, 2))
+    assert torch.equal(gradient.float(), torch.ones(count, 2))
 
 
 @settings(max_examples=20, deadline=None)
@@ -105,14 +114,14 @@ def test_sum_by_molecule_equals_a_loop(seed: int, sizes: list[int]) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_neighbour_sum_on_cuda_equals_the_cpu() -> None:
-    source, target = random_graph(5, 9, 25)
-    atoms = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
-    direction = torch.randn(9, 4, generator=torch.Generator().manual_seed(1))
+def test_message_sum_on_cuda_equals_the_cpu() -> None:
+    graph, vectors = random_graph(5, 9, 25), random_vectors(0, 9)
+    direction = torch.randn(9, 3, generator=torch.Generator().manual_seed(1))
     results = []
     for device in ("cpu", "cuda"):
-        leaf = atoms.to(device).requires_grad_()
-        total = NeighbourSum(source.to(device), target.to(device), 9)(leaf)
-        (gradient,) = torch.autograd.grad(total, leaf, direction.to(device))
-        results.append((total.cpu(), gradient.cpu()))
+        leaves = [vector.detach().to(device).requires_grad_() for vector in vectors]
+        source, target, codes = (column.to(device) for column in graph)
+        total = MessageSum(source, target, codes, 9, BOND_CODES)(*leaves)
+        gradients = torch.autograd.grad(total, leaves, direction.to(device))
+        results.append([total.cpu(), *(gradient.cpu() for gradient in gradients)])
     torch.testing.assert_close(results[1], results[0])

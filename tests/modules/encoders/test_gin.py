@@ -33,7 +33,7 @@ def looped_atoms(gin: GIN, batch: MoleculeBatch) -> Tensor:
         bond_vectors = parameters["bond_embedding.weight"].T
         updated = []
         for number, atom in enumerate(atoms):
-            message = (1 + parameters["epsilon"]) * atom
+            message = atom
             for source, target, code in edges:
                 if target == number:
                     message = message + atoms[source] + bond_vectors[code]

@@ -1,29 +1,21 @@
 """Sub-clusters: groups of similar samples inside each class, of about the same size in every class."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from modules.bounded_kmeans import bounded_kmeans
+from modules.lloyd import lloyd, nearest, random_rows
 from modules.unit_embeddings import check_rows, group_means, unit_embeddings
 
-Rows = NDArray[np.float32]
-Ids = NDArray[np.int64]
-
 KMEANS_ITERATIONS = 20
-BOUNDED_ITERATIONS = 10
-# A class that needs more sub-clusters than this is first cut into a few large parts: the cost of k-means grows
-# with rows times clusters.
-MOST_AT_ONCE = 64
-LARGE_PARTS = 8
-# Room to spare lets sub-clusters follow the data where a bound that is filled exactly would cut through them.
-SPARE_SUBCLUSTERS = 1.1
-REFINEMENT_ROUNDS = 3
 # With fewer similarities an iteration, setting up the GPU takes longer than the k-means itself.
 GPU_SIMILARITIES = 2**22
+
+Method = Literal["kmeans", "bounded"]
+Backend = Literal["auto", "faiss", "torch"]
 
 
 @dataclass(frozen=True)
@@ -47,8 +39,10 @@ def subcluster(
     labels: Tensor,
     num_classes: int,
     min_size: int = 10,
-    method: Literal["kmeans", "bounded"] = "kmeans",
+    method: Method = "kmeans",
     seed: int = 0,
+    previous: Tensor | None = None,
+    backend: Backend = "auto",
 ) -> Subclusters:
     """Split every class into sub-clusters about as large as the smallest class.
 
@@ -58,16 +52,23 @@ def subcluster(
     - `kmeans`: spherical k-means with ``max(1, floor(n_c / U))`` clusters; empty ones are left out, and sizes are
       not bounded. This is what the authors ran.
     - `bounded`: no sub-cluster is larger than U, as the paper says. One where ``n_c <= U``; otherwise
-      ``ceil(n_c / U)`` or about a tenth more.
+      ``ceil(n_c / U)`` or about a tenth more (see `bounded_kmeans`).
+
+    A class is clustered by itself: other classes do not change what is found in it.
 
     Args:
-        embeddings: Floating point (N, d), any device; normalised inside. FAISS runs on the CPU, or on the GPU
-            where the embeddings are on one and FAISS supports it.
+        embeddings: Floating point (N, d), any device; normalised inside.
         labels: int64 (N,) in 0..C-1, before any resampling.
         num_classes: Number of classes C; classes may be without samples.
         min_size: Smallest size bound (delta of the paper), at least 1.
         method: `kmeans` or `bounded`.
         seed: Seed of k-means; equal inputs and seeds give equal results.
+        previous: int64 (N,), sub-clusters of the same samples found before, whose means are where k-means starts.
+            Sub-clusters keep their numbers unless one of them lost all samples. `bounded` starts afresh in a class
+            where one is larger than U.
+        backend: What runs `kmeans`: FAISS, on the GPU where the embeddings are on one and FAISS supports it; torch,
+            on the device of the embeddings; auto: FAISS unless the embeddings are on a GPU and FAISS cannot use it.
+            `bounded` runs in torch.
 
     Returns:
         The sub-clusters, on the embeddings' device.
@@ -78,25 +79,36 @@ def subcluster(
     """
     if method not in ("kmeans", "bounded"):
         raise ValueError(f"method must be 'kmeans' or 'bounded', got {method!r}")
+    if backend not in ("auto", "faiss", "torch"):
+        raise ValueError(f"backend must be 'auto', 'faiss' or 'torch', got {backend!r}")
     if min_size < 1:
         raise ValueError(f"min_size must be at least 1, got {min_size}")
     check_rows("embeddings", embeddings, labels, num_classes)
-    split = _kmeans_split if method == "kmeans" else _bounded_split
-    unit, classes = unit_embeddings(embeddings).cpu(), labels.cpu()
+    if previous is not None and (previous.shape != labels.shape or previous.dtype != torch.int64):
+        raise ValueError(
+            f"previous must be int64 of shape {tuple(labels.shape)}, got {previous.dtype} {tuple(previous.shape)}"
+        )
+    unit, classes = unit_embeddings(embeddings), labels.to(embeddings.device)
     counts = torch.bincount(classes, minlength=num_classes)
     bound = max(int(counts[counts > 0].min()), min_size)
-    ids = torch.empty(len(unit), dtype=torch.int64)
+    with_faiss = method == "kmeans" and (backend == "faiss" or (backend == "auto" and _faiss_can_use(unit)))
+    ids = torch.empty_like(classes)
     class_of: list[int] = []
-    rows_by_class = torch.split(classes.argsort(stable=True), counts.tolist())
-    for label, rows in enumerate(rows_by_class):
-        if len(rows) > 0:
-            found = split(unit[rows].numpy(), bound, seed, embeddings.is_cuda)
-            used, without_gaps = np.unique(found, return_inverse=True)
-            ids[rows] = torch.from_numpy(without_gaps) + len(class_of)
-            class_of += [label] * len(used)
+    for label, rows in enumerate(torch.split(classes.argsort(stable=True), counts.tolist())):
+        if len(rows) > bound:
+            before = None if previous is None else torch.unique(previous.to(rows.device)[rows], return_inverse=True)[1]
+            if method == "bounded":
+                fits = before is not None and int(torch.bincount(before).max()) <= bound
+                found = bounded_kmeans(unit[rows], bound, seed, before if fits else None)
+            else:
+                found = _kmeans(unit[rows], len(rows) // bound, seed, before, with_faiss)
+            ids[rows] = found + len(class_of)
+            class_of += [label] * (int(found.max()) + 1)
+        elif len(rows) > 0:
+            ids[rows] = len(class_of)
+            class_of.append(label)
     centroids, _ = group_means(unit, ids, len(class_of))
-    device = embeddings.device
-    return Subclusters(ids.to(device), torch.tensor(class_of, device=device), centroids.to(device))
+    return Subclusters(ids, torch.tensor(class_of, device=embeddings.device), centroids)
 
 
 def subclusters_per_class(class_of: Tensor, num_classes: int) -> Tensor:
@@ -117,85 +129,63 @@ def subclusters_per_class(class_of: Tensor, num_classes: int) -> Tensor:
     return torch.bincount(class_of, minlength=num_classes)
 
 
-def _train_kmeans(unit: Rows, clusters: int, iterations: int, seed: int, on_gpu: bool) -> Any:
-    """Train FAISS's spherical k-means on all rows; FAISS has no types."""
+def _faiss_can_use(rows: Tensor) -> bool:
+    import faiss
+
+    return not rows.is_cuda or faiss.get_num_gpus() > 0
+
+
+def _kmeans(unit: Tensor, clusters: int, seed: int, previous: Tensor | None, with_faiss: bool) -> Tensor:
+    """Spherical k-means; empty clusters are left out."""
+    start = None if previous is None else group_means(unit, previous, int(previous.max()) + 1)[0]
+    clusters = clusters if start is None else len(start)
+    if clusters == 1:
+        return torch.zeros(len(unit), dtype=torch.int64, device=unit.device)
+    if with_faiss:
+        found = _faiss_kmeans(unit, clusters, seed, start)
+    else:
+        start = random_rows(unit, clusters, seed) if start is None else unit_embeddings(start)
+        found = nearest(unit, lloyd(unit, start, KMEANS_ITERATIONS, spherical=True))
+    without_gaps: Tensor = torch.unique(found, return_inverse=True)[1]
+    return without_gaps
+
+
+def _faiss_kmeans(unit: Tensor, clusters: int, seed: int, start: Tensor | None) -> Tensor:
     import faiss
 
     worth_it = len(unit) * clusters >= GPU_SIMILARITIES
     kmeans = faiss.Kmeans(
         unit.shape[1],
         clusters,
-        niter=iterations,
+        niter=KMEANS_ITERATIONS,
         spherical=True,
         min_points_per_centroid=1,
         max_points_per_centroid=len(unit),
         seed=seed,
-        gpu=on_gpu and worth_it and faiss.get_num_gpus() > 0,
+        gpu=unit.is_cuda and worth_it and faiss.get_num_gpus() > 0,
     )
-    kmeans.train(unit)
-    return kmeans
+    rows = unit.cpu().numpy()
+    kmeans.train(rows, init_centroids=None if start is None else start.cpu().numpy())
+    return torch.from_numpy(kmeans.assign(rows)[1]).to(unit.device)
 
 
-def _kmeans_split(unit: Rows, bound: int, seed: int, on_gpu: bool) -> Ids:
-    clusters = len(unit) // bound
-    if clusters <= 1:
-        return np.zeros(len(unit), dtype=np.int64)
-    kmeans = _train_kmeans(unit, clusters, KMEANS_ITERATIONS, seed, on_gpu)
-    nearest: Ids = kmeans.assign(unit)[1]
-    return nearest
+def share_moved(previous: Tensor, ids: Tensor, class_of: Tensor) -> float:
+    """How many samples left their sub-cluster, of those whose class has more than one.
 
-
-def _bounded_split(unit: Rows, bound: int, seed: int, on_gpu: bool) -> Ids:
-    ids = np.zeros(len(unit), dtype=np.int64)
-    found = 0
-    waiting: list[Ids] = [np.arange(len(unit))]
-    while waiting:
-        rows = waiting.pop()
-        if len(rows) <= bound:
-            ids[rows] = found
-            found += 1
-            continue
-        part = unit[rows]
-        fewest = -(-len(rows) // bound)
-        if fewest > MOST_AT_ONCE:
-            clusters, capacity, rounds = LARGE_PARTS, 2 * len(rows) // LARGE_PARTS, 0
-        else:
-            clusters = max(fewest, int(SPARE_SUBCLUSTERS * len(rows) / bound))
-            capacity, rounds = bound, REFINEMENT_ROUNDS
-        centroids = _train_kmeans(part, clusters, BOUNDED_ITERATIONS, seed, on_gpu).centroids
-        assigned = _assign_within_capacity(part @ centroids.T, capacity)
-        for _ in range(rounds):
-            means, _ = group_means(torch.from_numpy(part), torch.from_numpy(assigned), clusters)
-            assigned = _assign_within_capacity(part @ unit_embeddings(means).numpy().T, capacity)
-        waiting.extend(rows[assigned == cluster] for cluster in np.unique(assigned))
-    return ids
-
-
-def _assign_within_capacity(similarity: Rows, capacity: int) -> Ids:
-    """Assign each row to the most similar cluster that still has room.
-
-    Rows that want the same cluster are taken in order of similarity, then of position, so identical rows fill one
-    cluster after the other.
+    A sub-cluster goes on as the one that most of its samples are in afterwards, the first of several.
 
     Args:
-        similarity: (rows, clusters), with capacity * clusters >= rows; overwritten.
-        capacity: Most rows a cluster takes.
+        previous: int64 (N,), sub-clusters found before.
+        ids: int64 (N,), sub-clusters of the same samples found after that.
+        class_of: int64 (K,), class of each sub-cluster in `ids`.
 
     Returns:
-        Cluster of each row.
+        0..1; 0 where no class has more than one.
     """
-    rows, clusters = similarity.shape
-    assigned = np.empty(rows, dtype=np.int64)
-    room = np.full(clusters, capacity)
-    waiting = np.arange(rows)
-    while len(waiting) > 0:
-        wanted = similarity[waiting].argmax(axis=1)
-        order = np.lexsort((-similarity[waiting, wanted], wanted))
-        waiting, wanted = waiting[order], wanted[order]
-        place_in_queue = np.arange(len(wanted)) - np.searchsorted(wanted, wanted)
-        taken = place_in_queue < room[wanted]
-        assigned[waiting[taken]] = wanted[taken]
-        room -= np.bincount(wanted[taken], minlength=clusters)
-        similarity[:, room == 0] = -np.inf
-        waiting = np.sort(waiting[~taken])
-    return assigned
+    several = (torch.bincount(class_of) > 1)[class_of[ids]]
+    before, after = previous[several], ids[several]
+    if len(before) == 0:
+        return 0.0
+    pairs, counts = torch.unique(torch.stack([before, after]), dim=1, return_counts=True)
+    most = counts.new_zeros(int(before.max()) + 1).scatter_reduce_(0, pairs[0], counts, reduce="amax")
+    return 1 - float(most.sum()) / len(before)

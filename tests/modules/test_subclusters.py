@@ -1,18 +1,16 @@
 import dataclasses
 import math
-from typing import Literal, get_args
+from typing import get_args
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from modules import subclusters as module
-from modules.subclusters import Subclusters, subcluster, subclusters_per_class
+from modules.bounded_kmeans import clusters_within_bound
+from modules.subclusters import Backend, Method, Subclusters, share_moved, subcluster, subclusters_per_class
 
-Method = Literal["kmeans", "bounded"]
 METHODS = get_args(Method)
 
 
@@ -59,7 +57,7 @@ def test_every_result_is_consistent_and_of_the_promised_size(
         elif method == "kmeans":
             assert 1 <= clusters <= max(1, count // bound)
         else:
-            assert math.ceil(count / bound) <= clusters <= max(math.ceil(count / bound), 1.1 * count / bound)
+            assert math.ceil(count / bound) <= clusters <= clusters_within_bound(count, bound)
     if method == "bounded":
         assert torch.bincount(result.ids).max() <= bound
 
@@ -153,14 +151,53 @@ def test_bounded_subclusters_are_tighter_than_random_ones_of_equal_size() -> Non
     assert found < 0.3 * random
 
 
-def test_a_full_cluster_keeps_its_most_similar_rows_and_sends_the_others_on() -> None:
-    similarity = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.0], [0.6, 0.5]], dtype=np.float32)
-    assert module._assign_within_capacity(similarity, 2).tolist() == [0, 0, 1, 1]
+@pytest.mark.parametrize("method", METHODS)
+def test_a_class_is_clustered_by_itself(method: Method) -> None:
+    embeddings, labels = blobs([90, 10, 45], seed=4)
+    result = subcluster(embeddings, labels, 3, method=method)
+    for label in (0, 2):
+        inside = labels == label
+        alone = subcluster(embeddings[inside], torch.zeros_like(labels[inside]), 1, min_size=10, method=method)
+        # Alone, the class would set the size bound itself.
+        small = torch.cat([embeddings[inside], torch.ones(10, embeddings.shape[1])])
+        pair = subcluster(small, torch.cat([labels[inside] * 0, torch.ones(10, dtype=torch.int64)]), 2, method=method)
+        assert len(alone.class_of) == 1
+        first = int(result.ids[inside].min())
+        assert torch.equal(pair.ids[:-10], result.ids[inside] - first)
 
 
-def test_identical_rows_fill_one_cluster_after_the_other() -> None:
-    similarity = np.ones((5, 3), dtype=np.float32)
-    assert module._assign_within_capacity(similarity, 2).tolist() == [0, 0, 1, 1, 2]
+@pytest.mark.parametrize("backend", ["faiss", "torch"])
+@pytest.mark.parametrize("method", METHODS)
+def test_starting_from_the_last_subclusters_keeps_them_and_their_numbers(method: Method, backend: Backend) -> None:
+    embeddings, labels = blobs([300, 20], seed=7)
+    first = subcluster(embeddings, labels, 2, method=method, backend=backend)
+    moved = embeddings + 0.02 * torch.randn(embeddings.shape, generator=torch.Generator().manual_seed(1))
+    again = subcluster(moved, labels, 2, method=method, previous=first.ids, backend=backend)
+    afresh = subcluster(moved, labels, 2, method=method, seed=9, backend=backend)
+    check_consistency(again, moved, labels)
+    kept = (again.ids == first.ids)[labels == 0].float().mean()
+    assert kept > 0.6
+    assert share_moved(first.ids, again.ids, again.class_of) <= 1 - kept + 1e-6
+    assert share_moved(first.ids, again.ids, again.class_of) < share_moved(first.ids, afresh.ids, afresh.class_of)
+
+
+def test_torch_and_faiss_find_clusters_as_tight() -> None:
+    embeddings, labels = blobs([400, 20], seed=8)
+    unit = torch.nn.functional.normalize(embeddings, dim=1)
+    spreads = []
+    for backend in get_args(Backend):
+        result = subcluster(embeddings, labels, 2, backend=backend)
+        spreads.append(float((unit - result.centroids[result.ids]).square().sum()))
+    assert max(spreads) < 1.05 * min(spreads)
+
+
+def test_share_moved_by_hand() -> None:
+    class_of = torch.tensor([0, 0, 1])
+    before = torch.tensor([0, 0, 0, 0, 1, 1, 2, 2])
+    assert share_moved(before, before, class_of) == 0
+    assert share_moved(before, torch.tensor([1, 1, 1, 1, 0, 0, 2, 2]), class_of) == 0
+    assert share_moved(before, torch.tensor([0, 0, 0, 1, 1, 0, 2, 2]), class_of) == pytest.approx(2 / 6)
+    assert share_moved(torch.tensor([0, 0]), torch.tensor([0, 0]), torch.tensor([0])) == 0
 
 
 def test_low_precision_embeddings_and_graphs_are_accepted() -> None:
@@ -208,6 +245,10 @@ def test_invalid_arguments_are_named() -> None:
         subcluster(embeddings, labels, 2, min_size=0)
     with pytest.raises(ValueError, match="method must be 'kmeans' or 'bounded', got 'flat'"):
         subcluster(embeddings, labels, 2, method="flat")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="backend must be 'auto', 'faiss' or 'torch', got 'jax'"):
+        subcluster(embeddings, labels, 2, backend="jax")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"previous must be int64 of shape \(22,\), got torch.int64 \(21,\)"):
+        subcluster(embeddings, labels, 2, previous=labels[1:])
     with pytest.raises(ValueError, match="at least one row"):
         subcluster(embeddings[:0], labels[:0], 2)
 

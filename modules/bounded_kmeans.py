@@ -1,0 +1,258 @@
+"""K-means whose clusters hold no more than a given number of rows, for millions of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from modules.lloyd import lloyd, nearest, random_rows
+from modules.unit_embeddings import group_means
+
+# Up to this many clusters are found at once; more are first shared out among parts of the rows, since the work grows
+# with rows times clusters.
+CLUSTERS_AT_ONCE = 40
+CLUSTERS_OF_A_PART = 24
+MOST_PARTS = 64
+PART_ITERATIONS = 10
+ROWS_PER_PART = 512
+# Room to spare lets clusters follow the data where a bound that is filled exactly would cut through them.
+SPARE_CLUSTERS = 1.1
+ROUNDS = 5
+PRICE_ROUNDS = 3
+# Prices that were right for the last centroids are too high for the next.
+KEPT_PRICE = 0.5
+# Of the rows of the parts that are clustered together: 64 MiB.
+BATCH_ELEMENTS = 2**24
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some of the rows and the clusters to divide them into.
+
+    Attributes:
+        members: int64 (n,), places of the rows.
+        clusters: int64 (k,), numbers of the clusters, with `k * bound >= n` and `k <= n`.
+        centroids: fp32 (k, d) to start from, or None for random rows.
+    """
+
+    members: Tensor
+    clusters: Tensor
+    centroids: Tensor | None = None
+
+
+def clusters_within_bound(rows: int, bound: int) -> int:
+    """How many clusters rows are divided into: `ceil(rows / bound)`, or a tenth more where that is a whole one.
+
+    Args:
+        rows: Number of rows.
+        bound: Most rows of a cluster.
+    """
+    return min(rows, max(-(-rows // bound), int(SPARE_CLUSTERS * rows / bound)))
+
+
+@torch.no_grad()
+def bounded_kmeans(rows: Tensor, bound: int, seed: int = 0, previous: Tensor | None = None) -> Tensor:
+    """Divide rows into clusters of at most `bound` rows.
+
+    Many clusters are first shared out among parts of the rows, found by plain k-means. Within a part, Lloyd's
+    iterations give each row to the nearest centroid, after a price for crowded ones: a cluster that is too large raises
+    its price, a few times in each iteration, by what sends its surplus, the rows that lose least, elsewhere. What is
+    still too large at the end hands on its farthest rows.
+
+    Args:
+        rows: fp32 (N, d), finite, any device.
+        bound: Most rows of a cluster, at least 1.
+        seed: Equal arguments and seeds give equal clusters.
+        previous: int64 (N,), clusters of the same rows found before with the same bound, 0..K-1 without gaps, whose
+            means to start from; parts are then groups of neighbouring clusters.
+
+    Returns:
+        int64 (N,), 0..K-1 without gaps, with `K <= clusters_within_bound(N, bound)`. Clusters keep the numbers of
+        previous ones unless one of those lost all rows.
+
+    Raises:
+        ValueError: If a previous cluster is larger than the bound.
+    """
+    if previous is not None and (largest := int(torch.bincount(previous).max())) > bound:
+        raise ValueError(f"previous: expected clusters of at most {bound} rows, got one of {largest}.")
+    everything = torch.arange(len(rows), device=rows.device)
+    if previous is None:
+        clusters = torch.arange(clusters_within_bound(len(rows), bound), device=rows.device)
+        parts = _divide(rows, _Part(everything, clusters), bound, seed)
+    else:
+        parts = _neighbours(rows, previous, seed)
+    ids = torch.empty_like(everything)
+    for batch in _batches(parts, rows.shape[1]):
+        for part, chosen in zip(batch, _cluster(rows, batch, bound, seed), strict=True):
+            ids[part.members] = part.clusters[chosen]
+    without_gaps: Tensor = torch.unique(ids, return_inverse=True)[1]
+    return without_gaps
+
+
+def _divide(rows: Tensor, whole: _Part, bound: int, seed: int) -> list[_Part]:
+    """Parts of few clusters."""
+    waiting, done = [whole], []
+    while waiting:
+        part = waiting.pop()
+        rows_in, clusters = len(part.members), len(part.clusters)
+        if clusters <= CLUSTERS_AT_ONCE:
+            done.append(part)
+            continue
+        inside = rows[part.members] if rows_in < len(rows) else rows
+        # Each part may need one cluster more than its share, since the number is rounded up.
+        spare = clusters - -(-rows_in // bound)
+        number = max(min(MOST_PARTS, round(clusters / CLUSTERS_OF_A_PART), spare), 2)
+        sample = random_rows(inside, ROWS_PER_PART * number, seed)
+        centroids = lloyd(sample, sample[:number], PART_ITERATIONS)
+        chosen = nearest(inside, centroids)
+        sizes = torch.bincount(chosen, minlength=number).tolist()
+        if spare < number or max(sizes) == rows_in:
+            # No room for parts of any size, or rows that are all alike: half of the rows along a line.
+            order = (inside @ (centroids[0] - centroids[1])).argsort(stable=True)
+            shares = [clusters // 2, clusters - clusters // 2]
+            sizes = [rows_in * shares[0] // clusters, rows_in - rows_in * shares[0] // clusters]
+        else:
+            order, shares = chosen.argsort(stable=True), _share_out(clusters, sizes, bound)
+        members = torch.split(part.members[order], sizes)
+        numbers = torch.split(part.clusters[: sum(shares)], shares)
+        waiting += [_Part(*child) for child in zip(members, numbers, strict=True) if len(child[0]) > 0]
+    return done
+
+
+def _share_out(clusters: int, sizes: list[int], bound: int) -> list[int]:
+    """Divide clusters among parts in proportion to their rows, to each at least what it needs."""
+    needed = [-(-size // bound) for size in sizes]
+    spare, total = clusters - sum(needed), sum(sizes)
+    return [min(least + spare * size // total, size) for least, size in zip(needed, sizes, strict=True)]
+
+
+def _neighbours(rows: Tensor, previous: Tensor, seed: int) -> list[_Part]:
+    """Groups of neighbouring clusters with their rows."""
+    centroids, counts = group_means(rows, previous, int(previous.max()) + 1)
+    group = bounded_kmeans(centroids, CLUSTERS_AT_ONCE, seed)
+    number = int(group.max()) + 1
+    clusters = group.argsort(stable=True)
+    group_sizes = torch.bincount(group, minlength=number)
+    row_sizes = torch.zeros_like(group_sizes).index_add_(0, group, counts)
+    members = group[previous].argsort(stable=True)
+    pairs = zip(torch.split(members, row_sizes.tolist()), torch.split(clusters, group_sizes.tolist()), strict=True)
+    return [_Part(inside, numbers, centroids[numbers]) for inside, numbers in pairs]
+
+
+def _batches(parts: list[_Part], width: int) -> Iterator[list[_Part]]:
+    """Parts of similar size together, so that padding them to one size costs little."""
+    batch: list[_Part] = []
+    for part in sorted(parts, key=lambda part: -len(part.members)):
+        largest = len(batch[0].members) if batch else 0
+        if batch and ((len(batch) + 1) * largest * width > BATCH_ELEMENTS or len(part.members) < 0.8 * largest):
+            yield batch
+            batch = []
+        batch.append(part)
+    yield batch
+
+
+def _cluster(rows: Tensor, batch: list[_Part], bound: int, seed: int) -> list[Tensor]:
+    """The cluster of each row of some parts, as its place among the clusters of the part."""
+    device, number = rows.device, len(batch)
+    sizes = [len(part.members) for part in batch]
+    longest, most = max(sizes), max(len(part.clusters) for part in batch)
+    present = torch.arange(longest, device=device) < torch.tensor(sizes, device=device).unsqueeze(1)
+    own = torch.tensor([len(part.clusters) for part in batch], device=device)
+    absent = torch.arange(most, device=device) >= own.unsqueeze(1)
+    points = rows[pad_sequence([part.members for part in batch], batch_first=True).flatten()].view(number, longest, -1)
+    starts = [
+        points[place, :size][_first(size, len(part.clusters), seed)] if part.centroids is None else part.centroids
+        for place, (size, part) in enumerate(zip(sizes, batch, strict=True))
+    ]
+    centroids = pad_sequence(starts, batch_first=True)
+    # A row of the padding goes to one cluster more, which nobody reads.
+    shift, nowhere = torch.arange(number, device=device).unsqueeze(1) * most, number * most
+    prices = torch.zeros(number, most, device=device)
+    for turn in range(ROUNDS + 1):
+        offsets = (-0.5 * centroids.square().sum(dim=2)).masked_fill(absent, -torch.inf)
+        similarity = torch.baddbmm(offsets.unsqueeze(1), points, centroids.transpose(1, 2))
+        for _ in range(PRICE_ROUNDS):
+            scores = similarity - prices.unsqueeze(1)
+            best, chosen = scores.max(dim=2)
+            flat = (chosen + shift).masked_fill_(~present, nowhere).flatten()
+            counts = torch.bincount(flat, minlength=nowhere + 1)[:nowhere]
+            if not (counts > bound).any():
+                break
+            scores.scatter_(2, chosen.unsqueeze(2), -torch.inf)
+            loss = (best - scores.amax(dim=2)).flatten()
+            prices = prices + _price_rises(flat, loss, counts, bound).view_as(prices)
+        if turn == ROUNDS:
+            break
+        means, counts = group_means(points.flatten(0, 1), flat, nowhere + 1)
+        used = (counts[:nowhere] > 0).view(number, most, 1)
+        centroids = torch.where(used, means[:nowhere].view_as(centroids), centroids)
+        prices = prices * KEPT_PRICE
+    scores = similarity - prices.unsqueeze(1)
+    chosen = _within_bound(scores, present, bound)
+    return [row[:size] for row, size in zip(chosen, sizes, strict=True)]
+
+
+def _first(size: int, clusters: int, seed: int) -> Tensor:
+    return torch.randperm(size, generator=torch.Generator().manual_seed(seed))[:clusters]
+
+
+def _price_rises(chosen: Tensor, loss: Tensor, counts: Tensor, bound: int) -> Tensor:
+    """What each cluster has to raise its price by to lose its surplus.
+
+    Args:
+        chosen: int64 (rows,), the cluster of each row, K for none.
+        loss: fp32 (rows,), by how much the row's second best cluster is worse.
+        counts: int64 (K,), rows of each cluster.
+        bound: Most rows of a cluster.
+
+    Returns:
+        fp32 (K,).
+    """
+    crowded = counts > bound
+    inside = torch.cat([crowded, crowded.new_zeros(1)])[chosen].nonzero().squeeze(1)
+    inside = inside[loss[inside].argsort(stable=True)]
+    inside = inside[chosen[inside].argsort(stable=True)]
+    crowd = counts[crowded]
+    last_to_leave = crowd.cumsum(0) - crowd + (crowd - bound) - 1
+    rises = torch.zeros_like(counts, dtype=loss.dtype)
+    rises[crowded] = loss[inside[last_to_leave]]
+    return rises
+
+
+def _within_bound(scores: Tensor, present: Tensor, bound: int) -> Tensor:
+    """Give each row to the best cluster that has room; a cluster keeps the rows of the highest scores.
+
+    Rows of equal scores are taken in order, so identical rows fill one cluster after the other.
+
+    Args:
+        scores: fp32 (parts, rows, clusters), -inf for clusters that a part has not.
+        present: (parts, rows), False for padding.
+        bound: Most rows of a cluster.
+
+    Returns:
+        int64 (parts, rows), 0 for padding.
+    """
+    parts, rows, clusters = scores.shape
+    flat_scores = scores.reshape(-1, clusters)
+    assigned = torch.zeros(parts * rows, dtype=torch.int64, device=scores.device)
+    room = torch.full((parts * clusters,), bound, device=scores.device)
+    waiting = present.flatten().nonzero().squeeze(1)
+    while len(waiting) > 0:
+        part = waiting // rows
+        full = (room == 0).view(parts, clusters)
+        best, wanted = flat_scores[waiting].masked_fill(full[part], -torch.inf).max(dim=1)
+        order = best.argsort(descending=True, stable=True)
+        order = order[(part * clusters + wanted)[order].argsort(stable=True)]
+        waiting, wanted = waiting[order], wanted[order]
+        queue = part[order] * clusters + wanted
+        counts = torch.bincount(queue, minlength=len(room))
+        place = torch.arange(len(queue), device=queue.device) - (counts.cumsum(0) - counts)[queue]
+        taken = place < room[queue]
+        assigned[waiting[taken]] = wanted[taken]
+        room -= torch.bincount(queue[taken], minlength=len(room))
+        waiting = waiting[~taken].sort().values
+    return assigned.view(parts, rows)

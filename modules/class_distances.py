@@ -9,7 +9,7 @@ from torch import Tensor
 
 from modules.unit_embeddings import check_rows, group_means, unit_embeddings
 
-# Distances held at once while sub-clusters are compared: 128 MiB of float64.
+# Distances held at once while sub-clusters are compared: 128 MiB of float64, half as much of float32.
 BLOCK_ELEMENTS = 2**24
 # Mean distances to the class mean below this are rounding of fp32 sums: such embeddings have collapsed.
 COLLAPSED_SPREAD = 1e-5
@@ -43,8 +43,9 @@ def class_distances(embeddings: Tensor, labels: Tensor, num_classes: int) -> Ten
 def subcluster_distances(centroids: Tensor, class_of: Tensor, num_classes: int) -> Tensor:
     """Compute the smallest distance from each class's sub-clusters to any other class's.
 
-    ``d'_c = min over s in c, s' in any other class of ||nu_s - nu_s'||``. Compared block by block, in float64
-    because the fast form of the distance, |a|^2 + |b|^2 - 2ab, loses half of the digits.
+    ``d'_c = min over s in c, s' in any other class of ||nu_s - nu_s'||``. Compared block by block, each pair of
+    classes once; what may be the smallest is measured again in float64, because the fast form of the distance,
+    |a|^2 + |b|^2 - 2ab, loses half of the digits.
 
     Args:
         centroids: Plain means nu of each sub-cluster's unit embeddings, floating point (K, d); used as they are.
@@ -58,16 +59,48 @@ def subcluster_distances(centroids: Tensor, class_of: Tensor, num_classes: int) 
         ValueError: Where shapes, classes or centroids are invalid (see `check_rows`).
     """
     check_rows("centroids", centroids, class_of, num_classes)
-    points, classes = centroids.double(), class_of.to(centroids.device)
+    classes, order = class_of.to(centroids.device).sort(stable=True)
+    points = centroids[order].double()
+    counts = torch.bincount(classes, minlength=num_classes)
     nearest = points.new_full((num_classes,), float("inf"))
+    candidates = _possible_nearest(points, classes, counts)
     block_rows = max(1, BLOCK_ELEMENTS // len(points))
-    for start in range(0, len(points), block_rows):
-        block, block_classes = points[start : start + block_rows], classes[start : start + block_rows]
-        distances = torch.cdist(block, points, compute_mode="use_mm_for_euclid_dist")
-        distances.masked_fill_(block_classes.unsqueeze(1) == classes.unsqueeze(0), float("inf"))
-        nearest.scatter_reduce_(0, block_classes, distances.amin(dim=1), reduce="amin")
-    absent = torch.bincount(classes, minlength=num_classes) == 0
-    return nearest.masked_fill(absent, float("nan")).float()
+    for rows in torch.split(candidates, block_rows):
+        distances = torch.cdist(points[rows], points, compute_mode="use_mm_for_euclid_dist")
+        distances.masked_fill_(classes[rows].unsqueeze(1) == classes.unsqueeze(0), float("inf"))
+        nearest.scatter_reduce_(0, classes[rows], distances.amin(dim=1), reduce="amin")
+    return nearest.masked_fill(counts == 0, float("nan")).float()
+
+
+def _possible_nearest(points: Tensor, classes: Tensor, counts: Tensor) -> Tensor:
+    """Places of the points that may be the nearest of their class to another class.
+
+    Args:
+        points: float64 (K, d), ordered by class.
+        classes: int64 (K,), ascending.
+        counts: int64 (C,), points of each class.
+
+    Returns:
+        int64 places, ascending. Any point within rounding of the smallest distance is among them.
+    """
+    # On a GPU, products of fp32 may be rounded to fewer digits than fp32 has.
+    screened = points.float() if points.device.type == "cpu" else points
+    norms = screened.square().sum(dim=1)
+    squares = torch.full_like(norms, float("inf"))
+    first = 0
+    for end in counts.cumsum(0).tolist():
+        rivals = slice(end, None)
+        block_rows = max(1, BLOCK_ELEMENTS // max(len(points) - end, 1))
+        for start in range(first, end, block_rows) if end < len(points) else ():
+            rows = slice(start, min(start + block_rows, end))
+            block = torch.addmm(norms[rivals], screened[rows], screened[rivals].T, alpha=-2)
+            block += norms[rows].unsqueeze(1)
+            squares[rows] = torch.minimum(squares[rows], block.amin(dim=1))
+            squares[rivals] = torch.minimum(squares[rivals], block.amin(dim=0))
+        first = end
+    smallest = squares.new_full((len(counts),), float("inf")).scatter_reduce_(0, classes, squares, reduce="amin")
+    rounding = 8 * points.shape[1] * torch.finfo(screened.dtype).eps * norms.max()
+    return (squares.isfinite() & (squares <= smallest[classes] + rounding)).nonzero().squeeze(1)
 
 
 @torch.no_grad()

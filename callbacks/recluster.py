@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import lightning
 import polars
@@ -17,7 +17,7 @@ from datamodules.atomic_file import write_csv
 from datamodules.drug_datamodule import DrugDataModule
 from modules.class_distances import class_distances, class_temperatures, distance_weights, subcluster_distances
 from modules.drug_classifier import DrugClassifier
-from modules.subclusters import subcluster, subclusters_per_class
+from modules.subclusters import Backend, Method, share_moved, subcluster, subclusters_per_class
 
 _log = logging.getLogger("tailmol")
 
@@ -33,10 +33,11 @@ class Recluster(lightning.Callback):
         self,
         start_epoch: int | None = 10,
         every_n_epochs: int = 10,
-        method: Literal["kmeans", "bounded"] = "bounded",
+        method: Method = "bounded",
         min_size: int = 10,
         strength: float = 1.0,
         seed: int = 0,
+        backend: Backend = "auto",
     ) -> None:
         """Keep the settings.
 
@@ -47,6 +48,8 @@ class Recluster(lightning.Callback):
             min_size: Least size bound of a sub-cluster; the bound is the smallest class if that is larger.
             strength: How much the distances between classes decide the class weights; 0 weighs all alike.
             seed: Of the clustering.
+            backend: What runs kmeans: faiss; torch, on the model's device; auto: faiss unless only torch can use the
+                device. bounded runs in torch.
 
         Raises:
             ValueError: If an epoch is out of range.
@@ -58,7 +61,7 @@ class Recluster(lightning.Callback):
             )
         self.start_epoch, self.every_n_epochs = start_epoch, every_n_epochs
         self.method, self.min_size, self.strength = method, min_size, strength
-        self.seed = seed
+        self.seed, self.backend = seed, backend
         self.history: list[dict[str, Any]] = []
 
     def state_dict(self) -> dict[str, Any]:
@@ -98,7 +101,11 @@ class Recluster(lightning.Callback):
 
     def _find(self, embeddings: Tensor, labels: Tensor, model: DrugClassifier) -> dict[str, Tensor]:
         num_classes = model.class_counts.shape[0]
-        result = subcluster(embeddings, labels, num_classes, self.min_size, self.method, self.seed)
+        previous = model.subcluster_ids if model.reclustered else None
+        result = subcluster(
+            embeddings, labels, num_classes, self.min_size, self.method, self.seed, previous, self.backend
+        )
+        moved = float("nan") if previous is None else share_moved(previous, result.ids, result.class_of)
         per_class = subclusters_per_class(result.class_of, num_classes)
         distances = class_distances(embeddings, labels, num_classes)
         own_subcluster_distances = subcluster_distances(result.centroids, result.class_of, num_classes)
@@ -110,6 +117,7 @@ class Recluster(lightning.Callback):
             "subcluster_distance": own_subcluster_distances,
             "subclusters": per_class,
             "sizes": torch.bincount(result.ids),
+            "moved": torch.tensor(moved),
         }
         return {name: value.cpu() for name, value in found.items()}
 
@@ -130,13 +138,15 @@ class Recluster(lightning.Callback):
             "recluster/smallest": float(sizes.min()),
             "recluster/largest": float(sizes.max()),
             "recluster/class_distance_mean": float(distances.mean()) if len(distances) else float("nan"),
+            "recluster/moved": float(found["moved"]),
             "recluster/weight_ratio": float(present.max() / present.min()),
             "recluster/embedding_seconds": embedding_seconds,
             "recluster/seconds": seconds,
         }
+        moved = "" if found["moved"].isnan() else f", {found['moved']:.1%} of which changed theirs"
         _log.info(
-            f"Epoch {epoch}: {len(sizes):,} sub-clusters of {sizes.min()} to {sizes.max()} samples; class weights "
-            f"{present.min():.2g} to {present.max():.2g}; {seconds:.1f} s."
+            f"Epoch {epoch}: {len(sizes):,} sub-clusters of {sizes.min()} to {sizes.max()} samples{moved}; class "
+            f"weights {present.min():.2g} to {present.max():.2g}; {seconds:.1f} s."
         )
         for code, name in enumerate(model.task.classes):
             row = {"epoch": epoch, "class": name, "training_samples": int(model.class_counts[code])}

@@ -17,7 +17,7 @@ from modules.class_distances import class_distances, class_temperatures, distanc
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP
 from modules.losses import CrossEntropyLoss, SubclusterContrastiveLoss, SupervisedContrastiveLoss
-from modules.subclusters import subcluster, subclusters_per_class
+from modules.subclusters import share_moved, subcluster, subclusters_per_class
 
 
 class KeepBuffers(lightning.Callback):
@@ -100,6 +100,24 @@ def test_buffers_are_what_the_pure_functions_give(tmp_path: Path) -> None:
     d = class_distances(embeddings, labels, classes)
     d_prime = subcluster_distances(found.centroids, found.class_of, classes)
     torch.testing.assert_close(model.class_weights, distance_weights(d, d_prime, 2.0))
+
+
+def test_the_next_recluster_starts_from_the_last_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    recluster = Recluster(start_epoch=None, min_size=4, method="bounded")
+    model, _, trainer = train(tmp_path, recluster, 1)
+    recluster.recluster(trainer, model)
+    before = model.subcluster_ids.clone()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    with caplog.at_level("INFO", logger="tailmol"):
+        recluster.recluster(trainer, model)
+    embeddings, labels = embed_training_set(trainer, model)
+    expected = subcluster(embeddings, labels, model.class_counts.shape[0], 4, "bounded", previous=before)
+    assert torch.equal(model.subcluster_ids, expected.ids)
+    moved = share_moved(before, expected.ids, expected.class_of)
+    assert 0 < moved < 1
+    assert f"{moved:.1%} of which changed theirs" in caplog.text
 
 
 def test_embeddings_are_of_the_samples_as_they_are_in_order(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ bench: $(VENV)/.bench peers ## accuracy, speed and memory against other projects
 	$(BIN)/python -m benchmarks.featurise
 	$(BIN)/python -m benchmarks.train_step
 	$(BIN)/python -m benchmarks.loader
+	$(BIN)/python -m benchmarks.subclusters
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python benchmarks/fingerprint_baseline.py
 $(VENV)/.bench: $(STAMP)

@@ -1,0 +1,22 @@
+"""k-means-constrained on rows in a file; runs in the peers' environment."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy
+
+
+def main() -> None:
+    """Read rows, write the cluster of each: source, target, number of clusters, size bound, iterations."""
+    from k_means_constrained import KMeansConstrained  # type: ignore[import-not-found]
+
+    source, target = sys.argv[1:3]
+    clusters, bound, iterations = map(int, sys.argv[3:])
+    rows = numpy.load(source, allow_pickle=False).astype(numpy.float64)
+    kmeans = KMeansConstrained(clusters, size_max=bound, init="random", n_init=1, max_iter=iterations, random_state=0)
+    numpy.save(target, kmeans.fit_predict(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -14,19 +14,21 @@ from modules.unit_embeddings import group_means
 
 # Up to this many clusters are found at once; more are first shared out among parts of the rows, since the work grows
 # with rows times clusters.
-CLUSTERS_AT_ONCE = 40
-CLUSTERS_OF_A_PART = 24
+CLUSTERS_AT_ONCE = 24
+CLUSTERS_OF_A_PART = 16
 MOST_PARTS = 64
 PART_ITERATIONS = 10
 ROWS_PER_PART = 512
 # Room to spare lets clusters follow the data where a bound that is filled exactly would cut through them.
 SPARE_CLUSTERS = 1.1
-ROUNDS = 5
-PRICE_ROUNDS = 3
+ROUNDS = 4
+PRICE_ROUNDS = 2
 # Prices that were right for the last centroids are too high for the next.
 KEPT_PRICE = 0.5
 # Of the rows of the parts that are clustered together: 64 MiB.
 BATCH_ELEMENTS = 2**24
+# With fewer, starting an operation takes longer than padding does.
+SMALL_BATCH_ELEMENTS = 2**21
 
 
 @dataclass(frozen=True)
@@ -147,8 +149,9 @@ def _batches(parts: list[_Part], width: int) -> Iterator[list[_Part]]:
     """Parts of similar size together, so that padding them to one size costs little."""
     batch: list[_Part] = []
     for part in sorted(parts, key=lambda part: -len(part.members)):
-        largest = len(batch[0].members) if batch else 0
-        if batch and ((len(batch) + 1) * largest * width > BATCH_ELEMENTS or len(part.members) < 0.8 * largest):
+        elements = len(batch) * len(batch[0].members) * width if batch else 0
+        differs = elements > SMALL_BATCH_ELEMENTS and len(part.members) < 0.8 * len(batch[0].members)
+        if differs or elements * (len(batch) + 1) > len(batch) * BATCH_ELEMENTS:
             yield batch
             batch = []
         batch.append(part)
@@ -173,54 +176,62 @@ def _cluster(rows: Tensor, batch: list[_Part], bound: int, seed: int) -> list[Te
     shift, nowhere = torch.arange(number, device=device).unsqueeze(1) * most, number * most
     prices = torch.zeros(number, most, device=device)
     for turn in range(ROUNDS + 1):
-        offsets = (-0.5 * centroids.square().sum(dim=2)).masked_fill(absent, -torch.inf)
-        similarity = torch.baddbmm(offsets.unsqueeze(1), points, centroids.transpose(1, 2))
-        for _ in range(PRICE_ROUNDS):
-            scores = similarity - prices.unsqueeze(1)
-            best, chosen = scores.max(dim=2)
-            flat = (chosen + shift).masked_fill_(~present, nowhere).flatten()
-            counts = torch.bincount(flat, minlength=nowhere + 1)[:nowhere]
-            if not (counts > bound).any():
-                break
-            scores.scatter_(2, chosen.unsqueeze(2), -torch.inf)
-            loss = (best - scores.amax(dim=2)).flatten()
-            prices = prices + _price_rises(flat, loss, counts, bound).view_as(prices)
+        offsets = (-0.5 * centroids.square().sum(dim=2) - prices).masked_fill(absent, -torch.inf)
+        scores = torch.baddbmm(offsets.unsqueeze(1), points, centroids.transpose(1, 2))
         if turn == ROUNDS:
             break
-        means, counts = group_means(points.flatten(0, 1), flat, nowhere + 1)
+        chosen = (scores.argmax(dim=2) + shift).masked_fill_(~present, nowhere).flatten()
+        rises = torch.zeros_like(prices)
+        for _ in range(PRICE_ROUNDS):
+            if not _raise_prices(scores, chosen, rises, bound):
+                break
+        means, counts = group_means(points.flatten(0, 1), chosen, nowhere + 1)
         used = (counts[:nowhere] > 0).view(number, most, 1)
         centroids = torch.where(used, means[:nowhere].view_as(centroids), centroids)
-        prices = prices * KEPT_PRICE
-    scores = similarity - prices.unsqueeze(1)
-    chosen = _within_bound(scores, present, bound)
-    return [row[:size] for row, size in zip(chosen, sizes, strict=True)]
+        prices = (prices + rises) * KEPT_PRICE
+    found = _within_bound(scores, present, bound)
+    return [row[:size] for row, size in zip(found, sizes, strict=True)]
 
 
 def _first(size: int, clusters: int, seed: int) -> Tensor:
     return torch.randperm(size, generator=torch.Generator().manual_seed(seed))[:clusters]
 
 
-def _price_rises(chosen: Tensor, loss: Tensor, counts: Tensor, bound: int) -> Tensor:
-    """What each cluster has to raise its price by to lose its surplus.
+def _raise_prices(scores: Tensor, chosen: Tensor, rises: Tensor, bound: int) -> bool:
+    """Make every cluster that is too large as much dearer as sends its surplus to the next best cluster.
 
     Args:
-        chosen: int64 (rows,), the cluster of each row, K for none.
-        loss: fp32 (rows,), by how much the row's second best cluster is worse.
-        counts: int64 (K,), rows of each cluster.
+        scores: fp32 (parts, rows, clusters), before any rise.
+        chosen: int64 (parts * rows,), place of each row's cluster among those of all parts, the number of these for
+            none; the surplus is changed.
+        rises: fp32 (parts, clusters), how much the prices rose so far; changed.
         bound: Most rows of a cluster.
 
     Returns:
-        fp32 (K,).
+        Whether any cluster was too large.
     """
+    parts, rows, clusters = scores.shape
+    counts = torch.bincount(chosen, minlength=parts * clusters + 1)
+    counts[-1] = 0
     crowded = counts > bound
-    inside = torch.cat([crowded, crowded.new_zeros(1)])[chosen].nonzero().squeeze(1)
-    inside = inside[loss[inside].argsort(stable=True)]
-    inside = inside[chosen[inside].argsort(stable=True)]
+    inside = crowded[chosen].nonzero().squeeze(1)
+    if len(inside) == 0:
+        return False
+    part, own = inside // rows, chosen[inside]
+    offers = scores.view(-1, clusters)[inside] - rises[part]
+    place = (own - part * clusters).unsqueeze(1)
+    best = offers.gather(1, place).squeeze(1)
+    second, other = offers.scatter_(1, place, -torch.inf).max(dim=1)
+    loss = best - second
+    # One sort, by cluster and then by loss.
+    order = (own.double() + 0.5 * loss / loss.abs().max().clamp(min=1e-30)).argsort(stable=True)
     crowd = counts[crowded]
-    last_to_leave = crowd.cumsum(0) - crowd + (crowd - bound) - 1
-    rises = torch.zeros_like(counts, dtype=loss.dtype)
-    rises[crowded] = loss[inside[last_to_leave]]
-    return rises
+    starts, surplus = crowd.cumsum(0) - crowd, crowd - bound
+    queue = torch.arange(len(inside), device=inside.device) - starts.repeat_interleave(crowd)
+    leaving = order[queue < surplus.repeat_interleave(crowd)]
+    chosen[inside[leaving]] = part[leaving] * clusters + other[leaving]
+    rises.view(-1)[crowded[:-1]] += loss[order[starts + surplus - 1]]
+    return True
 
 
 def _within_bound(scores: Tensor, present: Tensor, bound: int) -> Tensor:

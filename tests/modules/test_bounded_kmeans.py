@@ -20,6 +20,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
         ("MOST_PARTS", 4),
         ("ROWS_PER_PART", 8),
         ("BATCH_ELEMENTS", 200),
+        ("SMALL_BATCH_ELEMENTS", 100),
     ):
         monkeypatch.setattr(module, name, value)
     return
@@ -126,12 +127,21 @@ def test_rows_go_to_the_best_cluster_with_room_as_in_a_loop(rows: int, clusters:
     assert module._within_bound(padded, present, bound)[1, :rows].tolist() == assigned
 
 
-def test_a_price_rises_by_what_the_surplus_loses_least() -> None:
-    chosen = torch.tensor([0, 0, 0, 0, 1, 2, 2, 2, 3])
-    loss = torch.tensor([0.4, 0.1, 0.3, 0.2, 9.0, 0.7, 0.5, 0.6, 9.0])
-    # Cluster 0 has two rows too many, cluster 2 one; number 3 is the padding.
-    rises = module._price_rises(chosen, loss, torch.tensor([4, 1, 3]), bound=2)
-    torch.testing.assert_close(rises, torch.tensor([0.2, 0.0, 0.5]))
+def test_the_rows_that_lose_least_leave_crowded_clusters_whose_prices_rise() -> None:
+    # One part of eight rows and one of padding, three clusters; two parts so that places differ from numbers.
+    scores = torch.zeros(2, 9, 3)
+    scores[1, :, 0] = torch.tensor([1.0, 1.0, 1.0, 1.0, 0.0, 0.2, 0.1, 0.0, 9.0])
+    scores[1, :, 1] = torch.tensor([0.6, 0.9, 0.0, 0.8, 1.0, 0.0, 0.0, 0.0, 0.0])
+    scores[1, :, 2] = torch.tensor([0.0, 0.0, 0.7, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0])
+    chosen = torch.full((18,), 6)
+    chosen[9:17] = 3 + scores[1, :8].argmax(dim=1)
+    assert chosen[9:].tolist() == [3, 3, 3, 3, 4, 5, 5, 5, 6]
+    rises = torch.zeros(2, 3)
+    assert module._raise_prices(scores, chosen, rises, bound=2)
+    # Cluster 0 loses rows 1 and 3 (0.1 and 0.2) to cluster 1, cluster 2 row 5 (0.8) to cluster 0.
+    assert chosen[9:].tolist() == [3, 4, 3, 4, 4, 3, 5, 5, 6]
+    torch.testing.assert_close(rises, torch.tensor([[0.0, 0.0, 0.0], [0.2, 0.0, 0.8]]))
+    assert not module._raise_prices(scores, chosen, rises, bound=3)
 
 
 def test_clusters_are_shared_out_by_need_first() -> None:

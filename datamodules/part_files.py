@@ -15,7 +15,7 @@ import numpy
 from datamodules.atomic_file import write_file
 from datamodules.molecule_features import Features
 
-_MOLECULES_PER_PART = 2_000
+_MOLECULES_PER_PART = 1_000
 _PARTS_FOR_ONE_PROCESS = 2
 
 Compute = Callable[[Sequence[str]], Features]

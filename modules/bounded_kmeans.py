@@ -16,11 +16,11 @@ from modules.unit_embeddings import group_means
 # with rows times clusters.
 CLUSTERS_AT_ONCE = 24
 CLUSTERS_OF_A_PART = 16
-MOST_PARTS = 64
-PART_ITERATIONS = 10
-ROWS_PER_PART = 512
+MOST_PARTS = 400
+PART_ITERATIONS = 8
+ROWS_PER_PART = 128
 # Room to spare lets clusters follow the data where a bound that is filled exactly would cut through them.
-SPARE_CLUSTERS = 1.1
+SPARE_CLUSTERS = 1.12
 ROUNDS = 4
 PRICE_ROUNDS = 2
 # Prices that were right for the last centroids are too high for the next.
@@ -47,7 +47,7 @@ class _Part:
 
 
 def clusters_within_bound(rows: int, bound: int) -> int:
-    """How many clusters rows are divided into: `ceil(rows / bound)`, or a tenth more where that is a whole one.
+    """How many clusters rows are divided into: `ceil(rows / bound)`, or 12 % more where that is a whole one.
 
     Args:
         rows: Number of rows.

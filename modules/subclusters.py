@@ -52,7 +52,7 @@ def subcluster(
     - `kmeans`: spherical k-means with ``max(1, floor(n_c / U))`` clusters; empty ones are left out, and sizes are
       not bounded. This is what the authors ran.
     - `bounded`: no sub-cluster is larger than U, as the paper says. One where ``n_c <= U``; otherwise
-      ``ceil(n_c / U)`` or about a tenth more (see `bounded_kmeans`).
+      ``ceil(n_c / U)`` or up to 12 % more (see `bounded_kmeans`).
 
     A class is clustered by itself: other classes do not change what is found in it.
 

@@ -43,7 +43,7 @@ def check(ids: Tensor, size: int, bound: int) -> None:
     assert ids.shape == (size,)
     assert 1 <= counts.min() <= counts.max() <= bound
     assert math.ceil(size / bound) <= len(counts) <= clusters_within_bound(size, bound)
-    assert clusters_within_bound(size, bound) <= max(math.ceil(size / bound), 1.1 * size / bound)
+    assert clusters_within_bound(size, bound) <= max(math.ceil(size / bound), 1.12 * size / bound)
 
 
 @pytest.mark.usefixtures("small_parts")

@@ -168,7 +168,7 @@ def _cluster(rows: Tensor, batch: list[_Part], bound: int, seed: int) -> list[Te
     absent = torch.arange(most, device=device) >= own.unsqueeze(1)
     points = rows[pad_sequence([part.members for part in batch], batch_first=True).flatten()].view(number, longest, -1)
     starts = [
-        points[place, :size][_first(size, len(part.clusters), seed)] if part.centroids is None else part.centroids
+        random_rows(points[place, :size], len(part.clusters), seed) if part.centroids is None else part.centroids
         for place, (size, part) in enumerate(zip(sizes, batch, strict=True))
     ]
     centroids = pad_sequence(starts, batch_first=True)
@@ -191,10 +191,6 @@ def _cluster(rows: Tensor, batch: list[_Part], bound: int, seed: int) -> list[Te
         prices = (prices + rises) * KEPT_PRICE
     found = _within_bound(scores, present, bound)
     return [row[:size] for row, size in zip(found, sizes, strict=True)]
-
-
-def _first(size: int, clusters: int, seed: int) -> Tensor:
-    return torch.randperm(size, generator=torch.Generator().manual_seed(seed))[:clusters]
 
 
 def _raise_prices(scores: Tensor, chosen: Tensor, rises: Tensor, bound: int) -> bool:
@@ -223,8 +219,8 @@ def _raise_prices(scores: Tensor, chosen: Tensor, rises: Tensor, bound: int) -> 
     best = offers.gather(1, place).squeeze(1)
     second, other = offers.scatter_(1, place, -torch.inf).max(dim=1)
     loss = best - second
-    # One sort, by cluster and then by loss.
-    order = (own.double() + 0.5 * loss / loss.abs().max().clamp(min=1e-30)).argsort(stable=True)
+    # One sort, by cluster and then by loss, which may be below zero once the other cluster became dearer too.
+    order = (own.double() + 0.25 * loss / loss.abs().max().clamp(min=1e-30)).argsort(stable=True)
     crowd = counts[crowded]
     starts, surplus = crowd.cumsum(0) - crowd, crowd - bound
     queue = torch.arange(len(inside), device=inside.device) - starts.repeat_interleave(crowd)

@@ -143,7 +143,7 @@ class Recluster(lightning.Callback):
             "recluster/embedding_seconds": embedding_seconds,
             "recluster/seconds": seconds,
         }
-        moved = "" if found["moved"].isnan() else f", {found['moved']:.1%} of which changed theirs"
+        moved = "" if found["moved"].isnan() else f"; {found['moved']:.1%} of the samples of divided classes moved"
         _log.info(
             f"Epoch {epoch}: {len(sizes):,} sub-clusters of {sizes.min()} to {sizes.max()} samples{moved}; class "
             f"weights {present.min():.2g} to {present.max():.2g}; {seconds:.1f} s."

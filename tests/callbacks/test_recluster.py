@@ -117,7 +117,7 @@ def test_the_next_recluster_starts_from_the_last_one(tmp_path: Path, caplog: pyt
     assert torch.equal(model.subcluster_ids, expected.ids)
     moved = share_moved(before, expected.ids, expected.class_of)
     assert 0 < moved < 1
-    assert f"{moved:.1%} of which changed theirs" in caplog.text
+    assert f"{moved:.1%} of the samples of divided classes moved" in caplog.text
 
 
 def test_embeddings_are_of_the_samples_as_they_are_in_order(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from datamodules.atomic_file import write_csv
 from datamodules.drug_datamodule import DrugDataModule
 from modules.class_distances import class_distances, class_temperatures, distance_weights, subcluster_distances
 from modules.drug_classifier import DrugClassifier
-from modules.subclusters import Backend, Method, share_moved, subcluster, subclusters_per_class
+from modules.spherical_kmeans import Backend
+from modules.subclusters import Method, share_moved, subcluster, subclusters_per_class
 
 _log = logging.getLogger("tailmol")
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from modules.lloyd import lloyd, nearest, random_rows
+from modules.lloyd import lloyd, nearest, random_rows, without_gaps
 from modules.unit_embeddings import group_means
 
 # Up to this many clusters are found at once; more are first shared out among parts of the rows, since the work grows
@@ -17,16 +17,15 @@ from modules.unit_embeddings import group_means
 CLUSTERS_AT_ONCE = 24
 CLUSTERS_OF_A_PART = 16
 MOST_PARTS = 400
-PART_ITERATIONS = 8
+PART_ITERATIONS = 5
 ROWS_PER_PART = 128
 # Room to spare lets clusters follow the data where a bound that is filled exactly would cut through them.
 SPARE_CLUSTERS = 1.12
 ROUNDS = 4
-PRICE_ROUNDS = 2
 # Prices that were right for the last centroids are too high for the next.
 KEPT_PRICE = 0.5
-# Of the rows of the parts that are clustered together: 64 MiB.
-BATCH_ELEMENTS = 2**24
+# Of the rows of the parts that are clustered together: 32 MiB.
+BATCH_ELEMENTS = 2**23
 # With fewer, starting an operation takes longer than padding does.
 SMALL_BATCH_ELEMENTS = 2**21
 
@@ -57,54 +56,58 @@ def clusters_within_bound(rows: int, bound: int) -> int:
 
 
 @torch.no_grad()
-def bounded_kmeans(rows: Tensor, bound: int, seed: int = 0, previous: Tensor | None = None) -> Tensor:
+def bounded_kmeans(
+    rows: Tensor, bound: int, seed: int = 0, previous: Tensor | None = None, class_sizes: list[int] | None = None
+) -> Tensor:
     """Divide rows into clusters of at most `bound` rows.
 
     Many clusters are first shared out among parts of the rows, found by plain k-means. Within a part, Lloyd's
     iterations give each row to the nearest centroid, after a price for crowded ones: a cluster that is too large raises
-    its price, a few times in each iteration, by what sends its surplus, the rows that lose least, elsewhere. What is
-    still too large at the end hands on its farthest rows.
+    its price, in each iteration, by what sends its surplus, the rows that lose least, elsewhere. What is still too
+    large at the end hands on its farthest rows. Parts of several classes are worked on together, which saves time.
 
     Args:
         rows: fp32 (N, d), finite, any device.
         bound: Most rows of a cluster, at least 1.
         seed: Equal arguments and seeds give equal clusters.
-        previous: int64 (N,), clusters of the same rows found before with the same bound, 0..K-1 without gaps, whose
-            means to start from; parts are then groups of neighbouring clusters.
+        previous: int64 (N,), clusters of the same rows found before, whose means to start from; parts are then groups
+            of neighbouring clusters. A class where one of them is larger than the bound starts afresh.
+        class_sizes: Rows of each class, one class after the other, at least 1; no cluster has rows of two classes.
+            None for a single class.
 
     Returns:
-        int64 (N,), 0..K-1 without gaps, with `K <= clusters_within_bound(N, bound)`. Clusters keep the numbers of
-        previous ones unless one of those lost all rows.
-
-    Raises:
-        ValueError: If a previous cluster is larger than the bound.
+        int64 (N,), 0..K-1 without gaps, ordered by class, with at most `clusters_within_bound` for each class. Clusters
+        of a class keep the order of the previous ones.
     """
-    if previous is not None and (largest := int(torch.bincount(previous).max())) > bound:
-        raise ValueError(f"previous: expected clusters of at most {bound} rows, got one of {largest}.")
-    everything = torch.arange(len(rows), device=rows.device)
-    if previous is None:
-        clusters = torch.arange(clusters_within_bound(len(rows), bound), device=rows.device)
-        parts = _divide(rows, _Part(everything, clusters), bound, seed)
-    else:
-        parts = _neighbours(rows, previous, seed)
-    ids = torch.empty_like(everything)
+    parts, start, number = [], 0, 0
+    for size in [len(rows)] if class_sizes is None else class_sizes:
+        inside = rows[start : start + size]
+        before = None if previous is None else without_gaps(previous[start : start + size])
+        sizes_before = None if before is None else torch.bincount(before)
+        if before is not None and sizes_before is not None and int(sizes_before.max()) <= bound:
+            found, clusters = _neighbours(inside, before, seed), len(sizes_before)
+        else:
+            found, clusters = _divide(inside, bound, seed), clusters_within_bound(size, bound)
+        parts += [_Part(part.members + start, part.clusters + number, part.centroids) for part in found]
+        start, number = start + size, number + clusters
+    ids = torch.empty(len(rows), dtype=torch.int64, device=rows.device)
     for batch in _batches(parts, rows.shape[1]):
         for part, chosen in zip(batch, _cluster(rows, batch, bound, seed), strict=True):
             ids[part.members] = part.clusters[chosen]
-    without_gaps: Tensor = torch.unique(ids, return_inverse=True)[1]
-    return without_gaps
+    return without_gaps(ids)
 
 
-def _divide(rows: Tensor, whole: _Part, bound: int, seed: int) -> list[_Part]:
+def _divide(rows: Tensor, bound: int, seed: int) -> list[_Part]:
     """Parts of few clusters."""
-    waiting, done = [whole], []
+    clusters_of_all = torch.arange(clusters_within_bound(len(rows), bound), device=rows.device)
+    waiting, done = [_Part(torch.arange(len(rows), device=rows.device), clusters_of_all)], []
     while waiting:
         part = waiting.pop()
         rows_in, clusters = len(part.members), len(part.clusters)
         if clusters <= CLUSTERS_AT_ONCE:
             done.append(part)
             continue
-        inside = rows[part.members] if rows_in < len(rows) else rows
+        inside = rows.index_select(0, part.members) if rows_in < len(rows) else rows
         # Each part may need one cluster more than its share, since the number is rounded up.
         spare = clusters - -(-rows_in // bound)
         number = max(min(MOST_PARTS, round(clusters / CLUSTERS_OF_A_PART), spare), 2)
@@ -166,7 +169,8 @@ def _cluster(rows: Tensor, batch: list[_Part], bound: int, seed: int) -> list[Te
     present = torch.arange(longest, device=device) < torch.tensor(sizes, device=device).unsqueeze(1)
     own = torch.tensor([len(part.clusters) for part in batch], device=device)
     absent = torch.arange(most, device=device) >= own.unsqueeze(1)
-    points = rows[pad_sequence([part.members for part in batch], batch_first=True).flatten()].view(number, longest, -1)
+    members = pad_sequence([part.members for part in batch], batch_first=True)
+    points = rows.index_select(0, members.flatten()).view(number, longest, -1)
     starts = [
         random_rows(points[place, :size], len(part.clusters), seed) if part.centroids is None else part.centroids
         for place, (size, part) in enumerate(zip(sizes, batch, strict=True))
@@ -181,53 +185,46 @@ def _cluster(rows: Tensor, batch: list[_Part], bound: int, seed: int) -> list[Te
         if turn == ROUNDS:
             break
         chosen = (scores.argmax(dim=2) + shift).masked_fill_(~present, nowhere).flatten()
-        rises = torch.zeros_like(prices)
-        for _ in range(PRICE_ROUNDS):
-            if not _raise_prices(scores, chosen, rises, bound):
-                break
+        _raise_prices(scores, chosen, prices, bound)
         means, counts = group_means(points.flatten(0, 1), chosen, nowhere + 1)
         used = (counts[:nowhere] > 0).view(number, most, 1)
         centroids = torch.where(used, means[:nowhere].view_as(centroids), centroids)
-        prices = (prices + rises) * KEPT_PRICE
+        prices *= KEPT_PRICE
     found = _within_bound(scores, present, bound)
     return [row[:size] for row, size in zip(found, sizes, strict=True)]
 
 
-def _raise_prices(scores: Tensor, chosen: Tensor, rises: Tensor, bound: int) -> bool:
+def _raise_prices(scores: Tensor, chosen: Tensor, prices: Tensor, bound: int) -> None:
     """Make every cluster that is too large as much dearer as sends its surplus to the next best cluster.
 
     Args:
-        scores: fp32 (parts, rows, clusters), before any rise.
+        scores: fp32 (parts, rows, clusters), after the prices so far.
         chosen: int64 (parts * rows,), place of each row's cluster among those of all parts, the number of these for
             none; the surplus is changed.
-        rises: fp32 (parts, clusters), how much the prices rose so far; changed.
+        prices: fp32 (parts, clusters); changed.
         bound: Most rows of a cluster.
-
-    Returns:
-        Whether any cluster was too large.
     """
     parts, rows, clusters = scores.shape
     counts = torch.bincount(chosen, minlength=parts * clusters + 1)
     counts[-1] = 0
     crowded = counts > bound
-    inside = crowded[chosen].nonzero().squeeze(1)
+    inside = crowded.index_select(0, chosen).nonzero().squeeze(1)
     if len(inside) == 0:
-        return False
-    part, own = inside // rows, chosen[inside]
-    offers = scores.view(-1, clusters)[inside] - rises[part]
-    place = (own - part * clusters).unsqueeze(1)
+        return
+    own = chosen.index_select(0, inside)
+    offers = scores.view(-1, clusters).index_select(0, inside)
+    place = (own - inside // rows * clusters).unsqueeze(1)
     best = offers.gather(1, place).squeeze(1)
     second, other = offers.scatter_(1, place, -torch.inf).max(dim=1)
     loss = best - second
-    # One sort, by cluster and then by loss, which may be below zero once the other cluster became dearer too.
-    order = (own.double() + 0.25 * loss / loss.abs().max().clamp(min=1e-30)).argsort(stable=True)
+    # One sort, by cluster and then by loss.
+    order = (own.double() + 0.5 * loss / loss.max().clamp(min=1e-30)).argsort()
     crowd = counts[crowded]
     starts, surplus = crowd.cumsum(0) - crowd, crowd - bound
     queue = torch.arange(len(inside), device=inside.device) - starts.repeat_interleave(crowd)
     leaving = order[queue < surplus.repeat_interleave(crowd)]
-    chosen[inside[leaving]] = part[leaving] * clusters + other[leaving]
-    rises.view(-1)[crowded[:-1]] += loss[order[starts + surplus - 1]]
-    return True
+    chosen[inside[leaving]] = inside[leaving] // rows * clusters + other[leaving]
+    prices.view(-1)[crowded[:-1]] += loss[order[starts + surplus - 1]]
 
 
 def _within_bound(scores: Tensor, present: Tensor, bound: int) -> Tensor:
@@ -250,16 +247,19 @@ def _within_bound(scores: Tensor, present: Tensor, bound: int) -> Tensor:
     waiting = present.flatten().nonzero().squeeze(1)
     while len(waiting) > 0:
         part = waiting // rows
-        full = (room == 0).view(parts, clusters)
-        best, wanted = flat_scores[waiting].masked_fill(full[part], -torch.inf).max(dim=1)
-        order = best.argsort(descending=True, stable=True)
-        order = order[(part * clusters + wanted)[order].argsort(stable=True)]
-        waiting, wanted = waiting[order], wanted[order]
-        queue = part[order] * clusters + wanted
+        no_room = torch.where(room > 0, 0.0, -torch.inf).view(parts, clusters)
+        offers = flat_scores.index_select(0, waiting) + no_room.index_select(0, part)
+        best, wanted = offers.max(dim=1)
+        queue = part * clusters + wanted
+        assigned[waiting] = wanted
         counts = torch.bincount(queue, minlength=len(room))
-        place = torch.arange(len(queue), device=queue.device) - (counts.cumsum(0) - counts)[queue]
-        taken = place < room[queue]
-        assigned[waiting[taken]] = wanted[taken]
-        room -= torch.bincount(queue[taken], minlength=len(room))
-        waiting = waiting[~taken].sort().values
+        crowded = counts > room
+        contested = crowded[queue].nonzero().squeeze(1)
+        contested = contested[best[contested].argsort(descending=True, stable=True)]
+        contested = contested[queue[contested].argsort(stable=True)]
+        crowd = counts * crowded
+        place = torch.arange(len(contested), device=queue.device) - (crowd.cumsum(0) - crowd)[queue[contested]]
+        turned_away = contested[place >= room[queue[contested]]]
+        room = (room - counts).clamp(min=0)
+        waiting = waiting[turned_away].sort().values
     return assigned.view(parts, rows)

@@ -56,3 +56,16 @@ def random_rows(rows: Tensor, number: int, seed: int) -> Tensor:
     """
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
     return rows[order[:number].to(rows.device)]
+
+
+def without_gaps(ids: Tensor) -> Tensor:
+    """Number clusters anew, in the same order, leaving out those without rows.
+
+    Args:
+        ids: int64 (N,), at least 0.
+
+    Returns:
+        int64 (N,), 0..K-1, each of them used.
+    """
+    used = torch.bincount(ids) > 0
+    return (used.cumsum(0) - 1)[ids]

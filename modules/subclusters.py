@@ -7,15 +7,16 @@ import torch
 from torch import Tensor
 
 from modules.bounded_kmeans import bounded_kmeans
-from modules.lloyd import lloyd, nearest, random_rows
+from modules.processes import rank_and_world_size, sum_over_processes
+from modules.spherical_kmeans import Backend, spherical_kmeans
 from modules.unit_embeddings import check_rows, group_means, unit_embeddings
 
-KMEANS_ITERATIONS = 20
-# With fewer similarities an iteration, setting up the GPU takes longer than the k-means itself.
-GPU_SIMILARITIES = 2**22
+# Normalised at a time: small enough for the next ones to be written over them.
+ROWS_AT_ONCE = 2**15
+# Classes are divided within the bound together up to this many rows.
+ROWS_OF_A_GROUP = 2**16
 
 Method = Literal["kmeans", "bounded"]
-Backend = Literal["auto", "faiss", "torch"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ def subcluster(
     seed: int = 0,
     previous: Tensor | None = None,
     backend: Backend = "auto",
+    shared: bool = False,
 ) -> Subclusters:
     """Split every class into sub-clusters about as large as the smallest class.
 
@@ -54,7 +56,7 @@ def subcluster(
     - `bounded`: no sub-cluster is larger than U, as the paper says. One where ``n_c <= U``; otherwise
       ``ceil(n_c / U)`` or up to 12 % more (see `bounded_kmeans`).
 
-    A class is clustered by itself: other classes do not change what is found in it.
+    A class is clustered by itself: but for rounding, other classes do not change what is found in it.
 
     Args:
         embeddings: Floating point (N, d), any device; normalised inside.
@@ -69,6 +71,8 @@ def subcluster(
         backend: What runs `kmeans`: FAISS, on the GPU where the embeddings are on one and FAISS supports it; torch,
             on the device of the embeddings; auto: FAISS unless the embeddings are on a GPU and FAISS cannot use it.
             `bounded` runs in torch.
+        shared: Whether the processes of `torch.distributed` share out the classes. All of them call this with the
+            same arguments and get the same result, whatever their number.
 
     Returns:
         The sub-clusters, on the embeddings' device.
@@ -79,8 +83,6 @@ def subcluster(
     """
     if method not in ("kmeans", "bounded"):
         raise ValueError(f"method must be 'kmeans' or 'bounded', got {method!r}")
-    if backend not in ("auto", "faiss", "torch"):
-        raise ValueError(f"backend must be 'auto', 'faiss' or 'torch', got {backend!r}")
     if min_size < 1:
         raise ValueError(f"min_size must be at least 1, got {min_size}")
     check_rows("embeddings", embeddings, labels, num_classes)
@@ -88,27 +90,74 @@ def subcluster(
         raise ValueError(
             f"previous must be int64 of shape {tuple(labels.shape)}, got {previous.dtype} {tuple(previous.shape)}"
         )
-    unit, classes = unit_embeddings(embeddings), labels.to(embeddings.device)
+    classes = labels.to(embeddings.device)
     counts = torch.bincount(classes, minlength=num_classes)
-    bound = max(int(counts[counts > 0].min()), min_size)
-    with_faiss = method == "kmeans" and (backend == "faiss" or (backend == "auto" and _faiss_can_use(unit)))
-    ids = torch.empty_like(classes)
-    class_of: list[int] = []
-    for label, rows in enumerate(torch.split(classes.argsort(stable=True), counts.tolist())):
-        if len(rows) > bound:
-            before = None if previous is None else torch.unique(previous.to(rows.device)[rows], return_inverse=True)[1]
-            if method == "bounded":
-                fits = before is not None and int(torch.bincount(before).max()) <= bound
-                found = bounded_kmeans(unit[rows], bound, seed, before if fits else None)
-            else:
-                found = _kmeans(unit[rows], len(rows) // bound, seed, before, with_faiss)
-            ids[rows] = found + len(class_of)
-            class_of += [label] * (int(found.max()) + 1)
-        elif len(rows) > 0:
-            ids[rows] = len(class_of)
-            class_of.append(label)
-    centroids, _ = group_means(unit, ids, len(class_of))
-    return Subclusters(ids, torch.tensor(class_of, device=embeddings.device), centroids)
+    sizes = counts.tolist()
+    bound = max(min(size for size in sizes if size > 0), min_size)
+    members = torch.split(classes.argsort(stable=True), sizes)
+    ids, per_class = torch.zeros_like(classes), torch.zeros_like(counts)
+    pieces: list[tuple[Tensor, Tensor, Tensor]] = []
+    rank, processes = rank_and_world_size() if shared else (0, 1)
+    groups = _groups_of_classes(sizes, ROWS_OF_A_GROUP if method == "bounded" else 0)
+    for group in _share_out(groups, sizes, processes)[rank]:
+        rows = torch.cat([members[label] for label in group])
+        unit = torch.cat(
+            [unit_embeddings(embeddings.index_select(0, some)) for some in torch.split(rows, ROWS_AT_ONCE)]
+        )
+        before = None if previous is None else previous.to(rows.device).index_select(0, rows)
+        own_sizes = [sizes[label] for label in group]
+        if method == "bounded":
+            found = bounded_kmeans(unit, bound, seed, before, own_sizes)
+        else:
+            found = spherical_kmeans(unit, bound, seed, before, own_sizes, backend)
+        own_centroids, _ = group_means(unit, found, int(found.max()) + 1)
+        owners = classes.new_empty(len(own_centroids)).scatter_(0, found, classes[rows])
+        own_counts = torch.bincount(owners, minlength=num_classes)
+        places = torch.arange(len(owners), device=owners.device) - _firsts(own_counts)[owners]
+        per_class += own_counts
+        ids[rows] = places[found]
+        pieces.append((owners, places, own_centroids))
+    if shared:
+        sum_over_processes(ids)
+        sum_over_processes(per_class)
+    firsts = _firsts(per_class)
+    ids += firsts[classes]
+    centroids = torch.zeros(int(per_class.sum()), embeddings.shape[1], device=embeddings.device)
+    for owners, places, own_centroids in pieces:
+        centroids[firsts[owners] + places] = own_centroids
+    if shared:
+        sum_over_processes(centroids)
+    class_of = torch.arange(num_classes, device=ids.device).repeat_interleave(per_class)
+    return Subclusters(ids, class_of, centroids)
+
+
+def _firsts(counts: Tensor) -> Tensor:
+    """Number of the first sub-cluster of each class."""
+    return counts.cumsum(0) - counts
+
+
+def _groups_of_classes(sizes: list[int], most_rows: int) -> list[list[int]]:
+    """Classes with samples; small ones together as long as they have no more than some rows."""
+    groups: list[list[int]] = []
+    rows = most_rows
+    for label in sorted((label for label, size in enumerate(sizes) if size > 0), key=lambda label: -sizes[label]):
+        if rows + sizes[label] > most_rows:
+            groups.append([])
+            rows = 0
+        groups[-1].append(label)
+        rows += sizes[label]
+    return [sorted(group) for group in groups]
+
+
+def _share_out(groups: list[list[int]], sizes: list[int], processes: int) -> list[list[list[int]]]:
+    """The groups of each process: the largest first, each to the process with the fewest rows so far."""
+    shares: list[list[list[int]]] = [[] for _ in range(processes)]
+    loads = [0] * processes
+    for rows, group in sorted(((sum(sizes[label] for label in group), group) for group in groups), reverse=True):
+        process = loads.index(min(loads))
+        shares[process].append(group)
+        loads[process] += rows
+    return shares
 
 
 def subclusters_per_class(class_of: Tensor, num_classes: int) -> Tensor:
@@ -127,46 +176,6 @@ def subclusters_per_class(class_of: Tensor, num_classes: int) -> Tensor:
     if class_of.numel() > 0 and not 0 <= int(class_of.min()) <= int(class_of.max()) < num_classes:
         raise ValueError(f"class_of must lie in 0..{num_classes - 1}, got {int(class_of.min())}..{int(class_of.max())}")
     return torch.bincount(class_of, minlength=num_classes)
-
-
-def _faiss_can_use(rows: Tensor) -> bool:
-    import faiss
-
-    return not rows.is_cuda or faiss.get_num_gpus() > 0
-
-
-def _kmeans(unit: Tensor, clusters: int, seed: int, previous: Tensor | None, with_faiss: bool) -> Tensor:
-    """Spherical k-means; empty clusters are left out."""
-    start = None if previous is None else group_means(unit, previous, int(previous.max()) + 1)[0]
-    clusters = clusters if start is None else len(start)
-    if clusters == 1:
-        return torch.zeros(len(unit), dtype=torch.int64, device=unit.device)
-    if with_faiss:
-        found = _faiss_kmeans(unit, clusters, seed, start)
-    else:
-        start = random_rows(unit, clusters, seed) if start is None else unit_embeddings(start)
-        found = nearest(unit, lloyd(unit, start, KMEANS_ITERATIONS, spherical=True))
-    without_gaps: Tensor = torch.unique(found, return_inverse=True)[1]
-    return without_gaps
-
-
-def _faiss_kmeans(unit: Tensor, clusters: int, seed: int, start: Tensor | None) -> Tensor:
-    import faiss
-
-    worth_it = len(unit) * clusters >= GPU_SIMILARITIES
-    kmeans = faiss.Kmeans(
-        unit.shape[1],
-        clusters,
-        niter=KMEANS_ITERATIONS,
-        spherical=True,
-        min_points_per_centroid=1,
-        max_points_per_centroid=len(unit),
-        seed=seed,
-        gpu=unit.is_cuda and worth_it and faiss.get_num_gpus() > 0,
-    )
-    rows = unit.cpu().numpy()
-    kmeans.train(rows, init_centroids=None if start is None else start.cpu().numpy())
-    return torch.from_numpy(kmeans.assign(rows)[1]).to(unit.device)
 
 
 def share_moved(previous: Tensor, ids: Tensor, class_of: Tensor) -> float:

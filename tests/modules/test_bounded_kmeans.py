@@ -136,12 +136,14 @@ def test_the_rows_that_lose_least_leave_crowded_clusters_whose_prices_rise() -> 
     chosen = torch.full((18,), 6)
     chosen[9:17] = 3 + scores[1, :8].argmax(dim=1)
     assert chosen[9:].tolist() == [3, 3, 3, 3, 4, 5, 5, 5, 6]
-    rises = torch.zeros(2, 3)
-    assert module._raise_prices(scores, chosen, rises, bound=2)
+    prices = torch.tensor([[0.0, 0.0, 0.0], [0.5, 0.0, 0.0]])
+    module._raise_prices(scores, chosen, prices, bound=2)
     # Cluster 0 loses rows 1 and 3 (0.1 and 0.2) to cluster 1, cluster 2 row 5 (0.8) to cluster 0.
     assert chosen[9:].tolist() == [3, 4, 3, 4, 4, 3, 5, 5, 6]
-    torch.testing.assert_close(rises, torch.tensor([[0.0, 0.0, 0.0], [0.2, 0.0, 0.8]]))
-    assert not module._raise_prices(scores, chosen, rises, bound=3)
+    expected = torch.tensor([[0.0, 0.0, 0.0], [0.7, 0.0, 0.8]])
+    torch.testing.assert_close(prices, expected)
+    module._raise_prices(scores, chosen, prices, bound=3)
+    torch.testing.assert_close(prices, expected)
 
 
 def test_clusters_are_shared_out_by_need_first() -> None:
@@ -149,6 +151,22 @@ def test_clusters_are_shared_out_by_need_first() -> None:
     assert module._share_out(20, [50, 30, 1, 0], bound=10) == [11, 7, 1, 0]
 
 
-def test_clusters_found_before_with_a_larger_bound_are_refused() -> None:
-    with pytest.raises(ValueError, match="previous: expected clusters of at most 4 rows, got one of 5"):
-        bounded_kmeans(torch.zeros(8, 2), 4, 0, torch.tensor([0, 0, 0, 0, 0, 1, 1, 1]))
+def test_clusters_found_before_that_are_too_large_are_not_used() -> None:
+    rows = draw("spread", 50, 0)
+    before = torch.arange(50) // 13
+    assert torch.equal(bounded_kmeans(rows, 12, 0, before), bounded_kmeans(rows, 12, 0))
+
+
+@pytest.mark.usefixtures("small_parts")
+@settings(max_examples=40, deadline=None)
+@given(sizes=st.lists(st.integers(1, 90), min_size=1, max_size=6), bound=st.integers(1, 20), seed=st.integers(0, 1_000))
+def test_classes_divided_together_are_divided_as_each_alone(sizes: list[int], bound: int, seed: int) -> None:
+    rows = draw("spread", sum(sizes), seed)
+    found = bounded_kmeans(rows, bound, seed, class_sizes=sizes)
+    again = bounded_kmeans(rows, bound, seed, found, sizes)
+    first, first_again = 0, 0
+    for inside, ids, new_ids in zip(*(torch.split(values, sizes) for values in (rows, found, again)), strict=True):
+        alone = bounded_kmeans(inside, bound, seed)
+        assert torch.equal(ids, alone + first)
+        assert torch.equal(new_ids, bounded_kmeans(inside, bound, seed, alone) + first_again)
+        first, first_again = int(ids.max()) + 1, int(new_ids.max()) + 1

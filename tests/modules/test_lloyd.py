@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from modules import lloyd as module
-from modules.lloyd import lloyd, nearest, random_rows
+from modules.lloyd import lloyd, nearest, random_rows, without_gaps
 
 
 def looped(rows: Tensor, centroids: Tensor, iterations: int, spherical: bool) -> Tensor:
@@ -52,3 +52,8 @@ def test_random_rows_differ_and_are_all_where_there_are_no_more() -> None:
     assert len(set(some.flatten().tolist())) == 8
     assert sorted(everything.flatten().tolist()) == rows.flatten().tolist()
     assert not torch.equal(everything, random_rows(rows, 99, seed=2))
+
+
+def test_clusters_without_rows_are_left_out_of_the_numbers() -> None:
+    assert without_gaps(torch.tensor([5, 2, 2, 9])).tolist() == [1, 0, 0, 2]
+    assert without_gaps(torch.tensor([1, 0])).tolist() == [1, 0]

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from modules.bounded_kmeans import clusters_within_bound
-from modules.subclusters import Backend, Method, Subclusters, share_moved, subcluster, subclusters_per_class
+from modules.spherical_kmeans import Backend
+from modules.subclusters import Method, Subclusters, share_moved, subcluster, subclusters_per_class
 
 METHODS = get_args(Method)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import lightning
 import polars
@@ -13,21 +16,43 @@ import torch
 from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
 
+from callbacks.training_confusion import TrainingConfusion
+from callbacks.training_embeddings import RunningEmbeddings, embed_training_set, sampled_rows
 from datamodules.atomic_file import write_csv
 from datamodules.drug_datamodule import DrugDataModule
+from datamodules.input_error import InputError
+from datamodules.molecule_batch import MoleculeBatch
+from modules.class_difficulty import confusion_rate, difficulty_weights, neighbour_overlap, relative_spread
 from modules.class_distances import class_distances, class_temperatures, distance_weights, subcluster_distances
 from modules.drug_classifier import DrugClassifier
+from modules.processes import broadcast_from_first
 from modules.spherical_kmeans import Backend
-from modules.subclusters import Method, share_moved, subcluster, subclusters_per_class
+from modules.subclusters import Method, Subclusters, share_moved, subcluster, subclusters_per_class
 
 _log = logging.getLogger("tailmol")
 
+Difficulty = Literal["distance", "neighbours", "spread", "confusion"]
+EmbeddingSource = Literal["fresh", "running"]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a recluster found; of K sub-clusters and C classes."""
+
+    subclusters: Subclusters
+    per_class: Tensor
+    temperatures: Tensor
+    class_distance: Tensor
+    subcluster_distance: Tensor
+    difficulty: Tensor
+    weights: Tensor
+    moved: float
+
 
 class Recluster(lightning.Callback):
-    """Before some epochs, embeds the training set and refills the model's sub-clusters, temperatures and weights.
+    """Before some epochs, finds sub-clusters of the training set and refills the model's temperatures and weights.
 
-    The training set is embedded without augmentation, each sample once, shared out over the processes; the first
-    process clusters and sends the result to the others.
+    The processes of a run share the work, and all of them end with the same buffers.
     """
 
     def __init__(
@@ -36,7 +61,10 @@ class Recluster(lightning.Callback):
         every_n_epochs: int = 10,
         method: Method = "bounded",
         min_size: int = 10,
+        difficulty: Difficulty = "distance",
         strength: float = 1.0,
+        embeddings: EmbeddingSource = "fresh",
+        sample_per_class: int | None = None,
         seed: int = 0,
         backend: Backend = "auto",
     ) -> None:
@@ -47,118 +75,216 @@ class Recluster(lightning.Callback):
             every_n_epochs: Epochs from one recluster to the next.
             method: kmeans: as the paper's code; bounded: no sub-cluster larger than the size bound.
             min_size: Least size bound of a sub-cluster; the bound is the smallest class if that is larger.
-            strength: How much the distances between classes decide the class weights; 0 weighs all alike.
-            seed: Of the clustering.
+            difficulty: What makes a class weigh more. distance: a near rival, as in the paper; equal for two classes.
+                neighbours: the share of its samples' nearest neighbours that are of other classes. spread: how wide
+                it is beside its distance to the nearest rival. confusion: the share of its samples that training
+                takes for others.
+            strength: How much the difficulty decides the class weights; 0 weighs all alike.
+            embeddings: fresh: a pass over the training set, without augmentation; running: what training computed
+                last, without a pass.
+            sample_per_class: Cluster at most so many samples of each class, and give every sample to the nearest
+                sub-cluster of its class when its batch comes by; null clusters all.
+            seed: Of the clustering and the samples.
             backend: What runs kmeans: faiss; torch, on the model's device; auto: faiss unless only torch can use the
                 device. bounded runs in torch.
 
         Raises:
-            ValueError: If an epoch is out of range.
+            ValueError: If a number is out of range.
         """
         if (start_epoch is not None and start_epoch < 0) or every_n_epochs < 1:
             raise ValueError(
                 "start_epoch and every_n_epochs: expected 0 or more and 1 or more, "
                 f"got {start_epoch} and {every_n_epochs}."
             )
+        if sample_per_class is not None and sample_per_class < 1:
+            raise ValueError(f"sample_per_class: expected 1 or more, got {sample_per_class}.")
         self.start_epoch, self.every_n_epochs = start_epoch, every_n_epochs
-        self.method, self.min_size, self.strength = method, min_size, strength
+        self.method, self.min_size = method, min_size
+        self.difficulty, self.strength = difficulty, strength
+        self.embeddings, self.sample_per_class = embeddings, sample_per_class
         self.seed, self.backend = seed, backend
         self.history: list[dict[str, Any]] = []
+        self._running: RunningEmbeddings | None = None
+        self._confusion: TrainingConfusion | None = None
+        self._resumed: Mapping[str, Any] = {}
 
     def state_dict(self) -> dict[str, Any]:
-        """The class weights found so far, for the checkpoint."""
-        return {"history": self.history}
+        """The class weights found so far and what was kept from training, for the checkpoint."""
+        kept = {"running": self._running, "confusion": self._confusion}
+        return {"history": self.history, **{name: value.state_dict() for name, value in kept.items() if value}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the class weights found before a run was resumed."""
+        """Take up what a run knew that is resumed."""
         self.history = list(state_dict["history"])
+        self._resumed = state_dict
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Make room for what is kept from training."""
+        model = cast(DrugClassifier, pl_module)
+        self._choose_samples(trainer, model)
+        if self.start_epoch is not None and self.embeddings == "running":
+            self._running = RunningEmbeddings(self._rows, model.encoder.output_dim, model.device)
+            if "running" in self._resumed:
+                self._running.load_state_dict(self._resumed["running"])
+        if self.start_epoch is not None and self.difficulty == "confusion":
+            self._confusion = TrainingConfusion(len(model.class_counts), model.device)
+            if "confusion" in self._resumed:
+                self._confusion.load_state_dict(self._resumed["confusion"])
+
+    def _choose_samples(self, trainer: lightning.Trainer, model: DrugClassifier) -> None:
+        data = cast(DrugDataModule, trainer.datamodule)  # type: ignore[attr-defined]
+        codes = data.records.codes[data.records.rows["train"]]
+        self._rows = sampled_rows(codes, self.sample_per_class, self.seed)
+        self._labels = torch.from_numpy(codes[self._rows]).to(model.device)
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Recluster if this epoch is due."""
         if self.start_epoch is None or trainer.current_epoch < self.start_epoch:
             return
         if (trainer.current_epoch - self.start_epoch) % self.every_n_epochs == 0:
-            assert isinstance(pl_module, DrugClassifier)
-            self.recluster(trainer, pl_module)
+            self.recluster(trainer, cast(DrugClassifier, pl_module))
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: MoleculeBatch,
+        batch_idx: int,
+    ) -> None:
+        """Keep what the training step computed."""
+        if self._running is not None:
+            self._running.keep(batch.sample_index, outputs["embeddings"])
+        if self._confusion is not None and "logits" in outputs:
+            self._confusion.count(outputs["logits"], batch.labels)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Bring together what the processes kept."""
+        if self._running is not None:
+            self._running.collect()
+        if self._confusion is not None:
+            self._confusion.end_epoch()
 
     def recluster(self, trainer: lightning.Trainer, model: DrugClassifier) -> None:
-        """Embed, cluster, measure distances, and fill the model's buffers.
+        """Embed, cluster, measure, and fill the model's buffers.
 
         Args:
             trainer: Runs the model; its data module is a `DrugDataModule`.
             model: Whose buffers are filled.
 
         Raises:
-            ValueError: If an embedding is not finite; the message names the classes.
+            InputError: If an embedding is not finite; the message names the classes and the epoch.
         """
         start = time.perf_counter()
-        embeddings, labels = embed_training_set(trainer, model)
+        if not hasattr(self, "_labels"):
+            self._choose_samples(trainer, model)
+        embeddings = None if self._running is None else self._running.collect()
+        if embeddings is None:
+            embeddings, _ = embed_training_set(trainer, model, None if self.sample_per_class is None else self._rows)
         embedded = time.perf_counter()
-        found = self._find(embeddings, labels, model) if trainer.is_global_zero else None
-        found = cast("dict[str, Tensor]", trainer.strategy.broadcast(found))
-        for name in ("subcluster_ids", "class_temperatures", "class_weights"):
-            getattr(model, name).copy_(found[name])
+        self._check_finite(embeddings, model, trainer.current_epoch)
+        found = self._find(embeddings, model)
+        buffers = {
+            "subcluster_ids": found.subclusters.ids,
+            "class_temperatures": found.temperatures,
+            "class_weights": found.weights,
+        }
+        if self.sample_per_class is not None:
+            buffers["subcluster_centroids"] = found.subclusters.centroids
+            buffers["subcluster_classes"] = found.subclusters.class_of
+        for name, value in buffers.items():
+            setattr(model, name, broadcast_from_first(value))
         self._report(trainer, model, found, embedded - start, time.perf_counter() - start)
 
-    def _find(self, embeddings: Tensor, labels: Tensor, model: DrugClassifier) -> dict[str, Tensor]:
-        num_classes = model.class_counts.shape[0]
+    def _check_finite(self, embeddings: Tensor, model: DrugClassifier, epoch: int) -> None:
+        assert model.task is not None
+        if bool(embeddings.sum().isfinite()):
+            return
+        broken = ~embeddings.isfinite().all(dim=1)
+        names = ", ".join(model.task.classes[code] for code in sorted(set(self._labels[broken].tolist())))
+        if names:
+            raise InputError(
+                f"Epoch {epoch}: the embeddings of {int(broken.sum())} training samples of classes {names} are NaN or "
+                "infinite; try a lower model.optimizer.lr."
+            )
+
+    def _find(self, embeddings: Tensor, model: DrugClassifier) -> _Found:
+        labels, counts = self._labels, model.class_counts
+        num_classes = len(counts)
         previous = model.subcluster_ids if model.reclustered else None
         result = subcluster(
-            embeddings, labels, num_classes, self.min_size, self.method, self.seed, previous, self.backend
+            embeddings, labels, num_classes, self.min_size, self.method, self.seed, previous, self.backend, shared=True
         )
-        moved = float("nan") if previous is None else share_moved(previous, result.ids, result.class_of)
         per_class = subclusters_per_class(result.class_of, num_classes)
-        distances = class_distances(embeddings, labels, num_classes)
-        own_subcluster_distances = subcluster_distances(result.centroids, result.class_of, num_classes)
-        found = {
-            "subcluster_ids": result.ids,
-            "class_temperatures": class_temperatures(embeddings, labels, per_class, model.temperature),
-            "class_weights": distance_weights(distances, own_subcluster_distances, self.strength),
-            "class_distance": distances,
-            "subcluster_distance": own_subcluster_distances,
-            "subclusters": per_class,
-            "sizes": torch.bincount(result.ids),
-            "moved": torch.tensor(moved),
-        }
-        return {name: value.cpu() for name, value in found.items()}
+        d = class_distances(embeddings, labels, num_classes)
+        d_prime = subcluster_distances(result.centroids, result.class_of, num_classes)
+        if self.difficulty == "distance":
+            difficulty, weights = -(d + d_prime) / 2, distance_weights(d, d_prime, self.strength)
+        else:
+            difficulty = self._measure(embeddings, num_classes)
+            weights = difficulty_weights(difficulty, self.strength)
+        return _Found(
+            result,
+            per_class,
+            class_temperatures(embeddings, labels, per_class, model.temperature, counts),
+            d,
+            d_prime,
+            difficulty,
+            weights,
+            float("nan") if previous is None else share_moved(previous, result.ids, result.class_of),
+        )
+
+    def _measure(self, embeddings: Tensor, num_classes: int) -> Tensor:
+        if self.difficulty == "neighbours":
+            return neighbour_overlap(embeddings, self._labels, num_classes, seed=self.seed)
+        if self.difficulty == "spread":
+            return relative_spread(embeddings, self._labels, num_classes)
+        assert self._confusion is not None
+        rate = confusion_rate(self._confusion.matrix)
+        # A class that was not classified yet is as hard as the others.
+        mean = rate.nanmean().nan_to_num(0.0)
+        present = torch.bincount(self._labels, minlength=num_classes) > 0
+        return torch.where(rate.isnan() & present, mean, rate)
 
     def _report(
         self,
         trainer: lightning.Trainer,
         model: DrugClassifier,
-        found: dict[str, Tensor],
+        found: _Found,
         embedding_seconds: float,
         seconds: float,
     ) -> None:
         assert model.task is not None
-        epoch, sizes, weights = trainer.current_epoch, found["sizes"], found["class_weights"]
-        distances = found["class_distance"][torch.isfinite(found["class_distance"])]
+        epoch, sizes, weights = trainer.current_epoch, torch.bincount(found.subclusters.ids), found.weights
+        distances = found.class_distance[torch.isfinite(found.class_distance)]
         present = weights[weights > 0]
         values = {
             "recluster/subclusters": float(len(sizes)),
             "recluster/smallest": float(sizes.min()),
             "recluster/largest": float(sizes.max()),
             "recluster/class_distance_mean": float(distances.mean()) if len(distances) else float("nan"),
-            "recluster/moved": float(found["moved"]),
+            "recluster/moved": found.moved,
             "recluster/weight_ratio": float(present.max() / present.min()),
             "recluster/embedding_seconds": embedding_seconds,
             "recluster/seconds": seconds,
         }
-        moved = "" if found["moved"].isnan() else f"; {found['moved']:.1%} of the samples of divided classes moved"
+        moved = "" if math.isnan(found.moved) else f"; {found.moved:.1%} of the samples of divided classes moved"
         _log.info(
-            f"Epoch {epoch}: {len(sizes):,} sub-clusters of {sizes.min()} to {sizes.max()} samples{moved}; class "
-            f"weights {present.min():.2g} to {present.max():.2g}; {seconds:.1f} s."
+            f"Epoch {epoch}: {len(sizes):,} sub-clusters of {sizes.min()} to {sizes.max()} samples{moved}; "
+            f"{self._describe_weights(found, model)}; {seconds:.1f} s."
         )
-        for code, name in enumerate(model.task.classes):
-            row = {"epoch": epoch, "class": name, "training_samples": int(model.class_counts[code])}
-            columns = {
-                "subclusters": "subclusters",
-                "temperature": "class_temperatures",
-                "class_distance": "class_distance",
-                "subcluster_distance": "subcluster_distance",
-                "weight": "class_weights",
-            }
-            self.history.append(row | {name: found[column][code].item() for name, column in columns.items()})
+        columns = {
+            "subclusters": found.per_class,
+            "temperature": found.temperatures,
+            "class_distance": found.class_distance,
+            "subcluster_distance": found.subcluster_distance,
+            "difficulty": found.difficulty,
+            "weight": weights,
+        }
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+        for name, count, row in zip(model.task.classes, model.class_counts.tolist(), rows, strict=True):
+            start = {"epoch": epoch, "class": name, "training_samples": count}
+            self.history.append(start | dict(zip(columns, row, strict=True)))
         for logger in trainer.loggers:
             per_class = {}
             if isinstance(logger, WandbLogger):
@@ -168,59 +294,17 @@ class Recluster(lightning.Callback):
         if trainer.is_global_zero:
             write_csv(polars.DataFrame(self.history), Path(trainer.default_root_dir) / "class_weights.csv")
 
-
-def embed_training_set(trainer: lightning.Trainer, model: DrugClassifier) -> tuple[Tensor, Tensor]:
-    """Embeddings and labels of all training samples, in order, on every process.
-
-    Each process embeds its share; shares may differ in size.
-
-    Args:
-        trainer: Its data module is a `DrugDataModule`.
-        model: Embeds; its mode is as before afterwards.
-
-    Returns:
-        (N, d) float32 embeddings and (N,) int64 labels, on the model's device.
-
-    Raises:
-        RuntimeError: If a sample was embedded more than once or not at all.
-    """
-    from tqdm import tqdm
-
-    data = cast(DrugDataModule, trainer.datamodule)  # type: ignore[attr-defined]
-    was_training = model.training
-    if trainer.world_size > 1:
-        # Batch norm's statistics differ between processes until the next validation.
-        for buffer in model.buffers():
-            torch.distributed.broadcast(buffer, 0)
-    model.eval()
-    rows: list[tuple[Tensor, Tensor, Tensor]] = []
-    # None: no bar where there is no terminal.
-    quiet = None if trainer.is_global_zero else True
-    loader = tqdm(data.train_embedding_dataloader(), desc="Embedding", delay=2, leave=False, disable=quiet)
-    with torch.no_grad(), trainer.precision_plugin.forward_context():
-        for batch in loader:
-            batch = trainer.strategy.batch_to_device(batch)
-            rows.append((batch.sample_index, model.embed(batch).float(), batch.labels))
-    model.train(was_training)
-    index, embeddings, labels = (torch.cat(column) for column in zip(*rows, strict=True))
-    index, embeddings, labels = _gather_rows(trainer, index, embeddings, labels)
-    size = len(model.subcluster_ids)
-    if not torch.equal(torch.bincount(index, minlength=size), torch.ones(size, dtype=torch.int64, device=index.device)):
-        raise RuntimeError(f"Expected to embed each of {size} training samples once, got {len(index)} embeddings.")
-    order = index.argsort()
-    return embeddings[order], labels[order]
-
-
-def _gather_rows(trainer: lightning.Trainer, *columns: Tensor) -> tuple[Tensor, ...]:
-    """The rows of all processes, whose shares may differ in size."""
-    if trainer.world_size == 1:
-        return columns
-    # all_gather needs equal shapes, so shares are padded to the largest.
-    sizes = trainer.strategy.all_gather(torch.tensor(len(columns[0]), device=columns[0].device)).flatten().tolist()
-    gathered = []
-    for column in columns:
-        padded = column.new_zeros(max(sizes), *column.shape[1:])
-        padded[: len(column)] = column
-        shares = trainer.strategy.all_gather(padded)
-        gathered.append(torch.cat([share[:size] for share, size in zip(shares, sizes, strict=True)]))
-    return tuple(gathered)
+    def _describe_weights(self, found: _Found, model: DrugClassifier) -> str:
+        """The heaviest and the lightest class, each with its recall at the last validation."""
+        assert model.task is not None
+        weights = found.weights.cpu()
+        present = (weights > 0).nonzero().squeeze(1)
+        order = present[weights[present].argsort(descending=True, stable=True)].tolist()
+        if float(weights[order[0]]) == float(weights[order[-1]]):
+            return "all classes weigh alike"
+        texts = []
+        for kind, code in (("heaviest", order[0]), ("lightest", order[-1])):
+            recall = float("nan") if model.validation_recall is None else float(model.validation_recall[code])
+            shown = "" if math.isnan(recall) else f", validation recall {recall:.2f}"
+            texts.append(f"{kind} class {model.task.classes[code]} (weight {float(weights[code]):.3g}{shown})")
+        return ", ".join(texts)

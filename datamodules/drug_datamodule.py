@@ -189,9 +189,13 @@ class DrugDataModule(lightning.LightningDataModule):
                 batches.skip(self.trainer.current_epoch, done)
         return self._loader(self._split_rows("train"), batches)
 
-    def train_embedding_dataloader(self) -> DataLoader[MoleculeBatch]:
-        """Every training sample once, in order, shared out over the processes."""
-        rows = self._split_rows("train")
+    def train_embedding_dataloader(self, samples: NDArray[Any] | None = None) -> DataLoader[MoleculeBatch]:
+        """Training samples once each, in order, shared out over the processes.
+
+        Args:
+            samples: Which of them, by `sample_index`; all if None.
+        """
+        rows = self._split_rows("train", samples)
         return self._loader(rows, self._batches(len(rows), self.evaluation_batch_size, shuffle=False))
 
     def val_dataloader(self) -> DataLoader[MoleculeBatch]:
@@ -225,9 +229,11 @@ class DrugDataModule(lightning.LightningDataModule):
         )
         self._featured = featurise_table(table, task.features if task else self.features, self.cache_folder)
 
-    def _split_rows(self, split: SplitName) -> SampleRows:
+    def _split_rows(self, split: SplitName, samples: NDArray[Any] | None = None) -> SampleRows:
         rows = self.records.rows[split]
         index = numpy.arange(len(rows)) if split == "train" else rows
+        if samples is not None:
+            rows, index = rows[samples], index[samples]
         return SampleRows(self.table.store, rows, self.records.codes[rows], index)
 
     def _evaluation_loader(self, split: SplitName) -> DataLoader[MoleculeBatch]:

@@ -142,7 +142,11 @@ def _softmax_of_closeness(distances: Tensor, strength: float) -> Tensor:
 
 @torch.no_grad()
 def class_temperatures(
-    embeddings: Tensor, labels: Tensor, subclusters_per_class: Tensor, temperature: float = 0.1
+    embeddings: Tensor,
+    labels: Tensor,
+    subclusters_per_class: Tensor,
+    temperature: float = 0.1,
+    class_counts: Tensor | None = None,
 ) -> Tensor:
     """Compute each class's temperature from the spread of its embeddings.
 
@@ -155,6 +159,7 @@ def class_temperatures(
         labels: int64 (N,) in 0..C-1.
         subclusters_per_class: Sub-clusters K_c of each class, (C,).
         temperature: The temperature tau that is scaled; positive.
+        class_counts: n_c, (C,), where the embeddings are a sample of the class; else counted.
 
     Returns:
         fp32 (C,) on the embeddings' device. Equal to `temperature` for a class with a single sub-cluster or
@@ -172,7 +177,8 @@ def class_temperatures(
     unit, classes = unit_embeddings(embeddings), labels.to(embeddings.device)
     means, counts = group_means(unit, classes, num_classes)
     deviations = torch.linalg.vector_norm(unit - means[classes], dim=1, keepdim=True)
-    spreads = group_means(deviations, classes, num_classes)[0].squeeze(1) / (counts + 10).float().log()
+    sizes = counts if class_counts is None else class_counts.to(counts.device)
+    spreads = group_means(deviations, classes, num_classes)[0].squeeze(1) / (sizes + 10).float().log()
     present = counts > 0
     low, high = spreads[present].quantile(spreads.new_tensor([0.2, 0.8])).unbind()
     spreads = spreads.clamp(low, high)

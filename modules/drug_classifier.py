@@ -18,6 +18,7 @@ from datamodules.molecule_batch import MoleculeBatch
 from modules.encoders import Encoder
 from modules.losses import CrossEntropyLoss, SubclusterContrastiveLoss, SupervisedContrastiveLoss
 from modules.perceptron import perceptron
+from modules.subclusters import nearest_subclusters
 from modules.tail_metrics import TailMetrics
 from modules.views import make_view
 
@@ -29,16 +30,21 @@ class DrugClassifier(lightning.LightningModule):
     """Classifies drugs of long-tailed classes (Su, Li, Wang 2025, arXiv 2504.04647).
 
     Layers and buffers are made when the data are known: from the trainer's data module, or from a checkpoint. The
-    buffers `subcluster_ids` (N,), `class_temperatures` (C,) and `class_weights` (C,) hold what the last recluster
-    found and are saved with the weights; -1 in `subcluster_ids` means that there was none yet.
+    buffers hold what the last recluster found and are saved with the weights: `class_temperatures` (C,),
+    `class_weights` (C,), and `subcluster_ids` (S,) of the samples that were clustered, empty before. These are all N
+    training samples, unless `subcluster_centroids` (K, d) and `subcluster_classes` (K,) are there; then a sample
+    belongs to the nearest sub-cluster of its class.
 
     Attributes:
         task: The data that the model was built for; None before.
         run_config: Settings to save in checkpoints, as plain types.
+        validation_recall: Of each class at the last validation, (C,), NaN without samples; None before.
     """
 
     encoder: Encoder
     subcluster_ids: Tensor
+    subcluster_centroids: Tensor
+    subcluster_classes: Tensor
     class_temperatures: Tensor
     class_weights: Tensor
     class_counts: Tensor
@@ -102,6 +108,7 @@ class DrugClassifier(lightning.LightningModule):
         self.make_optimizer, self.make_lr_scheduler = optimizer, lr_scheduler
         self.task: DrugTask | None = None
         self.run_config: dict[str, Any] | None = None
+        self.validation_recall: Tensor | None = None
 
     def configure_model(self) -> None:
         """Make layers and buffers for the trainer's data, unless a checkpoint did."""
@@ -132,7 +139,9 @@ class DrugClassifier(lightning.LightningModule):
         self.register_buffer("class_counts", counts, persistent=False)
         self.register_buffer("class_weights", present / present.sum())
         self.register_buffer("class_temperatures", torch.full((task.num_classes,), self.temperature))
-        self.register_buffer("subcluster_ids", torch.full((task.num_training_samples,), -1))
+        self.register_buffer("subcluster_ids", torch.zeros(0, dtype=torch.int64))
+        self.register_buffer("subcluster_centroids", torch.zeros(0, size))
+        self.register_buffer("subcluster_classes", torch.zeros(0, dtype=torch.int64))
         fractions = (self.head_fraction, self.tail_fraction)
         self.validation_metrics = TailMetrics(counts, *fractions)
         self.test_metrics = TailMetrics(counts, *fractions)
@@ -161,7 +170,7 @@ class DrugClassifier(lightning.LightningModule):
     @property
     def reclustered(self) -> bool:
         """Whether sub-clusters have been found."""
-        return bool((self.subcluster_ids >= 0).all())
+        return len(self.subcluster_ids) > 0
 
     def on_train_batch_start(self, batch: MoleculeBatch, batch_index: int) -> None:
         """Seed each step by its number, so that a resumed run draws what it would have drawn."""
@@ -169,8 +178,12 @@ class DrugClassifier(lightning.LightningModule):
         step = [seed, self.current_epoch, batch_index, self.global_rank]
         torch.manual_seed(int(numpy.random.SeedSequence(step).generate_state(1)[0]))
 
-    def training_step(self, batch: MoleculeBatch, batch_index: int) -> Tensor:
-        """Sum of the weighted contrastive loss and the classification loss, as far as the schedule has them."""
+    def training_step(self, batch: MoleculeBatch, batch_index: int) -> dict[str, Tensor]:
+        """Sum of the weighted contrastive loss and the classification loss, as far as the schedule has them.
+
+        Returns:
+            The `loss`; for callbacks the `embeddings` (B, d) of the first view and, if classified, its `logits` (B, C).
+        """
         assert self.task is not None
         contrastive = self._current_contrastive()
         classify = self.current_epoch >= self.cross_entropy_start_epoch
@@ -179,13 +192,15 @@ class DrugClassifier(lightning.LightningModule):
         views = [make_view(batch, drop, self.task.features.fingerprint_width) for drop in drops] or [batch]
         embeddings = [self.encoder(view) for view in views]
         losses: dict[str, Tensor] = {}
+        outputs = {"embeddings": embeddings[0].detach()}
         if contrastive is not None:
             projections = torch.stack([self.projection(embedding) for embedding in embeddings], dim=1)
-            subclusters = self.subcluster_ids[batch.sample_index]
+            subclusters = self._subclusters(batch, embeddings[0])
             value = contrastive(projections, batch.labels, subclusters, self.class_temperatures)
             losses["contrastive"] = self.contrastive_weight * value
         if classify:
             logits = self.classifier(embeddings[0])
+            outputs["logits"] = logits.detach()
             losses["cross_entropy"] = self.cross_entropy(logits, batch.labels, self.class_weights, self.class_counts)
         if not losses:
             raise ValueError(
@@ -204,7 +219,7 @@ class DrugClassifier(lightning.LightningModule):
                 sync_dist=True,
                 batch_size=len(batch),
             )
-        return loss
+        return {"loss": loss, **outputs}
 
     def validation_step(self, batch: MoleculeBatch, batch_index: int) -> None:
         """Count a batch into the validation metrics."""
@@ -247,6 +262,16 @@ class DrugClassifier(lightning.LightningModule):
                 f"{saved.num_classes} classes, the data have {self.task.num_training_samples} of "
                 f"{self.task.num_classes}, or their classes, counts or features differ; expected the same data."
             )
+        for name in ("subcluster_ids", "subcluster_centroids", "subcluster_classes"):
+            setattr(self, name, torch.zeros_like(checkpoint["state_dict"][name], device=self.class_counts.device))
+
+    def _subclusters(self, batch: MoleculeBatch, embeddings: Tensor) -> Tensor:
+        """Sub-cluster of each sample, (B,); 0 for all before the first recluster."""
+        if not self.reclustered:
+            return torch.zeros_like(batch.labels)
+        if len(self.subcluster_centroids) == 0:
+            return self.subcluster_ids[batch.sample_index]
+        return nearest_subclusters(embeddings, batch.labels, self.subcluster_centroids, self.subcluster_classes)
 
     def _current_contrastive(self) -> SubclusterContrastiveLoss | SupervisedContrastiveLoss | None:
         if self.contrastive_weight == 0:
@@ -259,7 +284,9 @@ class DrugClassifier(lightning.LightningModule):
         assert self.task is not None
         values = metrics.compute()
         recall = values.pop("recall")
-        if stage == "test":
+        if stage == "val":
+            self.validation_recall = recall
+        else:
             values |= {f"recall/{name}": recall[code] for code, name in enumerate(self.task.classes)}
         metrics.reset()
         for name, value in values.items():

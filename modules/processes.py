@@ -22,3 +22,17 @@ def sum_over_processes(values: Tensor) -> Tensor:
     if rank_and_world_size()[1] > 1:
         distributed.all_reduce(values)
     return values
+
+
+def broadcast_from_first(values: Tensor) -> Tensor:
+    """Replace a tensor by the first process's, in place, so that rounding cannot make processes differ.
+
+    Args:
+        values: Of one shape and dtype on all processes, on a device that they can send from.
+
+    Returns:
+        `values`, now the first process's.
+    """
+    if rank_and_world_size()[1] > 1:
+        distributed.broadcast(values, 0)
+    return values

@@ -160,6 +160,25 @@ def _share_out(groups: list[list[int]], sizes: list[int], processes: int) -> lis
     return shares
 
 
+@torch.no_grad()
+def nearest_subclusters(embeddings: Tensor, labels: Tensor, centroids: Tensor, class_of: Tensor) -> Tensor:
+    """Find the sub-cluster of each sample's class whose centroid is nearest to its unit embedding.
+
+    Args:
+        embeddings: Floating point (B, d); normalised inside.
+        labels: int64 (B,).
+        centroids: fp32 (K, d).
+        class_of: Class of each sub-cluster, int64 (K,).
+
+    Returns:
+        int64 (B,). For a sample of a class without sub-clusters, `K + label`: a sub-cluster of its own class.
+    """
+    offsets = -0.5 * centroids.square().sum(dim=1)
+    scores = torch.addmm(offsets, unit_embeddings(embeddings), centroids.T)
+    best, found = scores.masked_fill_(labels.unsqueeze(1) != class_of.unsqueeze(0), -torch.inf).max(dim=1)
+    return torch.where(best.isfinite(), found, len(centroids) + labels)
+
+
 def subclusters_per_class(class_of: Tensor, num_classes: int) -> Tensor:
     """Count the sub-clusters of each class.
 

@@ -60,13 +60,13 @@ def step(model: DrugClassifier, batch: MoleculeBatch, epoch: int) -> tuple[Tenso
         patch.object(DrugClassifier, "current_epoch", new_callable=PropertyMock, return_value=epoch),
         patch.object(model, "log", log),
     ):
-        return model.training_step(batch, 0), logged
+        return model.training_step(batch, 0)["loss"], logged
 
 
 def test_a_fresh_model_weighs_the_classes_with_samples_alike_and_has_no_subclusters() -> None:
     model = make_model()
     assert model.class_weights.tolist() == [0.5, 0.5, 0.0]
-    assert model.subcluster_ids.tolist() == [-1] * 26
+    assert len(model.subcluster_ids) == len(model.subcluster_centroids) == len(model.subcluster_classes) == 0
     assert not model.reclustered
 
 
@@ -90,7 +90,7 @@ def test_schedule_of_the_two_losses() -> None:
     _, logged = step(model, batch, 1)
     assert set(logged) == {"train/contrastive", "train/loss"}
     assert model._current_contrastive() is model.warmup_contrastive
-    model.subcluster_ids.fill_(0)
+    model.subcluster_ids = torch.zeros(26, dtype=torch.int64)
     assert model._current_contrastive() is model.contrastive
     loss, logged = step(model, batch, 2)
     assert set(logged) == {"train/contrastive", "train/cross_entropy", "train/loss"}
@@ -137,7 +137,7 @@ def test_class_weights_reach_the_loss() -> None:
 
 def test_a_checkpoint_builds_the_model_and_carries_the_buffers() -> None:
     saved = make_model(projection_dims=[4], classifier_dims=[5])
-    saved.subcluster_ids.copy_(torch.arange(26))
+    saved.subcluster_ids = torch.arange(26)
     saved.class_temperatures.copy_(torch.tensor([0.1, 0.2, 0.3]))
     checkpoint: dict[str, Any] = {"state_dict": saved.state_dict()}
     saved.on_save_checkpoint(checkpoint)
@@ -196,4 +196,4 @@ def test_the_task_comes_from_the_data_module() -> None:
     model._trainer = type("Trainer", (), {"datamodule": data})()
     model.configure_model()
     assert model.task == data.task
-    assert model.class_counts.sum() == len(model.subcluster_ids) == len(data.records.rows["train"])
+    assert model.class_counts.sum() == len(data.records.rows["train"])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import lightning
 import numpy
@@ -11,14 +14,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from callbacks.recluster import Recluster
-from callbacks.training_embeddings import embed_training_set
+from callbacks.recluster import Difficulty, Recluster
+from callbacks.training_embeddings import embed_training_set, sampled_rows
 from datamodules.drug_datamodule import DrugDataModule
+from datamodules.input_error import InputError
+from modules.class_difficulty import confusion_rate, difficulty_weights, neighbour_overlap, relative_spread
 from modules.class_distances import class_distances, class_temperatures, distance_weights, subcluster_distances
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP
 from modules.losses import CrossEntropyLoss, SubclusterContrastiveLoss, SupervisedContrastiveLoss
-from modules.subclusters import share_moved, subcluster, subclusters_per_class
+from modules.subclusters import nearest_subclusters, share_moved, subcluster, subclusters_per_class
+from modules.unit_embeddings import unit_embeddings
 
 
 class KeepBuffers(lightning.Callback):
@@ -36,7 +42,9 @@ class KeepBuffers(lightning.Callback):
         self.weights.append(pl_module.class_weights.clone())
 
 
-def train(folder: Path, recluster: Recluster, epochs: int) -> tuple[DrugClassifier, KeepBuffers, lightning.Trainer]:
+def train(
+    folder: Path, recluster: Recluster, epochs: int, *others: lightning.Callback
+) -> tuple[DrugClassifier, KeepBuffers, lightning.Trainer]:
     """A few epochs of a small model."""
     lightning.seed_everything(0, verbose=False)
     kept = KeepBuffers()
@@ -59,7 +67,7 @@ def train(folder: Path, recluster: Recluster, epochs: int) -> tuple[DrugClassifi
         num_sanity_val_steps=0,
         limit_val_batches=0,
         use_distributed_sampler=False,
-        callbacks=[recluster, kept],
+        callbacks=[recluster, kept, *others],
     )
     trainer.fit(model, datamodule=DrugDataModule(batch_size=128, fingerprint_size=256))
     return model, kept, trainer
@@ -134,11 +142,128 @@ def test_embeddings_are_of_the_samples_as_they_are_in_order(tmp_path: Path) -> N
     torch.testing.assert_close(embeddings[some], model.eval().embed(batch).detach())
 
 
-def test_embeddings_that_are_not_finite_stop_the_run(tmp_path: Path) -> None:
+def test_embeddings_that_are_not_finite_name_class_and_epoch(tmp_path: Path) -> None:
     model, _, trainer = train(tmp_path, Recluster(start_epoch=None), 1)
+    assert model.task is not None
     torch.nn.init.constant_(model.encoder.layers[0].weight, float("nan"))  # type: ignore[index, union-attr]
-    with pytest.raises(ValueError, match=r"(?i)finite|nan"):
+    with pytest.raises(InputError, match=f"Epoch 1: the embeddings of .* of classes {model.task.classes[0]}, .* NaN"):
         Recluster().recluster(trainer, model)
+
+
+class KeepOutputs(lightning.Callback):
+    """The embeddings of the last epoch's training steps."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.found: dict[int, Tensor] = {}
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Keep them by sample."""
+        for index, row in zip(batch.sample_index.tolist(), outputs["embeddings"], strict=True):
+            self.found[index] = row.clone()
+
+
+@pytest.mark.parametrize("sample_per_class", [None, 5])
+def test_running_embeddings_are_those_of_the_last_epoch(tmp_path: Path, sample_per_class: int | None) -> None:
+    outputs = KeepOutputs()
+    settings: dict[str, Any] = {"embeddings": "running", "sample_per_class": sample_per_class, "min_size": 3}
+    recluster = Recluster(start_epoch=9, **settings)
+    model, _, trainer = train(tmp_path, recluster, 2, outputs)
+    with patch("callbacks.recluster.embed_training_set", side_effect=AssertionError("embedded anew")):
+        recluster.recluster(trainer, model)
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    codes = data.records.codes[data.records.rows["train"]]
+    rows = sampled_rows(codes, sample_per_class, 0)
+    embeddings = torch.stack([outputs.found[row] for row in rows.tolist()])
+    labels = torch.from_numpy(codes[rows])
+    halves = unit_embeddings(embeddings).half().float()
+    found = subcluster(halves, labels, len(model.class_counts), 3, "bounded")
+    assert torch.equal(model.subcluster_ids, found.ids)
+    assert len(model.subcluster_centroids) == (0 if sample_per_class is None else len(found.class_of))
+
+
+def test_running_embeddings_need_a_pass_before_the_first_epoch(tmp_path: Path) -> None:
+    model, kept, _ = train(tmp_path, Recluster(start_epoch=0, embeddings="running", min_size=5), 1)
+    assert len(kept.ids[0]) == len(model.subcluster_ids) > 400
+
+
+def test_samples_find_the_subclusters_that_are_stored_where_all_are_sampled(tmp_path: Path) -> None:
+    recluster = Recluster(start_epoch=None, method="kmeans", min_size=4, sample_per_class=1_000_000)
+    model, _, trainer = train(tmp_path, recluster, 1)
+    recluster.recluster(trainer, model)
+    embeddings, labels = embed_training_set(trainer, model)
+    found = nearest_subclusters(embeddings, labels, model.subcluster_centroids, model.subcluster_classes)
+    assert torch.equal(model.subcluster_classes[found], labels)
+    assert (found == model.subcluster_ids).float().mean() > 0.97
+    model.subcluster_ids = model.subcluster_ids[:0]
+    assert not model.reclustered
+
+
+def test_a_sample_of_each_class_is_all_that_is_embedded_and_kept(tmp_path: Path) -> None:
+    recluster = Recluster(start_epoch=1, every_n_epochs=1, min_size=2, sample_per_class=4)
+    model, _, trainer = train(tmp_path, recluster, 3)
+    counts = model.class_counts.clamp(max=4)
+    assert len(model.subcluster_ids) == counts.sum()
+    assert torch.bincount(model.subcluster_ids).max() <= max(2, int(counts[counts > 0].min()))
+    assert len(model.subcluster_centroids) == len(model.subcluster_classes) == model.subcluster_ids.max() + 1
+    path = tmp_path / "sampled.ckpt"
+    trainer.save_checkpoint(path)
+    checkpoint = torch.load(path, weights_only=True)
+    sizes = {name: value.shape for name, value in checkpoint["state_dict"].items() if "subcluster" in name}
+    again, _, _ = train(tmp_path, Recluster(start_epoch=None), 1)
+    again.on_load_checkpoint(checkpoint)
+    again.load_state_dict(checkpoint["state_dict"])
+    assert torch.equal(again.subcluster_centroids, model.subcluster_centroids)
+    assert sizes["subcluster_ids"] == again.subcluster_ids.shape
+
+
+def test_temperatures_of_a_sample_count_the_whole_class(tmp_path: Path) -> None:
+    recluster = Recluster(start_epoch=None, min_size=2, sample_per_class=4)
+    model, _, trainer = train(tmp_path, recluster, 1)
+    recluster.recluster(trainer, model)
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    rows = sampled_rows(data.records.codes[data.records.rows["train"]], 4, 0)
+    embeddings, labels = embed_training_set(trainer, model, rows)
+    per_class = subclusters_per_class(model.subcluster_classes, len(model.class_counts))
+    expected = class_temperatures(embeddings, labels, per_class, 0.1, model.class_counts)
+    torch.testing.assert_close(model.class_temperatures, expected)
+    assert not torch.allclose(expected, class_temperatures(embeddings, labels, per_class, 0.1))
+
+
+@pytest.mark.parametrize(("difficulty", "measure"), [("neighbours", neighbour_overlap), ("spread", relative_spread)])
+def test_weights_follow_the_difficulty(
+    tmp_path: Path, difficulty: Difficulty, measure: Callable[[Tensor, Tensor, int], Tensor]
+) -> None:
+    recluster = Recluster(start_epoch=None, min_size=5, difficulty=difficulty, strength=3.0)
+    model, _, trainer = train(tmp_path, recluster, 1)
+    recluster.recluster(trainer, model)
+    embeddings, labels = embed_training_set(trainer, model)
+    expected = difficulty_weights(measure(embeddings, labels, len(model.class_counts)), 3.0)
+    torch.testing.assert_close(model.class_weights, expected)
+
+
+def test_weights_follow_the_confusion_of_training(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    recluster = Recluster(start_epoch=9, min_size=5, difficulty="confusion", embeddings="running")
+    model, _, trainer = train(tmp_path, recluster, 2)
+    assert recluster._confusion is not None
+    # Half of the counts of the first epoch and all of the second.
+    torch.testing.assert_close(recluster._confusion.matrix.sum(dim=1), 1.5 * model.class_counts.float())
+    with caplog.at_level("INFO", logger="tailmol"):
+        recluster.recluster(trainer, model)
+    torch.testing.assert_close(model.class_weights, difficulty_weights(confusion_rate(recluster._confusion.matrix)))
+    assert model.task is not None
+    name = model.task.classes[int(model.class_weights.argmax())]
+    assert f"heaviest class {name} (weight {float(model.class_weights.max()):.3g})" in caplog.text
+
+
+def test_confusion_before_any_classification_weighs_all_alike(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    recluster = Recluster(start_epoch=0, min_size=5, difficulty="confusion")
+    with caplog.at_level("INFO", logger="tailmol"):
+        _, kept, _ = train(tmp_path, recluster, 1)
+    assert len(set(kept.weights[0].tolist())) == 1
+    assert "all classes weigh alike" in caplog.text
 
 
 def test_history_is_checkpointed() -> None:
@@ -154,3 +279,5 @@ def test_settings_out_of_range_are_named() -> None:
         Recluster(start_epoch=-1)
     with pytest.raises(ValueError, match="got 10 and 0"):
         Recluster(every_n_epochs=0)
+    with pytest.raises(ValueError, match="sample_per_class: expected 1 or more, got 0"):
+        Recluster(sample_per_class=0)

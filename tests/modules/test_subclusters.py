@@ -10,7 +10,14 @@ from torch import Tensor
 
 from modules.bounded_kmeans import clusters_within_bound
 from modules.spherical_kmeans import Backend
-from modules.subclusters import Method, Subclusters, share_moved, subcluster, subclusters_per_class
+from modules.subclusters import (
+    Method,
+    Subclusters,
+    nearest_subclusters,
+    share_moved,
+    subcluster,
+    subclusters_per_class,
+)
 
 METHODS = get_args(Method)
 
@@ -199,6 +206,17 @@ def test_share_moved_by_hand() -> None:
     assert share_moved(before, torch.tensor([1, 1, 1, 1, 0, 0, 2, 2]), class_of) == 0
     assert share_moved(before, torch.tensor([0, 0, 0, 1, 1, 0, 2, 2]), class_of) == pytest.approx(2 / 6)
     assert share_moved(torch.tensor([0, 0]), torch.tensor([0, 0]), torch.tensor([0])) == 0
+
+
+def test_nearest_subclusters_equal_a_loop() -> None:
+    generator = torch.Generator().manual_seed(0)
+    embeddings, centroids = torch.randn(40, 5, generator=generator), torch.randn(9, 5, generator=generator)
+    labels, class_of = torch.arange(40) % 4, torch.tensor([0, 0, 0, 1, 1, 2, 2, 2, 2])
+    found = nearest_subclusters(embeddings, labels, centroids, class_of).tolist()
+    for row, label, subcluster_id in zip(embeddings, labels.tolist(), found, strict=True):
+        own = [s for s in range(9) if class_of[s] == label]
+        unit = row / row.norm()
+        assert subcluster_id == (min(own, key=lambda s: float((unit - centroids[s]).norm())) if own else 9 + label)
 
 
 def test_low_precision_embeddings_and_graphs_are_accepted() -> None:

@@ -61,7 +61,7 @@ class Recluster(lightning.Callback):
         every_n_epochs: int = 10,
         method: Method = "bounded",
         min_size: int = 10,
-        difficulty: Difficulty = "distance",
+        difficulty: Difficulty = "neighbours",
         strength: float = 1.0,
         embeddings: EmbeddingSource = "fresh",
         sample_per_class: int | None = None,

@@ -96,7 +96,7 @@ def test_three_real_epochs(tmp_path: Path) -> None:
 
 
 def test_buffers_are_what_the_pure_functions_give(tmp_path: Path) -> None:
-    recluster = Recluster(start_epoch=None, min_size=5, strength=2.0, method="kmeans", seed=3)
+    recluster = Recluster(start_epoch=None, min_size=5, difficulty="distance", strength=2.0, method="kmeans", seed=3)
     model, _, trainer = train(tmp_path, recluster, 1)
     assert not model.reclustered
     recluster.recluster(trainer, model)

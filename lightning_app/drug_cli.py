@@ -161,7 +161,7 @@ class DrugCLI(LightningCLI):
         logger = make_loggers(self.config_init.tracking, self.folder) if self.uses_run_folder else False
         changed = {"callbacks": callbacks, "logger": logger, "use_distributed_sampler": False}
         trainer = Trainer(**{**settings, **changed, **kwargs})
-        if isinstance(trainer.strategy, DDPStrategy) and self.config.model.cross_entropy_start_epoch > 0:
+        if isinstance(trainer.strategy, DDPStrategy) and self.config.model.classification_start_epoch > 0:
             # The classifier has no gradient during warm-up, which plain DDP takes for a mistake.
             trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
         return trainer

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from datamodules.drug_task import DrugTask
 from datamodules.input_error import InputError
 from datamodules.molecule_batch import MoleculeBatch
+from modules.cosine_linear import CosineLinear
 from modules.encoders import Encoder
-from modules.losses import CrossEntropyLoss, SubclusterContrastiveLoss, SupervisedContrastiveLoss
+from modules.losses import ClassificationLoss, SubclusterContrastiveLoss, SupervisedContrastiveLoss
 from modules.perceptron import perceptron
 from modules.subclusters import nearest_subclusters
 from modules.tail_metrics import TailMetrics
@@ -52,14 +53,15 @@ class DrugClassifier(lightning.LightningModule):
     def __init__(
         self,
         encoder: Encoder,
-        cross_entropy: CrossEntropyLoss,
+        classification_loss: ClassificationLoss,
         contrastive: SubclusterContrastiveLoss | SupervisedContrastiveLoss | None = None,
         warmup_contrastive: SupervisedContrastiveLoss | None = None,
         contrastive_weight: float = 1.0,
-        cross_entropy_start_epoch: int = 0,
+        classification_start_epoch: int = 0,
         view_probabilities: tuple[float, float] | None = None,
         projection_dims: list[int] | None = None,
         classifier_dims: list[int] | None = None,
+        cosine_scale: float | None = None,
         dropout: float = 0.0,
         head_fraction: float = 0.3,
         tail_fraction: float = 0.3,
@@ -70,15 +72,17 @@ class DrugClassifier(lightning.LightningModule):
 
         Args:
             encoder: Embeds samples.
-            cross_entropy: The classification loss.
+            classification_loss: The classification loss.
             contrastive: The contrastive loss; none if null. A loss over sub-clusters starts after the first recluster.
             warmup_contrastive: The contrastive loss before the first recluster; none if null.
             contrastive_weight: What the contrastive loss is multiplied by; 0 leaves it out.
-            cross_entropy_start_epoch: First epoch with the classification loss.
+            classification_start_epoch: First epoch with the classification loss.
             view_probabilities: Shares of edges and fingerprint entries that the first and the second view drop; null
                 trains on the samples as they are.
             projection_dims: Layer sizes between embedding and contrastive loss; null contrasts the embedding itself.
             classifier_dims: Sizes of the classifier's hidden layers; null makes it linear.
+            cosine_scale: Makes the classifier's outputs this number times the cosine with a vector for each class; null
+                makes them linear.
             dropout: Share of the classifier's hidden units that training leaves out.
             head_fraction: Share of the classes that are head classes.
             tail_fraction: Share of the classes that are tail classes.
@@ -86,24 +90,26 @@ class DrugClassifier(lightning.LightningModule):
             lr_scheduler: Makes the learning-rate schedule, stepped once an epoch; none if null.
 
         Raises:
-            ValueError: If a contrastive loss is given without two views, or a weight or epoch is negative.
+            ValueError: If a contrastive loss is given without two views, or a number is out of range.
         """
         super().__init__()
         if (contrastive or warmup_contrastive) and contrastive_weight > 0 and view_probabilities is None:
             raise ValueError("view_probabilities: a contrastive loss needs two numbers, one for each view; got null.")
-        if contrastive_weight < 0 or cross_entropy_start_epoch < 0:
+        if contrastive_weight < 0 or classification_start_epoch < 0:
             raise ValueError(
-                "contrastive_weight and cross_entropy_start_epoch: expected 0 or more, "
-                f"got {contrastive_weight} and {cross_entropy_start_epoch}."
+                "contrastive_weight and classification_start_epoch: expected 0 or more, "
+                f"got {contrastive_weight} and {classification_start_epoch}."
             )
+        if cosine_scale is not None and not cosine_scale > 0:
+            raise ValueError(f"cosine_scale: expected a number above 0, got {cosine_scale}.")
         self.encoder = encoder
-        self.cross_entropy = cross_entropy
+        self.classification_loss = classification_loss
         self.contrastive, self.warmup_contrastive = contrastive, warmup_contrastive
         self.contrastive_weight = contrastive_weight
-        self.cross_entropy_start_epoch = cross_entropy_start_epoch
+        self.classification_start_epoch = classification_start_epoch
         self.view_probabilities = view_probabilities
         self.projection_dims, self.classifier_dims = projection_dims or [], classifier_dims or []
-        self.dropout = dropout
+        self.cosine_scale, self.dropout = cosine_scale, dropout
         self.head_fraction, self.tail_fraction = head_fraction, tail_fraction
         self.make_optimizer, self.make_lr_scheduler = optimizer, lr_scheduler
         self.task: DrugTask | None = None
@@ -133,7 +139,7 @@ class DrugClassifier(lightning.LightningModule):
             )
         size = self.encoder.output_dim
         self.projection = perceptron([size, *self.projection_dims]) if self.projection_dims else nn.Identity()
-        self.classifier = perceptron([size, *self.classifier_dims, task.num_classes], self.dropout)
+        self.classifier = self._make_classifier([size, *self.classifier_dims], task.num_classes)
         counts = torch.tensor(task.class_counts)
         present = counts > 0
         self.register_buffer("class_counts", counts, persistent=False)
@@ -145,6 +151,13 @@ class DrugClassifier(lightning.LightningModule):
         fractions = (self.head_fraction, self.tail_fraction)
         self.validation_metrics = TailMetrics(counts, *fractions)
         self.test_metrics = TailMetrics(counts, *fractions)
+
+    def _make_classifier(self, sizes: list[int], num_classes: int) -> nn.Sequential:
+        if self.cosine_scale is None:
+            return perceptron([*sizes, num_classes], self.dropout)
+        output = CosineLinear(sizes[-1], num_classes, self.cosine_scale)
+        hidden = perceptron(sizes, self.dropout, final_activation=True) if len(sizes) > 1 else nn.Sequential()
+        return hidden.append(output)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimiser and, where there is one, its schedule."""
@@ -186,7 +199,7 @@ class DrugClassifier(lightning.LightningModule):
         """
         assert self.task is not None
         contrastive = self._current_contrastive()
-        classify = self.current_epoch >= self.cross_entropy_start_epoch
+        classify = self.current_epoch >= self.classification_start_epoch
         probabilities = self.view_probabilities or ()
         drops = probabilities if contrastive else probabilities[:1]
         views = [make_view(batch, drop, self.task.features.fingerprint_width) for drop in drops] or [batch]
@@ -201,10 +214,13 @@ class DrugClassifier(lightning.LightningModule):
         if classify:
             logits = self.classifier(embeddings[0])
             outputs["logits"] = logits.detach()
-            losses["cross_entropy"] = self.cross_entropy(logits, batch.labels, self.class_weights, self.class_counts)
+            self.classification_loss.set_epoch(self.current_epoch)
+            losses["classification"] = self.classification_loss(
+                logits, batch.labels, self.class_weights, self.class_counts, embeddings[0]
+            )
         if not losses:
             raise ValueError(
-                f"cross_entropy_start_epoch: epoch {self.current_epoch} has no loss to train on; give a "
+                f"classification_start_epoch: epoch {self.current_epoch} has no loss to train on; give a "
                 "warmup_contrastive loss or start the cross-entropy at epoch 0."
             )
         loss = torch.stack(list(losses.values())).sum()

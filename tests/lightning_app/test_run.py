@@ -222,7 +222,7 @@ def test_two_processes_hold_the_same_buffers(tmp_path: Path, kept: tuple[str, ..
         "--config=debug.yaml",
         *kept,
     )
-    command = [sys.executable, str(script), *TINY, *options, "--model.cross_entropy_start_epoch=1"]
+    command = [sys.executable, str(script), *TINY, *options, "--model.classification_start_epoch=1"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

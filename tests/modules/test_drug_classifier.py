@@ -16,6 +16,7 @@ from datamodules.molecule_features import FeatureSettings
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP
 from modules.losses import CrossEntropyLoss, SubclusterContrastiveLoss, SupervisedContrastiveLoss
+from modules.losses.influence_balanced import InfluenceBalancedLoss
 
 TASK = DrugTask("molecule", ("a", "b", "c"), (20, 6, 0), FeatureSettings(2, 64))
 
@@ -23,7 +24,7 @@ TASK = DrugTask("molecule", ("a", "b", "c"), (20, 6, 0), FeatureSettings(2, 64))
 def make_model(**settings: Any) -> DrugClassifier:
     """A small model built for `TASK`."""
     torch.manual_seed(0)
-    model = DrugClassifier(FingerprintMLP([8]), CrossEntropyLoss(), **settings)
+    model = DrugClassifier(FingerprintMLP([8]), **{"classification_loss": CrossEntropyLoss(), **settings})
     model.build(TASK)
     return model
 
@@ -76,7 +77,7 @@ def test_plain_cross_entropy_step_is_the_loss_of_the_forward_pass() -> None:
     loss, logged = step(model, batch, 0)
     expected = torch.nn.functional.cross_entropy(model.classifier(model.encoder(batch)), batch.labels)
     torch.testing.assert_close(loss, expected)
-    assert set(logged) == {"train/cross_entropy", "train/loss"}
+    assert set(logged) == {"train/classification", "train/loss"}
 
 
 def test_schedule_of_the_two_losses() -> None:
@@ -84,7 +85,7 @@ def test_schedule_of_the_two_losses() -> None:
         contrastive=SubclusterContrastiveLoss(),
         warmup_contrastive=SupervisedContrastiveLoss(),
         view_probabilities=(0.1, 0.1),
-        cross_entropy_start_epoch=2,
+        classification_start_epoch=2,
     )
     batch = make_batch()
     _, logged = step(model, batch, 1)
@@ -93,8 +94,8 @@ def test_schedule_of_the_two_losses() -> None:
     model.subcluster_ids = torch.zeros(26, dtype=torch.int64)
     assert model._current_contrastive() is model.contrastive
     loss, logged = step(model, batch, 2)
-    assert set(logged) == {"train/contrastive", "train/cross_entropy", "train/loss"}
-    assert logged["train/loss"] == pytest.approx(logged["train/contrastive"] + logged["train/cross_entropy"], rel=1e-5)
+    assert set(logged) == {"train/contrastive", "train/classification", "train/loss"}
+    assert logged["train/loss"] == pytest.approx(logged["train/contrastive"] + logged["train/classification"], rel=1e-5)
     loss.backward()  # type: ignore[no-untyped-call]
     assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in model.parameters())
 
@@ -104,24 +105,46 @@ def test_the_contrastive_weight_scales_its_loss() -> None:
     _, one = step(make_model(**settings).eval(), make_batch(), 0)
     _, half = step(make_model(contrastive_weight=0.5, **settings).eval(), make_batch(), 0)
     assert half["train/contrastive"] == pytest.approx(one["train/contrastive"] / 2)
-    assert half["train/cross_entropy"] == pytest.approx(one["train/cross_entropy"])
+    assert half["train/classification"] == pytest.approx(one["train/classification"])
 
 
 def test_before_the_first_recluster_without_warmup_only_the_classifier_trains() -> None:
     model = make_model(contrastive=SubclusterContrastiveLoss(), view_probabilities=(0.1, 0.1))
-    assert set(step(model, make_batch(), 0)[1]) == {"train/cross_entropy", "train/loss"}
+    assert set(step(model, make_batch(), 0)[1]) == {"train/classification", "train/loss"}
 
 
 def test_an_epoch_without_any_loss_is_an_error() -> None:
     with pytest.raises(ValueError, match="epoch 0 has no loss to train on"):
-        step(make_model(cross_entropy_start_epoch=1), make_batch(), 0)
+        step(make_model(classification_start_epoch=1), make_batch(), 0)
 
 
 def test_settings_out_of_range_are_named() -> None:
     with pytest.raises(ValueError, match=r"view_probabilities: a contrastive loss needs two numbers"):
         make_model(contrastive=SupervisedContrastiveLoss())
-    with pytest.raises(ValueError, match=r"contrastive_weight and cross_entropy_start_epoch: .* got -1 and 0"):
+    with pytest.raises(ValueError, match=r"contrastive_weight and classification_start_epoch: .* got -1 and 0"):
         make_model(contrastive_weight=-1)
+
+
+@pytest.mark.parametrize("classifier_dims", [None, [6]])
+def test_a_cosine_classifier_is_bounded_by_its_scale(classifier_dims: list[int] | None) -> None:
+    model = make_model(cosine_scale=3.0, classifier_dims=classifier_dims).eval()
+    logits = model.classifier(100 * torch.randn(20, model.encoder.output_dim))
+    assert logits.shape == (20, 3)
+    assert logits.abs().max() <= 3.0001
+    with pytest.raises(ValueError, match="cosine_scale: expected a number above 0, got 0"):
+        make_model(cosine_scale=0.0)
+
+
+def test_the_loss_knows_the_epoch_and_sees_the_embeddings() -> None:
+    model = make_model(classification_loss=InfluenceBalancedLoss(start_epoch=2)).eval()
+    batch = make_batch()
+    for epoch in (1, 2):
+        model.classification_loss.set_epoch(epoch)
+        embeddings = model.encoder(batch)
+        arguments = batch.labels, model.class_weights, model.class_counts, embeddings
+        expected = model.classification_loss(model.classifier(embeddings), *arguments)
+        torch.testing.assert_close(step(model, batch, epoch)[0], expected)
+    assert model.classification_loss.epoch == 2
 
 
 def test_class_weights_reach_the_loss() -> None:

@@ -1,0 +1,26 @@
+"""A linear layer whose outputs are scaled cosines."""
+
+import torch
+from torch import Tensor, nn
+
+from modules.unit_embeddings import unit_embeddings
+
+
+class CosineLinear(nn.Module):
+    """The cosine of the input with one vector for each output, times a scale."""
+
+    def __init__(self, inputs: int, outputs: int, scale: float) -> None:
+        """Draw the vectors.
+
+        Args:
+            inputs: Size of the input.
+            outputs: Number of vectors.
+            scale: Factor of the cosines, positive.
+        """
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs))
+        self.scale = scale
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Compute fp32 (B, outputs) from floating point (B, inputs)."""
+        return self.scale * unit_embeddings(values) @ unit_embeddings(self.weight).T

@@ -31,7 +31,8 @@ from datamodules.feature_cache import default_cache_folder
 from datamodules.input_error import InputError
 from datamodules.molecule_batch import MoleculeBatch, MoleculeStore
 from datamodules.molecule_features import FeatureSettings, FingerprintKind
-from datamodules.samplers import EpochBatches
+from datamodules.samplers import Draw, EpochBatches
+from datamodules.sampling import Sampling
 from datamodules.splits import Fractions, SplitMethod, SplitName, SplitPart
 
 _log = logging.getLogger("tailmol")
@@ -84,6 +85,7 @@ class DrugDataModule(lightning.LightningDataModule):
         fingerprint_radius: int = 2,
         fingerprint_size: int = 2048,
         fingerprint_kinds: tuple[FingerprintKind, ...] = ("morgan",),
+        sampling: Sampling | None = None,
         batch_size: int = 128,
         evaluation_batch_size: int = 512,
         order_seed: int = 0,
@@ -112,6 +114,7 @@ class DrugDataModule(lightning.LightningDataModule):
             fingerprint_size: Number of bins of each fingerprint.
             fingerprint_kinds: Which count fingerprints encoders see: morgan, path (bonds along paths of up to 5),
                 atom_pair, torsion.
+            sampling: How often training sees each class; every sample once an epoch if null.
             batch_size: Training samples in a batch on one process.
             evaluation_batch_size: The same for validation, test, prediction and reclustering.
             order_seed: Of the order of training samples.
@@ -125,6 +128,7 @@ class DrugDataModule(lightning.LightningDataModule):
         self.split = SplitSettings(split, split_seed, split_fractions, split_part)
         self.max_rejected = max_rejected
         self.features = FeatureSettings(fingerprint_radius, fingerprint_size, tuple(fingerprint_kinds))
+        self.sampling = sampling
         self.batch_size, self.evaluation_batch_size = batch_size, evaluation_batch_size
         self.order_seed, self.num_workers = order_seed, num_workers
         self.cache_folder = Path(cache_folder) if cache_folder else default_cache_folder()
@@ -180,7 +184,9 @@ class DrugDataModule(lightning.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[MoleculeBatch]:
         """Shuffled training batches; a run resumed within an epoch goes on where it stopped."""
-        batches = self._batches(len(self.records.rows["train"]), self.batch_size, shuffle=True)
+        codes, sampling = self.records.codes[self.records.rows["train"]], self.sampling
+        draw = None if sampling is None else lambda epoch, generator: sampling.order(codes, epoch, generator)
+        batches = self._batches(len(codes), self.batch_size, shuffle=True, draw=draw)
         if self.trainer is not None:
             # A loader with worker processes draws its first batches before Lightning sets the epoch.
             batches.set_epoch(self.trainer.current_epoch)
@@ -240,9 +246,9 @@ class DrugDataModule(lightning.LightningDataModule):
         rows = self._split_rows(split)
         return self._loader(rows, self._batches(len(rows), self.evaluation_batch_size, shuffle=False))
 
-    def _batches(self, size: int, batch_size: int, shuffle: bool) -> EpochBatches:
+    def _batches(self, size: int, batch_size: int, shuffle: bool, draw: Draw | None = None) -> EpochBatches:
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return EpochBatches(size, batch_size, shuffle, self.order_seed, rank, world_size)
+        return EpochBatches(size, batch_size, shuffle, self.order_seed, rank, world_size, draw)
 
     def _loader(self, rows: SampleRows, batches: EpochBatches) -> DataLoader[MoleculeBatch]:
         on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"

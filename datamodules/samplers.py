@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
+Draw = Callable[[int, numpy.random.Generator], NDArray[Any]]
+"""From epoch and random generator to the samples of the epoch, in order."""
+
 
 class EpochBatches(Sampler[NDArray[Any]]):
-    """Batches of sample numbers, cut so that every process has as many and every sample comes once an epoch.
+    """Batches of sample numbers, cut so that every process has as many.
+
+    Every sample comes once an epoch unless `draw` says otherwise.
 
     The order depends on the seed and the epoch alone, so a resumed run sees the batches it would have seen.
-    Batches differ by one sample at most; nothing is dropped and nothing is repeated.
+    Batches differ by one sample at most; nothing is dropped.
     """
 
     def __init__(
-        self, size: int, batch_size: int, shuffle: bool, seed: int = 0, rank: int = 0, world_size: int = 1
+        self,
+        size: int,
+        batch_size: int,
+        shuffle: bool,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        draw: Draw | None = None,
     ) -> None:
         """Lay out the batches.
 
@@ -29,6 +41,7 @@ class EpochBatches(Sampler[NDArray[Any]]):
             seed: Of the order.
             rank: This process.
             world_size: How many processes share the samples.
+            draw: What each shuffled epoch consists of, `size` places; every sample once if None.
 
         Raises:
             ValueError: If `batch_size` is below 1.
@@ -40,6 +53,7 @@ class EpochBatches(Sampler[NDArray[Any]]):
         self._seed = seed
         self._rank = rank
         self._world_size = world_size
+        self._draw = draw or (lambda epoch, generator: generator.permutation(size))
         largest_share = -(-size // world_size)
         self._batches = -(-largest_share // batch_size)
         self._epoch = 0
@@ -59,7 +73,7 @@ class EpochBatches(Sampler[NDArray[Any]]):
     def __iter__(self) -> Iterator[NDArray[Any]]:
         order = numpy.arange(self._size)
         if self._shuffle:
-            order = numpy.random.default_rng([self._seed, self._epoch]).permutation(self._size)
+            order = self._draw(self._epoch, numpy.random.default_rng([self._seed, self._epoch]))
         share = order[self._rank :: self._world_size]
         first = self._skipped[1] if self._skipped[0] == self._epoch else 0
         yield from numpy.array_split(share, self._batches)[first:] if self._batches else ()

@@ -1,0 +1,119 @@
+"""How often training sees each class in an epoch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+
+class Sampling(ABC):
+    """Draws as many samples an epoch as there are, so many of each class.
+
+    A class of which more are drawn than it has is repeated evenly: no sample comes twice before all came once.
+    """
+
+    @abstractmethod
+    def shares(self, counts: NDArray[Any], epoch: int) -> NDArray[Any]:
+        """Share of the draws that each class gets.
+
+        Args:
+            counts: int (C,), samples of each class.
+            epoch: From 0.
+
+        Returns:
+            float (C,) of sum 1, 0 for a class without samples.
+        """
+
+    def order(self, codes: NDArray[Any], epoch: int, generator: numpy.random.Generator) -> NDArray[Any]:
+        """The samples of an epoch, shuffled.
+
+        Args:
+            codes: int (N,), class of each sample.
+            epoch: From 0.
+            generator: Of the draws.
+
+        Returns:
+            int (N,) places among the samples.
+        """
+        counts = numpy.bincount(codes)
+        # One random offset rounds all expected numbers, so that they add up to N.
+        ends = numpy.floor(len(codes) * self.shares(counts, epoch).cumsum() + generator.random()).astype(int)
+        ends[-1] = len(codes)
+        draws = numpy.diff(ends, prepend=0)
+        members = numpy.split(numpy.argsort(codes, kind="stable"), counts.cumsum()[:-1])
+        drawn = [numpy.zeros(0, dtype=numpy.int64)]
+        for own, number in zip(members, draws, strict=True):
+            if number > 0:
+                drawn += [own] * (number // len(own)) + [generator.permutation(own)[: number % len(own)]]
+        return generator.permutation(numpy.concatenate(drawn))
+
+
+class PowerSampling(Sampling):
+    """Classes in proportion to ``n_c^power`` (Kang et al., 2020, arXiv 1910.09217)."""
+
+    def __init__(self, power: float = 0.0) -> None:
+        """Keep the setting.
+
+        Args:
+            power: 1: every sample once; 0.5: by the square root of the count; 0: all classes alike.
+
+        Raises:
+            ValueError: If it is outside 0..1.
+        """
+        if not 0 <= power <= 1:
+            raise ValueError(f"power: expected a number from 0 to 1, got {power}.")
+        self.power = power
+
+    def shares(self, counts: NDArray[Any], epoch: int) -> NDArray[Any]:
+        """See `Sampling.shares`."""
+        weights = numpy.where(counts > 0, counts.clip(min=1) ** float(self.power), 0)
+        shares: NDArray[Any] = weights / weights.sum()
+        return shares
+
+
+class ProgressiveSampling(Sampling):
+    """From every sample once to all classes alike, a little more each epoch (Kang et al., 2020, arXiv 1910.09217)."""
+
+    def __init__(self, epochs: int) -> None:
+        """Keep the setting.
+
+        Args:
+            epochs: Epochs until all classes are drawn alike; the training's number in the paper.
+
+        Raises:
+            ValueError: If it is below 1.
+        """
+        if epochs < 1:
+            raise ValueError(f"epochs: expected 1 or more, got {epochs}.")
+        self.epochs = epochs
+
+    def shares(self, counts: NDArray[Any], epoch: int) -> NDArray[Any]:
+        """See `Sampling.shares`."""
+        progress = min(epoch / self.epochs, 1.0)
+        return (1 - progress) * PowerSampling(1).shares(counts, 0) + progress * PowerSampling(0).shares(counts, 0)
+
+
+class DeferredSampling(Sampling):
+    """Every sample once, and from some epoch on another sampling (DRS; Cao et al., 2019, arXiv 1906.07413)."""
+
+    def __init__(self, start_epoch: int, sampling: Sampling | None = None) -> None:
+        """Keep the settings.
+
+        Args:
+            start_epoch: First epoch of the other sampling.
+            sampling: The other sampling; all classes alike if null.
+
+        Raises:
+            ValueError: If the epoch is negative.
+        """
+        if start_epoch < 0:
+            raise ValueError(f"start_epoch: expected 0 or more, got {start_epoch}.")
+        self.start_epoch, self.sampling = start_epoch, sampling or PowerSampling(0)
+
+    def shares(self, counts: NDArray[Any], epoch: int) -> NDArray[Any]:
+        """See `Sampling.shares`."""
+        sampling = PowerSampling(1) if epoch < self.start_epoch else self.sampling
+        return sampling.shares(counts, epoch)

@@ -1,0 +1,74 @@
+from collections import Counter
+
+import numpy
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datamodules.samplers import EpochBatches
+from datamodules.sampling import DeferredSampling, PowerSampling, ProgressiveSampling, Sampling
+
+CODES = st.lists(st.integers(0, 4), min_size=1, max_size=80).map(numpy.array)
+
+
+@given(CODES, st.floats(0, 1), st.integers(0, 99))
+def test_each_class_gets_its_share_and_no_sample_comes_again_before_the_others(
+    codes: numpy.typing.NDArray[numpy.int64], power: float, seed: int
+) -> None:
+    order = PowerSampling(power).order(codes, 0, numpy.random.default_rng(seed))
+    assert len(order) == len(codes)
+    counts = Counter(codes.tolist())
+    total = sum(count**power for count in counts.values())
+    times = Counter(order.tolist())
+    for label, count in counts.items():
+        members = numpy.flatnonzero(codes == label).tolist()
+        drawn = [times[member] for member in members]
+        assert abs(sum(drawn) - len(codes) * count**power / total) <= 1 + 1e-6
+        assert max(drawn) - min(drawn) <= 1
+
+
+@given(CODES, st.integers(0, 99))
+def test_a_power_of_one_takes_every_sample_once(codes: numpy.typing.NDArray[numpy.int64], seed: int) -> None:
+    order = PowerSampling(1).order(codes, 0, numpy.random.default_rng(seed))
+    assert sorted(order.tolist()) == list(range(len(codes)))
+
+
+def test_the_expected_numbers_are_met_over_many_epochs() -> None:
+    codes = numpy.array([0] * 7 + [1] * 2 + [2])
+    draws = [codes[PowerSampling(0).order(codes, 0, numpy.random.default_rng(seed))] for seed in range(600)]
+    means = numpy.mean([numpy.bincount(draw, minlength=3) for draw in draws], axis=0)
+    assert means.tolist() == pytest.approx([10 / 3] * 3, abs=0.1)
+
+
+def test_schedules() -> None:
+    counts = numpy.array([8, 0, 2])
+    progressive = ProgressiveSampling(4)
+    assert progressive.shares(counts, 0).tolist() == pytest.approx([0.8, 0, 0.2])
+    assert progressive.shares(counts, 2).tolist() == pytest.approx([0.65, 0, 0.35])
+    assert progressive.shares(counts, 9).tolist() == pytest.approx([0.5, 0, 0.5])
+    deferred = DeferredSampling(3, PowerSampling(0.5))
+    assert deferred.shares(counts, 2).tolist() == pytest.approx([0.8, 0, 0.2])
+    assert deferred.shares(counts, 3).tolist() == pytest.approx([2 / 3, 0, 1 / 3])
+    assert DeferredSampling(0).shares(counts, 0).tolist() == pytest.approx([0.5, 0, 0.5])
+
+
+@pytest.mark.parametrize("sampling", [PowerSampling(0), ProgressiveSampling(3), DeferredSampling(1)])
+def test_processes_share_out_the_draws_of_one(sampling: Sampling) -> None:
+    codes = numpy.array([0] * 50 + [1] * 9 + [2] * 2)
+    for epoch in range(4):
+        served = []
+        for rank, world_size in ((0, 1), (0, 3), (1, 3), (2, 3)):
+            batches = EpochBatches(61, 4, True, 5, rank, world_size, lambda e, g: sampling.order(codes, e, g))
+            batches.set_epoch(epoch)
+            served.append(numpy.concatenate(list(batches)))
+            assert numpy.array_equal(served[-1], numpy.concatenate(list(batches)))
+        assert sorted(served[0].tolist()) == sorted(numpy.concatenate(served[1:]).tolist())
+
+
+def test_settings_out_of_range_are_named() -> None:
+    with pytest.raises(ValueError, match="power: expected a number from 0 to 1, got 2"):
+        PowerSampling(2)
+    with pytest.raises(ValueError, match="epochs: expected 1 or more, got 0"):
+        ProgressiveSampling(0)
+    with pytest.raises(ValueError, match="start_epoch: expected 0 or more, got -1"):
+        DeferredSampling(-1)

@@ -18,6 +18,7 @@ from datamodules.molecule_batch import MoleculeBatch
 from modules.cosine_linear import CosineLinear
 from modules.encoders import Encoder
 from modules.losses import ClassificationLoss, SubclusterContrastiveLoss, SupervisedContrastiveLoss
+from modules.mixing import Mixup
 from modules.perceptron import perceptron
 from modules.subclusters import nearest_subclusters
 from modules.tail_metrics import TailMetrics
@@ -62,6 +63,7 @@ class DrugClassifier(lightning.LightningModule):
         projection_dims: list[int] | None = None,
         classifier_dims: list[int] | None = None,
         cosine_scale: float | None = None,
+        mixing: Mixup | None = None,
         dropout: float = 0.0,
         head_fraction: float = 0.3,
         tail_fraction: float = 0.3,
@@ -83,6 +85,7 @@ class DrugClassifier(lightning.LightningModule):
             classifier_dims: Sizes of the classifier's hidden layers; null makes it linear.
             cosine_scale: Makes the classifier's outputs this number times the cosine with a vector for each class; null
                 makes them linear.
+            mixing: Makes mixtures of samples for the classification loss; none if null.
             dropout: Share of the classifier's hidden units that training leaves out.
             head_fraction: Share of the classes that are head classes.
             tail_fraction: Share of the classes that are tail classes.
@@ -110,6 +113,7 @@ class DrugClassifier(lightning.LightningModule):
         self.view_probabilities = view_probabilities
         self.projection_dims, self.classifier_dims = projection_dims or [], classifier_dims or []
         self.cosine_scale, self.dropout = cosine_scale, dropout
+        self.mixing = mixing
         self.head_fraction, self.tail_fraction = head_fraction, tail_fraction
         self.make_optimizer, self.make_lr_scheduler = optimizer, lr_scheduler
         self.task: DrugTask | None = None
@@ -212,12 +216,8 @@ class DrugClassifier(lightning.LightningModule):
             value = contrastive(projections, batch.labels, subclusters, self.class_temperatures)
             losses["contrastive"] = self.contrastive_weight * value
         if classify:
-            logits = self.classifier(embeddings[0])
+            logits, losses["classification"] = self._classify(embeddings[0], batch.labels)
             outputs["logits"] = logits.detach()
-            self.classification_loss.set_epoch(self.current_epoch)
-            losses["classification"] = self.classification_loss(
-                logits, batch.labels, self.class_weights, self.class_counts, embeddings[0]
-            )
         if not losses:
             raise ValueError(
                 f"classification_start_epoch: epoch {self.current_epoch} has no loss to train on; give a "
@@ -280,6 +280,19 @@ class DrugClassifier(lightning.LightningModule):
             )
         for name in ("subcluster_ids", "subcluster_centroids", "subcluster_classes"):
             setattr(self, name, torch.zeros_like(checkpoint["state_dict"][name], device=self.class_counts.device))
+
+    def _classify(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits, (B, C), and the classification loss, of mixtures if there are any."""
+        self.classification_loss.set_epoch(self.current_epoch)
+        if self.mixing is None:
+            logits = self.classifier(embeddings)
+            return logits, self.classification_loss(logits, labels, self.class_weights, self.class_counts, embeddings)
+        mixed = self.mixing.mix(embeddings, labels, self.class_counts)
+        logits = self.classifier(mixed.embeddings)
+        twice = torch.cat([logits, logits]), torch.cat([labels, labels[mixed.partners]])
+        shares = torch.cat([mixed.label_shares, 1 - mixed.label_shares])
+        both = torch.cat([mixed.embeddings, mixed.embeddings])
+        return logits, self.classification_loss(*twice, self.class_weights, self.class_counts, both, shares)
 
     def _subclusters(self, batch: MoleculeBatch, embeddings: Tensor) -> Tensor:
         """Sub-cluster of each sample, (B,); 0 for all before the first recluster."""

@@ -36,6 +36,7 @@ class ClassificationLoss(nn.Module):
         class_weights: Tensor,
         class_counts: Tensor,
         embeddings: Tensor | None = None,
+        sample_weights: Tensor | None = None,
     ) -> Tensor:
         """Compute the loss in fp32, whatever the precision of the inputs and under autocast.
 
@@ -45,6 +46,7 @@ class ClassificationLoss(nn.Module):
             class_weights: Weight of each class, at least 0, (C,).
             class_counts: Training samples of each class, (C,).
             embeddings: What the logits were computed from, (B, d), for the losses that look at them.
+            sample_weights: Weight of each sample beside its class's, at least 0, (B,); 1 if None.
 
         Returns:
             fp32 scalar: the weighted sum of the samples' losses over the sum of their weights. A zero that is
@@ -59,8 +61,9 @@ class ClassificationLoss(nn.Module):
             if self.uses_counts:
                 values = exclude_unseen(self.adjust(values, labels, class_counts), class_counts)
                 weights = weights * (class_counts > 0)
-            total_loss = self.weighted_losses(values, labels, weights, class_counts, embeddings).sum()
-            total_weight = weights[labels].sum()
+            own = torch.ones_like(values[:, 0]) if sample_weights is None else sample_weights.float()
+            total_loss = (self.weighted_losses(values, labels, weights, class_counts, embeddings) * own).sum()
+            total_weight = (weights[labels] * own).sum()
             usable = total_weight > 0
             # Losses of weight 0 need not add up to zero, so they are multiplied away.
             return total_loss * usable / torch.where(usable, total_weight, torch.ones_like(total_weight))

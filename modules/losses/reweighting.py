@@ -100,12 +100,13 @@ class Reweighted(ClassificationLoss):
         class_weights: Tensor,
         class_counts: Tensor,
         embeddings: Tensor | None = None,
+        sample_weights: Tensor | None = None,
     ) -> Tensor:
         """See `ClassificationLoss.forward`."""
         if self.epoch >= self.start_epoch:
             own = normalised_weights(self.weighting.weights(class_counts.float().clamp(min=1)), class_counts)
             class_weights = class_weights.float() * own
-        return self.loss(logits, labels, class_weights, class_counts, embeddings)  # type: ignore[no-any-return]
+        return self.loss(logits, labels, class_weights, class_counts, embeddings, sample_weights)  # type: ignore[no-any-return]
 
 
 class WeightsAsOffsets(ClassificationLoss):
@@ -140,6 +141,7 @@ class WeightsAsOffsets(ClassificationLoss):
         class_weights: Tensor,
         class_counts: Tensor,
         embeddings: Tensor | None = None,
+        sample_weights: Tensor | None = None,
     ) -> Tensor:
         """See `ClassificationLoss.forward`; a class of weight 0 has no offset and keeps the weight 0."""
         weights = class_weights.float()
@@ -147,4 +149,4 @@ class WeightsAsOffsets(ClassificationLoss):
         mean = weights.sum() / present.sum().clamp(min=1)
         offsets = torch.where(present, weights / mean, torch.ones_like(weights)).log()
         shifted = logits.float() - self.strength * offsets
-        return self.loss(shifted, labels, present.float(), class_counts, embeddings)  # type: ignore[no-any-return]
+        return self.loss(shifted, labels, present.float(), class_counts, embeddings, sample_weights)  # type: ignore[no-any-return]

@@ -17,6 +17,7 @@ from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP
 from modules.losses import CrossEntropyLoss, SubclusterContrastiveLoss, SupervisedContrastiveLoss
 from modules.losses.influence_balanced import InfluenceBalancedLoss
+from modules.mixing import Mixup
 
 TASK = DrugTask("molecule", ("a", "b", "c"), (20, 6, 0), FeatureSettings(2, 64))
 
@@ -145,6 +146,21 @@ def test_the_loss_knows_the_epoch_and_sees_the_embeddings() -> None:
         expected = model.classification_loss(model.classifier(embeddings), *arguments)
         torch.testing.assert_close(step(model, batch, epoch)[0], expected)
     assert model.classification_loss.epoch == 2
+
+
+def test_mixtures_are_classified_by_both_labels() -> None:
+    model = make_model(mixing=Mixup(1.0)).eval()
+    batch = make_batch()
+    torch.manual_seed(5)
+    found, _ = step(model, batch, 0)
+    torch.manual_seed(5)
+    mixed = Mixup(1.0).mix(model.encoder(batch), batch.labels, model.class_counts)
+    log_probabilities = model.classifier(mixed.embeddings).log_softmax(dim=1)
+    own, other = (
+        -log_probabilities.gather(1, y.unsqueeze(1)).mean() for y in (batch.labels, batch.labels[mixed.partners])
+    )
+    share = mixed.label_shares[0]
+    torch.testing.assert_close(found, share * own + (1 - share) * other)
 
 
 def test_class_weights_reach_the_loss() -> None:

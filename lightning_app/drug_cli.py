@@ -161,8 +161,9 @@ class DrugCLI(LightningCLI):
         logger = make_loggers(self.config_init.tracking, self.folder) if self.uses_run_folder else False
         changed = {"callbacks": callbacks, "logger": logger, "use_distributed_sampler": False}
         trainer = Trainer(**{**settings, **changed, **kwargs})
-        if isinstance(trainer.strategy, DDPStrategy) and self.config.model.classification_start_epoch > 0:
-            # The classifier has no gradient during warm-up, which plain DDP takes for a mistake.
+        stages = self.config.model.classification_start_epoch > 0 or self.config.get("retrain_classifier.start_epoch")
+        if isinstance(trainer.strategy, DDPStrategy) and stages:
+            # Classifier or encoder have no gradient in one of the stages, which plain DDP takes for a mistake.
             trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
         return trainer
 

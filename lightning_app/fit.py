@@ -12,6 +12,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.recluster import Recluster
+from callbacks.retrain_classifier import RetrainClassifier
 from datamodules.input_error import InputError
 from lightning_app.drug_cli import DrugCLI
 from lightning_app.test_report import report_test
@@ -32,6 +33,7 @@ class FitCLI(DrugCLI):
         """Settings of the training callbacks."""
         super().add_arguments_to_parser(parser)
         parser.add_class_arguments(Recluster, "recluster")
+        parser.add_class_arguments(RetrainClassifier, "retrain_classifier")
         parser.add_class_arguments(EarlyStopping, "early_stopping")
         parser.set_defaults({"early_stopping.monitor": MONITORED, "early_stopping.mode": "max"})
         parser.add_argument(
@@ -47,13 +49,14 @@ class FitCLI(DrugCLI):
         return Path(self.checkpoint) if self.checkpoint else None
 
     def callbacks(self) -> list[Callback]:
-        """Reclustering, early stopping, and the best and the last checkpoint."""
+        """Reclustering, the second stage, early stopping, and the best and the last checkpoint."""
         folder = self.folder / "checkpoints"
         best = ModelCheckpoint(
             folder, "best", monitor=MONITORED, mode="max", save_last=True, enable_version_counter=False
         )
         last = LastCheckpoint(folder, self.config.checkpoint_every_n_steps)
-        return [self.config_init.recluster, self.config_init.early_stopping, best, last]
+        stages = [self.config_init.recluster, self.config_init.retrain_classifier]
+        return [*stages, self.config_init.early_stopping, best, last]
 
     def after_instantiate_classes(self) -> None:
         """Training takes the classes from the table, also when it is resumed."""

@@ -18,8 +18,13 @@ class CosineLinear(nn.Module):
             scale: Factor of the cosines, positive.
         """
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs))
+        self.weight = nn.Parameter(torch.empty(outputs, inputs))
         self.scale = scale
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the vectors anew."""
+        nn.init.normal_(self.weight)
 
     def forward(self, values: Tensor) -> Tensor:
         """Compute fp32 (B, outputs) from floating point (B, inputs)."""

@@ -17,9 +17,11 @@ from datamodules.input_error import InputError
 from datamodules.molecule_batch import MoleculeBatch
 from modules.cosine_linear import CosineLinear
 from modules.encoders import Encoder
-from modules.losses import ClassificationLoss, SubclusterContrastiveLoss, SupervisedContrastiveLoss
+from modules.logit_correction import LogitCorrection
+from modules.losses import ClassificationLoss, ContrastiveLoss
 from modules.mixing import Mixup
 from modules.perceptron import perceptron
+from modules.processes import gather_rows
 from modules.subclusters import nearest_subclusters
 from modules.tail_metrics import TailMetrics
 from modules.views import make_view
@@ -40,6 +42,7 @@ class DrugClassifier(lightning.LightningModule):
     Attributes:
         task: The data that the model was built for; None before.
         run_config: Settings to save in checkpoints, as plain types.
+        encoder_frozen: Whether only the classifier trains now.
         validation_recall: Of each class at the last validation, (C,), NaN without samples; None before.
     """
 
@@ -50,13 +53,15 @@ class DrugClassifier(lightning.LightningModule):
     class_temperatures: Tensor
     class_weights: Tensor
     class_counts: Tensor
+    logit_scale: Tensor
+    logit_offset: Tensor
 
     def __init__(
         self,
         encoder: Encoder,
         classification_loss: ClassificationLoss,
-        contrastive: SubclusterContrastiveLoss | SupervisedContrastiveLoss | None = None,
-        warmup_contrastive: SupervisedContrastiveLoss | None = None,
+        contrastive: ContrastiveLoss | None = None,
+        warmup_contrastive: ContrastiveLoss | None = None,
         contrastive_weight: float = 1.0,
         classification_start_epoch: int = 0,
         view_probabilities: tuple[float, float] | None = None,
@@ -64,6 +69,7 @@ class DrugClassifier(lightning.LightningModule):
         classifier_dims: list[int] | None = None,
         cosine_scale: float | None = None,
         mixing: Mixup | None = None,
+        correction: LogitCorrection | None = None,
         dropout: float = 0.0,
         head_fraction: float = 0.3,
         tail_fraction: float = 0.3,
@@ -86,6 +92,7 @@ class DrugClassifier(lightning.LightningModule):
             cosine_scale: Makes the classifier's outputs this number times the cosine with a vector for each class; null
                 makes them linear.
             mixing: Makes mixtures of samples for the classification loss; none if null.
+            correction: Corrects the scores outside training, by what is best on the validation split; none if null.
             dropout: Share of the classifier's hidden units that training leaves out.
             head_fraction: Share of the classes that are head classes.
             tail_fraction: Share of the classes that are tail classes.
@@ -113,12 +120,14 @@ class DrugClassifier(lightning.LightningModule):
         self.view_probabilities = view_probabilities
         self.projection_dims, self.classifier_dims = projection_dims or [], classifier_dims or []
         self.cosine_scale, self.dropout = cosine_scale, dropout
-        self.mixing = mixing
+        self.mixing, self.correction = mixing, correction
         self.head_fraction, self.tail_fraction = head_fraction, tail_fraction
         self.make_optimizer, self.make_lr_scheduler = optimizer, lr_scheduler
         self.task: DrugTask | None = None
         self.run_config: dict[str, Any] | None = None
+        self.encoder_frozen = False
         self.validation_recall: Tensor | None = None
+        self._validation_logits: list[tuple[Tensor, Tensor]] = []
 
     def configure_model(self) -> None:
         """Make layers and buffers for the trainer's data, unless a checkpoint did."""
@@ -145,10 +154,16 @@ class DrugClassifier(lightning.LightningModule):
         self.projection = perceptron([size, *self.projection_dims]) if self.projection_dims else nn.Identity()
         self.classifier = self._make_classifier([size, *self.classifier_dims], task.num_classes)
         counts = torch.tensor(task.class_counts)
+        for loss in (self.contrastive, self.warmup_contrastive):
+            if loss is not None:
+                loss.build(counts, self.projection_dims[-1] if self.projection_dims else size)
         present = counts > 0
         self.register_buffer("class_counts", counts, persistent=False)
         self.register_buffer("class_weights", present / present.sum())
         self.register_buffer("class_temperatures", torch.full((task.num_classes,), self.temperature))
+        if self.correction is not None:
+            self.register_buffer("logit_scale", torch.ones(task.num_classes))
+            self.register_buffer("logit_offset", torch.zeros(task.num_classes))
         self.register_buffer("subcluster_ids", torch.zeros(0, dtype=torch.int64))
         self.register_buffer("subcluster_centroids", torch.zeros(0, size))
         self.register_buffer("subcluster_classes", torch.zeros(0, dtype=torch.int64))
@@ -172,7 +187,12 @@ class DrugClassifier(lightning.LightningModule):
 
     def forward(self, batch: MoleculeBatch) -> Tensor:
         """Class scores, (B, C), of samples as they are; a class without training samples is never predicted."""
-        logits = cast(Tensor, self.classifier(self.encoder(batch)))
+        return self._correct(self.classifier(self.encoder(batch)))
+
+    def _correct(self, logits: Tensor) -> Tensor:
+        """Scores, (B, C), from the classifier's outputs."""
+        if self.correction is not None:
+            logits = self.logit_scale * logits.float() + self.logit_offset
         return logits.masked_fill(self.class_counts == 0, NEVER)
 
     def embed(self, batch: MoleculeBatch) -> Tensor:
@@ -207,13 +227,16 @@ class DrugClassifier(lightning.LightningModule):
         probabilities = self.view_probabilities or ()
         drops = probabilities if contrastive else probabilities[:1]
         views = [make_view(batch, drop, self.task.features.fingerprint_width) for drop in drops] or [batch]
-        embeddings = [self.encoder(view) for view in views]
+        if self.encoder_frozen:
+            self.encoder.eval()
+        with torch.set_grad_enabled(not self.encoder_frozen):
+            embeddings = [self.encoder(view) for view in views]
         losses: dict[str, Tensor] = {}
         outputs = {"embeddings": embeddings[0].detach()}
         if contrastive is not None:
             projections = torch.stack([self.projection(embedding) for embedding in embeddings], dim=1)
-            subclusters = self._subclusters(batch, embeddings[0])
-            value = contrastive(projections, batch.labels, subclusters, self.class_temperatures)
+            rows = projections, batch.labels, self._subclusters(batch, embeddings[0])
+            value = contrastive(*(gather_rows(column) for column in rows), self.class_temperatures)
             losses["contrastive"] = self.contrastive_weight * value
         if classify:
             logits, losses["classification"] = self._classify(embeddings[0], batch.labels)
@@ -238,11 +261,23 @@ class DrugClassifier(lightning.LightningModule):
         return {"loss": loss, **outputs}
 
     def validation_step(self, batch: MoleculeBatch, batch_index: int) -> None:
-        """Count a batch into the validation metrics."""
-        self.validation_metrics.update(self(batch).float().softmax(1), batch.labels)
+        """Count a batch into the validation metrics, or keep it until a correction is chosen."""
+        if self.correction is None:
+            self.validation_metrics.update(self(batch).float().softmax(1), batch.labels)
+        else:
+            self._validation_logits.append((self.classifier(self.encoder(batch)).float(), batch.labels))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the validation metrics."""
+        """Choose the correction, if there is one, and log the validation metrics."""
+        if self.correction is not None:
+            own = [torch.cat(column) for column in zip(*self._validation_logits, strict=True)]
+            self._validation_logits = []
+            logits, labels = (gather_rows(column) for column in own)
+            strength, scale, offset = self.correction.choose(logits, labels, self.class_counts, self.classifier)
+            self.logit_scale.copy_(scale)
+            self.logit_offset.copy_(offset)
+            self.log("val/correction_strength", strength)
+            self.validation_metrics.update(self._correct(own[0]).softmax(1), own[1])
         self._log_metrics("val", self.validation_metrics)
 
     def test_step(self, batch: MoleculeBatch, batch_index: int) -> None:
@@ -302,10 +337,10 @@ class DrugClassifier(lightning.LightningModule):
             return self.subcluster_ids[batch.sample_index]
         return nearest_subclusters(embeddings, batch.labels, self.subcluster_centroids, self.subcluster_classes)
 
-    def _current_contrastive(self) -> SubclusterContrastiveLoss | SupervisedContrastiveLoss | None:
-        if self.contrastive_weight == 0:
+    def _current_contrastive(self) -> ContrastiveLoss | None:
+        if self.contrastive_weight == 0 or self.encoder_frozen:
             return None
-        if isinstance(self.contrastive, SubclusterContrastiveLoss) and not self.reclustered:
+        if self.contrastive is not None and self.contrastive.needs_subclusters and not self.reclustered:
             return self.warmup_contrastive
         return self.contrastive
 

@@ -1,4 +1,4 @@
-"""The pieces that both contrastive losses are made of."""
+"""The pieces that the contrastive losses are made of."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from modules.unit_embeddings import unit_embeddings
 
 
 def check_contrastive_settings(temperature: float, base_temperature: float) -> None:
-    """Check the settings that both contrastive losses have.
+    """Check the settings that all contrastive losses have.
 
     Raises:
         ValueError: Where a temperature is not positive and finite.
@@ -49,8 +49,18 @@ def pairwise_similarity(views: Tensor) -> Tensor:
     return anchors @ anchors.T
 
 
+def same_sample(samples: int, views: int, device: torch.device) -> Tensor:
+    """Which anchors are views of one sample, bool (samples * views, samples * views)."""
+    owners = torch.arange(samples, device=device).repeat_interleave(views)
+    return owners.unsqueeze(1) == owners.unsqueeze(0)
+
+
 def contrastive_term(
-    similarity: Tensor, positives: Tensor, denominators: Tensor, temperatures: Tensor | float
+    similarity: Tensor,
+    positives: Tensor,
+    denominators: Tensor,
+    temperatures: Tensor | float,
+    log_sizes: Tensor | None = None,
 ) -> Tensor:
     """Average the contrastive loss over the anchors that have a positive.
 
@@ -59,10 +69,11 @@ def contrastive_term(
     (Khosla et al., 2020, arXiv 2004.11362, equation 2).
 
     Args:
-        similarity: z_a.z_k, fp32 (anchors, anchors).
-        positives: P_a as a bool mask, (anchors, anchors).
-        denominators: D_a as a bool mask, (anchors, anchors); holds every positive.
+        similarity: z_a.z_k, fp32 (anchors, columns); the columns are the anchors, or more than these.
+        positives: P_a as a bool mask, (anchors, columns).
+        denominators: D_a as a bool mask, (anchors, columns); holds every positive.
         temperatures: One for all anchors, or (anchors, 1).
+        log_sizes: Logarithms of what each term of the denominator is divided by, (anchors, columns); 0 if None.
 
     Returns:
         Scalar; a zero that is connected to the graph where no anchor has a positive.
@@ -77,7 +88,7 @@ def contrastive_term(
     masked_logits = logits.masked_fill(~kept, float("-inf"))
     largest = masked_logits.detach().amax(dim=1, keepdim=True)
     logits, masked_logits = logits - largest, masked_logits - largest
-    log_denominators = masked_logits.logsumexp(dim=1)
+    log_denominators = (masked_logits if log_sizes is None else masked_logits - log_sizes).logsumexp(dim=1)
     positive_logits = (logits * positives).sum(dim=1) / positive_counts.clamp(min=1)
     losses = (log_denominators - positive_logits) * usable
     return losses.sum() / usable.sum().clamp(min=1)

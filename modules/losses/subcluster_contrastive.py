@@ -1,18 +1,14 @@
 """Contrastive loss over sub-clusters within classes."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from modules.losses.contrastive_terms import (
-    check_contrastive_settings,
-    check_views,
-    contrastive_term,
-    group_term,
-    pairwise_similarity,
-)
+from modules.losses.classification import check_range
+from modules.losses.contrastive import ContrastiveLoss
+from modules.losses.contrastive_terms import check_views, contrastive_term, group_term, pairwise_similarity
 
 
-class SubclusterContrastiveLoss(nn.Module):
+class SubclusterContrastiveLoss(ContrastiveLoss):
     """Sub-cluster-balanced contrastive loss (Hou et al., ICCV 2023, arXiv 2306.15925).
 
     ``L = temperature / base_temperature * L1 + class_term_weight * L2``, each term a mean over anchors:
@@ -24,6 +20,8 @@ class SubclusterContrastiveLoss(nn.Module):
     An anchor without a positive in a term is left out of that term's mean (with one view a lone sample has
     none); a term in which no anchor has one is a zero that is connected to the graph.
     """
+
+    needs_subclusters = True
 
     def __init__(
         self, temperature: float = 0.1, base_temperature: float = 0.07, class_term_weight: float = 0.25
@@ -38,15 +36,17 @@ class SubclusterContrastiveLoss(nn.Module):
         Raises:
             ValueError: Where a setting is out of range.
         """
-        super().__init__()
-        check_contrastive_settings(temperature, base_temperature)
-        if not 0 <= class_term_weight < float("inf"):
-            raise ValueError(f"class_term_weight must be at least 0 and finite, got {class_term_weight}")
-        self.temperature = temperature
-        self.base_temperature = base_temperature
+        super().__init__(temperature, base_temperature)
+        check_range("class_term_weight", class_term_weight, 0)
         self.class_term_weight = class_term_weight
 
-    def forward(self, views: Tensor, labels: Tensor, subclusters: Tensor, class_temperatures: Tensor) -> Tensor:
+    def forward(
+        self,
+        views: Tensor,
+        labels: Tensor,
+        subclusters: Tensor | None = None,
+        class_temperatures: Tensor | None = None,
+    ) -> Tensor:
         """Compute the loss in fp32, whatever the precision of the inputs and under autocast.
 
         Args:
@@ -59,8 +59,10 @@ class SubclusterContrastiveLoss(nn.Module):
             fp32 scalar.
 
         Raises:
-            ValueError: Where the shapes do not fit.
+            ValueError: Where the shapes do not fit, or sub-clusters or temperatures are missing.
         """
+        if subclusters is None or class_temperatures is None:
+            raise ValueError("subclusters and class_temperatures: expected both, got None")
         check_views(views, labels=labels, subclusters=subclusters)
         if class_temperatures.ndim != 1:
             raise ValueError(f"class_temperatures must have shape (C,), got {tuple(class_temperatures.shape)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from unittest.mock import PropertyMock, patch
 
@@ -15,6 +16,7 @@ from datamodules.molecule_batch import MoleculeBatch
 from datamodules.molecule_features import FeatureSettings
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP
+from modules.logit_correction import PriorCorrection
 from modules.losses import CrossEntropyLoss, SubclusterContrastiveLoss, SupervisedContrastiveLoss
 from modules.losses.influence_balanced import InfluenceBalancedLoss
 from modules.mixing import Mixup
@@ -161,6 +163,39 @@ def test_mixtures_are_classified_by_both_labels() -> None:
     )
     share = mixed.label_shares[0]
     torch.testing.assert_close(found, share * own + (1 - share) * other)
+
+
+def test_the_correction_is_chosen_at_validation_and_used_outside_training() -> None:
+    model = make_model(correction=PriorCorrection()).eval()
+    batch = make_batch()
+    # Right for every sample once the bias towards the larger class is taken away.
+    gap = (lambda logits: logits[:, 1] - logits[:, 0])(model.classifier(model.encoder(batch)).detach())
+    batch = replace(batch, labels=(gap > gap.median()).long())
+    model.classifier.state_dict()["0.bias"][0] += gap.median() + 1.0
+    logits = model.classifier(model.encoder(batch)).detach()
+    torch.testing.assert_close(model(batch)[:, :2], logits[:, :2])
+    model.validation_step(batch, 0)
+    with patch.object(model, "log"):
+        model.on_validation_epoch_end()
+    strength, scale, offset = PriorCorrection().choose(logits, batch.labels, model.class_counts, model.classifier)
+    assert strength > 0
+    torch.testing.assert_close(model(batch)[:, :2], (scale * logits + offset)[:, :2])
+    assert {"logit_scale", "logit_offset"} <= set(model.state_dict())
+    again = make_model(correction=PriorCorrection())
+    again.load_state_dict(model.state_dict())
+    torch.testing.assert_close(again.eval()(batch), model(batch))
+
+
+def test_a_frozen_encoder_gets_no_gradient_and_keeps_its_statistics() -> None:
+    model = make_model(contrastive=SupervisedContrastiveLoss(), view_probabilities=(0.1, 0.1)).train()
+    model.encoder_frozen = True
+    before = {name: value.clone() for name, value in model.encoder.state_dict().items()}
+    loss, logged = step(model, make_batch(), 0)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert set(logged) == {"train/classification", "train/loss"}
+    assert all(parameter.grad is None for parameter in model.encoder.parameters())
+    assert all(parameter.grad is not None for parameter in model.classifier.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in model.encoder.state_dict().items())
 
 
 def test_class_weights_reach_the_loss() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import jsonargparse
@@ -11,9 +10,10 @@ import torch
 import yaml
 from torch import Tensor
 
+from lightning_app.setting_layers import CONFIGS
 from modules.losses import ClassificationLoss
 
-METHODS = {path.stem: yaml.safe_load(path.read_text())["model"] for path in Path("configs/method").glob("*.yaml")}
+METHODS = {path.stem: yaml.safe_load(path.read_text())["model"] for path in (CONFIGS / "method").glob("*.yaml")}
 LOSSES = {name: model["classification_loss"] for name, model in METHODS.items() if "classification_loss" in model}
 pytestmark = pytest.mark.parametrize("name", sorted(LOSSES))
 

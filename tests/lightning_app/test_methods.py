@@ -1,0 +1,39 @@
+"""Every method's file: an epoch on the embedded drugs with the graph encoder, and another one after it was resumed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars
+import pytest
+
+from lightning_app.setting_layers import CONFIGS
+from tests.lightning_app.command import TINY, in_this_process
+
+METHODS = sorted((CONFIGS / "method").glob("*.yaml"))
+GRAPH = (
+    "--config=encoder/gin.yaml",
+    "--model.encoder.init_args.hidden_dim=16",
+    "--model.encoder.init_args.num_layers=2",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", METHODS, ids=lambda path: str(path.stem))
+def test_every_method_trains_an_epoch_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    # Schedules that wait begin with the second epoch, except that the paper's needs its loss in every one.
+    options = [*TINY, "--tracking.wandb=disabled", "--config", str(path), *(() if path.stem == "paper" else GRAPH)]
+    options += ["--trainer.max_epochs=1", "--model.classification_start_epoch=0"]
+    text = path.read_text()
+    options += ["--recluster.start_epoch=1"] if "start_epoch: null" not in text else []
+    options += ["--retrain_classifier.start_epoch=1"] if "retrain_classifier" in text else []
+    assert in_this_process(monkeypatch, "fit", *options) == 0
+    run = next(tmp_path.glob("runs/*/version_0"))
+    last = str(run / "checkpoints/last.ckpt")
+    assert in_this_process(monkeypatch, "fit", "--ckpt_path", last, "--trainer.max_epochs=2") == 0
+    metrics = polars.read_csv(run / "metrics.csv")
+    losses = metrics.filter(polars.col("train/loss").is_not_null())
+    assert losses["epoch"].to_list() == [0, 1]
+    assert losses["train/loss"].is_finite().all()
+    assert (run / "test_metrics.json").is_file()

@@ -37,3 +37,8 @@ def test_every_method_trains_an_epoch_and_resumes(tmp_path: Path, monkeypatch: p
     assert losses["epoch"].to_list() == [0, 1]
     assert losses["train/loss"].is_finite().all()
     assert (run / "test_metrics.json").is_file()
+
+
+def test_every_method_has_a_line_in_the_documentation() -> None:
+    page = (CONFIGS.parent / "docs/methods.md").read_text()
+    assert [path.stem for path in METHODS if page.count(f"| `{path.stem}` |") != 1] == []

@@ -85,8 +85,8 @@ class Recluster(lightning.Callback):
             sample_per_class: Cluster at most so many samples of each class, and give every sample to the nearest
                 sub-cluster of its class when its batch comes by; null clusters all.
             seed: Of the clustering and the samples.
-            backend: What runs kmeans: faiss; torch, on the model's device; auto: faiss unless only torch can use the
-                device. bounded runs in torch.
+            backend: What runs kmeans: faiss; torch, on the model's device; auto: torch on a GPU, else faiss. The other
+                method runs in torch.
 
         Raises:
             ValueError: If a number is out of range.

@@ -54,7 +54,7 @@ def spherical_kmeans(
         clusters = max(1, size // bound) if means is None else len(means)
         if clusters == 1:
             found = torch.zeros(size, dtype=torch.int64, device=unit.device)
-        elif _with_faiss(unit, backend):
+        elif backend == "faiss" or (backend == "auto" and not unit.is_cuda):
             found = without_gaps(_faiss_kmeans(inside, clusters, seed, means))
         else:
             centroids = random_rows(inside, clusters, seed) if means is None else unit_embeddings(means)
@@ -62,14 +62,6 @@ def spherical_kmeans(
         pieces.append(found + number)
         start, number = start + size, number + int(found.max()) + 1
     return torch.cat(pieces)
-
-
-def _with_faiss(rows: Tensor, backend: Backend) -> bool:
-    if backend != "auto":
-        return backend == "faiss"
-    import faiss
-
-    return not rows.is_cuda or faiss.get_num_gpus() > 0
 
 
 def _faiss_kmeans(unit: Tensor, clusters: int, seed: int, start: Tensor | None) -> Tensor:

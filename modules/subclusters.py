@@ -68,9 +68,9 @@ def subcluster(
         previous: int64 (N,), sub-clusters of the same samples found before, whose means are where k-means starts.
             Sub-clusters keep their numbers unless one of them lost all samples. `bounded` starts afresh in a class
             where one is larger than U.
-        backend: What runs `kmeans`: FAISS, on the GPU where the embeddings are on one and FAISS supports it; torch,
-            on the device of the embeddings; auto: FAISS unless the embeddings are on a GPU and FAISS cannot use it.
-            `bounded` runs in torch.
+        backend: What runs `kmeans`: FAISS, on the GPU where the embeddings are and FAISS can use it, though it reads
+            them from the host; torch, where the embeddings are; auto: torch on a GPU, else FAISS. `bounded` runs in
+            torch.
         shared: Whether the processes of `torch.distributed` share out the classes. All of them call this with the
             same arguments and get the same result, whatever their number.
 

@@ -19,7 +19,8 @@ class RetrainClassifier(lightning.Callback):
 
     This is classifier re-training, cRT (Kang et al., 2020, arXiv 1910.09217). The contrastive loss is left out then. To
     draw classes alike in the second stage, set `data.sampling` to `DeferredSampling` with the same start. A run that is
-    resumed with a later start retrains its classifier then.
+    resumed with a later start retrains its classifier then. With `model.class_scales` the classifier stays too, and the
+    factors of the classes train (learnable weight scaling, LWS).
     """
 
     def __init__(self, start_epoch: int | None = None) -> None:
@@ -54,7 +55,10 @@ class RetrainClassifier(lightning.Callback):
             return
         model = cast(DrugClassifier, pl_module)
         self._done = model.encoder_frozen = True
-        _log.info(f"Epoch {trainer.current_epoch}: the encoder stays as it is; a new classifier trains on it.")
+        what = "the factors of the classes train" if model.class_scales else "a new classifier trains on it"
+        _log.info(f"Epoch {trainer.current_epoch}: the encoder stays as it is; {what}.")
+        if model.class_scales:
+            return
         # The same on every process, and in a run that is resumed.
         with torch.random.fork_rng():
             torch.manual_seed(int(os.environ.get("PL_GLOBAL_SEED", 0)) + self.start_epoch)

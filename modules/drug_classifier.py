@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from datamodules.drug_task import DrugTask
 from datamodules.input_error import InputError
 from datamodules.molecule_batch import MoleculeBatch
+from modules.class_scales import ClassScales
 from modules.cosine_linear import CosineLinear
 from modules.encoders import Encoder
 from modules.logit_correction import LogitCorrection
@@ -68,6 +69,7 @@ class DrugClassifier(lightning.LightningModule):
         projection_dims: list[int] | None = None,
         classifier_dims: list[int] | None = None,
         cosine_scale: float | None = None,
+        class_scales: bool = False,
         mixing: Mixup | None = None,
         correction: LogitCorrection | None = None,
         dropout: float = 0.0,
@@ -91,6 +93,8 @@ class DrugClassifier(lightning.LightningModule):
             classifier_dims: Sizes of the classifier's hidden layers; null makes it linear.
             cosine_scale: Makes the classifier's outputs this number times the cosine with a vector for each class; null
                 makes them linear.
+            class_scales: Multiplies each class's output by a factor, which alone trains in the second stage of
+                `retrain_classifier`.
             mixing: Makes mixtures of samples for the classification loss; none if null.
             correction: Corrects the scores outside training, by what is best on the validation split; none if null.
             dropout: Share of the classifier's hidden units that training leaves out.
@@ -119,7 +123,7 @@ class DrugClassifier(lightning.LightningModule):
         self.classification_start_epoch = classification_start_epoch
         self.view_probabilities = view_probabilities
         self.projection_dims, self.classifier_dims = projection_dims or [], classifier_dims or []
-        self.cosine_scale, self.dropout = cosine_scale, dropout
+        self.cosine_scale, self.class_scales, self.dropout = cosine_scale, class_scales, dropout
         self.mixing, self.correction = mixing, correction
         self.head_fraction, self.tail_fraction = head_fraction, tail_fraction
         self.make_optimizer, self.make_lr_scheduler = optimizer, lr_scheduler
@@ -173,10 +177,22 @@ class DrugClassifier(lightning.LightningModule):
 
     def _make_classifier(self, sizes: list[int], num_classes: int) -> nn.Sequential:
         if self.cosine_scale is None:
-            return perceptron([*sizes, num_classes], self.dropout)
-        output = CosineLinear(sizes[-1], num_classes, self.cosine_scale)
-        hidden = perceptron(sizes, self.dropout, final_activation=True) if len(sizes) > 1 else nn.Sequential()
-        return hidden.append(output)
+            layers = perceptron([*sizes, num_classes], self.dropout)
+        else:
+            layers = perceptron(sizes, self.dropout, final_activation=True) if len(sizes) > 1 else nn.Sequential()
+            layers.append(CosineLinear(sizes[-1], num_classes, self.cosine_scale))
+        return layers.append(ClassScales(num_classes)) if self.class_scales else layers
+
+    def _training_logits(self, embeddings: Tensor) -> Tensor:
+        """The classifier's outputs, (B, C); factors of the classes train in the second stage, and nothing else."""
+        if not self.class_scales:
+            return cast(Tensor, self.classifier(embeddings))
+        if not self.encoder_frozen:
+            return cast(Tensor, self.classifier[:-1](embeddings))
+        self.classifier.eval()
+        with torch.no_grad():
+            outputs = self.classifier[:-1](embeddings)
+        return cast(Tensor, self.classifier[-1](outputs))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimiser and, where there is one, its schedule."""
@@ -320,10 +336,10 @@ class DrugClassifier(lightning.LightningModule):
         """Logits, (B, C), and the classification loss, of mixtures if there are any."""
         self.classification_loss.set_epoch(self.current_epoch)
         if self.mixing is None:
-            logits = self.classifier(embeddings)
+            logits = self._training_logits(embeddings)
             return logits, self.classification_loss(logits, labels, self.class_weights, self.class_counts, embeddings)
         mixed = self.mixing.mix(embeddings, labels, self.class_counts)
-        logits = self.classifier(mixed.embeddings)
+        logits = self._training_logits(mixed.embeddings)
         twice = torch.cat([logits, logits]), torch.cat([labels, labels[mixed.partners]])
         shares = torch.cat([mixed.label_shares, 1 - mixed.label_shares])
         both = torch.cat([mixed.embeddings, mixed.embeddings])

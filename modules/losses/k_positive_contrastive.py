@@ -33,12 +33,23 @@ class KPositiveContrastiveLoss(ClassContrastiveLoss):
 
     def term(self, views: Tensor, labels: Tensor) -> Tensor:
         """See `ClassContrastiveLoss.term`."""
-        similarity = pairwise_similarity(views)
         own = same_sample(len(labels), views.shape[1], labels.device)
-        anchor_labels = labels.repeat_interleave(views.shape[1])
         itself = torch.eye(len(own), dtype=torch.bool, device=own.device)
+        positives = self.draw_positives(labels.repeat_interleave(views.shape[1]), own)
+        return contrastive_term(pairwise_similarity(views), positives, ~itself, self.temperature)
+
+    def draw_positives(self, anchor_labels: Tensor, own: Tensor) -> Tensor:
+        """Each anchor's other views and some anchors of its class.
+
+        Args:
+            anchor_labels: int64 (anchors,).
+            own: See `same_sample`.
+
+        Returns:
+            bool (anchors, anchors).
+        """
         candidates = (anchor_labels.unsqueeze(1) == anchor_labels.unsqueeze(0)) & ~own
-        lots = torch.rand_like(similarity).masked_fill(~candidates, -1.0)
+        lots = torch.rand(candidates.shape, device=own.device).masked_fill(~candidates, -1.0)
         drawn = torch.zeros_like(own).scatter(1, lots.topk(min(self.positives, len(own)), dim=1).indices, True)
-        positives = (drawn & candidates) | (own & ~itself)
-        return contrastive_term(similarity, positives, ~itself, self.temperature)
+        itself = torch.eye(len(own), dtype=torch.bool, device=own.device)
+        return (drawn & candidates) | (own & ~itself)

@@ -29,11 +29,13 @@ class KeepWeights(lightning.Callback):
         self.states.append({name: value.clone() for name, value in pl_module.state_dict().items()})
 
 
-def train(folder: Path, retrain: RetrainClassifier, epochs: int, **fit: Any) -> tuple[DrugClassifier, KeepWeights]:
+def train(
+    folder: Path, retrain: RetrainClassifier, epochs: int, class_scales: bool = False, **fit: Any
+) -> tuple[DrugClassifier, KeepWeights]:
     """A few epochs of a small model."""
     lightning.seed_everything(0, verbose=False)
     kept = KeepWeights()
-    model = DrugClassifier(FingerprintMLP([16]), CrossEntropyLoss())
+    model = DrugClassifier(FingerprintMLP([16]), CrossEntropyLoss(), class_scales=class_scales)
     trainer = lightning.Trainer(
         default_root_dir=folder,
         max_epochs=epochs,
@@ -80,6 +82,13 @@ def test_a_finished_run_can_get_a_new_classifier(tmp_path: Path) -> None:
     later, _ = train(tmp_path, RetrainClassifier(2), 3, ckpt_path=tmp_path / "2.ckpt")
     for name, value in first.state_dict().items():
         assert torch.equal(later.state_dict()[name], value) == (not name.startswith("classifier."))
+
+
+def test_factors_of_the_classes_train_alone(tmp_path: Path) -> None:
+    model, kept = train(tmp_path, RetrainClassifier(1), 3, class_scales=True)
+    assert torch.equal(kept.states[1]["classifier.1.weight"], torch.ones(73))
+    for name, value in model.state_dict().items():
+        assert torch.equal(kept.states[1][name], value) == (name != "classifier.1.weight")
 
 
 def test_the_setting_is_checked() -> None:

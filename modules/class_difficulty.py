@@ -12,10 +12,10 @@ from modules.class_distances import class_distances
 from modules.unit_embeddings import check_rows, group_means, unit_embeddings
 
 # Samples whose neighbours are looked up, for all classes together; each class gets an equal share, but 8 at least.
-QUERIES = 2_048
+QUERIES = 1_024
 LEAST_QUERIES = 8
 # Samples among which neighbours are sought. Beyond this number each class is thinned alike, to 64 at least.
-CANDIDATES = 2**15
+CANDIDATES = 2**14
 LEAST_CANDIDATES = 64
 
 

@@ -70,7 +70,7 @@ def contrastive_term(
 
     Args:
         similarity: z_a.z_k, fp32 (anchors, columns); the columns are the anchors, or more than these.
-        positives: P_a as a bool mask, (anchors, columns).
+        positives: P_a as a bool mask, (anchors, columns), or weights that add up to 0, or 1 or more, for each anchor.
         denominators: D_a as a bool mask, (anchors, columns); holds every positive.
         temperatures: One for all anchors, or (anchors, 1).
         log_sizes: Logarithms of what each term of the denominator is divided by, (anchors, columns); 0 if None.

@@ -4,7 +4,7 @@ Random unit vectors of 128 numbers, a size bound of 100: isotropic ones in one c
 sizes in one class; and such mixtures in a hundred classes with sizes like 1 / rank. Contenders get `n / 100` clusters
 and 25 iterations. Slow ones are left out where the data are too many for them.
 
-    python -m benchmarks.subclusters [--sizes 12000 100000 500000 1000000] [--json FILE]
+    python -m benchmarks.subclusters [--sizes 12000 100000 500000 1000000] [--data isotropic] [--json FILE]
 """
 
 from __future__ import annotations
@@ -142,6 +142,7 @@ def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--data", nargs="+", default=["isotropic", "clustered", "long_tailed"], help="which data")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
     import faiss
@@ -162,7 +163,7 @@ def main() -> None:
     rows, seconds, distances, violations, excess = [], {}, {}, 0, 0.0
     ours("bounded")(*with_bound(*long_tailed(2_000)))
     for size in options.sizes:
-        for data in (isotropic, clustered, long_tailed):
+        for data in (make for make in (isotropic, clustered, long_tailed) if make.__name__ in options.data):
             points, classes = data(size)
             bounded_points, bounded_classes = with_bound(points, classes)
             fewest = int((-(-torch.bincount(classes) // BOUND)).sum())

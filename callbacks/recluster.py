@@ -111,7 +111,8 @@ class Recluster(lightning.Callback):
     def state_dict(self) -> dict[str, Any]:
         """The class weights found so far and what was kept from training, for the checkpoint."""
         kept = {"running": self._running, "confusion": self._confusion}
-        return {"history": self.history, **{name: value.state_dict() for name, value in kept.items() if value}}
+        states = {name: value.state_dict() for name, value in kept.items() if value}
+        return {"history": self.history, "samples": [self.sample_per_class, self.seed], **states}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up what a run knew that is resumed."""
@@ -122,6 +123,10 @@ class Recluster(lightning.Callback):
         """Make room for what is kept from training."""
         model = cast(DrugClassifier, pl_module)
         self._choose_samples(trainer, model)
+        if self._resumed.get("samples", [self.sample_per_class, self.seed]) != [self.sample_per_class, self.seed]:
+            # What is known of other samples says nothing of these.
+            self._resumed = {}
+            model.forget_subclusters()
         if self.start_epoch is not None and self.embeddings == "running":
             self._running = RunningEmbeddings(self._rows, model.encoder.output_dim, model.device)
             if "running" in self._resumed:
@@ -181,6 +186,8 @@ class Recluster(lightning.Callback):
         embeddings = None if self._running is None else self._running.collect()
         if embeddings is None:
             embeddings, _ = embed_training_set(trainer, model, None if self.sample_per_class is None else self._rows)
+            if self._running is not None:
+                self._running.fill(embeddings)
         embedded = time.perf_counter()
         self._check_finite(embeddings, model, trainer.current_epoch)
         found = self._find(embeddings, model)

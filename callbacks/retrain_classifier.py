@@ -8,6 +8,7 @@ from typing import cast
 
 import lightning
 import torch
+from lightning.pytorch.callbacks import EarlyStopping
 
 from modules.drug_classifier import DrugClassifier
 
@@ -19,7 +20,8 @@ class RetrainClassifier(lightning.Callback):
 
     This is classifier re-training, cRT (Kang et al., 2020, arXiv 1910.09217). The contrastive loss is left out then. To
     draw classes alike in the second stage, set `data.sampling` to `DeferredSampling` with the same start. A run that is
-    resumed with a later start retrains its classifier then. With `model.class_scales` the classifier stays too, and the
+    resumed with a later start retrains its classifier then. The learning rate and the patience of early stopping start
+    again. With `model.class_scales` the classifier stays too, and the
     factors of the classes train (learnable weight scaling, LWS).
     """
 
@@ -57,6 +59,7 @@ class RetrainClassifier(lightning.Callback):
         self._done = model.encoder_frozen = True
         what = "the factors of the classes train" if model.class_scales else "a new classifier trains on it"
         _log.info(f"Epoch {trainer.current_epoch}: the encoder stays as it is; {what}.")
+        self._restart_schedule(trainer, model)
         if model.class_scales:
             return
         # The same on every process, and in a run that is resumed.
@@ -69,3 +72,15 @@ class RetrainClassifier(lightning.Callback):
         for optimizer in trainer.optimizers:
             for parameter in model.classifier.parameters():
                 optimizer.state.pop(parameter, None)
+
+    @staticmethod
+    def _restart_schedule(trainer: lightning.Trainer, model: DrugClassifier) -> None:
+        for optimizer in trainer.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group.get("initial_lr", group["lr"])
+        if model.make_lr_scheduler is not None:
+            for config, optimizer in zip(trainer.lr_scheduler_configs, trainer.optimizers, strict=True):
+                config.scheduler = model.make_lr_scheduler(optimizer)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, EarlyStopping):
+                callback.wait_count = 0

@@ -70,18 +70,31 @@ class RunningEmbeddings:
         Returns:
             fp32 (S, d) in the order of the rows, or None as long as some were never seen.
         """
-        times = sum_over_processes(self._seen.float()).unsqueeze(1)
-        seen = torch.where(self._seen.unsqueeze(1), self._embeddings.float(), 0.0)
-        mean = sum_over_processes(seen) / times.clamp(min=1)
-        self._embeddings = torch.where(times > 0, mean.half(), self._embeddings)
-        self._known |= times.squeeze(1) > 0
+        self._known, self._embeddings = self._merged()
         self._seen.zero_()
         return self._embeddings.float() if bool(self._known.all()) else None
 
+    def fill(self, embeddings: Tensor) -> None:
+        """Take the embeddings of all rows at once.
+
+        Args:
+            embeddings: (S, d) in the order of the rows, the same on all processes.
+        """
+        self._embeddings = unit_embeddings(embeddings).half()
+        self._known.fill_(True)
+        self._seen.zero_()
+
+    def _merged(self) -> tuple[Tensor, Tensor]:
+        """Which rows were seen so far on any process, and their embeddings; of rows seen on several, the mean."""
+        times = sum_over_processes(self._seen.float()).unsqueeze(1)
+        seen = torch.where(self._seen.unsqueeze(1), self._embeddings.float(), 0.0)
+        mean = sum_over_processes(seen) / times.clamp(min=1)
+        return self._known | (times.squeeze(1) > 0), torch.where(times > 0, mean.half(), self._embeddings)
+
     def state_dict(self) -> dict[str, Any]:
         """What was seen on any process, for the checkpoint; all of them must call it."""
-        self.collect()
-        return {"known": self._known, "embeddings": self._embeddings}
+        known, embeddings = self._merged()
+        return {"known": known, "embeddings": embeddings}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up what was seen before a run was resumed."""

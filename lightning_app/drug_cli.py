@@ -87,6 +87,10 @@ class DrugCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse the command line over the shipped settings, or over those of a checkpoint."""
+        from omegaconf import OmegaConf
+
+        # For schedules: ${share:${trainer.max_epochs},0.5} is half of the epochs.
+        OmegaConf.register_resolver("share", lambda whole, part: round(whole * part), replace=True)
         arguments = list(cast("list[str]", args))
         if {"-h", "--help"} & set(arguments):
             parser.parse_args(arguments)
@@ -161,9 +165,11 @@ class DrugCLI(LightningCLI):
         logger = make_loggers(self.config_init.tracking, self.folder) if self.uses_run_folder else False
         changed = {"callbacks": callbacks, "logger": logger, "use_distributed_sampler": False}
         trainer = Trainer(**{**settings, **changed, **kwargs})
-        stages = self.config.model.classification_start_epoch > 0 or self.config.get("retrain_classifier.start_epoch")
-        if isinstance(trainer.strategy, DDPStrategy) and stages:
-            # Classifier or encoder have no gradient in one of the stages, which plain DDP takes for a mistake.
+        model = self.config.model
+        second_stage = self.config.get("retrain_classifier.start_epoch") is not None
+        unused = model.classification_start_epoch > 0 or second_stage or model.contrastive_weight == 0
+        if isinstance(trainer.strategy, DDPStrategy) and unused:
+            # Some parameters have no gradient in one of the stages, which plain DDP takes for a mistake.
             trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
         return trainer
 

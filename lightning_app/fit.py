@@ -62,6 +62,8 @@ class FitCLI(DrugCLI):
         """Training takes the classes from the table, also when it is resumed."""
         super().after_instantiate_classes()
         self.datamodule.trained_task = None
+        if self.model.class_scales and self.config.retrain_classifier.start_epoch is None:
+            raise InputError("model.class_scales: they train in a second stage; set retrain_classifier.start_epoch.")
 
 
 def main(arguments: list[str]) -> None:

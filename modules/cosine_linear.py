@@ -28,4 +28,5 @@ class CosineLinear(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Compute fp32 (B, outputs) from floating point (B, inputs)."""
-        return self.scale * unit_embeddings(values) @ unit_embeddings(self.weight).T
+        with torch.autocast(values.device.type, enabled=False):
+            return self.scale * unit_embeddings(values) @ unit_embeddings(self.weight).T

@@ -9,6 +9,7 @@ import lightning
 import numpy
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
@@ -22,13 +23,15 @@ from modules.logit_correction import LogitCorrection
 from modules.losses import ClassificationLoss, ContrastiveLoss
 from modules.mixing import Mixup
 from modules.perceptron import perceptron
-from modules.processes import gather_rows
+from modules.processes import gather_rows, rank_and_world_size
 from modules.subclusters import nearest_subclusters
 from modules.tail_metrics import TailMetrics
 from modules.views import make_view
 
 NEVER = -1e4
 """Score of a class that cannot be predicted; its probability is 0 in every precision."""
+
+SUBCLUSTER_BUFFERS = ("subcluster_ids", "subcluster_centroids", "subcluster_classes")
 
 
 class DrugClassifier(lightning.LightningModule):
@@ -64,6 +67,7 @@ class DrugClassifier(lightning.LightningModule):
         contrastive: ContrastiveLoss | None = None,
         warmup_contrastive: ContrastiveLoss | None = None,
         contrastive_weight: float = 1.0,
+        contrast_over_processes: bool = True,
         classification_start_epoch: int = 0,
         view_probabilities: tuple[float, float] | None = None,
         projection_dims: list[int] | None = None,
@@ -84,8 +88,11 @@ class DrugClassifier(lightning.LightningModule):
             encoder: Embeds samples.
             classification_loss: The classification loss.
             contrastive: The contrastive loss; none if null. A loss over sub-clusters starts after the first recluster.
-            warmup_contrastive: The contrastive loss before the first recluster; none if null.
+            warmup_contrastive: What takes the place of a contrastive loss over sub-clusters before the first recluster;
+                nothing if null.
             contrastive_weight: What the contrastive loss is multiplied by; 0 leaves it out.
+            contrast_over_processes: Whether the batches of all processes are contrasted with each other, each time on
+                every process; false contrasts each batch by itself.
             classification_start_epoch: First epoch with the classification loss.
             view_probabilities: Shares of edges and fingerprint entries that the first and the second view drop; null
                 trains on the samples as they are.
@@ -119,7 +126,7 @@ class DrugClassifier(lightning.LightningModule):
         self.encoder = encoder
         self.classification_loss = classification_loss
         self.contrastive, self.warmup_contrastive = contrastive, warmup_contrastive
-        self.contrastive_weight = contrastive_weight
+        self.contrastive_weight, self.contrast_over_processes = contrastive_weight, contrast_over_processes
         self.classification_start_epoch = classification_start_epoch
         self.view_probabilities = view_probabilities
         self.projection_dims, self.classifier_dims = projection_dims or [], classifier_dims or []
@@ -168,12 +175,21 @@ class DrugClassifier(lightning.LightningModule):
         if self.correction is not None:
             self.register_buffer("logit_scale", torch.ones(task.num_classes))
             self.register_buffer("logit_offset", torch.zeros(task.num_classes))
-        self.register_buffer("subcluster_ids", torch.zeros(0, dtype=torch.int64))
-        self.register_buffer("subcluster_centroids", torch.zeros(0, size))
-        self.register_buffer("subcluster_classes", torch.zeros(0, dtype=torch.int64))
+        for name in SUBCLUSTER_BUFFERS:
+            self.register_buffer(name, None)
+        self.forget_subclusters()
+        # These are the same on all processes, and too large to be sent at every step.
+        self._ddp_params_and_buffers_to_ignore = list(SUBCLUSTER_BUFFERS)
         fractions = (self.head_fraction, self.tail_fraction)
         self.validation_metrics = TailMetrics(counts, *fractions)
         self.test_metrics = TailMetrics(counts, *fractions)
+
+    def forget_subclusters(self) -> None:
+        """Go back to where there are no sub-clusters yet."""
+        device = self.class_counts.device
+        self.subcluster_ids = torch.zeros(0, dtype=torch.int64, device=device)
+        self.subcluster_centroids = torch.zeros(0, self.encoder.output_dim, device=device)
+        self.subcluster_classes = torch.zeros(0, dtype=torch.int64, device=device)
 
     def _make_classifier(self, sizes: list[int], num_classes: int) -> nn.Sequential:
         if self.cosine_scale is None:
@@ -227,8 +243,10 @@ class DrugClassifier(lightning.LightningModule):
 
     def on_train_batch_start(self, batch: MoleculeBatch, batch_index: int) -> None:
         """Seed each step by its number, so that a resumed run draws what it would have drawn."""
-        seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
-        step = [seed, self.current_epoch, batch_index, self.global_rank]
+        self._seed_step(batch_index, self.global_rank)
+
+    def _seed_step(self, batch_index: int, *more: int) -> None:
+        step = [int(os.environ.get("PL_GLOBAL_SEED", 0)), self.current_epoch, batch_index, *more]
         torch.manual_seed(int(numpy.random.SeedSequence(step).generate_state(1)[0]))
 
     def training_step(self, batch: MoleculeBatch, batch_index: int) -> dict[str, Tensor]:
@@ -249,14 +267,18 @@ class DrugClassifier(lightning.LightningModule):
             embeddings = [self.encoder(view) for view in views]
         losses: dict[str, Tensor] = {}
         outputs = {"embeddings": embeddings[0].detach()}
-        if contrastive is not None:
-            projections = torch.stack([self.projection(embedding) for embedding in embeddings], dim=1)
-            rows = projections, batch.labels, self._subclusters(batch, embeddings[0])
-            value = contrastive(*(gather_rows(column) for column in rows), self.class_temperatures)
-            losses["contrastive"] = self.contrastive_weight * value
         if classify:
             logits, losses["classification"] = self._classify(embeddings[0], batch.labels)
             outputs["logits"] = logits.detach()
+        if contrastive is not None:
+            projections = torch.stack([self.projection(embedding) for embedding in embeddings], dim=1)
+            groups = torch.stack([batch.labels, self._subclusters(batch, embeddings[0])], dim=1)
+            if rank_and_world_size()[1] > 1 and self.contrast_over_processes:
+                # A loss that draws at random must draw alike everywhere.
+                self._seed_step(batch_index)
+                projections, groups = gather_rows(projections), gather_rows(groups)
+            value = contrastive(projections, groups[:, 0], groups[:, 1], self.class_temperatures)
+            losses["contrastive"] = self.contrastive_weight * value
         if not losses:
             raise ValueError(
                 f"classification_start_epoch: epoch {self.current_epoch} has no loss to train on; give a "
@@ -284,15 +306,16 @@ class DrugClassifier(lightning.LightningModule):
             self._validation_logits.append((self.classifier(self.encoder(batch)).float(), batch.labels))
 
     def on_validation_epoch_end(self) -> None:
-        """Choose the correction, if there is one, and log the validation metrics."""
+        """Choose the correction in training, if there is one, and log the validation metrics."""
         if self.correction is not None:
             own = [torch.cat(column) for column in zip(*self._validation_logits, strict=True)]
             self._validation_logits = []
             logits, labels = (gather_rows(column) for column in own)
-            strength, scale, offset = self.correction.choose(logits, labels, self.class_counts, self.classifier)
-            self.logit_scale.copy_(scale)
-            self.logit_offset.copy_(offset)
-            self.log("val/correction_strength", strength)
+            if self.trainer.state.fn == TrainerFn.FITTING:
+                strength, scale, offset = self.correction.choose(logits, labels, self.class_counts, self.classifier)
+                self.logit_scale.copy_(scale)
+                self.logit_offset.copy_(offset)
+                self.log("val/correction_strength", strength)
             self.validation_metrics.update(self._correct(own[0]).softmax(1), own[1])
         self._log_metrics("val", self.validation_metrics)
 
@@ -329,7 +352,7 @@ class DrugClassifier(lightning.LightningModule):
                 f"{saved.num_classes} classes, the data have {self.task.num_training_samples} of "
                 f"{self.task.num_classes}, or their classes, counts or features differ; expected the same data."
             )
-        for name in ("subcluster_ids", "subcluster_centroids", "subcluster_classes"):
+        for name in SUBCLUSTER_BUFFERS:
             setattr(self, name, torch.zeros_like(checkpoint["state_dict"][name], device=self.class_counts.device))
 
     def _classify(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

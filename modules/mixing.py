@@ -26,8 +26,9 @@ class Mixed:
 class Mixup:
     """Convex combinations of embeddings and labels (Zhang et al., 2018, arXiv 1710.09412; Verma et al., 2019).
 
-    With one ``lambda ~ Beta(alpha, alpha)`` for a batch, the mixture of samples i and j is ``lambda h_i + (1 - lambda)
-    h_j`` and its label that of i by the share lambda, else that of j. Partners are drawn at random.
+    With one lambda for a batch, drawn from ``Beta(alpha, alpha)`` and folded to 1/2 or more so that a sample outweighs
+    its partner, the mixture of samples i and j is ``lambda h_i + (1 - lambda) h_j`` and its label that of i by the
+    share lambda, else that of j. Partners are drawn at random.
     """
 
     def __init__(self, alpha: float = 0.2) -> None:
@@ -51,7 +52,8 @@ class Mixup:
             labels: int64 (B,).
             class_counts: Training samples of each class, (C,).
         """
-        share = float(torch.distributions.Beta(self.alpha, self.alpha).sample())
+        drawn = float(torch.distributions.Beta(self.alpha, self.alpha).sample())
+        share = max(drawn, 1 - drawn)
         partners = torch.randperm(len(labels), device=labels.device)
         mixed = share * embeddings + (1 - share) * embeddings[partners]
         ratios = class_counts[labels].float() / class_counts[labels[partners]].float().clamp(min=1)

@@ -173,8 +173,9 @@ def nearest_subclusters(embeddings: Tensor, labels: Tensor, centroids: Tensor, c
     Returns:
         int64 (B,). For a sample of a class without sub-clusters, `K + label`: a sub-cluster of its own class.
     """
-    offsets = -0.5 * centroids.square().sum(dim=1)
-    scores = torch.addmm(offsets, unit_embeddings(embeddings), centroids.T)
+    with torch.autocast(embeddings.device.type, enabled=False):
+        offsets = -0.5 * centroids.square().sum(dim=1)
+        scores = torch.addmm(offsets, unit_embeddings(embeddings), centroids.T)
     best, found = scores.masked_fill_(labels.unsqueeze(1) != class_of.unsqueeze(0), -torch.inf).max(dim=1)
     return torch.where(best.isfinite(), found, len(centroids) + labels)
 

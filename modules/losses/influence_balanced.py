@@ -12,7 +12,8 @@ class InfluenceBalancedLoss(ClassificationLoss):
     """Cross-entropy over a sample's influence (Park et al., 2021, arXiv 2110.02444).
 
     ``lambda_y * CE / (||p - e_y||_1 * ||h||_1 + epsilon) * alpha``, p the probabilities, e_y the label as a vector, h
-    the embedding, and lambda the inverse class counts with a mean of 1. The factor has no gradient.
+    the embedding, and lambda the inverse class counts with a mean of 1. The factor has no gradient. The paper's h is
+    the input of the last layer, which the embedding is unless `model.classifier_dims` is set.
     """
 
     def __init__(self, alpha: float = 1000.0, epsilon: float = 1e-3, start_epoch: int = 0) -> None:

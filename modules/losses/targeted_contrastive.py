@@ -51,20 +51,23 @@ class TargetedContrastiveLoss(KPositiveContrastiveLoss):
         self.target_weight = target_weight
 
     def build(self, class_counts: Tensor, width: int) -> None:
-        """Place the targets of the classes with training samples."""
+        """Make room for the targets of the classes with training samples."""
         self.register_buffer("seen", (class_counts > 0).nonzero().squeeze(1), persistent=False)
-        self.register_buffer("targets", uniform_targets(len(self.seen), width))
+        # Placed at the first step: a model that only predicts does not need them.
+        self.register_buffer("targets", torch.zeros(len(self.seen), width))
         self.register_buffer("target_of", torch.zeros_like(class_counts))
         self.register_buffer("centres", torch.zeros(len(class_counts), width))
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
 
     def term(self, views: Tensor, labels: Tensor) -> Tensor:
         """See `ClassContrastiveLoss.term`."""
+        if not bool(self.targets.any()):
+            self.targets.copy_(uniform_targets(*self.targets.shape))
         anchors = unit_embeddings(views).flatten(0, 1)
         anchor_labels = labels.repeat_interleave(views.shape[1])
         self._follow(anchors.detach(), anchor_labels)
         own = same_sample(len(labels), views.shape[1], labels.device)
-        similarity = anchors @ torch.cat([anchors, self.targets]).T
+        similarity = anchors @ torch.cat([anchors, self.targets.float()]).T
         number = len(anchors)
         others = torch.ones_like(similarity, dtype=torch.bool)
         others.fill_diagonal_(False)
@@ -97,11 +100,12 @@ def uniform_targets(number: int, width: int) -> Tensor:
         width: Of each.
 
     Returns:
-        fp32 (number, width), unit length.
+        fp32 (number, width), unit length, on the CPU.
     """
-    points = torch.randn(number, width, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    generator = torch.Generator("cpu").manual_seed(0)
+    points = torch.randn(number, width, generator=generator, device="cpu", dtype=torch.float32).requires_grad_()
     optimizer = torch.optim.Adam([points], lr=0.05)
-    itself = torch.eye(number, dtype=torch.bool)
+    itself = torch.eye(number, dtype=torch.bool, device="cpu")
     with torch.enable_grad():
         for _ in range(UNIFORMITY_STEPS if number > 1 else 0):
             unit = unit_embeddings(points)
@@ -125,5 +129,5 @@ def assign_targets(centres: Tensor, targets: Tensor) -> Tensor:
     """
     from scipy.optimize import linear_sum_assignment
 
-    cosines = unit_embeddings(centres) @ targets.T
+    cosines = unit_embeddings(centres) @ targets.float().T
     return torch.from_numpy(linear_sum_assignment(cosines.cpu().numpy(), maximize=True)[1]).to(centres.device)

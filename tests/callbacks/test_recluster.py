@@ -189,6 +189,32 @@ def test_running_embeddings_need_a_pass_before_the_first_epoch(tmp_path: Path) -
     assert len(kept.ids[0]) == len(model.subcluster_ids) > 400
 
 
+def test_running_embeddings_are_complete_after_a_pass(tmp_path: Path) -> None:
+    recluster = Recluster(start_epoch=0, embeddings="running", min_size=5)
+    model, _, trainer = train(tmp_path, recluster, 1)
+    with patch("callbacks.recluster.embed_training_set", side_effect=AssertionError("embedded anew")):
+        recluster.recluster(trainer, model)
+
+
+def test_a_run_resumed_with_other_samples_starts_afresh(tmp_path: Path) -> None:
+    first = Recluster(start_epoch=1, embeddings="running", sample_per_class=4, min_size=2)
+    model, _, trainer = train(tmp_path, first, 2)
+    other = Recluster(start_epoch=9, embeddings="running", sample_per_class=5, min_size=2)
+    other.load_state_dict(first.state_dict())
+    other.on_train_start(trainer, model)
+    assert not model.reclustered
+    assert len(model.subcluster_centroids) == len(model.subcluster_classes) == 0
+    same = Recluster(start_epoch=9, embeddings="running", sample_per_class=4, min_size=2)
+    same.load_state_dict(first.state_dict())
+    same.on_train_start(trainer, model)
+    assert same._running is not None
+    assert first._running is not None
+    kept, given = same._running.collect(), first._running.collect()
+    assert kept is not None
+    assert given is not None
+    assert torch.equal(kept, given)
+
+
 def test_samples_find_the_subclusters_that_are_stored_where_all_are_sampled(tmp_path: Path) -> None:
     recluster = Recluster(start_epoch=None, method="kmeans", min_size=4, sample_per_class=1_000_000)
     model, _, trainer = train(tmp_path, recluster, 1)

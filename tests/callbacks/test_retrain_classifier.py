@@ -8,6 +8,7 @@ from typing import Any
 import lightning
 import pytest
 import torch
+from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor
 
 from callbacks.retrain_classifier import RetrainClassifier
@@ -89,6 +90,37 @@ def test_factors_of_the_classes_train_alone(tmp_path: Path) -> None:
     assert torch.equal(kept.states[1]["classifier.1.weight"], torch.ones(73))
     for name, value in model.state_dict().items():
         assert torch.equal(kept.states[1][name], value) == (name != "classifier.1.weight")
+
+
+def test_the_learning_rate_starts_again(tmp_path: Path) -> None:
+    rates: list[float] = []
+
+    class KeepRate(lightning.Callback):
+        def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+            rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    model = DrugClassifier(
+        FingerprintMLP([16]),
+        CrossEntropyLoss(),
+        lr_scheduler=lambda optimizer: torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5),
+    )
+    stopping = EarlyStopping("val/balanced_accuracy", patience=9)
+    trainer = lightning.Trainer(
+        default_root_dir=tmp_path,
+        max_epochs=5,
+        accelerator="cpu",
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        callbacks=[RetrainClassifier(3), KeepRate(), stopping],
+    )
+    stopping.wait_count = 5
+    trainer.fit(model, datamodule=DrugDataModule(batch_size=128, fingerprint_size=256))
+    assert rates == pytest.approx([1e-3, 5e-4, 2.5e-4, 1e-3, 5e-4])
+    assert stopping.wait_count <= 2
 
 
 def test_the_setting_is_checked() -> None:

@@ -52,6 +52,12 @@ def test_the_last_embedding_of_each_row_is_kept() -> None:
     found = running.collect()
     assert found is not None
     torch.testing.assert_close(found, unit(torch.stack([second[2], second[1], first[0]])), atol=1e-3, rtol=0.0)
+    running.fill(torch.eye(4)[:3])
+    filled = running.collect()
+    assert filled is not None
+    assert torch.equal(filled, torch.eye(4)[:3])
+    running.keep(torch.tensor([7, 3, 2, 9]), first)
+    running.keep(torch.tensor([0, 5, 2]), second)
     again = RunningEmbeddings(numpy.array([2, 5, 7]), 4, torch.device("cpu"))
     again.load_state_dict(running.state_dict())
     resumed = again.collect()

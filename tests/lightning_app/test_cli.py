@@ -117,6 +117,23 @@ def test_every_shipped_file_runs_one_step(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(tmp_path.glob("runs/*/version_0/test_metrics.json"))
 
 
+def test_schedules_follow_the_number_of_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = (*TINY, "--config=debug.yaml", "--config=method/deferred_sampling.yaml", "--trainer.max_epochs=3")
+    assert in_this_process(monkeypatch, "fit", *options) == 0
+    config = yaml.safe_load((tmp_path / "runs/inn_stems/version_0/config.yaml").read_text())
+    assert config["data"]["sampling"]["init_args"]["start_epoch"] == 2
+    assert config["early_stopping"]["patience"] == 3
+
+
+def test_factors_of_classes_need_a_second_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert in_this_process(monkeypatch, "fit", *TINY, "--model.class_scales=true", "--tracking.wandb=disabled") == 2
+    assert "model.class_scales: they train in a second stage" in capsys.readouterr().err
+
+
 def test_option_value_takes_the_last_of_both_forms() -> None:
     assert option_value(["--a", "1", "--b=2", "--a=3"], "--a") == "3"
     assert option_value(["--a"], "--a") is None

@@ -8,6 +8,7 @@ from unittest.mock import PropertyMock, patch
 
 import pytest
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from datamodules.drug_datamodule import DrugDataModule
@@ -175,12 +176,18 @@ def test_the_correction_is_chosen_at_validation_and_used_outside_training() -> N
     logits = model.classifier(model.encoder(batch)).detach()
     torch.testing.assert_close(model(batch)[:, :2], logits[:, :2])
     model.validation_step(batch, 0)
-    with patch.object(model, "log"):
+    with patch.object(model, "log"), patch.object(DrugClassifier, "trainer") as trainer:
+        trainer.state.fn = TrainerFn.FITTING
         model.on_validation_epoch_end()
     strength, scale, offset = PriorCorrection().choose(logits, batch.labels, model.class_counts, model.classifier)
     assert strength > 0
     torch.testing.assert_close(model(batch)[:, :2], (scale * logits + offset)[:, :2])
     assert {"logit_scale", "logit_offset"} <= set(model.state_dict())
+    with patch.object(model, "log"), patch.object(DrugClassifier, "trainer") as trainer:
+        trainer.state.fn = TrainerFn.VALIDATING
+        model.validation_step(replace(batch, labels=1 - batch.labels), 0)
+        model.on_validation_epoch_end()
+    torch.testing.assert_close(model.logit_offset, offset)
     again = make_model(correction=PriorCorrection())
     again.load_state_dict(model.state_dict())
     torch.testing.assert_close(again.eval()(batch), model(batch))

@@ -11,7 +11,7 @@ def test_mixtures_are_convex_combinations_with_the_labels_to_match() -> None:
     mixed = Mixup(1.0).mix(embeddings, labels, counts)
     assert sorted(mixed.partners.tolist()) == list(range(50))
     share = float(mixed.label_shares[0])
-    assert 0 < share < 1
+    assert 0.5 <= share < 1
     assert mixed.label_shares.tolist() == pytest.approx([share] * 50)
     torch.testing.assert_close(mixed.embeddings, share * embeddings + (1 - share) * embeddings[mixed.partners])
     torch.manual_seed(0)
@@ -24,8 +24,8 @@ def test_shares_follow_the_beta_distribution() -> None:
     rows = torch.zeros(1, 1), torch.zeros(1, dtype=torch.int64), torch.ones(1)
     shares = torch.cat([Mixup(0.5).mix(*rows).label_shares for _ in range(2_000)])
     # Beta(a, a) has mean 1/2 and variance 1 / (4 (2 a + 1)).
-    assert shares.mean().item() == pytest.approx(0.5, abs=0.03)
-    assert shares.var().item() == pytest.approx(1 / 8, abs=0.01)
+    assert shares.min() >= 0.5
+    assert (shares - 0.5).square().mean().item() == pytest.approx(1 / 8, abs=0.01)
 
 
 def test_remix_gives_the_label_to_the_smaller_class() -> None:

@@ -59,11 +59,13 @@ def test_equals_a_loop(seed: int, weight: float) -> None:
 def test_centres_follow_the_class_means_and_are_saved() -> None:
     loss = TargetedContrastiveLoss()
     loss.build(torch.tensor([5, 5]), 3)
+    assert torch.equal(loss.targets, torch.zeros(2, 3))
     first, second = torch.eye(3)[:2].unsqueeze(1), torch.eye(3)[[2, 1]].unsqueeze(1)
     loss(first, torch.tensor([0, 1]))
     torch.testing.assert_close(loss.centres, torch.eye(3)[:2])
     loss(second[:1], torch.tensor([0]))
     torch.testing.assert_close(loss.centres, torch.tensor([[0.9, 0.0, 0.1], [0.0, 1.0, 0.0]]))
+    assert torch.equal(loss.targets, uniform_targets(2, 3))
     assert {"targets", "target_of", "centres", "calls"} <= set(loss.state_dict())
 
 

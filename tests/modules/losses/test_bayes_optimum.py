@@ -5,7 +5,8 @@ from torch import Tensor, nn
 
 from modules.logit_correction import PriorCorrection
 from modules.losses import ClassificationLoss, CrossEntropyLoss
-from modules.losses.reweighting import InverseFrequency, Reweighted
+from modules.losses.class_weighting import InverseFrequency
+from modules.losses.reweighting import Reweighted
 from modules.losses.vector_scaling import VectorScalingLoss
 
 CENTRES = torch.tensor([[1.0, 0.0], [-0.6, 0.9], [-0.6, -0.9]])

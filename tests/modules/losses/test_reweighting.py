@@ -7,8 +7,9 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor
 
 from modules.losses import CrossEntropyLoss
+from modules.losses.class_weighting import EffectiveNumber, InverseFrequency
 from modules.losses.focal import FocalLoss
-from modules.losses.reweighting import EffectiveNumber, InverseFrequency, Reweighted, WeightsAsOffsets
+from modules.losses.reweighting import Reweighted, WeightsAsOffsets
 from tests.modules.losses.drawn import draw_batch
 
 

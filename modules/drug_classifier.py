@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from datamodules.drug_task import DrugTask
 from datamodules.input_error import InputError
 from datamodules.molecule_batch import MoleculeBatch
-from modules.class_scales import ClassScales
-from modules.cosine_linear import CosineLinear
+from modules.classifier_head import ClassifierHead
 from modules.encoders import Encoder
 from modules.logit_correction import LogitCorrection
 from modules.losses import ClassificationLoss, ContrastiveLoss
@@ -163,7 +162,9 @@ class DrugClassifier(lightning.LightningModule):
             )
         size = self.encoder.output_dim
         self.projection = perceptron([size, *self.projection_dims]) if self.projection_dims else nn.Identity()
-        self.classifier = self._make_classifier([size, *self.classifier_dims], task.num_classes)
+        self.classifier = ClassifierHead(
+            [size, *self.classifier_dims], task.num_classes, self.dropout, self.cosine_scale, self.class_scales
+        )
         counts = torch.tensor(task.class_counts)
         for loss in (self.contrastive, self.warmup_contrastive):
             if loss is not None:
@@ -190,25 +191,6 @@ class DrugClassifier(lightning.LightningModule):
         self.subcluster_ids = torch.zeros(0, dtype=torch.int64, device=device)
         self.subcluster_centroids = torch.zeros(0, self.encoder.output_dim, device=device)
         self.subcluster_classes = torch.zeros(0, dtype=torch.int64, device=device)
-
-    def _make_classifier(self, sizes: list[int], num_classes: int) -> nn.Sequential:
-        if self.cosine_scale is None:
-            layers = perceptron([*sizes, num_classes], self.dropout)
-        else:
-            layers = perceptron(sizes, self.dropout, final_activation=True) if len(sizes) > 1 else nn.Sequential()
-            layers.append(CosineLinear(sizes[-1], num_classes, self.cosine_scale))
-        return layers.append(ClassScales(num_classes)) if self.class_scales else layers
-
-    def _training_logits(self, embeddings: Tensor) -> Tensor:
-        """The classifier's outputs, (B, C); factors of the classes train in the second stage, and nothing else."""
-        if not self.class_scales:
-            return cast(Tensor, self.classifier(embeddings))
-        if not self.encoder_frozen:
-            return cast(Tensor, self.classifier[:-1](embeddings))
-        self.classifier.eval()
-        with torch.no_grad():
-            outputs = self.classifier[:-1](embeddings)
-        return cast(Tensor, self.classifier[-1](outputs))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimiser and, where there is one, its schedule."""
@@ -358,15 +340,16 @@ class DrugClassifier(lightning.LightningModule):
     def _classify(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Logits, (B, C), and the classification loss, of mixtures if there are any."""
         self.classification_loss.set_epoch(self.current_epoch)
+        fixed = self.class_weights, self.class_counts
         if self.mixing is None:
-            logits = self._training_logits(embeddings)
-            return logits, self.classification_loss(logits, labels, self.class_weights, self.class_counts, embeddings)
+            logits = self.classifier.training_logits(embeddings, self.encoder_frozen)
+            return logits, self.classification_loss(logits, labels, *fixed, embeddings)
         mixed = self.mixing.mix(embeddings, labels, self.class_counts)
-        logits = self._training_logits(mixed.embeddings)
+        logits = self.classifier.training_logits(mixed.embeddings, self.encoder_frozen)
         twice = torch.cat([logits, logits]), torch.cat([labels, labels[mixed.partners]])
         shares = torch.cat([mixed.label_shares, 1 - mixed.label_shares])
         both = torch.cat([mixed.embeddings, mixed.embeddings])
-        return logits, self.classification_loss(*twice, self.class_weights, self.class_counts, both, shares)
+        return logits, self.classification_loss(*twice, *fixed, both, shares)
 
     def _subclusters(self, batch: MoleculeBatch, embeddings: Tensor) -> Tensor:
         """Sub-cluster of each sample, (B,); 0 for all before the first recluster."""

@@ -39,7 +39,7 @@ class ClassifierHead(nn.Sequential):
         super().__init__(*layers, *([ClassScales(num_classes)] if class_scales else []))
         self.class_scales = class_scales
 
-    def training_logits(self, embeddings: Tensor, second_stage: bool) -> Tensor:
+    def training_outputs(self, embeddings: Tensor, second_stage: bool) -> list[Tensor]:
         """Logits to train on: without the factors of the classes, or with nothing but these to train.
 
         Args:
@@ -47,11 +47,10 @@ class ClassifierHead(nn.Sequential):
             second_stage: Whether the encoder stays as it is; only then the factors train.
 
         Returns:
-            (B, C).
+            One (B, C); several classifiers give one each.
         """
         if not self.class_scales:
-            logits: Tensor = self(embeddings)
-            return logits
+            return [self(embeddings)]
         *layers, scales = self
         if second_stage:
             self.eval()
@@ -59,7 +58,7 @@ class ClassifierHead(nn.Sequential):
         with torch.set_grad_enabled(not second_stage):
             for layer in layers:
                 values = layer(values)
-        return scales(values) if second_stage else values
+        return [scales(values) if second_stage else values]
 
 
 class ClassScales(nn.Module):

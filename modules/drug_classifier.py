@@ -18,6 +18,7 @@ from datamodules.input_error import InputError
 from datamodules.molecule_batch import MoleculeBatch
 from modules.classifier_head import ClassifierHead
 from modules.encoders import Encoder
+from modules.experts import Experts, diversity
 from modules.logit_correction import LogitCorrection
 from modules.losses import ClassificationLoss, ContrastiveLoss
 from modules.mixing import Mixup
@@ -73,6 +74,8 @@ class DrugClassifier(lightning.LightningModule):
         classifier_dims: list[int] | None = None,
         cosine_scale: float | None = None,
         class_scales: bool = False,
+        experts: int = 1,
+        expert_diversity: float = 0.2,
         mixing: Mixup | None = None,
         correction: LogitCorrection | None = None,
         dropout: float = 0.0,
@@ -101,6 +104,8 @@ class DrugClassifier(lightning.LightningModule):
                 makes them linear.
             class_scales: Multiplies each class's output by a factor, which alone trains in the second stage of
                 `retrain_classifier`.
+            experts: Number of classifiers, whose mean decides.
+            expert_diversity: What the experts' mean divergence is multiplied by and taken off the classification loss.
             mixing: Makes mixtures of samples for the classification loss; none if null.
             correction: Corrects the scores outside training, by what is best on the validation split; none if null.
             dropout: Share of the classifier's hidden units that training leaves out.
@@ -120,6 +125,10 @@ class DrugClassifier(lightning.LightningModule):
                 "contrastive_weight and classification_start_epoch: expected 0 or more, "
                 f"got {contrastive_weight} and {classification_start_epoch}."
             )
+        if experts < 1 or expert_diversity < 0:
+            raise ValueError(
+                f"experts and expert_diversity: expected 1 or more and 0 or more, got {experts} and {expert_diversity}."
+            )
         if cosine_scale is not None and not cosine_scale > 0:
             raise ValueError(f"cosine_scale: expected a number above 0, got {cosine_scale}.")
         self.encoder = encoder
@@ -130,6 +139,7 @@ class DrugClassifier(lightning.LightningModule):
         self.view_probabilities = view_probabilities
         self.projection_dims, self.classifier_dims = projection_dims or [], classifier_dims or []
         self.cosine_scale, self.class_scales, self.dropout = cosine_scale, class_scales, dropout
+        self.experts, self.expert_diversity = experts, expert_diversity
         self.mixing, self.correction = mixing, correction
         self.head_fraction, self.tail_fraction = head_fraction, tail_fraction
         self.make_optimizer, self.make_lr_scheduler = optimizer, lr_scheduler
@@ -162,9 +172,12 @@ class DrugClassifier(lightning.LightningModule):
             )
         size = self.encoder.output_dim
         self.projection = perceptron([size, *self.projection_dims]) if self.projection_dims else nn.Identity()
-        self.classifier = ClassifierHead(
-            [size, *self.classifier_dims], task.num_classes, self.dropout, self.cosine_scale, self.class_scales
-        )
+
+        def make_head() -> ClassifierHead:
+            sizes = [size, *self.classifier_dims]
+            return ClassifierHead(sizes, task.num_classes, self.dropout, self.cosine_scale, self.class_scales)
+
+        self.classifier = make_head() if self.experts == 1 else Experts(self.experts, make_head)
         counts = torch.tensor(task.class_counts)
         for loss in (self.contrastive, self.warmup_contrastive):
             if loss is not None:
@@ -340,16 +353,19 @@ class DrugClassifier(lightning.LightningModule):
     def _classify(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Logits, (B, C), and the classification loss, of mixtures if there are any."""
         self.classification_loss.set_epoch(self.current_epoch)
-        fixed = self.class_weights, self.class_counts
-        if self.mixing is None:
-            logits = self.classifier.training_logits(embeddings, self.encoder_frozen)
-            return logits, self.classification_loss(logits, labels, *fixed, embeddings)
-        mixed = self.mixing.mix(embeddings, labels, self.class_counts)
-        logits = self.classifier.training_logits(mixed.embeddings, self.encoder_frozen)
-        twice = torch.cat([logits, logits]), torch.cat([labels, labels[mixed.partners]])
-        shares = torch.cat([mixed.label_shares, 1 - mixed.label_shares])
-        both = torch.cat([mixed.embeddings, mixed.embeddings])
-        return logits, self.classification_loss(*twice, *fixed, both, shares)
+        shares = None
+        if self.mixing is not None:
+            mixed = self.mixing.mix(embeddings, labels, self.class_counts)
+            embeddings, shares = mixed.embeddings, torch.cat([mixed.label_shares, 1 - mixed.label_shares])
+            labels = torch.cat([labels, labels[mixed.partners]])
+        outputs = self.classifier.training_outputs(embeddings, self.encoder_frozen)
+        times = 1 if shares is None else 2
+        fixed = labels, self.class_weights, self.class_counts, torch.cat([embeddings] * times), shares
+        values = [self.classification_loss(torch.cat([output] * times), *fixed) for output in outputs]
+        loss = torch.stack(values).mean()
+        if len(outputs) > 1:
+            loss = loss - self.expert_diversity * diversity(outputs)
+        return torch.stack(outputs).mean(dim=0), loss
 
     def _subclusters(self, batch: MoleculeBatch, embeddings: Tensor) -> Tensor:
         """Sub-cluster of each sample, (B,); 0 for all before the first recluster."""

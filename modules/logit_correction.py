@@ -29,7 +29,7 @@ class LogitCorrection(ABC):
         self.largest, self.steps = largest, steps
 
     @abstractmethod
-    def correction(self, strength: float, class_counts: Tensor, classifier: nn.Sequential) -> tuple[Tensor, Tensor]:
+    def correction(self, strength: float, class_counts: Tensor, classifier: nn.Module) -> tuple[Tensor, Tensor]:
         """Scale and offset of each class.
 
         Args:
@@ -43,7 +43,7 @@ class LogitCorrection(ABC):
 
     @torch.no_grad()
     def choose(
-        self, logits: Tensor, labels: Tensor, class_counts: Tensor, classifier: nn.Sequential
+        self, logits: Tensor, labels: Tensor, class_counts: Tensor, classifier: nn.Module
     ) -> tuple[float, Tensor, Tensor]:
         """Try all strengths.
 
@@ -85,7 +85,7 @@ class PriorCorrection(LogitCorrection):
         """
         super().__init__(largest, steps)
 
-    def correction(self, strength: float, class_counts: Tensor, classifier: nn.Sequential) -> tuple[Tensor, Tensor]:
+    def correction(self, strength: float, class_counts: Tensor, classifier: nn.Module) -> tuple[Tensor, Tensor]:
         """See `LogitCorrection.correction`."""
         priors = log_priors(class_counts)
         return torch.ones_like(priors), -strength * priors
@@ -106,13 +106,13 @@ class TauNormalisation(LogitCorrection):
         """
         super().__init__(largest, steps)
 
-    def correction(self, strength: float, class_counts: Tensor, classifier: nn.Sequential) -> tuple[Tensor, Tensor]:
+    def correction(self, strength: float, class_counts: Tensor, classifier: nn.Module) -> tuple[Tensor, Tensor]:
         """See `LogitCorrection.correction`.
 
         Raises:
             ValueError: If the classifier does not end with a linear layer.
         """
-        layer = classifier[-1]
+        layer = classifier[-1] if isinstance(classifier, nn.Sequential) else classifier
         if not isinstance(layer, nn.Linear):
             raise ValueError(f"TauNormalisation needs a classifier that ends with a linear layer, got {layer}")
         norms = torch.linalg.vector_norm(layer.weight.float(), dim=1).clamp(min=1e-12)

@@ -1,5 +1,7 @@
 """The pieces that the contrastive losses are made of."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -78,20 +80,43 @@ def contrastive_term(
     Returns:
         Scalar; a zero that is connected to the graph where no anchor has a positive.
     """
-    logits = similarity / temperatures
-    positive_counts = positives.sum(dim=1)
-    usable = positive_counts > 0
-    # An anchor without positives may have an empty denominator, whose logarithm is -inf and whose gradient is
-    # NaN even behind a mask: let it see every logit and drop its finite value afterwards.
-    kept = denominators | ~usable.unsqueeze(1)
-    # Only differences of logits matter: measured from the largest one they keep their digits at low temperatures.
-    masked_logits = logits.masked_fill(~kept, float("-inf"))
-    largest = masked_logits.detach().amax(dim=1, keepdim=True)
-    logits, masked_logits = logits - largest, masked_logits - largest
-    log_denominators = (masked_logits if log_sizes is None else masked_logits - log_sizes).logsumexp(dim=1)
-    positive_logits = (logits * positives).sum(dim=1) / positive_counts.clamp(min=1)
-    losses = (log_denominators - positive_logits) * usable
-    return losses.sum() / usable.sum().clamp(min=1)
+    value: Tensor = _ContrastiveTerm.apply(similarity, positives, denominators, temperatures, log_sizes)  # type: ignore[no-untyped-call]
+    return value
+
+
+class _ContrastiveTerm(torch.autograd.Function):
+    """The value and its gradient in one go: half of the passes over the matrix that autograd would make."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        similarity: Tensor,
+        positives: Tensor,
+        denominators: Tensor,
+        temperatures: Tensor | float,
+        log_sizes: Tensor | None,
+    ) -> Tensor:
+        positive_counts = positives.sum(dim=1, keepdim=True)
+        usable = positive_counts > 0
+        number = usable.sum().clamp(min=1)
+        # An anchor without positives may have an empty denominator: let it see every logit and drop its finite value.
+        terms = (similarity / temperatures).masked_fill_(~(denominators | ~usable), float("-inf"))
+        # Only differences of logits matter: measured from the largest one they keep their digits at low temperatures.
+        terms -= terms.amax(dim=1, keepdim=True)
+        shares = positives / positive_counts.clamp(min=1)
+        positive_logits = (terms * shares).masked_fill_(shares == 0, 0.0).sum(dim=1, keepdim=True)
+        if log_sizes is not None:
+            terms -= log_sizes
+        sums = terms.exp_().sum(dim=1, keepdim=True)
+        losses = (sums.log() - positive_logits) * usable
+        # From here on the gradient: softmax less the shares of the positives.
+        ctx.save_for_backward(terms.div_(sums).sub_(shares).mul_(usable / (number * temperatures)))
+        return losses.sum() / number
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
+        (slope,) = ctx.saved_tensors
+        return gradients[0] * slope, None, None, None, None
 
 
 def group_term(similarity: Tensor, groups: Tensor, temperature: float) -> Tensor:

@@ -17,6 +17,7 @@ from datamodules.molecule_batch import MoleculeBatch
 from datamodules.molecule_features import FeatureSettings
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP
+from modules.experts import diversity
 from modules.logit_correction import PriorCorrection
 from modules.losses import CrossEntropyLoss, SubclusterContrastiveLoss, SupervisedContrastiveLoss
 from modules.losses.influence_balanced import InfluenceBalancedLoss
@@ -205,6 +206,18 @@ def test_a_frozen_encoder_gets_no_gradient_and_keeps_its_statistics() -> None:
     assert all(torch.equal(value, before[name]) for name, value in model.encoder.state_dict().items())
 
 
+def test_experts_share_the_loss_and_are_rewarded_for_differing() -> None:
+    model = make_model(experts=2, expert_diversity=0.5).eval()
+    batch = make_batch()
+    found, _ = step(model, batch, 0)
+    outputs = model.classifier.training_outputs(model.encoder(batch), False)
+    losses = [torch.nn.functional.cross_entropy(output, batch.labels) for output in outputs]
+    torch.testing.assert_close(found, sum(losses) / 2 - 0.5 * diversity(outputs))
+    torch.testing.assert_close(model(batch)[:, :2], torch.stack(outputs).mean(dim=0)[:, :2])
+    with pytest.raises(ValueError, match=r"experts and expert_diversity: .* got 0 and 0\.2"):
+        make_model(experts=0)
+
+
 def test_class_weights_reach_the_loss() -> None:
     model = make_model().eval()
     batch = make_batch()
@@ -241,6 +254,7 @@ def test_a_checkpoint_of_other_data_is_refused() -> None:
 
 def test_a_class_without_training_samples_is_never_predicted() -> None:
     model = make_model().eval()
+    assert isinstance(model.classifier, torch.nn.Sequential)
     last = model.classifier[-1]
     assert isinstance(last, torch.nn.Linear)
     with torch.no_grad():

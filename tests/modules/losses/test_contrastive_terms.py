@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 
 from modules.losses.contrastive_terms import contrastive_term, group_term, pairwise_similarity
 
@@ -39,3 +40,21 @@ def test_one_group_of_equal_similarities_costs_the_logarithm_of_the_others() -> 
 def test_huge_logits_do_not_overflow() -> None:
     similarity = torch.eye(4) * 2 - 1
     assert group_term(similarity, torch.tensor([0, 0, 1, 1]), 1e-6).item() == pytest.approx(math.log(3), rel=1e-6)
+
+
+@pytest.mark.parametrize("with_sizes", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_gradient_is_that_of_finite_differences(with_sizes: bool, weighted: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    similarity = torch.randn(4, 6, generator=generator, dtype=torch.float64).requires_grad_()
+    denominators = torch.rand(4, 6, generator=generator) < 0.8
+    positives = denominators & (torch.rand(4, 6, generator=generator) < 0.5)
+    positives[2] = False
+    temperatures = torch.tensor([[0.3], [0.7], [1.0], [0.5]], dtype=torch.float64)
+    sizes = torch.rand(4, 6, generator=generator, dtype=torch.float64) if with_sizes else None
+    chosen = positives * 1.5 if weighted else positives
+
+    def value(given: Tensor) -> Tensor:
+        return contrastive_term(given, chosen, denominators, temperatures, sizes)
+
+    assert torch.autograd.gradcheck(value, (similarity,))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import polars
 import pytest
 import torch
 
+from lightning_app.setting_layers import CONFIGS
+from modules.class_difficulty import neighbour_overlap, relative_spread
 from modules.class_distances import class_distances, subcluster_distances
 from modules.subclusters import subcluster
 from tests.lightning_app.command import succeed
@@ -67,3 +70,25 @@ def test_distances_in_plain_torch_agree_with_the_cpu() -> None:
     classes = torch.arange(500) % 7
     nearest = subcluster_distances(embeddings.cuda(), classes.cuda(), 7)
     torch.testing.assert_close(nearest.cpu(), subcluster_distances(embeddings, classes, 7))
+
+
+@pytest.mark.parametrize("measure", [neighbour_overlap, relative_spread])
+def test_difficulties_of_cuda_embeddings_are_those_on_the_cpu(
+    measure: Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor],
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    embeddings, labels = torch.randn(500, 16, generator=generator), torch.arange(500) % 7
+    on_gpu = measure(embeddings.cuda(), labels.cuda(), 8)
+    assert on_gpu.is_cuda
+    torch.testing.assert_close(on_gpu.cpu(), measure(embeddings, labels, 8), atol=0.01, rtol=0.0, equal_nan=True)
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "method").glob("*.yaml")), ids=lambda path: str(path.stem))
+def test_every_method_trains(tmp_path: Path, path: Path) -> None:
+    succeed(tmp_path, "fit", *OPTIONS, "--config", str(path), "--model.classification_start_epoch=0")
+
+
+def test_what_reclustering_keeps_from_training(tmp_path: Path) -> None:
+    kept = ("--recluster.embeddings=running", "--recluster.difficulty=confusion", "--recluster.sample_per_class=6")
+    succeed(tmp_path, "fit", *OPTIONS, *kept)
+    assert len(polars.read_csv(tmp_path / "runs/inn_stems/version_0/class_weights.csv")) > 0

@@ -43,6 +43,8 @@ bench: $(VENV)/.bench peers ## accuracy, speed and memory against other projects
 	$(BIN)/python -m benchmarks.train_step
 	$(BIN)/python -m benchmarks.loader
 	$(BIN)/python -m benchmarks.subclusters
+	$(BIN)/python -m benchmarks.recluster
+	$(BIN)/python -m benchmarks.contrastive_step
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python benchmarks/fingerprint_baseline.py
 $(VENV)/.bench: $(STAMP)

@@ -59,7 +59,9 @@ def test_clustering_runs_on_faiss_gpu_where_it_is_installed() -> None:
     if faiss.get_num_gpus() == 0:
         pytest.skip("the installed faiss has no GPU support; install the extra gpu")
     embeddings = torch.randn(100_000, 64, device="cuda")
-    found = subcluster(embeddings, torch.zeros(100_000, dtype=torch.int64, device="cuda"), 2, 1000, "kmeans", 0)
+    found = subcluster(
+        embeddings, torch.zeros(100_000, dtype=torch.int64, device="cuda"), 2, 1000, "kmeans", backend="faiss"
+    )
     assert len(found.class_of) == 100
 
 

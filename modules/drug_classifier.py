@@ -277,7 +277,7 @@ class DrugClassifier(lightning.LightningModule):
         if not losses:
             raise ValueError(
                 f"classification_start_epoch: epoch {self.current_epoch} has no loss to train on; give a "
-                "warmup_contrastive loss or start the cross-entropy at epoch 0."
+                "warmup_contrastive loss or start the classification at epoch 0."
             )
         loss = torch.stack(list(losses.values())).sum()
         for name, value in {**losses, "loss": loss}.items():

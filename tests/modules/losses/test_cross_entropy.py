@@ -8,16 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from modules.losses import CrossEntropyLoss
-
-
-def random_batch(seed: int, samples: int = 7, classes: int = 4) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return (
-        torch.randn(samples, classes, generator=generator),
-        torch.randint(classes, (samples,), generator=generator),
-        torch.rand(classes, generator=generator) + 0.1,
-        torch.randint(1, 500, (classes,), generator=generator),
-    )
+from tests.modules.losses.drawn import draw_batch
 
 
 def looped_loss(logits: Tensor, labels: Tensor, weights: Tensor, counts: Tensor, strength: float) -> float:
@@ -33,7 +24,7 @@ def looped_loss(logits: Tensor, labels: Tensor, weights: Tensor, counts: Tensor,
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000), smoothing=st.sampled_from([0.0, 0.1, 0.9]))
 def test_without_adjustment_it_is_the_weighted_mean_of_pytorch(seed: int, smoothing: float) -> None:
-    logits, labels, weights, counts = random_batch(seed)
+    logits, labels, weights, counts = draw_batch(seed)
     expected = functional.cross_entropy(logits, labels, weight=weights, label_smoothing=smoothing)
     actual = CrossEntropyLoss(label_smoothing=smoothing)(logits, labels, weights, counts)
     torch.testing.assert_close(actual, expected)
@@ -42,7 +33,7 @@ def test_without_adjustment_it_is_the_weighted_mean_of_pytorch(seed: int, smooth
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000), strength=st.floats(0.1, 3.0))
 def test_logit_adjustment_equals_a_loop(seed: int, strength: float) -> None:
-    logits, labels, weights, counts = random_batch(seed)
+    logits, labels, weights, counts = draw_batch(seed)
     actual = CrossEntropyLoss(logit_adjustment=strength)(logits, labels, weights, counts)
     expected = looped_loss(logits, labels, weights, counts, strength)
     assert actual.item() == pytest.approx(expected, rel=1e-5)
@@ -57,7 +48,7 @@ def test_equal_logits_under_adjustment_cost_the_logarithm_of_the_prior() -> None
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_a_class_without_samples_takes_no_part_under_adjustment(smoothing: float) -> None:
-    logits, _, weights, _ = random_batch(0)
+    logits, _, weights, _ = draw_batch(0)
     labels, counts = torch.tensor([0, 1, 3, 3, 0, 1, 3]), torch.tensor([50, 20, 0, 5])
     logits.requires_grad_()
     loss = CrossEntropyLoss(logit_adjustment=1.0, label_smoothing=smoothing)
@@ -73,7 +64,7 @@ def test_a_class_without_samples_takes_no_part_under_adjustment(smoothing: float
 
 
 def test_a_sample_of_a_class_without_training_samples_is_left_out_under_adjustment() -> None:
-    logits, _, weights, _ = random_batch(0, samples=3)
+    logits, _, weights, _ = draw_batch(0, samples=3)
     counts = torch.tensor([50, 20, 0, 5])
     loss = CrossEntropyLoss(logit_adjustment=1.0)
     expected = loss(logits[:2], torch.tensor([0, 1]), weights, counts)
@@ -81,7 +72,7 @@ def test_a_sample_of_a_class_without_training_samples_is_left_out_under_adjustme
 
 
 def test_counts_are_unused_without_adjustment() -> None:
-    logits, labels, weights, counts = random_batch(0)
+    logits, labels, weights, counts = draw_batch(0)
     loss = CrossEntropyLoss()
     assert torch.equal(loss(logits, labels, weights, counts), loss(logits, labels, weights, torch.zeros_like(counts)))
 
@@ -89,7 +80,7 @@ def test_counts_are_unused_without_adjustment() -> None:
 @pytest.mark.parametrize("adjustment", [0.0, 1.0])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_a_batch_of_weight_zero_is_a_zero_connected_to_the_graph(adjustment: float, smoothing: float) -> None:
-    logits, _, _, counts = random_batch(0, samples=2)
+    logits, _, _, counts = draw_batch(0, samples=2)
     logits.requires_grad_()
     weights = torch.tensor([0.0, 0.0, 1.0, 1.0])
     loss = CrossEntropyLoss(adjustment, smoothing)(logits, torch.tensor([0, 1]), weights, counts)
@@ -100,12 +91,12 @@ def test_a_batch_of_weight_zero_is_a_zero_connected_to_the_graph(adjustment: flo
 
 
 def test_no_counts_at_all_is_a_finite_zero() -> None:
-    logits, labels, weights, counts = random_batch(0)
+    logits, labels, weights, counts = draw_batch(0)
     assert CrossEntropyLoss(1.0)(logits, labels, weights, torch.zeros_like(counts)).item() == 0
 
 
 def test_low_precision_and_autocast_are_computed_in_fp32() -> None:
-    logits, labels, weights, counts = random_batch(0)
+    logits, labels, weights, counts = draw_batch(0)
     loss = CrossEntropyLoss(logit_adjustment=1.0)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         actual = loss(logits.bfloat16(), labels, weights.bfloat16(), counts)

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, cast
 
 import lightning
-import polars
 import torch
-from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
 
+from callbacks.recluster_report import ReclusterResult, report_recluster
 from callbacks.training_confusion import TrainingConfusion
 from callbacks.training_embeddings import RunningEmbeddings, embed_training_set, sampled_rows
-from datamodules.atomic_file import write_csv
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.input_error import InputError
 from datamodules.molecule_batch import MoleculeBatch
@@ -27,26 +21,10 @@ from modules.class_distances import class_distances, class_temperatures, distanc
 from modules.drug_classifier import DrugClassifier
 from modules.processes import broadcast_from_first
 from modules.spherical_kmeans import Backend
-from modules.subclusters import Method, Subclusters, share_moved, subcluster, subclusters_per_class
-
-_log = logging.getLogger("tailmol")
+from modules.subclusters import Method, share_moved, subcluster, subclusters_per_class
 
 Difficulty = Literal["distance", "neighbours", "spread", "confusion"]
 EmbeddingSource = Literal["fresh", "running"]
-
-
-@dataclass(frozen=True)
-class _Found:
-    """What a recluster found; of K sub-clusters and C classes."""
-
-    subclusters: Subclusters
-    per_class: Tensor
-    temperatures: Tensor
-    class_distance: Tensor
-    subcluster_distance: Tensor
-    difficulty: Tensor
-    weights: Tensor
-    moved: float
 
 
 class Recluster(lightning.Callback):
@@ -201,7 +179,7 @@ class Recluster(lightning.Callback):
             buffers["subcluster_classes"] = found.subclusters.class_of
         for name, value in buffers.items():
             setattr(model, name, broadcast_from_first(value))
-        self._report(trainer, model, found, embedded - start, time.perf_counter() - start)
+        report_recluster(trainer, model, found, self.history, embedded - start, time.perf_counter() - start)
 
     def _check_finite(self, embeddings: Tensor, model: DrugClassifier, epoch: int) -> None:
         assert model.task is not None
@@ -215,7 +193,7 @@ class Recluster(lightning.Callback):
                 "infinite; try a lower model.optimizer.lr."
             )
 
-    def _find(self, embeddings: Tensor, model: DrugClassifier) -> _Found:
+    def _find(self, embeddings: Tensor, model: DrugClassifier) -> ReclusterResult:
         labels, counts = self._labels, model.class_counts
         num_classes = len(counts)
         previous = model.subcluster_ids if model.reclustered else None
@@ -230,7 +208,7 @@ class Recluster(lightning.Callback):
         else:
             difficulty = self._measure(embeddings, num_classes)
             weights = difficulty_weights(difficulty, self.strength)
-        return _Found(
+        return ReclusterResult(
             result,
             per_class,
             class_temperatures(embeddings, labels, per_class, model.temperature, counts),
@@ -252,66 +230,3 @@ class Recluster(lightning.Callback):
         mean = rate.nanmean().nan_to_num(0.0)
         present = torch.bincount(self._labels, minlength=num_classes) > 0
         return torch.where(rate.isnan() & present, mean, rate)
-
-    def _report(
-        self,
-        trainer: lightning.Trainer,
-        model: DrugClassifier,
-        found: _Found,
-        embedding_seconds: float,
-        seconds: float,
-    ) -> None:
-        assert model.task is not None
-        epoch, sizes, weights = trainer.current_epoch, torch.bincount(found.subclusters.ids), found.weights
-        distances = found.class_distance[torch.isfinite(found.class_distance)]
-        present = weights[weights > 0]
-        values = {
-            "recluster/subclusters": float(len(sizes)),
-            "recluster/smallest": float(sizes.min()),
-            "recluster/largest": float(sizes.max()),
-            "recluster/class_distance_mean": float(distances.mean()) if len(distances) else float("nan"),
-            "recluster/moved": found.moved,
-            "recluster/weight_ratio": float(present.max() / present.min()),
-            "recluster/embedding_seconds": embedding_seconds,
-            "recluster/seconds": seconds,
-        }
-        moved = "" if math.isnan(found.moved) else f"; {found.moved:.1%} of the samples of divided classes moved"
-        _log.info(
-            f"Epoch {epoch}: {len(sizes):,} sub-clusters of {sizes.min()} to {sizes.max()} samples{moved}; "
-            f"{self._describe_weights(found, model)}; {seconds:.1f} s."
-        )
-        columns = {
-            "subclusters": found.per_class,
-            "temperature": found.temperatures,
-            "class_distance": found.class_distance,
-            "subcluster_distance": found.subcluster_distance,
-            "difficulty": found.difficulty,
-            "weight": weights,
-        }
-        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
-        for name, count, row in zip(model.task.classes, model.class_counts.tolist(), rows, strict=True):
-            start = {"epoch": epoch, "class": name, "training_samples": count}
-            self.history.append(start | dict(zip(columns, row, strict=True)))
-        for logger in trainer.loggers:
-            per_class = {}
-            if isinstance(logger, WandbLogger):
-                pairs = zip(model.task.classes, weights.tolist(), strict=True)
-                per_class = {f"class_weight/{name}": weight for name, weight in pairs}
-            logger.log_metrics(values | per_class | {"epoch": float(epoch)}, step=trainer.global_step)
-        if trainer.is_global_zero:
-            write_csv(polars.DataFrame(self.history), Path(trainer.default_root_dir) / "class_weights.csv")
-
-    def _describe_weights(self, found: _Found, model: DrugClassifier) -> str:
-        """The heaviest and the lightest class, each with its recall at the last validation."""
-        assert model.task is not None
-        weights = found.weights.cpu()
-        present = (weights > 0).nonzero().squeeze(1)
-        order = present[weights[present].argsort(descending=True, stable=True)].tolist()
-        if float(weights[order[0]]) == float(weights[order[-1]]):
-            return "all classes weigh alike"
-        texts = []
-        for kind, code in (("heaviest", order[0]), ("lightest", order[-1])):
-            recall = float("nan") if model.validation_recall is None else float(model.validation_recall[code])
-            shown = "" if math.isnan(recall) else f", validation recall {recall:.2f}"
-            texts.append(f"{kind} class {model.task.classes[code]} (weight {float(weights[code]):.3g}{shown})")
-        return ", ".join(texts)

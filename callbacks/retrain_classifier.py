@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import cast
 
 import lightning
-import torch
-from lightning.pytorch.callbacks import EarlyStopping
 
+from callbacks.training_stages import reset_layers, restart_schedule
 from modules.drug_classifier import DrugClassifier
 
 _log = logging.getLogger("tailmol")
@@ -59,28 +57,6 @@ class RetrainClassifier(lightning.Callback):
         self._done = model.encoder_frozen = True
         what = "the factors of the classes train" if model.class_scales else "a new classifier trains on it"
         _log.info(f"Epoch {trainer.current_epoch}: the encoder stays as it is; {what}.")
-        self._restart_schedule(trainer, model)
-        if model.class_scales:
-            return
-        # The same on every process, and in a run that is resumed.
-        with torch.random.fork_rng():
-            torch.manual_seed(int(os.environ.get("PL_GLOBAL_SEED", 0)) + self.start_epoch)
-            for layer in model.classifier.modules():
-                reset = getattr(layer, "reset_parameters", None)
-                if callable(reset):
-                    reset()
-        for optimizer in trainer.optimizers:
-            for parameter in model.classifier.parameters():
-                optimizer.state.pop(parameter, None)
-
-    @staticmethod
-    def _restart_schedule(trainer: lightning.Trainer, model: DrugClassifier) -> None:
-        for optimizer in trainer.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group.get("initial_lr", group["lr"])
-        if model.make_lr_scheduler is not None:
-            for config, optimizer in zip(trainer.lr_scheduler_configs, trainer.optimizers, strict=True):
-                config.scheduler = model.make_lr_scheduler(optimizer)
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, EarlyStopping):
-                callback.wait_count = 0
+        restart_schedule(trainer, model)
+        if not model.class_scales:
+            reset_layers(trainer, [model.classifier], self.start_epoch)

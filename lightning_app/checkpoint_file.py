@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from datamodules.drug_task import DrugTask
 from datamodules.input_error import InputError
+
+if TYPE_CHECKING:
+    from modules.drug_classifier import DrugClassifier
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Any], DrugTask]:
@@ -30,3 +33,28 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], DrugTask]:
         return dict(checkpoint["run_config"]), DrugTask.from_dict(checkpoint["drug_task"])
     except Exception as error:
         raise InputError(f"ckpt_path: {path} is no whole checkpoint of lightning fit ({error}).") from error
+
+
+def load_model(path: Path) -> DrugClassifier:
+    """Make the model of a checkpoint, with its weights, on the CPU.
+
+    Args:
+        path: A checkpoint that `lightning fit` wrote.
+
+    Raises:
+        InputError: If the file is missing, damaged, or not such a checkpoint.
+    """
+    import torch
+    from jsonargparse import ArgumentParser
+
+    from modules.drug_classifier import DrugClassifier
+
+    settings, _ = read_checkpoint(path)
+    parser = ArgumentParser()
+    parser.add_class_arguments(DrugClassifier, "model")
+    model = parser.instantiate(parser.parse_object({"model": settings["model"]})).model
+    assert isinstance(model, DrugClassifier)
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    model.on_load_checkpoint(checkpoint)
+    model.load_state_dict(checkpoint["state_dict"])
+    return model

@@ -10,10 +10,12 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser
 
+from callbacks.distill import Distill
 from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.recluster import Recluster
 from callbacks.retrain_classifier import RetrainClassifier
 from datamodules.input_error import InputError
+from lightning_app.checkpoint_file import load_model
 from lightning_app.drug_cli import DrugCLI
 from lightning_app.test_report import report_test
 
@@ -34,6 +36,7 @@ class FitCLI(DrugCLI):
         super().add_arguments_to_parser(parser)
         parser.add_class_arguments(Recluster, "recluster")
         parser.add_class_arguments(RetrainClassifier, "retrain_classifier")
+        parser.add_class_arguments(Distill, "distill")
         parser.add_class_arguments(EarlyStopping, "early_stopping")
         parser.set_defaults({"early_stopping.monitor": MONITORED, "early_stopping.mode": "max"})
         parser.add_argument(
@@ -55,7 +58,7 @@ class FitCLI(DrugCLI):
             folder, "best", monitor=MONITORED, mode="max", save_last=True, enable_version_counter=False
         )
         last = LastCheckpoint(folder, self.config.checkpoint_every_n_steps)
-        stages = [self.config_init.recluster, self.config_init.retrain_classifier]
+        stages = [self.config_init.recluster, self.config_init.retrain_classifier, self.config_init.distill]
         return [*stages, self.config_init.early_stopping, best, last]
 
     def after_instantiate_classes(self) -> None:
@@ -64,6 +67,14 @@ class FitCLI(DrugCLI):
         self.datamodule.trained_task = None
         if self.model.class_scales and self.config.retrain_classifier.start_epoch is None:
             raise InputError("model.class_scales: they train in a second stage; set retrain_classifier.start_epoch.")
+        teacher = self.config.distill.teacher
+        if (self.model.distillation is None) != (teacher is None and self.config.distill.start_epoch is None):
+            raise InputError(
+                "model.distillation: it needs a teacher, and a teacher needs it; set both it and distill.teacher or "
+                "distill.start_epoch, or neither."
+            )
+        if teacher is not None:
+            self.config_init.distill.given = load_model(Path(teacher))
 
 
 def main(arguments: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any, cast
 
 import lightning
@@ -17,6 +18,7 @@ from datamodules.drug_task import DrugTask
 from datamodules.input_error import InputError
 from datamodules.molecule_batch import MoleculeBatch
 from modules.classifier_head import ClassifierHead
+from modules.distillation import Distillation
 from modules.encoders import Encoder
 from modules.experts import Experts, diversity
 from modules.logit_correction import LogitCorrection
@@ -47,6 +49,7 @@ class DrugClassifier(lightning.LightningModule):
         task: The data that the model was built for; None before.
         run_config: Settings to save in checkpoints, as plain types.
         encoder_frozen: Whether only the classifier trains now.
+        teacher: Gives the logits, (B, C), that `distillation` learns from; None before there is a teacher.
         validation_recall: Of each class at the last validation, (C,), NaN without samples; None before.
     """
 
@@ -78,6 +81,7 @@ class DrugClassifier(lightning.LightningModule):
         expert_diversity: float = 0.2,
         mixing: Mixup | None = None,
         correction: LogitCorrection | None = None,
+        distillation: Distillation | None = None,
         dropout: float = 0.0,
         head_fraction: float = 0.3,
         tail_fraction: float = 0.3,
@@ -108,6 +112,7 @@ class DrugClassifier(lightning.LightningModule):
             expert_diversity: What the experts' mean divergence is multiplied by and taken off the classification loss.
             mixing: Makes mixtures of samples for the classification loss; none if null.
             correction: Corrects the scores outside training, by what is best on the validation split; none if null.
+            distillation: How the model learns from the teacher that `distill` gives it; not at all if null.
             dropout: Share of the classifier's hidden units that training leaves out.
             head_fraction: Share of the classes that are head classes.
             tail_fraction: Share of the classes that are tail classes.
@@ -129,6 +134,8 @@ class DrugClassifier(lightning.LightningModule):
             raise ValueError(
                 f"experts and expert_diversity: expected 1 or more and 0 or more, got {experts} and {expert_diversity}."
             )
+        if mixing is not None and distillation is not None:
+            raise ValueError("mixing and distillation: a teacher has no answer for mixtures; expected one to be null.")
         if cosine_scale is not None and not cosine_scale > 0:
             raise ValueError(f"cosine_scale: expected a number above 0, got {cosine_scale}.")
         self.encoder = encoder
@@ -140,12 +147,13 @@ class DrugClassifier(lightning.LightningModule):
         self.projection_dims, self.classifier_dims = projection_dims or [], classifier_dims or []
         self.cosine_scale, self.class_scales, self.dropout = cosine_scale, class_scales, dropout
         self.experts, self.expert_diversity = experts, expert_diversity
-        self.mixing, self.correction = mixing, correction
+        self.mixing, self.correction, self.distillation = mixing, correction, distillation
         self.head_fraction, self.tail_fraction = head_fraction, tail_fraction
         self.make_optimizer, self.make_lr_scheduler = optimizer, lr_scheduler
         self.task: DrugTask | None = None
         self.run_config: dict[str, Any] | None = None
         self.encoder_frozen = False
+        self.teacher: Callable[[MoleculeBatch], Tensor] | None = None
         self.validation_recall: Tensor | None = None
         self._validation_logits: list[tuple[Tensor, Tensor]] = []
 
@@ -222,6 +230,12 @@ class DrugClassifier(lightning.LightningModule):
             logits = self.logit_scale * logits.float() + self.logit_offset
         return logits.masked_fill(self.class_counts == 0, NEVER)
 
+    def _probabilities(self, logits: Tensor) -> Tensor:
+        return self.classification_loss.probabilities(logits, self.class_counts)
+
+    def _uncertainty(self, logits: Tensor) -> Tensor | None:
+        return self.classification_loss.uncertainty(logits, self.class_counts)
+
     def embed(self, batch: MoleculeBatch) -> Tensor:
         """Embeddings, (B, d), of samples as they are."""
         return cast(Tensor, self.encoder(batch))
@@ -263,8 +277,13 @@ class DrugClassifier(lightning.LightningModule):
         losses: dict[str, Tensor] = {}
         outputs = {"embeddings": embeddings[0].detach()}
         if classify:
-            logits, losses["classification"] = self._classify(embeddings[0], batch.labels)
+            shares = None if contrastive is None else contrastive.classification_shares(batch.labels, len(views))
+            logits, losses["classification"] = self._classify(embeddings[0], batch.labels, shares)
             outputs["logits"] = logits.detach()
+            if self.distillation is not None and self.teacher is not None:
+                weight, divergence = self.distillation.weight, self.distillation.divergence(logits, self.teacher(batch))
+                losses["classification"] = (1 - weight) * losses["classification"]
+                losses["distillation"] = weight * divergence
         if contrastive is not None:
             projections = torch.stack([self.projection(embedding) for embedding in embeddings], dim=1)
             groups = torch.stack([batch.labels, self._subclusters(batch, embeddings[0])], dim=1)
@@ -296,7 +315,7 @@ class DrugClassifier(lightning.LightningModule):
     def validation_step(self, batch: MoleculeBatch, batch_index: int) -> None:
         """Count a batch into the validation metrics, or keep it until a correction is chosen."""
         if self.correction is None:
-            self.validation_metrics.update(self(batch).float().softmax(1), batch.labels)
+            self.validation_metrics.update(self._probabilities(self(batch)), batch.labels)
         else:
             self._validation_logits.append((self.classifier(self.encoder(batch)).float(), batch.labels))
 
@@ -311,20 +330,21 @@ class DrugClassifier(lightning.LightningModule):
                 self.logit_scale.copy_(scale)
                 self.logit_offset.copy_(offset)
                 self.log("val/correction_strength", strength)
-            self.validation_metrics.update(self._correct(own[0]).softmax(1), own[1])
+            self.validation_metrics.update(self._probabilities(self._correct(own[0])), own[1])
         self._log_metrics("val", self.validation_metrics)
 
     def test_step(self, batch: MoleculeBatch, batch_index: int) -> None:
         """Count a batch into the test metrics."""
-        self.test_metrics.update(self(batch).float().softmax(1), batch.labels)
+        self.test_metrics.update(self._probabilities(self(batch)), batch.labels)
 
     def on_test_epoch_end(self) -> None:
         """Log the test metrics."""
         self._log_metrics("test", self.test_metrics)
 
-    def predict_step(self, batch: MoleculeBatch, batch_index: int) -> tuple[Tensor, Tensor]:
-        """`sample_index` (B,) and class probabilities (B, C)."""
-        return batch.sample_index, self(batch).float().softmax(1)
+    def predict_step(self, batch: MoleculeBatch, batch_index: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """`sample_index` (B,), class probabilities (B, C), and if the loss can say how unsure they are, that (B,)."""
+        logits = self(batch)
+        return batch.sample_index, self._probabilities(logits), self._uncertainty(logits)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what is needed to build the model and to read new data."""
@@ -350,19 +370,20 @@ class DrugClassifier(lightning.LightningModule):
         for name in SUBCLUSTER_BUFFERS:
             setattr(self, name, torch.zeros_like(checkpoint["state_dict"][name], device=self.class_counts.device))
 
-    def _classify(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits, (B, C), and the classification loss, of mixtures if there are any."""
+    def _classify(self, embeddings: Tensor, labels: Tensor, shares: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Logits, (B, C), and the classification loss, of mixtures if there are any, and of its `shares` (B,)."""
         self.classification_loss.set_epoch(self.current_epoch)
-        shares = None
+        kept = 1.0 if shares is None else shares.mean()
         if self.mixing is not None:
             mixed = self.mixing.mix(embeddings, labels, self.class_counts)
-            embeddings, shares = mixed.embeddings, torch.cat([mixed.label_shares, 1 - mixed.label_shares])
+            both = torch.cat([mixed.label_shares, 1 - mixed.label_shares])
+            embeddings, shares = mixed.embeddings, both if shares is None else both * torch.cat([shares, shares])
             labels = torch.cat([labels, labels[mixed.partners]])
         outputs = self.classifier.training_outputs(embeddings, self.encoder_frozen)
-        times = 1 if shares is None else 2
+        times = 1 if self.mixing is None else 2
         fixed = labels, self.class_weights, self.class_counts, torch.cat([embeddings] * times), shares
         values = [self.classification_loss(torch.cat([output] * times), *fixed) for output in outputs]
-        loss = torch.stack(values).mean()
+        loss = kept * torch.stack(values).mean()
         if len(outputs) > 1:
             loss = loss - self.expert_diversity * diversity(outputs)
         return torch.stack(outputs).mean(dim=0), loss

@@ -68,6 +68,27 @@ class ClassificationLoss(nn.Module):
             # Losses of weight 0 need not add up to zero, so they are multiplied away.
             return total_loss * usable / torch.where(usable, total_weight, torch.ones_like(total_weight))
 
+    def probabilities(self, logits: Tensor, class_counts: Tensor) -> Tensor:
+        """Class probabilities from the scores of a trained model: their softmax unless a loss says otherwise.
+
+        Args:
+            logits: Floating point (B, C), far below 0 for classes without training samples.
+            class_counts: (C,).
+
+        Returns:
+            fp32 (B, C).
+        """
+        return logits.float().softmax(dim=1)
+
+    def uncertainty(self, logits: Tensor, class_counts: Tensor) -> Tensor | None:
+        """How little a model that was trained with this loss knows of a sample, in 0..1, (B,); None if it cannot say.
+
+        Args:
+            logits: Floating point (B, C).
+            class_counts: (C,).
+        """
+        return None
+
     def adjust(self, logits: Tensor, labels: Tensor, class_counts: Tensor) -> Tensor:
         """Change the logits for training; they stay as they are unless a loss says otherwise.
 

@@ -42,6 +42,15 @@ class ContrastiveLoss(nn.Module, ABC):
             width: Size d of a projection.
         """
 
+    def classification_shares(self, labels: Tensor, num_views: int) -> Tensor | None:
+        """How much of its classification loss each sample keeps, (B,) in 0..1; None if all of it.
+
+        Args:
+            labels: int64 (B,).
+            num_views: Views V of each sample.
+        """
+        return None
+
     @abstractmethod
     def forward(
         self,

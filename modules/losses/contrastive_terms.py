@@ -63,6 +63,7 @@ def contrastive_term(
     denominators: Tensor,
     temperatures: Tensor | float,
     log_sizes: Tensor | None = None,
+    anchor_weights: Tensor | None = None,
 ) -> Tensor:
     """Average the contrastive loss over the anchors that have a positive.
 
@@ -76,11 +77,14 @@ def contrastive_term(
         denominators: D_a as a bool mask, (anchors, columns); holds every positive.
         temperatures: One for all anchors, or (anchors, 1).
         log_sizes: Logarithms of what each term of the denominator is divided by, (anchors, columns); 0 if None.
+        anchor_weights: Factors of the anchors' losses before the average, (anchors, 1); 1 if None.
 
     Returns:
         Scalar; a zero that is connected to the graph where no anchor has a positive.
     """
-    value: Tensor = _ContrastiveTerm.apply(similarity, positives, denominators, temperatures, log_sizes)  # type: ignore[no-untyped-call]
+    value: Tensor = _ContrastiveTerm.apply(  # type: ignore[no-untyped-call]
+        similarity, positives, denominators, temperatures, log_sizes, anchor_weights
+    )
     return value
 
 
@@ -95,6 +99,7 @@ class _ContrastiveTerm(torch.autograd.Function):
         denominators: Tensor,
         temperatures: Tensor | float,
         log_sizes: Tensor | None,
+        anchor_weights: Tensor | None,
     ) -> Tensor:
         positive_counts = positives.sum(dim=1, keepdim=True)
         usable = positive_counts > 0
@@ -108,15 +113,16 @@ class _ContrastiveTerm(torch.autograd.Function):
         if log_sizes is not None:
             terms -= log_sizes
         sums = terms.exp_().sum(dim=1, keepdim=True)
-        losses = (sums.log() - positive_logits) * usable
+        factors = usable if anchor_weights is None else usable * anchor_weights
+        losses = (sums.log() - positive_logits) * factors
         # From here on the gradient: softmax less the shares of the positives.
-        ctx.save_for_backward(terms.div_(sums).sub_(shares).mul_(usable / (number * temperatures)))
+        ctx.save_for_backward(terms.div_(sums).sub_(shares).mul_(factors / (number * temperatures)))
         return losses.sum() / number
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None, None]:
         (slope,) = ctx.saved_tensors
-        return gradients[0] * slope, None, None, None, None
+        return gradients[0] * slope, None, None, None, None, None
 
 
 def group_term(similarity: Tensor, groups: Tensor, temperature: float) -> Tensor:

@@ -37,6 +37,14 @@ class WrappedLoss(ClassificationLoss):
         value: Tensor = self.loss(logits, labels, class_weights, class_counts, embeddings, sample_weights)
         return value
 
+    def probabilities(self, logits: Tensor, class_counts: Tensor) -> Tensor:
+        """See `ClassificationLoss.probabilities`."""
+        return self.loss.probabilities(logits, class_counts)
+
+    def uncertainty(self, logits: Tensor, class_counts: Tensor) -> Tensor | None:
+        """See `ClassificationLoss.uncertainty`."""
+        return self.loss.uncertainty(logits, class_counts)
+
     @abstractmethod
     def change(self, logits: Tensor, class_weights: Tensor, class_counts: Tensor) -> tuple[Tensor, Tensor]:
         """What the loss gets instead.

@@ -15,12 +15,14 @@ from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
 from datamodules.molecule_batch import MoleculeBatch
 from datamodules.molecule_features import FeatureSettings
+from modules.distillation import Distillation
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP
 from modules.experts import diversity
 from modules.logit_correction import PriorCorrection
 from modules.losses import CrossEntropyLoss, SubclusterContrastiveLoss, SupervisedContrastiveLoss
 from modules.losses.influence_balanced import InfluenceBalancedLoss
+from modules.losses.instance_balanced_contrastive import InstanceBalancedContrastiveLoss
 from modules.mixing import Mixup
 
 TASK = DrugTask("molecule", ("a", "b", "c"), (20, 6, 0), FeatureSettings(2, 64))
@@ -259,12 +261,13 @@ def test_a_class_without_training_samples_is_never_predicted() -> None:
     assert isinstance(last, torch.nn.Linear)
     with torch.no_grad():
         last.bias[2] = 50.0
-    _, probabilities = model.predict_step(make_batch(), 0)
+    _, probabilities, _ = model.predict_step(make_batch(), 0)
     assert (probabilities[:, 2] == 0).all()
 
 
 def test_predict_step_gives_probabilities_of_each_sample() -> None:
-    index, probabilities = make_model().eval().predict_step(make_batch(), 0)
+    index, probabilities, uncertainty = make_model().eval().predict_step(make_batch(), 0)
+    assert uncertainty is None
     assert index.tolist() == list(range(6))
     torch.testing.assert_close(probabilities.sum(1), torch.ones(6))
 
@@ -292,3 +295,27 @@ def test_the_task_comes_from_the_data_module() -> None:
     model.configure_model()
     assert model.task == data.task
     assert model.class_counts.sum() == len(data.records.rows["train"])
+
+
+def test_instance_balance_splits_each_sample_between_the_losses() -> None:
+    loss = InstanceBalancedContrastiveLoss(0.5)
+    model = make_model(contrastive=loss, view_probabilities=(0.0, 0.0))
+    _, logged = step(model, make_batch(), 0)
+    # Three samples of each class, so five positives for every anchor.
+    share = 1 / (1 + 0.5 * 5)
+    plain, _ = step(make_model(view_probabilities=(0.0, 0.0)), make_batch(), 0)
+    assert logged["train/classification"] == pytest.approx(share * float(plain), rel=1e-5)
+
+
+def test_a_student_follows_its_teacher_by_the_weight() -> None:
+    batch = make_batch()
+    plain, _ = step(make_model(), batch, 0)
+    model = make_model(distillation=Distillation(0.25, 1.0))
+    without, _ = step(model, batch, 0)
+    assert float(without) == pytest.approx(float(plain), rel=1e-6)
+    model.teacher = lambda given: torch.zeros(len(given), 3)
+    _, logged = step(model, batch, 0)
+    assert logged["train/classification"] == pytest.approx(0.75 * float(plain), rel=1e-5)
+    assert logged["train/distillation"] > 0
+    with pytest.raises(ValueError, match="mixing and distillation: a teacher has no answer for mixtures"):
+        make_model(distillation=Distillation(), mixing=Mixup())

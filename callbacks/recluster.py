@@ -23,7 +23,7 @@ from modules.processes import broadcast_from_first
 from modules.spherical_kmeans import Backend
 from modules.subclusters import Method, share_moved, subcluster, subclusters_per_class
 
-Difficulty = Literal["distance", "neighbours", "spread", "confusion"]
+Difficulty = Literal["distance", "class_distance", "neighbours", "spread", "confusion"]
 EmbeddingSource = Literal["fresh", "running"]
 
 
@@ -54,6 +54,7 @@ class Recluster(lightning.Callback):
             method: kmeans: as the paper's code; bounded: no sub-cluster larger than the size bound.
             min_size: Least size bound of a sub-cluster; the bound is the smallest class if that is larger.
             difficulty: What makes a class weigh more. distance: a near rival, as in the paper; equal for two classes.
+                class_distance: the same of class means alone.
                 neighbours: the share of its samples' nearest neighbours that are of other classes. spread: how wide
                 it is beside its distance to the nearest rival. confusion: the share of its samples that training
                 takes for others.
@@ -203,8 +204,9 @@ class Recluster(lightning.Callback):
         per_class = subclusters_per_class(result.class_of, num_classes)
         d = class_distances(embeddings, labels, num_classes)
         d_prime = subcluster_distances(result.centroids, result.class_of, num_classes)
-        if self.difficulty == "distance":
-            difficulty, weights = -(d + d_prime) / 2, distance_weights(d, d_prime, self.strength)
+        if self.difficulty in ("distance", "class_distance"):
+            second = d_prime if self.difficulty == "distance" else d
+            difficulty, weights = -(d + second) / 2, distance_weights(d, second, self.strength)
         else:
             difficulty = self._measure(embeddings, num_classes)
             weights = difficulty_weights(difficulty, self.strength)

@@ -14,6 +14,8 @@ SUBCOMMANDS = {
     "test": ("lightning_app.evaluate", "test"),
     "predict": ("lightning_app.predict", "main"),
     "prepare": ("lightning_app.prepare", "main"),
+    "sweep": ("lightning_app.sweep", "main"),
+    "benchmark": ("lightning_app.benchmark", "main"),
     "datasets": ("lightning_app.datasets", "main"),
 }
 
@@ -43,6 +45,8 @@ subcommands:
   test       metrics of a checkpoint on the test split
   predict    labels and probabilities for a table of SMILES
   prepare    download, check and featurise a table ahead of time
+  sweep      search for the settings that validate best
+  benchmark  a grid of data sets, methods and seeds, and tables that compare them
   datasets   list the data sets that are known by name
 
 common options (lightning <subcommand> --help lists all of them):

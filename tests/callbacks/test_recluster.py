@@ -109,6 +109,9 @@ def test_buffers_are_what_the_pure_functions_give(tmp_path: Path) -> None:
     d = class_distances(embeddings, labels, classes)
     d_prime = subcluster_distances(found.centroids, found.class_of, classes)
     torch.testing.assert_close(model.class_weights, distance_weights(d, d_prime, 2.0))
+    recluster.difficulty = "class_distance"
+    recluster.recluster(trainer, model)
+    torch.testing.assert_close(model.class_weights, distance_weights(d, d, 2.0))
 
 
 def test_the_next_recluster_starts_from_the_last_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,45 @@
+"""A stratified sample of a table, so that a benchmark of many runs fits a small machine.
+
+Each class gives its share of the rows, rounded, but six rows or all it has where the share is less; the rows are drawn
+by seed and keep their order.
+
+    python -m benchmarks.sample_table hiv.tab.gz --label Y --rows 6000 --output hiv_6000.csv
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy
+
+from datamodules.atomic_file import write_csv
+from datamodules.table_file import read_frame
+
+FEWEST = 6
+
+
+def main() -> None:
+    """Read, draw, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", type=Path, help="CSV, TSV or Parquet, plain or gzip")
+    parser.add_argument("--label", required=True, help="the column with the class")
+    parser.add_argument("--rows", type=int, default=6000, help="about how many rows to draw")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, required=True, help="the CSV file to write")
+    arguments = parser.parse_args()
+    frame, _ = read_frame(arguments.table)
+    labels = frame[arguments.label].to_numpy()
+    generator = numpy.random.default_rng(arguments.seed)
+    kept = []
+    for label in sorted(set(labels.tolist())):
+        rows = numpy.flatnonzero(labels == label)
+        number = min(len(rows), max(FEWEST, round(arguments.rows * len(rows) / len(labels))))
+        kept.append(generator.choice(rows, number, replace=False))
+    sample = frame[numpy.sort(numpy.concatenate(kept))]
+    write_csv(sample, arguments.output)
+    print(f"{len(sample):,} of {len(frame):,} rows written to {arguments.output}.")
+
+
+if __name__ == "__main__":
+    main()

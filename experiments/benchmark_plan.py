@@ -1,0 +1,126 @@
+"""The grid of a benchmark: data sets, encoders, methods and seeds, as a YAML file says."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from datamodules.input_error import InputError
+
+_KEYS = {"baseline", "data", "encoders", "methods", "split_seeds", "seeds", "arguments"}
+_DATA_KEYS = {"arguments", "last", "split_seeds", "seeds", "seconds"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the grid.
+
+    Attributes:
+        data: Name of the data set.
+        encoder: Name of the encoder.
+        method: Name of the method.
+        split_seed: Seed of the split.
+        seed: Seed of the weights and of the order of samples.
+        arguments: What `lightning fit` is called with, the seeds included. Two cells are the same if this is.
+        seconds: How long the plan says that the run takes; None if it does not.
+    """
+
+    data: str
+    encoder: str
+    method: str
+    split_seed: int
+    seed: int
+    arguments: str
+    seconds: float | None = None
+
+    @property
+    def name(self) -> str:
+        """For folders and messages."""
+        return f"{self.data} {self.encoder} {self.method} split {self.split_seed} seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class BenchmarkPlan:
+    """A grid of runs.
+
+    Attributes:
+        name: Of the file without its ending; names the study.
+        baseline: The method that the others are compared with.
+        cells: In the order in which they are run: all methods of a split before the next split.
+    """
+
+    name: str
+    baseline: str
+    cells: tuple[Cell, ...]
+
+
+def read_plan(path: Path) -> BenchmarkPlan:
+    """Read a benchmark's YAML file.
+
+    `data`, `encoders` and `methods` map names to arguments of `lightning fit`, which are put one after the other in
+    this order, behind them the plan's own `arguments` and the seeds. A data set may be a mapping instead, with
+    `arguments`, those that come `last`, behind the method's, its own `split_seeds` and `seeds`, and the `seconds` that a
+    run takes. `split_seeds` and `seeds` are
+    lists, or numbers n for 0 to n - 1.
+
+    Args:
+        path: The file.
+
+    Raises:
+        InputError: If it is missing, no such mapping, or the baseline is none of its methods.
+    """
+    import yaml
+
+    try:
+        settings = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"config: {path} cannot be read as YAML ({error}).") from error
+    settings = _mapping(settings, str(path), _KEYS)
+    missing = sorted({"baseline", "data", "methods"} - set(settings))
+    if missing:
+        raise InputError(f"config: {path} has no {missing[0]!r}; expected baseline, data and methods.")
+    methods, encoders = (
+        _mapping(settings["methods"], "methods"),
+        _mapping(settings.get("encoders", {"default": ""}), "encoders"),
+    )
+    if settings["baseline"] not in methods:
+        raise InputError(f"config: the baseline {settings['baseline']!r} is none of the methods {', '.join(methods)}.")
+    cells: list[Cell] = []
+    for data, given in _mapping(settings["data"], "data").items():
+        own = _mapping(given, f"data.{data}", _DATA_KEYS) if isinstance(given, dict) else {"arguments": given}
+        split_seeds = _seeds(own.get("split_seeds", settings.get("split_seeds", 1)), "split_seeds")
+        seeds = _seeds(own.get("seeds", settings.get("seeds", 1)), "seeds")
+        for split_seed, seed, encoder, method in itertools.product(split_seeds, seeds, encoders, methods):
+            layers = [own.get("arguments", ""), encoders[encoder], methods[method], own.get("last", "")]
+            layers.append(settings.get("arguments", ""))
+            words = [word for layer in layers for word in _words(layer, f"{data} {encoder} {method}")]
+            words += ["--data.split_seed", str(split_seed), "--seed_everything", str(seed)]
+            cells.append(Cell(data, encoder, method, split_seed, seed, shlex.join(words), own.get("seconds")))
+    return BenchmarkPlan(path.stem, settings["baseline"], tuple(cells))
+
+
+def _mapping(value: object, what: str, known: set[str] | None = None) -> Mapping[str, Any]:
+    if not isinstance(value, dict) or not value or not all(isinstance(name, str) for name in value):
+        raise InputError(f"config: expected {what} to map names to settings, got {value!r}.")
+    unknown = sorted(set(value) - known) if known else []
+    if known and unknown:
+        raise InputError(f"config: {what} has an unknown key {unknown[0]!r}; expected {', '.join(sorted(known))}.")
+    return cast("Mapping[str, Any]", value)
+
+
+def _seeds(value: object, what: str) -> list[int]:
+    if isinstance(value, int) and value > 0:
+        return list(range(value))
+    if isinstance(value, list) and value and all(isinstance(seed, int) and seed >= 0 for seed in value):
+        return value
+    raise InputError(f"config: {what}: expected a number above 0 or a list of numbers, got {value!r}.")
+
+
+def _words(value: object, what: str) -> list[str]:
+    if not isinstance(value, str):
+        raise InputError(f"config: the arguments of {what}: expected text, got {value!r}.")
+    return shlex.split(value)

@@ -1,0 +1,180 @@
+"""Who runs which cell: workers on one or many machines share an Optuna study."""
+
+from __future__ import annotations
+
+import time
+import uuid
+import warnings
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars
+
+from datamodules.atomic_file import write_csv
+from experiments.benchmark_plan import BenchmarkPlan, Cell
+from experiments.benchmark_run import HEARTBEAT_SECONDS, CellFailedError, run_cell
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+IDENTITY = ("data", "encoder", "method", "split_seed", "seed")
+_WAIT_SECONDS = 2.0
+_GRACE_SECONDS = 6 * HEARTBEAT_SECONDS
+
+
+class BenchmarkStudy:
+    """The cells of a plan as trials of an Optuna study.
+
+    A worker claims a cell by adding a running trial that names it; of several trials of one cell that with the lowest
+    number counts, since a database numbers them one after the other. A claim whose worker has sent no sign of life for
+    half a minute is free again. A cell that failed is left, with its error.
+    """
+
+    def __init__(
+        self, plan: BenchmarkPlan, folder: Path, storage: str | None = None, retry_failed: bool = False
+    ) -> None:
+        """Open or make the study, and take over finished cells from `cells.csv` in the folder.
+
+        Args:
+            plan: What to run.
+            folder: For the runs, the study and `cells.csv`.
+            storage: Address of an RDB as SQLAlchemy writes it; `study.db` in the folder if None.
+            retry_failed: Whether cells that failed before now are run again.
+        """
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        # Signs of life are called experimental since 2021.
+        warnings.filterwarnings(
+            "ignore", message=".*(heartbeat|fail_stale_trials)", category=optuna.exceptions.ExperimentalWarning
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        self.plan, self.folder = plan, folder
+        self._retried_before = datetime.now() if retry_failed else datetime.min
+        address = storage or f"sqlite:///{(folder / 'study.db').resolve()}"
+        waiting = {"connect_args": {"timeout": 60}} if address.startswith("sqlite") else {}
+        self.storage = optuna.storages.RDBStorage(
+            address, engine_kwargs=waiting, heartbeat_interval=HEARTBEAT_SECONDS, grace_period=_GRACE_SECONDS
+        )
+        self.study = optuna.create_study(
+            study_name=plan.name, storage=self.storage, load_if_exists=True, direction="maximize"
+        )
+        self._import(folder / "cells.csv")
+
+    def work(self, on_cell: Callable[[Cell, str], None] | None = None) -> None:
+        """Run free cells until none is left, and wait for those that other workers run.
+
+        Args:
+            on_cell: Called with each cell that was run here, and its error, empty if there was none.
+        """
+        while True:
+            states = self.states()
+            free = [cell for cell in self.plan.cells if states[cell.arguments] == "free"]
+            if not free and "running" not in states.values():
+                return
+            if not free:
+                time.sleep(_WAIT_SECONDS)
+            elif (claim := self._claim(free[0])) is not None:
+                error = self._run(free[0], claim)
+                self.export()
+                if on_cell is not None:
+                    on_cell(free[0], error)
+
+    def states(self) -> dict[str, str]:
+        """`free`, `running`, `complete` or `failed`, by the arguments of each cell of the plan."""
+        import optuna
+
+        optuna.storages.fail_stale_trials(self.study)
+        found = dict.fromkeys((cell.arguments for cell in self.plan.cells), "free")
+        for trial in self.study.get_trials(deepcopy=False):
+            if found.get(trial.user_attrs["cell"]) in ("free", "failed") and self._state(trial) != "free":
+                found[trial.user_attrs["cell"]] = self._state(trial)
+        return found
+
+    def frame(self) -> polars.DataFrame:
+        """One row for each finished cell of the plan, in its order; see `run_cell` for the columns."""
+        records: dict[str, dict[str, Any]] = {}
+        for trial in self.study.get_trials(deepcopy=False):
+            known = records.get(trial.user_attrs["cell"])
+            if "error" in trial.user_attrs or "metrics" in trial.user_attrs:
+                records[trial.user_attrs["cell"]] = known if known and "metrics" in known else trial.user_attrs
+        rows = [
+            {
+                **{name: getattr(cell, name) for name in IDENTITY},
+                "state": "complete" if "metrics" in record else "failed",
+                "error": record.get("error"),
+                **record.get("metrics", {}),
+                "arguments": cell.arguments,
+            }
+            for cell in self.plan.cells
+            if (record := records.get(cell.arguments)) is not None
+        ]
+        return polars.DataFrame(rows, infer_schema_length=None)
+
+    def export(self) -> None:
+        """Write `cells.csv`, from which a study on another machine goes on."""
+        frame = self.frame()
+        if not frame.is_empty():
+            write_csv(frame, self.folder / "cells.csv")
+
+    def _state(self, trial: FrozenTrial) -> str:
+        from optuna.trial import TrialState
+
+        if trial.state == TrialState.FAIL and "error" in trial.user_attrs:
+            retried = trial.datetime_complete is not None and trial.datetime_complete < self._retried_before
+            return "free" if retried else "failed"
+        return {TrialState.RUNNING: "running", TrialState.COMPLETE: "complete"}.get(trial.state, "free")
+
+    def _claim(self, cell: Cell) -> int | None:
+        """The number of the trial that claims a cell, or None where another worker was faster."""
+        from optuna.trial import TrialState, create_trial
+
+        token = uuid.uuid4().hex
+        attributes = {"cell": cell.arguments, "claim": token}
+        self.study.add_trial(create_trial(state=TrialState.RUNNING, user_attrs=attributes))
+        rivals = [trial for trial in self.study.get_trials() if trial.user_attrs["cell"] == cell.arguments]
+        own = next(trial.number for trial in rivals if trial.user_attrs.get("claim") == token)
+        self.storage.record_heartbeat(self._trial_id(own))
+        if any(trial.number < own and self._state(trial) != "free" for trial in rivals):
+            self.study.tell(own, state=TrialState.PRUNED)
+            return None
+        return own
+
+    def _run(self, cell: Cell, number: int) -> str:
+        """Run a claimed cell and record its metrics or its error, which is returned."""
+        from optuna.trial import TrialState
+
+        trial_id = self._trial_id(number)
+        try:
+            metrics = run_cell(cell, self.folder, partial(self.storage.record_heartbeat, trial_id))
+        except CellFailedError as error:
+            self.storage.set_trial_user_attr(trial_id, "error", str(error))
+            self.study.tell(number, state=TrialState.FAIL)
+            return str(error)
+        except BaseException:
+            self.study.tell(number, state=TrialState.FAIL)
+            raise
+        self.storage.set_trial_user_attr(trial_id, "metrics", metrics)
+        self.study.tell(number, metrics["balanced_accuracy"])
+        return ""
+
+    def _trial_id(self, number: int) -> int:
+        study = self.storage.get_study_id_from_name(self.plan.name)
+        return self.storage.get_trial_id_from_study_id_trial_number(study, number)
+
+    def _import(self, path: Path) -> None:
+        """Add the complete cells of a file that the study does not know."""
+        from optuna.trial import create_trial
+
+        if not path.is_file():
+            return
+        states = self.states()
+        columns = {*IDENTITY, "state", "error", "arguments"}
+        for row in polars.read_csv(path, infer_schema_length=None).iter_rows(named=True):
+            if row["state"] == "complete" and states.get(row["arguments"]) in ("free", "failed"):
+                metrics = {name: value for name, value in row.items() if name not in columns}
+                attributes = {"cell": row["arguments"], "metrics": metrics}
+                self.study.add_trial(create_trial(value=metrics["balanced_accuracy"], user_attrs=attributes))

@@ -1,0 +1,235 @@
+"""Statistics of repeated runs: corrected intervals and tests, ranks over data sets, rank correlation."""
+
+from __future__ import annotations
+
+from math import inf, nan, sqrt
+from typing import Any, NamedTuple
+
+import numpy
+from numpy.typing import NDArray
+
+Floats = NDArray[numpy.float64]
+
+_RESAMPLES = 1000
+_FEWEST_DATA_SETS = 2
+_FEWEST_METHODS = 3
+# Scores are of order one: differences that are equal as decimals lie this close together as binary fractions.
+_ROUNDING = 1e-12
+
+
+class Interval(NamedTuple):
+    """A mean and its confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class Comparison(NamedTuple):
+    """The mean of paired differences, its 95 % interval, the two-sided p-value and Cohen's d."""
+
+    mean: float
+    low: float
+    high: float
+    p_value: float
+    effect_size: float
+
+
+class Ranks(NamedTuple):
+    """Mean ranks ``(methods,)``, Friedman's p-value, and Nemenyi's p-values ``(methods, methods)`` or none."""
+
+    mean_ranks: Floats
+    friedman_p: float
+    nemenyi: Floats | None
+
+
+class Correlation(NamedTuple):
+    """Spearman's rank correlation and its bootstrap interval."""
+
+    rho: float
+    low: float
+    high: float
+
+
+def corrected_interval(values: Floats, test_share: float, confidence: float = 0.95) -> Interval:
+    """Mean of the results on J random splits of one data set, with a t interval.
+
+    The splits share training samples, so that the results are not independent and ``variance / J`` is too small. The
+    corrected resampled variance is ``(1 / J + test_share) * variance`` (Nadeau and Bengio, 2003, Machine Learning 52),
+    with J - 1 degrees of freedom.
+
+    Args:
+        values: ``(J,)``, one result for each split, finite.
+        test_share: Test samples per training sample, ``n_test / n_train``; 0 is the ordinary t interval.
+        confidence: Coverage of the interval, between 0 and 1, both excluded.
+
+    Returns:
+        Mean and bounds in the unit of `values`. The bounds are NaN for one value, the mean as well for none.
+
+    Raises:
+        ValueError: If an argument is not as above.
+    """
+    _check_vector("values", values)
+    _check_test_share(test_share)
+    _check_confidence(confidence)
+    if len(values) < 2:
+        return Interval(float(values[0]) if len(values) else nan, nan, nan)
+    from scipy.stats import t
+
+    mean = float(values.mean())
+    margin = float(t.ppf((1 + confidence) / 2, len(values) - 1)) * _corrected_error(values, test_share)
+    return Interval(mean, mean - margin, mean + margin)
+
+
+def compare(differences: Floats, test_share: float) -> Comparison:
+    """Test whether paired results on J random splits differ, by the corrected resampled t-test.
+
+    Nadeau and Bengio, 2003, see `corrected_interval`. The effect size is Cohen's d of paired differences, their mean
+    over their standard deviation (divisor J - 1).
+
+    Args:
+        differences: ``(J,)``, the result of one method minus that of the other on the same split, finite; of order one.
+        test_share: Test samples per training sample, ``n_test / n_train``.
+
+    Returns:
+        Mean, 95 % interval, two-sided p-value and effect size. If all differences are equal, the p-value is 1 and the
+        effect size 0 where they are 0, else the p-value is 0 and the effect size infinite with their sign. For one
+        difference all but the mean is NaN, for none everything.
+
+    Raises:
+        ValueError: If an argument is not as above.
+    """
+    _check_vector("differences", differences)
+    mean, low, high = corrected_interval(differences, test_share)
+    if len(differences) < 2:
+        return Comparison(mean, low, high, nan, nan)
+    if numpy.ptp(differences) <= _ROUNDING:
+        if abs(mean) <= _ROUNDING:
+            return Comparison(mean, low, high, 1.0, 0.0)
+        return Comparison(mean, low, high, 0.0, inf if mean > 0 else -inf)
+    from scipy.stats import t
+
+    statistic = mean / _corrected_error(differences, test_share)
+    p_value = 2 * float(t.sf(abs(statistic), len(differences) - 1))
+    return Comparison(mean, low, high, p_value, mean / float(differences.std(ddof=1)))
+
+
+def holm(p_values: Floats) -> Floats:
+    """Adjust p-values for being many, by Holm's step-down method (Holm, 1979).
+
+    Args:
+        p_values: ``(M,)``, between 0 and 1; NaN is no test and not counted.
+
+    Returns:
+        ``(M,)``, adjusted p-values; NaN where `p_values` is.
+
+    Raises:
+        ValueError: If a p-value is out of range or the shape is another.
+    """
+    if p_values.ndim != 1:
+        raise ValueError(f"p_values must have shape (M,), got {p_values.shape}")
+    tested = ~numpy.isnan(p_values)
+    if not bool(((p_values[tested] >= 0) & (p_values[tested] <= 1)).all()):
+        raise ValueError(f"p_values must lie in [0, 1] or be NaN, got {p_values.tolist()}")
+    adjusted = numpy.full(len(p_values), nan)
+    if tested.any():
+        from statsmodels.stats.multitest import multipletests
+
+        adjusted[tested] = multipletests(p_values[tested], method="holm")[1]
+    return adjusted
+
+
+def ranks(scores: Floats) -> Ranks:
+    """Rank methods over data sets, with Friedman's test and Nemenyi's post-hoc test.
+
+    The procedure is that of Demšar (2006, JMLR 7). Rank 1 has the highest score; ties share their mean rank.
+
+    Args:
+        scores: ``(data sets, methods)``, finite, higher is better.
+
+    Returns:
+        Mean ranks ``(methods,)``, p-value of Friedman's test, p-values ``(methods, methods)`` of Nemenyi's. With fewer
+        than two data sets or three methods the tests are NaN and None; Friedman's is NaN where all is tied.
+
+    Raises:
+        ValueError: If `scores` has another shape or a value that is not finite.
+    """
+    if scores.ndim != 2 or scores.size == 0:
+        raise ValueError(f"scores must have shape (data sets, methods), neither 0, got {scores.shape}")
+    if not numpy.isfinite(scores).all():
+        raise ValueError(f"scores must be finite, got {int((~numpy.isfinite(scores)).sum())} that are not")
+    from scipy.stats import friedmanchisquare, rankdata
+
+    of_data_sets = rankdata(-scores, axis=1)
+    mean_ranks: Floats = of_data_sets.mean(axis=0)
+    if scores.shape[0] < _FEWEST_DATA_SETS or scores.shape[1] < _FEWEST_METHODS:
+        return Ranks(mean_ranks, nan, None)
+    from scikit_posthocs import posthoc_nemenyi_friedman
+
+    # Friedman's statistic divides by the spread of the ranks.
+    all_tied = bool((numpy.ptp(of_data_sets, axis=1) == 0).all())
+    friedman_p = nan if all_tied else float(friedmanchisquare(*scores.T).pvalue)
+    return Ranks(mean_ranks, friedman_p, posthoc_nemenyi_friedman(scores).to_numpy())
+
+
+def spearman(x: Floats, y: Floats, confidence: float = 0.95, seed: int = 0) -> Correlation:
+    """Spearman's rank correlation, with a percentile bootstrap interval over the pairs (Efron, 1979).
+
+    Args:
+        x: ``(N,)``, finite.
+        y: ``(N,)``, finite.
+        confidence: Coverage of the interval, between 0 and 1, both excluded.
+        seed: Of the 1,000 resamples. Those in which `x` or `y` is constant are skipped.
+
+    Returns:
+        The correlation and the bounds, between -1 and 1; NaN for fewer than three pairs or a constant `x` or `y`.
+
+    Raises:
+        ValueError: If an argument is not as above.
+    """
+    _check_vector("x", x)
+    _check_vector("y", y)
+    _check_confidence(confidence)
+    if len(x) != len(y):
+        raise ValueError(f"y must have the length of x, {len(x)}, got {len(y)}")
+    if len(x) < 3 or numpy.ptp(x) == 0 or numpy.ptp(y) == 0:
+        return Correlation(nan, nan, nan)
+    from scipy.stats import spearmanr
+
+    drawn = numpy.random.default_rng(seed).integers(len(x), size=(_RESAMPLES, len(x)))
+    drawn = drawn[(numpy.ptp(x[drawn], axis=1) > 0) & (numpy.ptp(y[drawn], axis=1) > 0)]
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    low, high = numpy.quantile(_rank_correlations(x[drawn], y[drawn]), tails)
+    return Correlation(float(spearmanr(x, y).statistic), float(low), float(high))
+
+
+def _rank_correlations(x: Floats, y: Floats) -> Floats:
+    """Spearman's correlation of each row, ``(R,)`` from ``(R, N)`` twice; no row may be constant."""
+    from scipy.stats import rankdata
+
+    centred = [of_rows - (x.shape[1] + 1) / 2 for of_rows in (rankdata(x, axis=1), rankdata(y, axis=1))]
+    products = (centred[0] * centred[1]).sum(axis=1)
+    correlations: Floats = products / numpy.sqrt((centred[0] ** 2).sum(axis=1) * (centred[1] ** 2).sum(axis=1))
+    return correlations.clip(-1, 1)
+
+
+def _corrected_error(values: Floats, test_share: float) -> float:
+    """Corrected resampled standard error of the mean of two values or more."""
+    return sqrt((1 / len(values) + test_share) * float(values.var(ddof=1)))
+
+
+def _check_vector(name: str, values: NDArray[Any]) -> None:
+    if values.ndim != 1:
+        raise ValueError(f"{name} must have one dimension, got shape {values.shape}")
+    if not numpy.isfinite(values).all():
+        raise ValueError(f"{name} must be finite, got {values.tolist()}")
+
+
+def _check_test_share(test_share: float) -> None:
+    if not 0 <= test_share < inf:
+        raise ValueError(f"test_share must be n_test / n_train, 0 or more and finite, got {test_share}")
+
+
+def _check_confidence(confidence: float) -> None:
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")

@@ -1,0 +1,59 @@
+"""The critical-difference diagram: mean ranks of the methods over the data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy
+import polars
+
+from datamodules.atomic_file import write_file
+from experiments.result_tables import rank_methods
+
+# Inches.
+_WIDTH = 7.0
+_HEIGHT = 1.2
+_HEIGHT_PER_METHOD = 0.22
+# Of the axis' length.
+_LABEL_DISTANCE = 0.03
+
+
+def plot_ranks(cells: polars.DataFrame, metric: str, path: Path) -> bool:
+    """Draw the mean ranks, with a bar over methods that Nemenyi's test at 0.05 does not tell apart, as SVG.
+
+    The diagram is that of Demšar (2006, JMLR 7).
+
+    Args:
+        cells: As for `result_tables.summarise`.
+        metric: The column of the scores, higher is better.
+        path: Where the SVG goes.
+
+    Returns:
+        Whether there was something to draw: with fewer than two data sets, or three methods that all data sets have,
+        nothing is written.
+
+    Raises:
+        ValueError: If `metric` is no column.
+    """
+    names, ranked = rank_methods(cells, metric)
+    if ranked is None or ranked.nemenyi is None:
+        return False
+    from matplotlib.figure import Figure
+    from pandas import DataFrame, Series
+    from scikit_posthocs import critical_difference_diagram
+
+    # Not by pyplot, which keeps its figures and chooses a window system.
+    figure = Figure(figsize=(_WIDTH, _HEIGHT + _HEIGHT_PER_METHOD * len(names)))
+    critical_difference_diagram(
+        Series(ranked.mean_ranks, index=names),
+        DataFrame(ranked.nemenyi, index=names, columns=names),
+        ax=figure.add_subplot(),
+        label_props={"parse_math": False},
+        text_h_margin=_LABEL_DISTANCE * float(numpy.ptp(ranked.mean_ranks)),
+    )
+    # Without the date the same ranks make the same drawing.
+    write_file(
+        path,
+        lambda temporary: figure.savefig(temporary, format="svg", bbox_inches="tight", metadata={"Date": None}),
+    )
+    return True

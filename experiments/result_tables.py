@@ -1,0 +1,258 @@
+"""Tables of a sweep: each method against a baseline on every data set, and mean ranks over the data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import isnan
+from typing import Any
+
+import numpy
+import polars
+
+from experiments.paired_statistics import Floats, Ranks, compare, corrected_interval, holm, ranks
+
+_GROUPS = ("head", "middle", "tail")
+_KEYS = ("data", "encoder", "method")
+_SCHEMA: dict[str, type[polars.DataType]] = {
+    **dict.fromkeys(_KEYS, polars.String),
+    "is_baseline": polars.Boolean,
+    **dict.fromkeys(("splits", "paired_splits"), polars.Int64),
+    **dict.fromkeys(("mean", "low", "high", "difference", "difference_low", "difference_high"), polars.Float64),
+    **dict.fromkeys(("p_value", "p_holm", "effect_size", *_GROUPS, "accuracy"), polars.Float64),
+    **dict.fromkeys(("head_difference", "head_difference_low", "head_difference_high"), polars.Float64),
+    **dict.fromkeys(("tail_difference", "tail_difference_low", "tail_difference_high"), polars.Float64),
+    "trade": polars.Boolean,
+    "seconds": polars.Float64,
+}
+_TRADE_NOTE = "The tail gains on the baseline and the head loses to it: neither 95% interval holds 0."
+_LATEX_NAMES = str.maketrans(
+    {letter: f"\\{letter}" for letter in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}"}
+)
+_LATEX_NUMBERS = str.maketrans({"-": "$-$", "+": "$+$", "<": "$<$", "–": "--"})
+
+
+def summarise(cells: polars.DataFrame, baseline: str, metric: str = "balanced_accuracy") -> polars.DataFrame:
+    """Compare every method with the baseline over the splits of each data set.
+
+    The seeds of one split are averaged first, so that the sample size is the number of splits. Differences are taken
+    on the splits that both methods completed; intervals and tests are those of `paired_statistics`. The baseline is
+    that of the same data set and encoder or, if there is none, of the data set's first encoder that has it.
+
+    Args:
+        cells: One row for each run: `data`, `encoder`, `method`, `split_seed`, `seed`, `state` ("complete" or another,
+            then left out), `train_samples`, `test_samples`, `seconds`, and scores between 0 and 1, null or NaN where
+            undefined: `metric`, `accuracy`, and `head_accuracy`, `middle_accuracy`, `tail_accuracy`.
+        baseline: The method that the others are compared with.
+        metric: The column of the scores to compare.
+
+    Returns:
+        A row for each `data`, `encoder`, `method` with a complete run, by data set, best mean first; null is undefined:
+
+        - `is_baseline`; `splits` with a score, and `paired_splits`, those of them that the baseline has too.
+        - `mean`, `low`, `high`: of the metric, with the 95 % interval; `difference` to the baseline likewise.
+        - `p_value`; `p_holm`, adjusted for the methods of the data set and encoder; `effect_size`, Cohen's d.
+        - `head`, `middle`, `tail`, `accuracy`: means over splits; `head_difference` and `tail_difference` with bounds.
+        - `trade`: whether the tail's interval lies above 0 and the head's below.
+        - `seconds`: the median run.
+
+    Raises:
+        ValueError: If the baseline is in no row, or `metric` is no column.
+    """
+    methods = sorted(cells["method"].unique())
+    if baseline not in methods:
+        raise ValueError(f"baseline must be one of the methods {', '.join(methods)}, got {baseline!r}")
+    scores = list(dict.fromkeys([metric, *(f"{group}_accuracy" for group in _GROUPS), "accuracy"]))
+    splits = _split_means(cells, scores)
+    rows: list[dict[str, Any]] = []
+    for data in splits["data"].unique().sort():
+        rows += _data_set_rows(_complete(cells).filter(data=data), splits.filter(data=data), baseline, metric)
+    frame = polars.DataFrame(rows, schema=_SCHEMA, orient="row").with_columns(polars.selectors.float().fill_nan(None))
+    order = ["data", "mean", "encoder", "method"]
+    return frame.sort(order, descending=[False, True, False, False], nulls_last=True)
+
+
+def method_scores(cells: polars.DataFrame, metric: str) -> tuple[list[str], Floats]:
+    """Mean scores over the splits of every data set, of the methods that all data sets have.
+
+    Args:
+        cells: As for `summarise`; only complete runs count.
+        metric: The column of the scores.
+
+    Returns:
+        The M names, sorted: the method, after the encoder if there are several; and scores ``(data sets, M)``.
+
+    Raises:
+        ValueError: If `metric` is no column.
+    """
+    splits = _split_means(cells, [metric]).drop_nulls(metric)
+    name = polars.concat_str("encoder", "method", separator=" ") if splits["encoder"].n_unique() > 1 else "method"
+    means = splits.group_by("data", polars.col(name).alias("name") if isinstance(name, str) else name.alias("name"))
+    table = means.agg(polars.col(metric).mean()).sort("data", "name").pivot("data", index="name", values=metric)
+    shared = table.drop_nulls().sort("name")
+    return shared["name"].to_list(), shared.drop("name").to_numpy().T
+
+
+def rank_methods(cells: polars.DataFrame, metric: str) -> tuple[list[str], Ranks | None]:
+    """Rank the methods of `method_scores`; none where no method is on all data sets."""
+    names, scores = method_scores(cells, metric)
+    return names, ranks(scores) if names else None
+
+
+def rank_summary(cells: polars.DataFrame, metric: str = "balanced_accuracy") -> tuple[polars.DataFrame, str]:
+    """Mean ranks over the data sets of the methods that all data sets have, and what Friedman's test says.
+
+    Args:
+        cells: As for `summarise`.
+        metric: The column of the scores, higher is better.
+
+    Returns:
+        `method` and `mean_rank`, best first; and a sentence with the p-value, or why there is none.
+
+    Raises:
+        ValueError: If `metric` is no column.
+    """
+    names, ranked = rank_methods(cells, metric)
+    data_sets = _complete(cells)["data"].n_unique()
+    mean_ranks = [] if ranked is None else ranked.mean_ranks.tolist()
+    schema = {"method": polars.String, "mean_rank": polars.Float64}
+    frame = polars.DataFrame({"method": names, "mean_rank": mean_ranks}, schema=schema).sort("mean_rank", "method")
+    counts = f"{len(names)} method{'s' * (len(names) != 1)} on {data_sets} data set{'s' * (data_sets != 1)}"
+    if ranked is None or ranked.nemenyi is None:
+        return frame, f"Friedman's test needs three methods on two data sets; there are {counts}."
+    if isnan(ranked.friedman_p):
+        return frame, f"Friedman's test is undefined: all ranks of {counts} are tied."
+    return frame, f"Friedman's test of equal ranks, {counts}: {_p_value(ranked.friedman_p, 'p = ')}."
+
+
+def to_markdown(summary: polars.DataFrame, metric: str = "balanced_accuracy") -> str:
+    """Write the frame of `summarise` as Markdown, a heading and a table for each data set."""
+    several = summary["encoder"].n_unique() > 1
+    titles = _titles(metric)
+    parts = []
+    for part in summary.partition_by("data", maintain_order=True):
+        lines = [titles, ["---"] + ["---:"] * (len(titles) - 1)]
+        lines += [[_name(row, several).replace("|", "\\|"), *_numbers(row)] for row in part.to_dicts()]
+        for line, traded in zip(lines[2:], part["trade"], strict=True):
+            line[0] += " †" * traded
+        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        parts.append(f"### {part['data'][0]}\n\n{table}\n" + f"\n† {_TRADE_NOTE}\n" * part["trade"].any())
+    return "\n".join(parts)
+
+
+def to_latex(summary: polars.DataFrame, metric: str = "balanced_accuracy") -> str:
+    """Write the frame of `summarise` as LaTeX for the package booktabs, a table for each data set."""
+    several = summary["encoder"].n_unique() > 1
+    titles = _titles(metric)
+    parts = []
+    for part in summary.partition_by("data", maintain_order=True):
+        lines = []
+        for row in part.to_dicts():
+            name = _name(row, several).translate(_LATEX_NAMES) + r"$^\dagger$" * row["trade"]
+            lines.append([name, *(number.translate(_LATEX_NUMBERS) for number in _numbers(row))])
+        head = " & ".join(title.translate(_LATEX_NAMES) for title in titles)
+        body = "\n".join(" & ".join(line) + r" \\" for line in lines)
+        note = f"\n\n$^\\dagger$ {_TRADE_NOTE}".replace("%", r"\%") * part["trade"].any()
+        parts.append(
+            f"\\begin{{table}}\n\\centering\n\\caption{{{part['data'][0].translate(_LATEX_NAMES)}}}\n"
+            f"\\begin{{tabular}}{{l{'r' * (len(titles) - 1)}}}\n\\toprule\n{head} \\\\\n\\midrule\n{body}\n"
+            f"\\bottomrule\n\\end{{tabular}}{note}\n\\end{{table}}\n"
+        )
+    return "\n".join(parts)
+
+
+def _complete(cells: polars.DataFrame) -> polars.DataFrame:
+    return cells.filter(polars.col("state") == "complete")
+
+
+def _split_means(cells: polars.DataFrame, scores: list[str]) -> polars.DataFrame:
+    """Mean of each score over the seeds of each split, null where no seed has it."""
+    missing = [score for score in scores if score not in cells.columns]
+    if missing:
+        raise ValueError(f"metric must be a column of cells, got {missing[0]!r}; the columns are {cells.columns}")
+    means = [polars.col(score).cast(polars.Float64).fill_nan(None).mean() for score in scores]
+    return _complete(cells).group_by(*_KEYS, "split_seed").agg(means).sort(*_KEYS, "split_seed")
+
+
+def _data_set_rows(
+    cells: polars.DataFrame, splits: polars.DataFrame, baseline: str, metric: str
+) -> list[dict[str, Any]]:
+    """Rows of `summarise` for one data set, from its complete runs and the means of its splits."""
+    # Of all runs: the shares of one data set differ only by rounding, and the medians outlive a stray run.
+    test_share = float(cells.select(polars.col("test_samples").median() / polars.col("train_samples").median()).item())
+    rows = []
+    for of_encoder in splits.partition_by("encoder", maintain_order=True):
+        encoder = of_encoder["encoder"][0]
+        baselines = splits.filter(method=baseline)
+        own = baselines.filter(encoder=encoder)
+        reference = own if own.height else baselines.filter(polars.col("encoder") == polars.col("encoder").min())
+        of_methods = of_encoder.partition_by("method", maintain_order=True)
+        seconds = [cells.filter(encoder=encoder, method=part["method"][0])["seconds"].median() for part in of_methods]
+        encoder_rows = [_row(part, reference, baseline, metric, test_share) for part in of_methods]
+        adjusted = holm(numpy.array([row["p_value"] for row in encoder_rows]))
+        for row, p_holm, median in zip(encoder_rows, adjusted.tolist(), seconds, strict=True):
+            rows.append({**row, "p_holm": p_holm, "seconds": median})
+    return rows
+
+
+def _row(
+    splits: polars.DataFrame, reference: polars.DataFrame, baseline: str, metric: str, test_share: float
+) -> dict[str, Any]:
+    """A row of `summarise` but for what depends on other methods; `reference` holds the baseline's splits."""
+    values = splits[metric].drop_nulls().to_numpy()
+    is_baseline = splits["method"][0] == baseline
+    pairs = splits.join(reference.clear() if is_baseline else reference, on="split_seed", suffix="_baseline")
+    row: dict[str, Any] = {key: splits[key][0] for key in _KEYS}
+    row |= {"is_baseline": is_baseline, "splits": len(values)}
+    row |= corrected_interval(values, test_share)._asdict()
+    for score, name in ((metric, ""), ("head_accuracy", "head_"), ("tail_accuracy", "tail_")):
+        differences = (pairs[score] - pairs[f"{score}_baseline"]).drop_nulls().to_numpy()
+        result = compare(differences, test_share)
+        row |= {f"{name}difference": result.mean}
+        row |= {f"{name}difference_low": result.low, f"{name}difference_high": result.high}
+        if not name:
+            row |= {"paired_splits": len(differences), "p_value": result.p_value, "effect_size": result.effect_size}
+    row |= {group: splits[f"{group}_accuracy"].mean() for group in _GROUPS}
+    row |= {"accuracy": splits["accuracy"].mean()}
+    return row | {"trade": row["tail_difference_low"] > 0 and row["head_difference_high"] < 0}
+
+
+def _titles(metric: str) -> list[str]:
+    compared = [f"{metric.replace('_', ' ')} [95% interval]", "difference [95% interval]"]
+    return ["method", "splits", *compared, "p (Holm)", "effect", *_GROUPS, "accuracy", "time (s)"]
+
+
+def _name(row: dict[str, Any], several_encoders: bool) -> str:
+    return f"{row['encoder']} {row['method']}" if several_encoders else str(row["method"])
+
+
+def _numbers(row: dict[str, Any]) -> list[str]:
+    """The cells of a row after its name, with ASCII signs."""
+    unpaired = row["paired_splits"] < row["splits"] and not row["is_baseline"]
+    return [
+        f"{row['splits']} ({row['paired_splits']} paired)" if unpaired else str(row["splits"]),
+        _with_interval(row, "mean", ("low", "high"), "{:.3f}".format),
+        "baseline"
+        if row["is_baseline"]
+        else _with_interval(row, "difference", ("difference_low", "difference_high"), "{:+.3f}".format),
+        _shown(row["p_holm"], _p_value),
+        _shown(row["effect_size"], "{:+.3f}".format),
+        *(_shown(row[column], "{:.3f}".format) for column in (*_GROUPS, "accuracy")),
+        _shown(row["seconds"], "{:.1f}".format),
+    ]
+
+
+def _with_interval(row: dict[str, Any], column: str, bounds: tuple[str, str], form: Callable[[float], str]) -> str:
+    shown = _shown(row[column], form)
+    if row[bounds[0]] is None:
+        return shown
+    return f"{shown} [{form(row[bounds[0]])}, {form(row[bounds[1]])}]"
+
+
+def _p_value(p_value: float, sign: str = "") -> str:
+    return f"{sign.replace('=', '<') or '<'}0.001" if p_value < 0.001 else f"{sign}{p_value:.3f}"
+
+
+def _shown(value: float | None, form: Callable[[float], str]) -> str:
+    return "–" if value is None else form(value)

@@ -1,0 +1,110 @@
+"""`lightning benchmark`: a grid of runs, and tables that compare them."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lightning_app.setting_layers import find_configs
+
+if TYPE_CHECKING:
+    from experiments.benchmark_plan import Cell
+    from experiments.benchmark_study import BenchmarkStudy
+
+
+def main(arguments: list[str]) -> None:
+    """Run the subcommand.
+
+    Args:
+        arguments: The command line after `benchmark`.
+
+    Raises:
+        InputError: If the user's input is at fault.
+    """
+    given = _parser().parse_args(find_configs(arguments))
+    from experiments.benchmark_plan import read_plan
+    from experiments.benchmark_study import BenchmarkStudy
+
+    plan = read_plan(given.config)
+    folder = given.folder or Path("results") / plan.name
+    study = BenchmarkStudy(plan, folder, given.storage, given.retry_failed)
+    if given.dry_run:
+        _list(study)
+        return
+    if not given.tables_only:
+        _work(study)
+    study.export()
+    frame = study.frame()
+    failed = frame.filter(frame["state"] == "failed") if len(frame) else frame
+    if len(frame) > len(failed):
+        from experiments.benchmark_report import write_tables
+
+        for path in write_tables(frame, plan.baseline, folder):
+            print(f"Written: {path}")
+    for row in failed.iter_rows(named=True):
+        print(f"Failed: {row['data']} {row['encoder']} {row['method']} split {row['split_seed']}: {row['error']}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lightning benchmark",
+        description="Run every cell of a grid of data sets, encoders, methods and seeds as a lightning fit of its own, "
+        "and compare the methods. Stop it at any time: the same command goes on, here, in a second terminal beside "
+        "the first, or on other machines that see the same storage.",
+    )
+    parser.add_argument("--config", "-c", type=Path, required=True, help="The grid, such as benchmark/ablation.yaml.")
+    parser.add_argument(
+        "--folder", type=Path, help="Where everything is written; results/<name of the file> if left out."
+    )
+    parser.add_argument(
+        "--storage", help="An RDB address, such as postgresql://host/base; <folder>/study.db if left out."
+    )
+    parser.add_argument("--dry-run", action="store_true", help="Print the cells and how long they should take.")
+    parser.add_argument("--tables-only", action="store_true", help="Run nothing; write the tables of what is there.")
+    parser.add_argument("--retry-failed", action="store_true", help="Run the cells again that failed before.")
+    return parser
+
+
+def _work(study: BenchmarkStudy) -> None:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    done = len(study.plan.cells) - Counter(study.states().values())["free"]
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(elapsed_when_finished=True)) as progress:
+        task = progress.add_task("cells", total=len(study.plan.cells), completed=done)
+
+        def show(cell: Cell, error: str) -> None:
+            states = Counter(study.states().values())
+            progress.update(task, completed=len(study.plan.cells) - states["free"] - states["running"])
+            progress.console.print(f"{cell.name}: {'failed, ' + error if error else 'done'}", highlight=False)
+
+        study.work(show)
+
+
+def _list(study: BenchmarkStudy) -> None:
+    """Print the cells, their states, and the time that those that are left should take on one worker."""
+    import polars
+
+    states = study.states()
+    frame = study.frame()
+    left = [cell for cell in study.plan.cells if states[cell.arguments] in ("free", "running")]
+    for cell in study.plan.cells:
+        print(f"{states[cell.arguments]:9}{cell.name}: lightning fit {cell.arguments}")
+    known: dict[tuple[str, str], float] = {}
+    if "seconds" in frame.columns:
+        median = frame.group_by("data", "encoder").agg(polars.col("seconds").median())
+        known = {(row["data"], row["encoder"]): row["seconds"] for row in median.iter_rows(named=True)}
+    times = [known.get((cell.data, cell.encoder), cell.seconds) for cell in left]
+    seconds = sum(time for time in times if time is not None)
+    unknown = sum(time is None for time in times)
+    print(f"{len(study.plan.cells)} cells, {len(left)} left: about {seconds / 3600:.1f} hours on one worker", end="")
+    print(f", and {unknown} cells of which nothing is known yet." if unknown else ".")

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from datamodules.input_error import InputError
+from experiments.benchmark_plan import read_plan
+from lightning_app.fit import FitCLI
+from lightning_app.setting_layers import CONFIGS
+
+PLAN = """
+baseline: a
+arguments: --trainer.max_epochs 3
+data:
+  one: --data.source one.csv
+  two: {arguments: --data.source "two 2.csv", last: --last 1, split_seeds: [4], seeds: [7, 8], seconds: 9}
+encoders: {small: --config small.yaml}
+methods: {a: "", b: --config b.yaml}
+split_seeds: 2
+"""
+
+
+def plan_file(folder: Path, text: str) -> Path:
+    """A plan's file."""
+    path = folder / "plan.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_cells_come_split_by_split_with_the_arguments_in_order(tmp_path: Path) -> None:
+    plan = read_plan(plan_file(tmp_path, PLAN))
+    assert (plan.name, plan.baseline) == ("plan", "a")
+    assert [(cell.data, cell.method, cell.split_seed, cell.seed) for cell in plan.cells] == [
+        ("one", "a", 0, 0),
+        ("one", "b", 0, 0),
+        ("one", "a", 1, 0),
+        ("one", "b", 1, 0),
+        ("two", "a", 4, 7),
+        ("two", "b", 4, 7),
+        ("two", "a", 4, 8),
+        ("two", "b", 4, 8),
+    ]
+    assert plan.cells[5].arguments == (
+        "--data.source 'two 2.csv' --config small.yaml --config b.yaml --last 1 --trainer.max_epochs 3 "
+        "--data.split_seed 4 --seed_everything 7"
+    )
+    assert plan.cells[5].seconds == 9
+    assert plan.cells[0].name == "one small a split 0 seed 0"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("baseline: a", "baseline: c", "the baseline 'c' is none of the methods a, b"),
+        ("split_seeds: 2", "split_seeds: 0", "split_seeds: expected a number above 0 or a list of numbers, got 0"),
+        ("split_seeds: 2", "splits: 2", "has an unknown key 'splits'; expected arguments, baseline"),
+        ("baseline: a", "", "has no 'baseline'; expected baseline, data and methods"),
+        ('a: ""', "a: 3", "the arguments of one small a: expected text, got 3"),
+        (PLAN, "[1]", r"to map names to settings, got \[1\]"),
+        (PLAN, "{", "cannot be read as YAML"),
+    ],
+)
+def test_a_wrong_plan_is_refused_with_one_sentence(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_plan(plan_file(tmp_path, PLAN.replace(old, new)))
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "benchmark").glob("*.yaml")), ids=lambda path: str(path.stem))
+def test_every_shipped_plan_has_settings_of_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    plan = read_plan(path)
+    assert len({cell.arguments for cell in plan.cells}) == len(plan.cells)
+    first = plan.cells[0]
+    for cell in plan.cells:
+        if cell.split_seed == first.split_seed and (cell.data == first.data or cell.method == first.method):
+            cli = FitCLI([*shlex.split(cell.arguments), "--trainer.accelerator=cpu", "--tracking.wandb=disabled"])
+            assert cli.config.data.split_seed == cell.split_seed
+            assert cli.config.seed_everything == cell.seed

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from experiments.benchmark_plan import Cell
+from experiments.benchmark_run import CellFailedError, run_cell
+
+SMALL = "--config encoder/fingerprint.yaml --trainer.max_epochs 1 --trainer.accelerator cpu --data.fingerprint_size 128"
+
+
+@pytest.mark.slow
+def test_a_run_gives_its_metrics_and_leaves_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("WHERE", "inn_stems")
+    cell = Cell("inn_stems", "fingerprint", "default", 1, 0, f"--data.source $WHERE {SMALL} --data.split_seed 1")
+    values = run_cell(cell, tmp_path, lambda: None)
+    assert 0 < values["balanced_accuracy"] < 1
+    assert (values["train_samples"], values["test_samples"]) == (438, 129)
+    assert values["seconds"] > 0
+    assert values["peak_megabytes"] > 100
+    assert not [name for name in values if "recall/" in name]
+    run = tmp_path / "runs/inn_stems_fingerprint_default_split_1_seed_0"
+    assert (run / "fit/class_weights.csv").is_file() or (run / "fit/test_metrics.json").is_file()
+    assert not list(run.rglob("*.ckpt"))
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_says_why(tmp_path: Path) -> None:
+    cell = Cell("none", "default", "default", 0, 0, "--data.source no_such_table.csv")
+    with pytest.raises(CellFailedError, match="exit status 2: data.source: 'no_such_table.csv' is neither a file nor"):
+        run_cell(cell, tmp_path, lambda: None)

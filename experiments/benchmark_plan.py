@@ -63,9 +63,8 @@ def read_plan(path: Path) -> BenchmarkPlan:
 
     `data`, `encoders` and `methods` map names to arguments of `lightning fit`, which are put one after the other in
     this order, behind them the plan's own `arguments` and the seeds. A data set may be a mapping instead, with
-    `arguments`, those that come `last`, behind the method's, its own `split_seeds` and `seeds`, and the `seconds` that a
-    run takes. `split_seeds` and `seeds` are
-    lists, or numbers n for 0 to n - 1.
+    `arguments`, those that come `last`, behind the method's, its own `split_seeds` and `seeds`, and the `seconds` that
+    a run takes. `split_seeds` and `seeds` are lists, or numbers n for 0 to n - 1.
 
     Args:
         path: The file.

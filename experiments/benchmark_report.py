@@ -25,7 +25,11 @@ def write_tables(cells: polars.DataFrame, baseline: str, folder: Path) -> list[P
     summary = summarise(cells, baseline)
     text = to_markdown(summary)
     if summary["data"].n_unique() > 1:
-        text += f"\n{rank_summary(cells)}\n"
+        ranks, sentence = rank_summary(cells)
+        rows = [f"| {row['method']} | {row['mean_rank']:.2f} |" for row in ranks.iter_rows(named=True)]
+        text += "\n".join(
+            ["", "## Over all data sets", "", "| method | mean rank |", "| --- | ---: |", *rows, "", sentence, ""]
+        )
     written = [folder / name for name in ("tables.md", "tables.tex", "tables.csv", "ranks.svg")]
     write_file(written[0], lambda path: path.write_text(text))
     write_file(written[1], lambda path: path.write_text(to_latex(summary)))

@@ -124,7 +124,7 @@ def test_a_study_goes_on_from_the_table_of_another_machine(tmp_path: Path, runs:
 
 GRID = """
 baseline: cross_entropy
-arguments: --config encoder/fingerprint.yaml --trainer.max_epochs 1 --trainer.accelerator cpu --data.fingerprint_size 128
+arguments: --config encoder/fingerprint.yaml --trainer.max_epochs 1 --data.fingerprint_size 128
 data: {inn_stems: --data.source inn_stems}
 methods:
   cross_entropy: --config method/cross_entropy.yaml

@@ -1,0 +1,281 @@
+from math import inf, isnan, nan, sqrt
+
+import numpy
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from scikit_posthocs import posthoc_nemenyi_friedman
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from experiments.paired_statistics import Floats, compare, corrected_interval, holm, ranks, spearman
+
+EXPERIMENTS = 1000
+SPLITS = 10
+# Two standard errors of a rate of 0.05 over the experiments.
+HIGHEST_RATE = 0.05 + 2 * sqrt(0.05 * 0.95 / EXPERIMENTS)
+# The quantile of t with two degrees of freedom at (1 + c) / 2 is c * sqrt(2 / (1 - c^2)); about 4.302653.
+QUANTILE = 0.95 * sqrt(2 / (1 - 0.95**2))
+
+scores = st.floats(-1, 1).map(lambda value: round(value, 6))
+score_lists = st.lists(scores, min_size=2, max_size=20)
+
+
+def array(*values: float) -> Floats:
+    return numpy.array(values, dtype=numpy.float64)
+
+
+def spread(values: list[float]) -> Floats:
+    """The values, unless they are all but equal, where scipy's statistic is rounding."""
+    differences = numpy.array(values)
+    assume(float(differences.std()) > 1e-4)
+    return differences
+
+
+class TestCorrectedInterval:
+    def test_hand_computed(self) -> None:
+        # Variance 0.01, standard error sqrt((1/3 + 1/4) * 0.01) = sqrt(7/1200).
+        interval = corrected_interval(array(0.6, 0.7, 0.8), test_share=0.25)
+        margin = QUANTILE * sqrt(7 / 1200)
+        assert interval == pytest.approx((0.7, 0.7 - margin, 0.7 + margin), abs=1e-12)
+
+    @given(score_lists, st.floats(0.5, 0.99))
+    def test_without_test_share_it_is_the_interval_of_scipy(self, values: list[float], confidence: float) -> None:
+        values_array = spread(values)
+        expected = stats.ttest_1samp(values_array, 0).confidence_interval(confidence)
+        interval = corrected_interval(values_array, test_share=0, confidence=confidence)
+        assert interval[1:] == pytest.approx((expected.low, expected.high), abs=1e-10)
+
+    @given(score_lists, st.floats(0, 2), st.floats(0.01, 2))
+    def test_a_larger_test_share_widens_it(self, values: list[float], test_share: float, more: float) -> None:
+        differences = spread(values)
+        narrow = corrected_interval(differences, test_share)
+        wide = corrected_interval(differences, test_share + more)
+        assert wide.low < narrow.low < narrow.mean < narrow.high < wide.high
+
+    def test_one_value_has_no_bounds_and_none_no_mean(self) -> None:
+        one = corrected_interval(array(0.7), test_share=0.3)
+        assert one.mean == 0.7
+        assert isnan(one.low)
+        assert isnan(one.high)
+        assert all(isnan(number) for number in corrected_interval(array(), test_share=0.3))
+
+    def test_wrong_arguments(self) -> None:
+        with pytest.raises(ValueError, match=r"values must have one dimension, got shape \(2, 2\)"):
+            corrected_interval(numpy.zeros((2, 2)), test_share=0.3)
+        with pytest.raises(ValueError, match=r"values must be finite, got \[0.5, nan\]"):
+            corrected_interval(array(0.5, nan), test_share=0.3)
+        with pytest.raises(ValueError, match=r"test_share must be n_test / n_train.*got -0.1"):
+            corrected_interval(array(0.5), test_share=-0.1)
+        with pytest.raises(ValueError, match=r"confidence must lie between 0 and 1, got 95"):
+            corrected_interval(array(0.5), test_share=0.3, confidence=95)
+
+
+class TestCompare:
+    def test_hand_computed(self) -> None:
+        # Mean 2, variance 1, standard error sqrt(1/3 + 2/3) = 1, t = 2 with two degrees: p = 1 - 2 / sqrt(2 + 4).
+        result = compare(array(1, 2, 3), test_share=2 / 3)
+        assert result.mean == 2
+        assert result.p_value == pytest.approx(1 - 2 / sqrt(6), abs=1e-12)
+        assert result.effect_size == pytest.approx(2, abs=1e-12)
+        assert (result.low, result.high) == pytest.approx((2 - QUANTILE, 2 + QUANTILE), abs=1e-9)
+
+    @given(score_lists)
+    def test_without_test_share_it_is_the_t_test_of_scipy(self, values: list[float]) -> None:
+        differences = spread(values)
+        assert compare(differences, 0).p_value == pytest.approx(stats.ttest_1samp(differences, 0).pvalue, abs=1e-10)
+
+    @given(score_lists, st.floats(0, 2))
+    def test_the_interval_leaves_out_zero_where_p_is_below_5_percent(
+        self, values: list[float], test_share: float
+    ) -> None:
+        result = compare(spread(values), test_share)
+        assume(abs(result.p_value - 0.05) > 1e-9)
+        assert (result.p_value < 0.05) == (result.low > 0 or result.high < 0)
+
+    @given(score_lists, st.floats(0, 2))
+    def test_the_other_way_round_only_signs_change(self, values: list[float], test_share: float) -> None:
+        differences = spread(values)
+        mean, low, high, p_value, effect_size = compare(differences, test_share)
+        assert compare(-differences, test_share) == pytest.approx((-mean, -high, -low, p_value, -effect_size))
+
+    def test_equal_differences(self) -> None:
+        assert compare(array(0, 0, 0), 0.3) == (0, 0, 0, 1, 0)
+        assert compare(array(0.5, 0.5), 0.3) == (0.5, 0.5, 0.5, 0, inf)
+        assert compare(array(-0.5, -0.5), 0.3) == (-0.5, -0.5, -0.5, 0, -inf)
+
+    def test_differences_that_are_equal_but_for_rounding(self) -> None:
+        differences = array(0.3 - 0.2, 0.8 - 0.7, 0.1)
+        assert numpy.ptp(differences) > 0
+        assert compare(differences, 0.3)[3:] == (0, inf)
+
+    def test_of_fewer_than_two_differences_nothing_but_the_mean_is_known(self) -> None:
+        one = compare(array(0.1), 0.3)
+        assert one.mean == 0.1
+        assert all(isnan(number) for number in one[1:])
+        assert all(isnan(number) for number in compare(array(), 0.3))
+
+    def test_wrong_arguments(self) -> None:
+        with pytest.raises(ValueError, match="differences must be finite"):
+            compare(array(inf, 1), 0.3)
+        with pytest.raises(ValueError, match="test_share must be"):
+            compare(array(0, 1), nan)
+
+
+def null_differences(samples: int, features: int, train_samples: int) -> Floats:
+    """Accuracy of one learner minus that of another that is as good, ``(EXPERIMENTS, SPLITS)``.
+
+    In each experiment a data set of two classes is drawn. Both learners are nearest-class-mean classifiers, each on
+    features of its own that are drawn from the same distribution. The splits of the one data set overlap.
+    """
+    generator = numpy.random.default_rng(0)
+    labels = generator.integers(2, size=(EXPERIMENTS, 1, samples))
+    train = generator.random((EXPERIMENTS, SPLITS, samples)).argsort(axis=2) < train_samples
+    accuracies = []
+    for _ in range(2):
+        blocks = generator.normal(size=(EXPERIMENTS, samples, features))
+        blocks[..., 0] += labels[:, 0] - 0.5
+        members = [train & (labels == label) for label in (0, 1)]
+        centres = [member @ blocks / member.sum(axis=2, keepdims=True) for member in members]
+        squares = [(centre**2).sum(axis=2)[..., None] for centre in centres]
+        nearer_one = (centres[1] - centres[0]) @ blocks.swapaxes(1, 2) > (squares[1] - squares[0]) / 2
+        accuracies.append(((nearer_one == labels) & ~train).sum(axis=2) / (samples - train_samples))
+    differences: Floats = accuracies[0] - accuracies[1]
+    return differences
+
+
+def rejections(experiments: Floats, test_share: float) -> float:
+    """Share of the experiments whose difference is significant at 0.05."""
+    return float(numpy.mean([compare(differences, test_share).p_value < 0.05 for differences in experiments]))
+
+
+class TestErrorRates:
+    def test_learners_that_are_as_good_differ_at_most_at_the_level(self) -> None:
+        differences = null_differences(samples=200, features=5, train_samples=140)
+        corrected, uncorrected = rejections(differences, 60 / 140), rejections(differences, 0)
+        print(
+            f"false-positive rate: corrected {corrected:.3f}, uncorrected {uncorrected:.3f}, bound {HIGHEST_RATE:.4f}"
+        )
+        assert corrected <= HIGHEST_RATE
+        assert uncorrected > HIGHEST_RATE
+
+    @pytest.mark.parametrize("correlation", [0, 0.2 / 0.9])
+    def test_power_at_three_standard_deviations(self, correlation: float) -> None:
+        generator = numpy.random.default_rng(0)
+        shared, own = generator.normal(size=(EXPERIMENTS, 1)), generator.normal(size=(EXPERIMENTS, SPLITS))
+        power = rejections(3 + sqrt(correlation) * shared + sqrt(1 - correlation) * own, test_share=0.2 / 0.7)
+        print(f"power at 3 standard deviations, {SPLITS} seeds, correlation {correlation:.2f}: {power:.3f}")
+        assert power >= 0.9
+
+
+class TestHolm:
+    def test_hand_computed(self) -> None:
+        # Sorted 0.01, 0.02, 0.03, 0.4 times 4, 3, 2, 1: 0.04, 0.06, 0.06, 0.4, each at least the one before.
+        assert holm(array(0.03, 0.4, 0.01, 0.02)) == pytest.approx(array(0.06, 0.4, 0.04, 0.06), abs=1e-12)
+
+    # Few examples, because statsmodels collects garbage in each call, which takes a tenth of a second.
+    @settings(max_examples=10)
+    @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+    def test_as_statsmodels_never_below_nor_above_bonferroni(self, p_values: list[float]) -> None:
+        unadjusted = numpy.array(p_values)
+        adjusted = holm(unadjusted)
+        assert adjusted == pytest.approx(multipletests(unadjusted, method="holm")[1])
+        assert (adjusted >= unadjusted).all()
+        assert (adjusted <= numpy.minimum(1, len(p_values) * unadjusted) + 1e-12).all()
+
+    def test_nan_is_not_counted_and_stays(self) -> None:
+        assert holm(array(nan, 0.02, nan, 0.04)) == pytest.approx(array(nan, 0.04, nan, 0.04), nan_ok=True)
+        assert numpy.isnan(holm(array(nan, nan))).all()
+        assert len(holm(array())) == 0
+
+    def test_wrong_arguments(self) -> None:
+        with pytest.raises(ValueError, match=r"p_values must lie in \[0, 1\] or be NaN, got \[0.5, 1.1\]"):
+            holm(array(0.5, 1.1))
+        with pytest.raises(ValueError, match=r"p_values must have shape \(M,\), got \(1, 2\)"):
+            holm(array(0.5, 0.1)[None])
+
+
+class TestRanks:
+    def test_the_highest_score_is_rank_1_and_ties_share(self) -> None:
+        result = ranks(numpy.array([[0.9, 0.5, 0.7], [0.8, 0.8, 0.1]]))
+        assert result.mean_ranks.tolist() == [1.25, 2.25, 2.5]
+
+    def test_as_scipy_and_scikit_posthocs(self) -> None:
+        table = numpy.random.default_rng(0).random((8, 5)) + numpy.arange(5) / 5
+        result = ranks(table)
+        assert result.friedman_p == stats.friedmanchisquare(*table.T).pvalue
+        assert result.nemenyi is not None
+        assert result.nemenyi == pytest.approx(posthoc_nemenyi_friedman(table).to_numpy())
+        assert result.friedman_p < 0.05
+        assert result.nemenyi[0, 4] < 0.05
+
+    def test_friedman_by_hand(self) -> None:
+        # Ranks 1, 2, 3 on all four data sets: 12 / (4 * 3 * 4) * (4^2 + 8^2 + 12^2) - 3 * 4 * 4 = 8, two degrees.
+        result = ranks(numpy.tile([0.9, 0.8, 0.7], (4, 1)))
+        assert result.friedman_p == pytest.approx(numpy.exp(-4))
+
+    @pytest.mark.parametrize("shape", [(1, 5), (5, 2), (5, 1)])
+    def test_too_few_for_a_test(self, shape: tuple[int, int]) -> None:
+        result = ranks(numpy.random.default_rng(0).random(shape))
+        assert result.mean_ranks.sum() == pytest.approx(shape[1] * (shape[1] + 1) / 2)
+        assert isnan(result.friedman_p)
+        assert result.nemenyi is None
+
+    @pytest.mark.filterwarnings("error")
+    def test_all_tied(self) -> None:
+        result = ranks(numpy.ones((4, 3)))
+        assert result.mean_ranks.tolist() == [2, 2, 2]
+        assert isnan(result.friedman_p)
+        assert result.nemenyi == pytest.approx(numpy.ones((3, 3)))
+
+    def test_wrong_arguments(self) -> None:
+        with pytest.raises(ValueError, match=r"scores must have shape \(data sets, methods\).*got \(0, 3\)"):
+            ranks(numpy.zeros((0, 3)))
+        with pytest.raises(ValueError, match="scores must be finite, got 2 that are not"):
+            ranks(numpy.array([[nan, 1], [inf, 2]]))
+
+
+class TestSpearman:
+    def test_as_scipy_and_within_its_interval(self) -> None:
+        generator = numpy.random.default_rng(0)
+        x = generator.normal(size=40)
+        y = x + generator.normal(size=40)
+        rho, low, high = spearman(x, y)
+        assert rho == stats.spearmanr(x, y).statistic
+        assert 0 < low < rho < high < 1
+
+    def test_the_interval_is_that_of_scipy_on_each_resample(self) -> None:
+        # Few and tied, so that some resamples are constant.
+        x, y = array(1, 1, 2, 4), array(2, 3, 3, 1)
+        drawn = numpy.random.default_rng(3).integers(4, size=(1000, 4))
+        kept = [rows for rows in drawn if numpy.ptp(x[rows]) > 0 and numpy.ptp(y[rows]) > 0]
+        assert 500 < len(kept) < 1000
+        expected = numpy.quantile([stats.spearmanr(x[rows], y[rows]).statistic for rows in kept], [0.1, 0.9])
+        assert spearman(x, y, confidence=0.8, seed=3)[1:] == pytest.approx(tuple(expected), abs=1e-12)
+
+    def test_covers_the_truth_about_as_often_as_it_says(self) -> None:
+        generator = numpy.random.default_rng(0)
+        intervals = [spearman(*generator.normal(size=(2, 50))) for _ in range(100)]
+        covered = sum(interval.low <= 0 <= interval.high for interval in intervals) / 100
+        assert 0.9 <= covered <= 0.99
+
+    def test_a_monotone_relation_is_1(self) -> None:
+        x = numpy.arange(10.0)
+        assert spearman(x, numpy.exp(x)) == pytest.approx((1, 1, 1), abs=1e-12)
+        assert spearman(x, -x) == pytest.approx((-1, -1, -1), abs=1e-12)
+
+    def test_a_seed_is_an_interval(self) -> None:
+        x, y = numpy.random.default_rng(0).normal(size=(2, 30))
+        assert spearman(x, y, seed=1) == spearman(x, y, seed=1)
+        assert spearman(x, y, seed=1) != spearman(x, y, seed=2)
+
+    @pytest.mark.filterwarnings("error")
+    def test_undefined(self) -> None:
+        for x, y in ((array(1, 2), array(1, 2)), (array(1, 1, 1), array(1, 2, 3)), (array(1, 2, 3), array(2, 2, 2))):
+            assert all(isnan(number) for number in spearman(x, y))
+
+    def test_wrong_arguments(self) -> None:
+        with pytest.raises(ValueError, match="y must have the length of x, 3, got 2"):
+            spearman(array(1, 2, 3), array(1, 2))
+        with pytest.raises(ValueError, match="x must be finite"):
+            spearman(array(1, 2, nan), array(1, 2, 3))

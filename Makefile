@@ -4,9 +4,10 @@ PYTHON ?= python3
 STAMP := $(VENV)/.installed
 PEERS := .venv-peers
 ARGS ?=
+export TAILMOL_TABLES ?= $(CURDIR)/results/tables
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types format peers bench
+.PHONY: help setup run test lint types format peers bench results
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,3 +53,22 @@ bench: $(VENV)/.bench peers ## accuracy, speed and memory against other projects
 $(VENV)/.bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
 	touch $@
+
+TABLES := $(addprefix $(TAILMOL_TABLES)/,$(addsuffix _6000.csv,uspto_50k hiv drugbank))
+GRIDS := comparison ablation failure_signatures central_claim comparison_samples ablation_samples
+ifdef QUICK
+results: setup ## the tables of docs/results.md: some nights on two cores; QUICK=1: minutes, on embedded data
+	$(BIN)/lightning benchmark --config benchmark/quick.yaml
+	$(BIN)/python -m benchmarks.peer_classifiers --config benchmark/quick.yaml
+	$(BIN)/lightning benchmark --config benchmark/quick.yaml --tables-only
+else
+results: setup $(TABLES)
+	for grid in $(GRIDS); do $(BIN)/lightning benchmark --config benchmark/$$grid.yaml || exit 1; done
+	for grid in comparison comparison_samples; do \
+		$(BIN)/python -m benchmarks.peer_classifiers --config benchmark/$$grid.yaml \
+		&& $(BIN)/lightning benchmark --config benchmark/$$grid.yaml --tables-only || exit 1; done
+	$(BIN)/python -m benchmarks.central_claim results/central_claim
+	$(BIN)/python -m scripts.update_results
+endif
+$(TAILMOL_TABLES)/%_6000.csv:
+	$(BIN)/python -m benchmarks.sample_table $* --label Y --output $@

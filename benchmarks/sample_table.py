@@ -3,7 +3,7 @@
 Each class gives its share of the rows, rounded, but six rows or all it has where the share is less; the rows are drawn
 by seed and keep their order.
 
-    python -m benchmarks.sample_table hiv.tab.gz --label Y --rows 6000 --output hiv_6000.csv
+    python -m benchmarks.sample_table hiv --label Y --rows 6000 --output hiv_6000.csv
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy
 
 from datamodules.atomic_file import write_csv
+from datamodules.dataset_catalog import find_source
+from datamodules.feature_cache import default_cache_folder
 from datamodules.table_file import read_frame
 
 FEWEST = 6
@@ -22,13 +24,13 @@ FEWEST = 6
 def main() -> None:
     """Read, draw, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", type=Path, help="CSV, TSV or Parquet, plain or gzip")
+    parser.add_argument("table", help="a CSV, TSV or Parquet file, plain or gzip, or a known data set")
     parser.add_argument("--label", required=True, help="the column with the class")
     parser.add_argument("--rows", type=int, default=6000, help="about how many rows to draw")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, required=True, help="the CSV file to write")
     arguments = parser.parse_args()
-    frame, _ = read_frame(arguments.table)
+    frame, _ = read_frame(find_source(arguments.table, default_cache_folder()))
     labels = frame[arguments.label].to_numpy()
     generator = numpy.random.default_rng(arguments.seed)
     kept = []
@@ -37,6 +39,7 @@ def main() -> None:
         number = min(len(rows), max(FEWEST, round(arguments.rows * len(rows) / len(labels))))
         kept.append(generator.choice(rows, number, replace=False))
     sample = frame[numpy.sort(numpy.concatenate(kept))]
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
     write_csv(sample, arguments.output)
     print(f"{len(sample):,} of {len(frame):,} rows written to {arguments.output}.")
 

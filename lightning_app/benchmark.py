@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from lightning_app.setting_layers import find_configs
 
 if TYPE_CHECKING:
+    import polars
+
     from experiments.benchmark_plan import Cell
     from experiments.benchmark_study import BenchmarkStudy
 
@@ -41,10 +43,23 @@ def main(arguments: list[str]) -> None:
     if len(frame) > len(failed):
         from experiments.benchmark_report import write_tables
 
-        for path in write_tables(frame, plan.baseline, folder):
+        for path in write_tables(_with_peers(frame, folder), plan.baseline, folder):
             print(f"Written: {path}")
     for row in failed.iter_rows(named=True):
         print(f"Failed: {row['data']} {row['encoder']} {row['method']} split {row['split_seed']}: {row['error']}")
+
+
+def _with_peers(frame: polars.DataFrame, folder: Path) -> polars.DataFrame:
+    """The cells, and those that other programs computed on the same splits, from `peers.csv`."""
+    import polars
+
+    path = folder / "peers.csv"
+    if not path.is_file():
+        return frame
+    peers = polars.read_csv(path, infer_schema_length=None)
+    return polars.concat(
+        [frame, peers.filter(polars.col("data").is_in(frame["data"].unique()))], how="diagonal_relaxed"
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

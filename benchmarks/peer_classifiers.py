@@ -1,0 +1,113 @@
+"""What a user would train instead, on the splits of a benchmark: scikit-learn on fingerprint counts.
+
+Logistic regression and random forests, each plain and with balanced class weights, on Morgan counts: of one molecule
+as they are, of a reaction product minus reactants, of a pair both; on the values themselves where samples are arrays.
+Writes `peers.csv` into the benchmark's folder, whose rows `lightning benchmark` takes into its tables. What is there is
+not computed again.
+
+    python -m benchmarks.peer_classifiers --config benchmark/comparison.yaml
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars
+import torch
+from scipy.sparse import csr_matrix, hstack
+from sklearn.base import ClassifierMixin
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+
+from datamodules.atomic_file import write_csv
+from datamodules.drug_datamodule import DrugDataModule
+from datamodules.splits import SplitName
+from experiments.benchmark_plan import Cell, read_plan
+from lightning_app.fit import FitCLI
+from lightning_app.setting_layers import find_configs
+from modules.tail_metrics import TailMetrics
+
+PEERS: dict[str, Callable[[int], ClassifierMixin]] = {
+    "logistic": lambda seed: LogisticRegression(max_iter=1000),
+    "logistic_balanced": lambda seed: LogisticRegression(max_iter=1000, class_weight="balanced"),
+    "forest": lambda seed: RandomForestClassifier(500, n_jobs=-1, random_state=seed),
+    "forest_balanced": lambda seed: RandomForestClassifier(
+        500, n_jobs=-1, random_state=seed, class_weight="balanced_subsample"
+    ),
+}
+
+
+def load(cell: Cell, folder: str) -> DrugDataModule:
+    """The data of a cell, divided."""
+    words = shlex.split(os.path.expandvars(cell.arguments))
+    data = FitCLI([*words, "--run.root", folder, "--tracking.wandb", "disabled"]).datamodule
+    data.setup("fit")
+    return data
+
+
+def features(data: DrugDataModule, split: SplitName) -> csr_matrix:
+    """Counts of the samples of a split."""
+    rows = data.records.rows[split]
+    batch = data.table.store.batch(rows, rows, data.records.codes[rows])
+    places = (batch.fingerprint_molecule.numpy(), batch.fingerprint_bin.numpy())
+    shape = (batch.num_molecules, data.task.features.fingerprint_width)
+    counts = csr_matrix((batch.fingerprint_count.numpy(), places), shape)
+    if batch.molecules_per_sample == 1:
+        return counts
+    first, second = counts[0::2], counts[1::2]
+    return second - first if data.task.input == "reaction" else hstack([first, second]).tocsr()
+
+
+def measure(name: str, data: DrugDataModule, seed: int) -> dict[str, Any]:
+    """Test metrics of one peer, and its seconds."""
+    codes = {split: data.records.codes[rows] for split, rows in data.records.rows.items()}
+    start = time.monotonic()
+    model: Any = PEERS[name](seed).fit(features(data, "train"), codes["train"])
+    probabilities = torch.zeros(len(codes["test"]), data.task.num_classes)
+    probabilities[:, model.classes_] = torch.from_numpy(model.predict_proba(features(data, "test"))).float()
+    metrics = TailMetrics(torch.tensor(data.task.class_counts))
+    metrics.update(probabilities, torch.from_numpy(codes["test"]))
+    values = {key: float(value) for key, value in metrics.compute().items() if value.ndim == 0}
+    return {
+        **{key: value if value == value else None for key, value in values.items()},
+        "train_samples": len(codes["train"]),
+        "test_samples": len(codes["test"]),
+        "seconds": round(time.monotonic() - start, 1),
+    }
+
+
+def main() -> None:
+    """Measure each peer on each split of each data set."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", required=True, help="the benchmark's file")
+    parser.add_argument("--folder", type=Path, help="results/<name of the file> if left out")
+    arguments = parser.parse_args()
+    plan = read_plan(Path(find_configs(["--config", arguments.config])[1]))
+    folder = arguments.folder or Path("results") / plan.name
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "peers.csv"
+    rows = polars.read_csv(path, infer_schema_length=None).rows(named=True) if path.is_file() else []
+    known = {(row["data"], row["split_seed"], row["method"]) for row in rows}
+    firsts = {(cell.data, cell.split_seed): cell for cell in reversed(plan.cells)}
+    for (name, split_seed), cell in sorted(firsts.items()):
+        missing = [peer for peer in PEERS if (name, split_seed, peer) not in known]
+        if not missing:
+            continue
+        with tempfile.TemporaryDirectory() as runs:
+            data = load(cell, runs)
+        for peer in missing:
+            identity = {"data": name, "encoder": "fingerprint", "method": peer, "split_seed": split_seed, "seed": 0}
+            rows.append({**identity, "state": "complete", **measure(peer, data, split_seed)})
+            print(f"{name} split {split_seed} {peer}: {rows[-1]['balanced_accuracy']:.4f}", flush=True)
+            write_csv(polars.DataFrame(rows, infer_schema_length=None), path)
+
+
+if __name__ == "__main__":
+    main()

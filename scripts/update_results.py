@@ -1,0 +1,43 @@
+"""Put the tables of `results/` into docs/results.md.
+
+A table stands between the lines `<!-- results/NAME/FILE.md -->` and `<!-- end -->`; what was there is replaced. Tables
+that were not made yet are left as they are.
+
+    python -m scripts.update_results
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from datamodules.atomic_file import write_file
+
+ROOT = Path(__file__).resolve().parent.parent
+_BLOCK = re.compile(r"(<!-- (results/[\w/.]+\.md) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def fill(page: str, root: Path) -> str:
+    """The page with the tables that there are.
+
+    Args:
+        page: Markdown with blocks.
+        root: Folder that the blocks' paths start from.
+    """
+
+    def table(block: re.Match[str]) -> str:
+        path = root / block[2]
+        return f"{block[1]}\n{path.read_text().strip()}\n\n{block[3]}" if path.is_file() else block[0]
+
+    return _BLOCK.sub(table, page)
+
+
+def main() -> None:
+    """Rewrite the page."""
+    page = ROOT / "docs/results.md"
+    text = fill(page.read_text(), ROOT)
+    write_file(page, lambda path: path.write_text(text))
+
+
+if __name__ == "__main__":
+    main()

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from datamodules.drug_table import InputKind
 from datamodules.input_error import InputError
+from datamodules.package_datasets import (
+    DIGITS_PACKAGES,
+    DOCSTRINGS_PACKAGES,
+    check_installed,
+    make_digits,
+    make_docstrings,
+    packages_digest,
+)
+from datamodules.process_lock import hold_alone
 from datamodules.table_download import fetch_table, stored_table
+
+_log = logging.getLogger("tailmol")
 
 _EMBEDDED = Path(__file__).parent / "inn_stems"
 _DATAVERSE = "https://dataverse.harvard.edu/api/access/datafile/{}"
@@ -22,19 +35,22 @@ class Dataset:
 
     Attributes:
         name: What `data.source` calls it.
-        address: Where it is downloaded from; None if it is shipped with the project.
+        address: Where it is downloaded from, or `pypi` if it is made from installed packages; None if it is shipped
+            with the project.
         file_name: In the cache or, if it is shipped, in its folder.
         input: What one sample is.
         smiles_columns: One for molecules and drugs with proteins, else two; None where they are to be guessed, because
-            copies of the file differ.
+            copies of the file differ, and for arrays.
         sequence_column: The amino acids of a protein, for drugs with proteins.
-        label_column: None where the user must choose one of several.
+        label_column: None where the user must choose one of several, and for arrays.
         id_column: None where the table may have none.
         rows: Without the header.
         classes: None where it is not known before the table is read.
         imbalance_ratio: Size of the largest class over that of the smallest, as published; None where it is not.
         licence: Of the file.
         citation: Where the data are from, in one line.
+        make: Writes the file, where it is made from installed packages.
+        packages: Their names on PyPI.
     """
 
     name: str
@@ -50,6 +66,8 @@ class Dataset:
     imbalance_ratio: float | None
     licence: str
     citation: str
+    make: Callable[[Path], None] | None = None
+    packages: tuple[str, ...] = ()
 
 
 def _dataverse(
@@ -174,6 +192,40 @@ _DATASETS = (
     _dataverse(
         6573962, "uspto_catalyst", "reaction", rows=721_799, classes=888, imbalance_ratio=3_975.86, citation=_PATENTS
     ),
+    Dataset(
+        name="digits",
+        address="pypi",
+        file_name="digits.npz",
+        input="array",
+        smiles_columns=None,
+        sequence_column=None,
+        label_column=None,
+        id_column=None,
+        rows=1_797,
+        classes=10,
+        imbalance_ratio=1.05,
+        licence="CC BY 4.0",
+        citation="Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits, UCI, doi 10.24432/C50P49",
+        make=make_digits,
+        packages=DIGITS_PACKAGES,
+    ),
+    Dataset(
+        name="docstrings",
+        address="pypi",
+        file_name="docstrings.npz",
+        input="array",
+        smiles_columns=None,
+        sequence_column=None,
+        label_column=None,
+        id_column=None,
+        rows=4_800,
+        classes=12,
+        imbalance_ratio=1.0,
+        licence="various",
+        citation="functions and classes of the Python packages that constraints.txt pins",
+        make=make_docstrings,
+        packages=DOCSTRINGS_PACKAGES,
+    ),
 )
 
 CATALOGUE: dict[str, Dataset] = {dataset.name: dataset for dataset in _DATASETS}
@@ -189,19 +241,22 @@ def find_dataset(source: str) -> Dataset | None:
 
 
 def find_source(source: str, cache_folder: Path) -> Path:
-    """The file of a catalogue entry, downloaded at its first use, or the file itself.
+    """The file of a catalogue entry, downloaded or made at its first use, or the file itself.
 
     Args:
         source: A name of the catalogue, or a path; a file of that path goes before the name.
-        cache_folder: Downloads are kept in its folder `datasets`.
+        cache_folder: What is downloaded or made is kept in its folder `datasets`.
 
     Raises:
-        InputError: If it is neither, or the download fails, or the downloaded file has changed since.
+        InputError: If it is neither, the download fails, the downloaded file has changed since, or a package that the
+            file is made from is not installed.
     """
     dataset = find_dataset(source)
     if dataset is not None:
         if dataset.address is None:
             return _EMBEDDED / dataset.file_name
+        if dataset.make is not None:
+            return _made_file(dataset, dataset.make, cache_folder)
         return fetch_table(dataset.address, _cache_path(dataset, cache_folder), dataset.rows)
     path = Path(source).expanduser()
     if not path.is_file():
@@ -221,5 +276,22 @@ def local_file(dataset: Dataset, cache_folder: Path) -> Path | None:
     )
 
 
+def _made_file(dataset: Dataset, make: Callable[[Path], None], cache_folder: Path) -> Path:
+    check_installed(dataset.packages, dataset.name)
+    path = _cache_path(dataset, cache_folder)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with hold_alone(path.with_name(f"{path.name}.lock"), f"makes {path.name}"):
+            if not path.is_file():
+                _log.info(f"Making {path} from installed packages.")
+                make(path)
+    except OSError as error:
+        raise InputError(f"data.cache_folder: {path.parent} cannot be used ({error}).") from error
+    return path
+
+
 def _cache_path(dataset: Dataset, cache_folder: Path) -> Path:
-    return cache_folder / "datasets" / dataset.file_name
+    name = Path(dataset.file_name)
+    # Other versions of the packages make another file.
+    digest = f"_{packages_digest(dataset.packages)}" if dataset.packages else ""
+    return cache_folder / "datasets" / f"{name.stem}{digest}{name.suffix}"

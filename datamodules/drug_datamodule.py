@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +12,27 @@ import lightning
 import numpy
 import polars
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
+from datamodules.array_table import kind_of_file, read_array_table
 from datamodules.atomic_file import write_csv
 from datamodules.dataset_catalog import find_source
 from datamodules.drug_records import (
     DrugRecords,
     FeaturedTable,
     SplitSettings,
-    check_rejected,
     divide,
     featurise_table,
     reject_unusable,
-    rejected_rows,
 )
-from datamodules.drug_table import InputKind, read_table
+from datamodules.drug_table import DrugTable, InputKind, read_table
 from datamodules.drug_task import DrugTask
 from datamodules.feature_cache import default_cache_folder
 from datamodules.input_error import InputError
-from datamodules.molecule_batch import MoleculeBatch, MoleculeStore
+from datamodules.molecule_batch import MoleculeBatch
 from datamodules.molecule_features import FeatureSettings, FingerprintKind
+from datamodules.rejected_rows import check_rejected, rejected_rows
+from datamodules.sample_rows import SampleRows
 from datamodules.samplers import Draw, EpochBatches
 from datamodules.sampling import Sampling
 from datamodules.splits import Fractions, SplitMethod, SplitName, SplitPart
@@ -38,29 +40,8 @@ from datamodules.splits import Fractions, SplitMethod, SplitName, SplitPart
 _log = logging.getLogger("tailmol")
 
 
-class SampleRows(Dataset[MoleculeBatch]):
-    """Some rows of a table; an array of places among them gives one batch."""
-
-    def __init__(self, store: MoleculeStore, rows: NDArray[Any], codes: NDArray[Any], index: NDArray[Any]) -> None:
-        """Keep references.
-
-        Args:
-            store: Serves batches by row of the table.
-            rows: (n,) rows of the table.
-            codes: (n,) class codes.
-            index: (n,) what `MoleculeBatch.sample_index` says of each.
-        """
-        self._store, self._rows, self._codes, self._index = store, rows, codes, index
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, places: NDArray[Any]) -> MoleculeBatch:
-        return self._store.batch(self._rows[places], self._index[places], self._codes[places])
-
-
 class DrugDataModule(lightning.LightningDataModule):
-    """A table of SMILES and labels, checked, split, featurised and served in batches.
+    """A table of SMILES, or of arrays, and labels, checked, split, featurised and served in batches.
 
     Attributes:
         trained_task: What a trained model knows; set it before `setup` to test or predict with that model.
@@ -81,6 +62,7 @@ class DrugDataModule(lightning.LightningDataModule):
         split_seed: int = 0,
         split_fractions: Fractions = (0.7, 0.1, 0.2),
         split_part: SplitPart = "first",
+        imbalance: float | None = None,
         max_rejected: float = 0.05,
         fingerprint_radius: int = 2,
         fingerprint_size: int = 2048,
@@ -95,11 +77,12 @@ class DrugDataModule(lightning.LightningDataModule):
         """Keep the settings; nothing is read before `setup`.
 
         Args:
-            source: A CSV, TSV or Parquet file, plain or gzip, or the name of a known data set (lightning datasets).
+            source: A CSV, TSV or Parquet file, plain or gzip, an .npz file of arrays (docs/data.md), or the name of a
+                known data set (lightning datasets).
             input: What one sample is. molecule: one SMILES; reaction: reactants and product; pair: two drugs;
-                drug_protein: a SMILES and an amino-acid sequence.
+                drug_protein: a SMILES and an amino-acid sequence; array: numbers, and what every .npz holds.
             smiles_columns: The SMILES columns, one for molecules, else two; guessed if null.
-            label_column: The column with the class, as text or integers; guessed if null.
+            label_column: The column, or array of an .npz, with the class, as text or integers; guessed if null.
             id_column: A column that names the samples; guessed if null.
             split_column: The column that says train, validation or test, for split file; guessed if null.
             sequence_column: The column of amino-acid sequences, for drug_protein; guessed if null.
@@ -109,6 +92,8 @@ class DrugDataModule(lightning.LightningDataModule):
             split_seed: Of every split but file.
             split_fractions: Shares of training, validation and test.
             split_part: Of pairs and reactions, whose scaffold or drug a test row has new: first, second or both.
+            imbalance: Thin the training split to a long tail of this ratio between the largest and the smallest class,
+                an exponential profile drawn by split_seed; all of it is kept if null.
             max_rejected: Stop if more than this share of the rows cannot be used.
             fingerprint_radius: Radius of the Morgan count fingerprint, in bonds.
             fingerprint_size: Number of bins of each fingerprint.
@@ -125,7 +110,7 @@ class DrugDataModule(lightning.LightningDataModule):
         self.source, self.input = source, input
         self.smiles_columns, self.label_column = smiles_columns, label_column
         self.id_column, self.split_column, self.sequence_column = id_column, split_column, sequence_column
-        self.split = SplitSettings(split, split_seed, split_fractions, split_part)
+        self.split = SplitSettings(split, split_seed, split_fractions, split_part, imbalance)
         self.max_rejected = max_rejected
         self.features = FeatureSettings(fingerprint_radius, fingerprint_size, tuple(fingerprint_kinds))
         self.sampling = sampling
@@ -221,19 +206,17 @@ class DrugDataModule(lightning.LightningDataModule):
     def _load(self, labelled: bool) -> None:
         if self._featured is not None and (self._featured.table.labels is not None or not labelled):
             return
-        task = self.trained_task
-        table = read_table(
-            find_source(self.source, self.cache_folder),
-            task.input if task else self.input,
-            self.smiles_columns,
-            self.label_column,
-            self.id_column,
-            self.split_column,
-            need_labels=labelled,
-            need_splits=labelled and self.split.method == "file",
-            sequence_column=self.sequence_column,
-        )
-        self._featured = featurise_table(table, task.features if task else self.features, self.cache_folder)
+        settings = self.trained_task.features if self.trained_task else self.features
+        self._featured = featurise_table(self._read(labelled), settings, self.cache_folder)
+
+    def _read(self, labelled: bool) -> DrugTable:
+        path = find_source(self.source, self.cache_folder)
+        kind = kind_of_file(path, self.input, self.trained_task.input if self.trained_task else None)
+        columns = (self.label_column, self.id_column, self.split_column, labelled)
+        splits = labelled and self.split.method == "file"
+        if kind == "array":
+            return read_array_table(path, *columns, splits)
+        return read_table(path, kind, self.smiles_columns, *columns, splits, self.sequence_column)
 
     def _split_rows(self, split: SplitName, samples: NDArray[Any] | None = None) -> SampleRows:
         rows = self.records.rows[split]
@@ -258,7 +241,8 @@ class DrugDataModule(lightning.LightningDataModule):
         records = self.records
         rows = records.rows["train"]
         digest = hashlib.sha256(self.table.skeletons[rows].tobytes() + records.codes[rows].tobytes()).hexdigest()
-        return DrugTask(self.input, records.classes, records.class_counts, self.features, digest[:32])
+        features = replace(self.features, array_shape=self.table.settings.array_shape)
+        return DrugTask(self.table.table.input, records.classes, records.class_counts, features, digest[:32])
 
     def _describe(self, records: DrugRecords) -> str:
         counts = [count for count in records.class_counts if count]

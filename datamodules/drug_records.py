@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,18 @@ from typing import Any
 import numpy
 import polars
 from numpy.typing import NDArray
-from polars import selectors
 
 from datamodules.drug_table import DrugTable, class_vocabulary
+from datamodules.duplicates import conflicting_duplicates
 from datamodules.feature_cache import cache_key, cached_arrays
 from datamodules.input_error import InputError
+from datamodules.long_tail import thin_to_long_tail
 from datamodules.molecule_batch import MoleculeStore
 from datamodules.molecule_features import FEATURE_VERSION, FeatureSettings, featurise
 from datamodules.molecule_scaffolds import murcko_scaffolds
 from datamodules.part_files import write_parts
 from datamodules.protein_sequences import ProteinSequences
+from datamodules.sample_arrays import SampleArrays
 from datamodules.splits import (
     SPLIT_NAMES,
     Fractions,
@@ -40,20 +42,22 @@ _log = logging.getLogger("tailmol")
 
 @dataclass(frozen=True)
 class FeaturedTable:
-    """A table whose SMILES were read by RDKit.
+    """A table whose SMILES were read by RDKit, or whose samples are arrays.
 
     Attributes:
         table: The table.
         store: Serves batches by row of the table.
         skeletons: (rows, P) uint64, `skeleton_hashes` of each row's molecules; behind them the hash of the protein,
-            where rows have one.
+            where rows have one. Of an array its hash.
         reasons: Why a row cannot be used, null where it can.
+        settings: What was computed.
     """
 
     table: DrugTable
     store: MoleculeStore
     skeletons: NDArray[Any]
     reasons: polars.Series
+    settings: FeatureSettings
 
     @property
     def groups(self) -> NDArray[Any]:
@@ -74,12 +78,14 @@ class SplitSettings:
         fractions: Shares of training, validation and test.
         part: Of pairs and reactions, whose scaffold or whose drug must be new: the first column's, the second's, or
             both.
+        imbalance: Training is thinned to a long tail of this ratio (`long_tail_counts`); None keeps it whole.
     """
 
     method: SplitMethod = "random"
     seed: int = 0
     fractions: Fractions = (0.7, 0.1, 0.2)
     part: SplitPart = "first"
+    imbalance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -104,13 +110,18 @@ class DrugRecords:
 
 
 def featurise_table(table: DrugTable, settings: FeatureSettings, cache_folder: Path) -> FeaturedTable:
-    """Featurise each distinct SMILES once, and name the rows that RDKit cannot read.
+    """Featurise each distinct SMILES once, and name the rows that RDKit cannot read; arrays are taken as they are.
 
     Args:
         table: Its rows with a reason already keep it.
         settings: What to compute.
         cache_folder: Where features are kept from one run to the next.
+
+    Raises:
+        InputError: If arrays do not have the shape that the settings of a trained model say.
     """
+    if table.arrays is not None:
+        return _featurise_arrays(table, table.arrays, settings)
     import rdkit
 
     cells = polars.concat([column.rename("text") for column in table.smiles]).fill_null("")
@@ -133,7 +144,18 @@ def featurise_table(table: DrugTable, settings: FeatureSettings, cache_folder: P
     if table.sequences is not None:
         proteins = ProteinSequences(table.sequences.set(reasons.is_not_null(), None))
         skeletons = numpy.column_stack([skeletons, proteins.hashes])
-    return FeaturedTable(table, MoleculeStore(features, molecules, proteins), skeletons, reasons)
+    return FeaturedTable(table, MoleculeStore(features, molecules, proteins), skeletons, reasons, settings)
+
+
+def _featurise_arrays(table: DrugTable, arrays: SampleArrays, settings: FeatureSettings) -> FeaturedTable:
+    if settings.array_shape not in ((), arrays.shape):
+        raise InputError(
+            f"data.source: the model was trained on samples of shape {settings.array_shape}, got {arrays.shape}."
+        )
+    features = arrays.features()
+    rows = numpy.arange(len(arrays)).reshape(-1, 1)
+    settings = replace(settings, array_shape=arrays.shape)
+    return FeaturedTable(table, MoleculeStore(features, rows), features["skeletons"][rows], table.reasons, settings)
 
 
 def reject_unusable(featured: FeaturedTable, classes: Sequence[str] | None) -> polars.Series:
@@ -150,68 +172,8 @@ def reject_unusable(featured: FeaturedTable, classes: Sequence[str] | None) -> p
         rows = unknown.arg_true()
         sentences = [f"label {label!r} is not a class of the trained model" for label in labels.gather(rows)]
         reasons = reasons.scatter(rows, sentences) if len(rows) else reasons
-    conflicts = _conflicting_duplicates(featured, reasons)
+    conflicts = conflicting_duplicates(featured.table, featured.groups, reasons)
     return reasons.scatter(list(conflicts), list(conflicts.values())) if conflicts else reasons
-
-
-def _conflicting_duplicates(featured: FeaturedTable, reasons: polars.Series) -> dict[int, str]:
-    """Row to reason, for every usable row whose structure has more than one label.
-
-    Rows of the same skeletons are candidates; which of them are the same structure RDKit's canonical SMILES decides.
-    """
-    from rdkit import Chem
-
-    rows = polars.DataFrame({"group": featured.groups, "label": featured.table.labels}).with_row_index("row")
-    usable = rows.filter(reasons.is_null())
-    candidates = usable.filter(polars.col("label").n_unique().over("group") > 1)
-    canonical: dict[str, str] = {}
-    found: dict[tuple[str, ...], list[tuple[int, str]]] = {}
-    for row, label in candidates.select("row", "label").iter_rows():
-        texts = [column[row] for column in featured.table.smiles]
-        for text in texts:
-            if text not in canonical:
-                canonical[text] = Chem.MolToSmiles(Chem.MolFromSmiles(text))
-        protein = "" if featured.table.sequences is None else featured.table.sequences[row]
-        found.setdefault((*(canonical[text] for text in texts), protein), []).append((row, label))
-    conflicts: dict[int, str] = {}
-    for members in found.values():
-        labels = sorted({label for _, label in members})
-        if len(labels) > 1:
-            reason = f"conflicting duplicate: the structure of row {members[0][0] + 1} has the labels"
-            conflicts |= dict.fromkeys((row for row, _ in members), f"{reason} {', '.join(labels)}")
-    return conflicts
-
-
-def rejected_rows(table: DrugTable, reasons: polars.Series) -> polars.DataFrame:
-    """The rows with a reason, as given, behind `row` (1 is the first below the header) and `reason`.
-
-    Columns of lists, structures or bytes, which CSV cannot hold, are left out.
-    """
-    rejected = reasons.is_not_null()
-    notes = polars.DataFrame({"row": rejected.arg_true().cast(polars.Int64) + 1, "reason": reasons.filter(rejected)})
-    given = table.frame.filter(rejected).select(~(selectors.nested() | selectors.binary()))
-    return notes.hstack(given.rename({name: f"{name} (given)" for name in given.columns if name in notes.columns}))
-
-
-def check_rejected(reasons: polars.Series, max_rejected: float, where: str) -> None:
-    """Log how many rows are left out, and stop when they are too many.
-
-    Args:
-        reasons: One a row, null where it is used.
-        max_rejected: Largest share of rows that may be left out.
-        where: The file that lists them, for the message.
-
-    Raises:
-        InputError: If more are left out, or all.
-    """
-    rows = reasons.is_not_null().arg_true()
-    if not len(rows):
-        return
-    first = f"row {rows[0] + 1}: {reasons[rows[0]]}"
-    message = f"{len(rows):,} of {len(reasons):,} rows cannot be used, the first is {first}; all are in {where}."
-    if len(rows) > max_rejected * len(reasons) or len(rows) == len(reasons):
-        raise InputError(f"{message} data.max_rejected allows {max_rejected:.0%}.")
-    _log.warning(message)
 
 
 def divide(
@@ -255,12 +217,20 @@ def divide(
     for name, members in rows.items():
         if not len(members):
             raise InputError(f"data.split: the {name} split has no rows; {len(usable)} usable rows are too few for it.")
+    if split.imbalance is not None:
+        rows["train"] = _thinned(rows["train"], codes, split.imbalance, split.seed)
     left_out = int((split_of < 0).sum())
     if left_out:
         _log.warning(f"{left_out:,} of {len(usable):,} rows belong to no split, because they would join two of them.")
     records = DrugRecords(vocabulary, rows, codes)
     _warn_missing_classes(records)
     return records
+
+
+def _thinned(rows: NDArray[Any], codes: NDArray[Any], imbalance: float, seed: int) -> NDArray[Any]:
+    kept: NDArray[Any] = rows[thin_to_long_tail(codes[rows], imbalance, seed)]
+    _log.info(f"data.imbalance keeps {len(kept):,} of {len(rows):,} training samples.")
+    return kept
 
 
 def _split_codes(
@@ -271,6 +241,11 @@ def _split_codes(
     parts = {"first": [0], "second": [1], "both": [0, 1]}[split.part] if featured.skeletons.shape[1] > 1 else [0]
     if split.method == "all":
         return numpy.zeros(len(rows), dtype=numpy.int64)
+    if table.arrays is not None and split.method in ("cold", "scaffold"):
+        raise InputError(
+            f"data.split: {split.method} needs molecules, and the input is array; expected random, standard, file or "
+            "all."
+        )
     if split.method == "file":
         assert table.splits is not None
         return file_split(table.splits.gather(rows).to_list())

@@ -11,11 +11,18 @@ from typing import Literal
 import polars
 
 from datamodules.input_error import InputError
+from datamodules.sample_arrays import SampleArrays
 from datamodules.table_file import read_frame
 
-InputKind = Literal["molecule", "reaction", "pair", "drug_protein"]
+InputKind = Literal["molecule", "reaction", "pair", "drug_protein", "array"]
 
-MOLECULES_PER_SAMPLE: dict[InputKind, int] = {"molecule": 1, "reaction": 2, "pair": 2, "drug_protein": 1}
+MOLECULES_PER_SAMPLE: dict[InputKind, int] = {
+    "molecule": 1,
+    "reaction": 2,
+    "pair": 2,
+    "drug_protein": 1,
+    "array": 1,
+}
 
 _SMILES_GUESSES: dict[InputKind, tuple[tuple[str, ...], ...]] = {
     "molecule": (("smiles",), ("x",), ("drug",), ("canonical_smiles",), ("molecule",), ("structure",)),
@@ -34,7 +41,7 @@ class Columns:
     """The columns of a table that are read.
 
     Attributes:
-        smiles: One column for molecules; two for reactions (reactants, product) and for pairs.
+        smiles: One column for molecules; two for reactions (reactants, product) and for pairs; none for arrays.
         label: The class of a sample, where the table has it.
         id: A name for a sample, where the table has it.
         split: `train`, `validation` or `test`, where the table has it.
@@ -60,6 +67,8 @@ class DrugTable:
         splits: Text, null where missing; None if no split column is read.
         reasons: Why a row cannot be used, null where it can.
         sequences: Amino-acid letters in capitals, null where a cell is empty; None if no sequence column is read.
+        input: What one sample is.
+        arrays: The array of each row; None where samples are molecules.
     """
 
     frame: polars.DataFrame
@@ -69,6 +78,8 @@ class DrugTable:
     splits: polars.Series | None
     reasons: polars.Series
     sequences: polars.Series | None = None
+    input: InputKind = "molecule"
+    arrays: SampleArrays | None = None
 
 
 def read_table(
@@ -111,10 +122,10 @@ def read_table(
         need_splits,
         sequence_column,
     )
-    smiles = tuple(_texts(frame[name], path) for name in columns.smiles)
-    labels = _texts(frame[columns.label], path) if columns.label else None
-    splits = _texts(frame[columns.split], path) if columns.split else None
-    sequences = _texts(frame[columns.sequence], path).str.to_uppercase() if columns.sequence else None
+    smiles = tuple(cell_texts(frame[name], path) for name in columns.smiles)
+    labels = cell_texts(frame[columns.label], path) if columns.label else None
+    splits = cell_texts(frame[columns.split], path) if columns.split else None
+    sequences = cell_texts(frame[columns.sequence], path).str.to_uppercase() if columns.sequence else None
     reason = polars.lit(None, dtype=polars.String)
     if labels is not None:
         reason = polars.when(labels.is_null()).then(polars.lit(f"missing label in column {columns.label}"))
@@ -130,7 +141,7 @@ def read_table(
         reasons = reasons.extend_constant(None, len(frame) - len(reasons))
     if ragged:
         reasons = reasons.scatter(list(ragged), list(ragged.values()))
-    return DrugTable(frame, columns, smiles, labels, splits, reasons, sequences)
+    return DrugTable(frame, columns, smiles, labels, splits, reasons, sequences, input)
 
 
 def class_vocabulary(labels: Sequence[str]) -> tuple[str, ...]:
@@ -146,8 +157,16 @@ def class_vocabulary(labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(set(labels), key=order))
 
 
-def _texts(column: polars.Series, path: Path) -> polars.Series:
-    """Cells as stripped text; empty text is null, and a whole float such as 1.0 reads 1."""
+def cell_texts(column: polars.Series, path: Path) -> polars.Series:
+    """Cells as stripped text; empty text is null, and a whole float such as 1.0 reads 1.
+
+    Args:
+        column: Text or numbers.
+        path: The file they are from, for the message.
+
+    Raises:
+        InputError: If the cells are lists, structures or bytes.
+    """
     if column.dtype.is_nested() or column.dtype == polars.Binary:
         raise InputError(
             f"data.source: column {column.name!r} of {path} holds {column.dtype}; expected text or numbers."

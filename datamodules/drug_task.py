@@ -17,8 +17,8 @@ class DrugTask:
         input: What one sample is.
         classes: C labels, in the order of the class codes.
         class_counts: C counts of training samples, before any resampling.
-        features: How molecules were turned into integer codes.
-        training_digest: A hash of the structures and labels of the training samples, in order.
+        features: How molecules were turned into integer codes, or the shape of an array.
+        training_digest: A hash of the structures, or arrays, and labels of the training samples, in order.
     """
 
     input: InputKind
@@ -39,24 +39,28 @@ class DrugTask:
 
     @property
     def molecules_per_sample(self) -> int:
-        """1 for molecules, 2 for reactions and pairs."""
+        """1 for molecules and arrays, 2 for reactions and pairs."""
         return MOLECULES_PER_SAMPLE[self.input]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types only, so that a checkpoint loads without pickle."""
         features = asdict(self.features)
         features["fingerprint_kinds"] = list(self.features.fingerprint_kinds)
+        features["array_shape"] = list(self.features.array_shape)
         values = {"classes": list(self.classes), "class_counts": list(self.class_counts), "features": features}
         return {**asdict(self), **values}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> DrugTask:
         """The inverse of `to_dict`."""
-        features = values["features"]
+        features = dict(values["features"])
+        # Checkpoints from before there were arrays have no shape.
+        for name in ("fingerprint_kinds", "array_shape"):
+            features[name] = tuple(features.get(name, ()))
         return cls(
             input=values["input"],
             classes=tuple(values["classes"]),
             class_counts=tuple(values["class_counts"]),
-            features=FeatureSettings(**{**features, "fingerprint_kinds": tuple(features["fingerprint_kinds"])}),
+            features=FeatureSettings(**features),
             training_digest=values["training_digest"],
         )

@@ -20,6 +20,8 @@ _NO_PROTEINS = (numpy.empty(0, dtype=numpy.uint8), numpy.empty(0, dtype=numpy.in
 class MoleculeBatch:
     """B samples of P molecules each (M = B P), with A atoms, E directed bonds, F fingerprint entries, R residues.
 
+    An array is carried as a molecule without atoms, whose fingerprint entries are its features other than zero.
+
     Attributes:
         atom_codes: (A, 10) uint8, the columns of `molecule_features.ATOM_CODE_SIZES`.
         bond_codes: (E,) uint8, values below `molecule_features.BOND_CODE_SIZE`.
@@ -28,7 +30,7 @@ class MoleculeBatch:
         atoms_per_molecule: (M,) int64.
         fingerprint_molecule: (F,) int64, the molecule of each entry.
         fingerprint_bin: (F,) int64.
-        fingerprint_count: (F,) float32.
+        fingerprint_count: (F,) float32, counts of a molecule or values of an array.
         sample_index: (B,) int64; in training the sample's place in the training split, else its row in the table.
         labels: (B,) int64 class codes; -1 where there is none.
         molecules_per_sample: P; the molecules of one sample follow each other.
@@ -68,7 +70,7 @@ class MoleculeBatch:
         return molecules.repeat_interleave(self.atoms_per_molecule, output_size=self.atom_codes.shape[0])
 
     def fingerprints(self, width: int) -> Tensor:
-        """Dense counts, (M, width) float32, of fingerprints of `width` bins in all."""
+        """Dense counts, (M, width) float32, of fingerprints of `width` bins in all, or the arrays of samples."""
         dense = torch.zeros(self.num_molecules, width, device=self.fingerprint_count.device)
         return dense.index_put_((self.fingerprint_molecule, self.fingerprint_bin), self.fingerprint_count)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy
@@ -26,6 +27,7 @@ class FeatureSettings:
         fingerprint_radius: Radius of the Morgan count fingerprint, in bonds.
         fingerprint_size: Number of bins that a fingerprint is folded into.
         fingerprint_kinds: The count fingerprints to compute, whose bins follow each other.
+        array_shape: Where samples are arrays, the shape of one; the other settings then say nothing.
 
     Raises:
         ValueError: If there is no fingerprint, or one comes twice.
@@ -34,6 +36,8 @@ class FeatureSettings:
     fingerprint_radius: int = 2
     fingerprint_size: int = 2048
     fingerprint_kinds: tuple[FingerprintKind, ...] = ("morgan",)
+    # Not in the text that names cached features, which are of molecules only.
+    array_shape: tuple[int, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if not self.fingerprint_kinds or len(set(self.fingerprint_kinds)) < len(self.fingerprint_kinds):
@@ -43,7 +47,9 @@ class FeatureSettings:
 
     @property
     def fingerprint_width(self) -> int:
-        """Number of bins of all fingerprints."""
+        """Number of bins of all fingerprints, or of features of an array."""
+        if self.array_shape:
+            return math.prod(self.array_shape)
         return self.fingerprint_size * len(self.fingerprint_kinds)
 
 
@@ -53,7 +59,8 @@ Features = dict[str, NDArray[Any]]
 `atoms`, `bonds`, `entries` (M,) int64: how many of each a molecule has; a molecule that RDKit cannot read has none.
 `atom_codes` (A, 10) uint8, columns of `ATOM_CODE_SIZES`. `source`, `target` (E,) uint16: atom numbers within the
 molecule, sorted by target, then source. `bond_codes` (E,) uint8. `bins` (F,) uint16, or int32 where a fingerprint has
-more than 65,536 bins, and `counts` (F,) int32: the non-zero bins. `skeletons` (M,) uint64: see `skeleton_hashes`.
+more than 65,536 bins, and `counts` (F,) int32, or float32 of arrays: the non-zero bins. `skeletons` (M,) uint64: see
+`skeleton_hashes`.
 """
 
 

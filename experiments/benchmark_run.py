@@ -67,7 +67,7 @@ def run_cell(cell: Cell, folder: Path, beat: Callable[[], None]) -> dict[str, An
 def _end_with_parent() -> None:
     """A worker that is killed must not leave its run behind; only Linux can promise that."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def _wait(process: int, beat: Callable[[], None]) -> tuple[int, Any]:

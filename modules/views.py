@@ -1,4 +1,4 @@
-"""Augmented copies of a batch, by dropping edges and fingerprint entries."""
+"""Augmented copies of a batch, by dropping edges and fingerprint entries or features of arrays."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def edge_drop_probabilities(target: Tensor, num_atoms: int, probability: float) 
 
 
 def make_view(batch: MoleculeBatch, probability: float, fingerprint_width: int) -> MoleculeBatch:
-    """A copy of a batch without some of its directed edges and fingerprint bins.
+    """A copy of a batch without some of its directed edges and fingerprint bins, or features of arrays.
 
     Each edge is drawn on its own, and so is each bin of a sample.
 
@@ -46,7 +46,7 @@ def make_view(batch: MoleculeBatch, probability: float, fingerprint_width: int) 
     Args:
         batch: Any batch.
         probability: Mean share of edges, and share of fingerprint bins, to drop.
-        fingerprint_width: Number of bins of all fingerprints.
+        fingerprint_width: Number of bins of all fingerprints, or of features of an array.
 
     Raises:
         ValueError: If `probability` is outside [0, 1).

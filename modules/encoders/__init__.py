@@ -1,5 +1,6 @@
-"""Encoders: from a batch of molecules to embeddings."""
+"""Encoders: from a batch of molecules or arrays to embeddings."""
 
+from modules.encoders.array import ArrayMLP, ImageCNN
 from modules.encoders.encoder import Encoder
 from modules.encoders.fingerprint import FingerprintMLP
 from modules.encoders.fusion import Fusion
@@ -7,4 +8,4 @@ from modules.encoders.gcn import GCN
 from modules.encoders.gin import GIN
 from modules.encoders.protein import ProteinCNN
 
-__all__ = ["GCN", "GIN", "Encoder", "FingerprintMLP", "Fusion", "ProteinCNN"]
+__all__ = ["GCN", "GIN", "ArrayMLP", "Encoder", "FingerprintMLP", "Fusion", "ImageCNN", "ProteinCNN"]

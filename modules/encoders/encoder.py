@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from datamodules.drug_table import MOLECULES_PER_SAMPLE, InputKind
 from datamodules.drug_task import DrugTask
+from datamodules.input_error import InputError
 from datamodules.molecule_batch import MoleculeBatch
+
+MOLECULES: tuple[InputKind, ...] = ("molecule", "reaction", "pair", "drug_protein")
+"""The inputs whose samples have molecular graphs."""
 
 
 class Encoder(nn.Module, ABC):
@@ -44,6 +49,30 @@ class Encoder(nn.Module, ABC):
         Returns:
             Embeddings, (B, output_dim).
         """
+
+
+def require_input(encoder: Encoder, task: DrugTask, readable: Sequence[InputKind]) -> None:
+    """Stop where an encoder cannot read what a sample is.
+
+    Args:
+        encoder: Named in the message.
+        task: Says what a sample is.
+        readable: What the encoder reads.
+
+    Raises:
+        InputError: If `task.input` is not among them.
+    """
+    if task.input in readable:
+        return
+    others = (
+        "modules.encoders.ArrayMLP (--config encoder/array.yaml) or, for images, ImageCNN (encoder/image.yaml)"
+        if task.input == "array"
+        else "an encoder of molecules such as modules.encoders.FingerprintMLP (--config encoder/fingerprint.yaml)"
+    )
+    raise InputError(
+        f"model.encoder: {type(encoder).__name__} reads input {', '.join(readable)}, and the data are {task.input}; "
+        f"choose {others}."
+    )
 
 
 def combined_size(size: int, input: InputKind) -> int:

@@ -11,7 +11,7 @@ from datamodules.drug_task import DrugTask
 from datamodules.molecule_batch import MoleculeBatch
 from datamodules.molecule_graphs import ATOM_CODE_SIZES, MAX_CHARGE
 from modules.encoders.aggregation import sum_by_molecule
-from modules.encoders.encoder import Encoder, combine_molecules, combined_size
+from modules.encoders.encoder import MOLECULES, Encoder, combine_molecules, combined_size, require_input
 
 # dgllife's canonical atom features: the elements in its order, then the ranges of the other one-hot blocks.
 _ELEMENTS = (
@@ -77,8 +77,10 @@ class GCN(Encoder):
         """See `Encoder.build`.
 
         Raises:
+            InputError: If samples have no molecules.
             RuntimeError: If DGL is not installed.
         """
+        require_input(self, task, MOLECULES)
         try:
             from dgl.nn import GraphConv
         except ImportError as error:

@@ -11,7 +11,7 @@ from datamodules.drug_task import DrugTask
 from datamodules.molecule_batch import MoleculeBatch
 from datamodules.molecule_graphs import ATOM_CODE_SIZES, BOND_CODE_SIZE
 from modules.encoders.aggregation import MessageSum, sum_by_molecule
-from modules.encoders.encoder import Encoder, combine_molecules, combined_size
+from modules.encoders.encoder import MOLECULES, Encoder, combine_molecules, combined_size, require_input
 from modules.perceptron import perceptron
 
 
@@ -43,7 +43,12 @@ class GIN(Encoder):
         self.symmetric_pair = symmetric_pair
 
     def build(self, task: DrugTask) -> None:
-        """See `Encoder.build`."""
+        """See `Encoder.build`.
+
+        Raises:
+            InputError: If samples have no molecules.
+        """
+        require_input(self, task, MOLECULES)
         sizes = torch.tensor(list(ATOM_CODE_SIZES.values()))
         self.input = task.input
         self.register_buffer("code_sizes", sizes, persistent=False)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from datamodules.drug_task import DrugTask
 from datamodules.molecule_batch import MoleculeBatch
-from modules.encoders.encoder import Encoder
+from modules.encoders.encoder import Encoder, require_input
 
 _LETTERS = 26
 
@@ -47,7 +47,12 @@ class ProteinCNN(Encoder):
         self.max_residues = max_residues
 
     def build(self, task: DrugTask) -> None:
-        """See `Encoder.build`."""
+        """See `Encoder.build`.
+
+        Raises:
+            InputError: If samples have no protein.
+        """
+        require_input(self, task, ("drug_protein",))
         size = self.hidden_dim
         self.residue_embedding = nn.Embedding(_LETTERS, size)
         self.convolutions = nn.ModuleList(

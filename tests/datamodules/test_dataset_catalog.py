@@ -29,7 +29,7 @@ def test_the_embedded_data_set_is_what_the_catalogue_says(tmp_path: Path) -> Non
 
 
 def test_every_other_data_set_is_a_file_of_the_benchmark_with_a_licence() -> None:
-    entries = [entry for name, entry in CATALOGUE.items() if name != "inn_stems"]
+    entries = [entry for name, entry in CATALOGUE.items() if name != "inn_stems" and entry.make is None]
     assert len({entry.address for entry in entries}) == len(entries) == 9
     for entry in entries:
         assert entry.address is not None
@@ -55,6 +55,22 @@ def test_a_shipped_file_names_a_data_set_and_its_columns(path: Path) -> None:
         assert (data["input"], columns) == (entry.input, entry.smiles_columns and list(entry.smiles_columns))
     else:
         assert (data["input"], columns) == ("molecule", ["X2"])
+
+
+def test_arrays_are_made_from_packages() -> None:
+    made = {name: entry for name, entry in CATALOGUE.items() if entry.input == "array"}
+    assert list(made) == ["digits", "docstrings"]
+    for entry in made.values():
+        assert (entry.address, entry.file_name) == ("pypi", f"{entry.name}.npz")
+        assert entry.make is not None
+        assert set(entry.packages) <= pinned()
+        assert (CONFIGS / f"{entry.name}.yaml").is_file()
+
+
+def pinned() -> set[str]:
+    """The packages of constraints.txt."""
+    lines = (CONFIGS.parents[1] / "constraints.txt").read_text().splitlines()
+    return {line.split("==")[0] for line in lines if "==" in line}
 
 
 def test_a_path_is_itself(tmp_path: Path) -> None:
@@ -83,7 +99,10 @@ def test_a_file_goes_before_a_name_but_a_folder_does_not(tmp_path: Path, monkeyp
 @pytest.mark.parametrize("source", ["no_such_set", "missing/drugs.csv", "", ".", "HIV"])
 def test_anything_else_names_what_there_is(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    known = "inn_stems, bbb_martins, tox21, hiv, sbap, drugbank, uspto_50k, uspto_500_MT, uspto_1k_TPL, uspto_catalyst"
+    known = (
+        "inn_stems, bbb_martins, tox21, hiv, sbap, drugbank, uspto_50k, uspto_500_MT, uspto_1k_TPL, uspto_catalyst, "
+    )
+    known += "digits, docstrings"
     assert find_dataset(source) is None
     with pytest.raises(InputError, match=rf"data.source: '{source}' is neither a file nor .* data set \({known}\)\.$"):
         find_source(source, tmp_path)

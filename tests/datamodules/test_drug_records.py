@@ -11,14 +11,13 @@ from hypothesis import strategies as st
 from datamodules import drug_records
 from datamodules.drug_records import (
     FeaturedTable,
-    check_rejected,
     featurise_table,
     reject_unusable,
-    rejected_rows,
 )
 from datamodules.drug_table import InputKind, read_table
 from datamodules.input_error import InputError
 from datamodules.molecule_features import Features, FeatureSettings, featurise
+from datamodules.rejected_rows import check_rejected, rejected_rows
 
 HEADER = "smiles,label\n"
 MIXED = HEADER + "CCO,a\nOCC,a\nC1CC,a\n,b\nCC,\nCC,b,x\nC(C)O,b\nCCC,b\n"

@@ -27,7 +27,12 @@ def test_the_dictionary_has_plain_types_only() -> None:
         "input": "reaction",
         "classes": ["1", "2", "other"],
         "class_counts": [7, 0, 3],
-        "features": {"fingerprint_radius": 3, "fingerprint_size": 512, "fingerprint_kinds": ["morgan"]},
+        "features": {
+            "fingerprint_radius": 3,
+            "fingerprint_size": 512,
+            "fingerprint_kinds": ["morgan"],
+            "array_shape": [],
+        },
         "training_digest": "",
     }
 

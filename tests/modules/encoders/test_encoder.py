@@ -17,7 +17,7 @@ MakeBatch = Callable[[list[list[str]]], MoleculeBatch]
 MakeTask = Callable[[InputKind], DrugTask]
 Randomise = Callable[[nn.Module], None]
 
-INPUTS = get_args(InputKind)
+INPUTS = tuple(kind for kind in get_args(InputKind) if kind != "array")
 MOLECULES = ["CC(=O)Oc1ccccc1C(=O)O", "C", "[Na+].[Cl-]", "C[C@H](N)C(=O)O", "N#Cc1ccncc1", "CCO"]
 FIRST, SECOND = torch.tensor([[1.0, 5.0], [0.0, 2.0]]), torch.tensor([[4.0, 3.0], [1.0, 2.0]])
 INTERLEAVED = torch.stack([FIRST, SECOND], dim=1).flatten(0, 1)

@@ -34,6 +34,8 @@ _UNTRUE_WARNINGS = (
     r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint",
 )
 
+_OPTIONAL = ("optuna", "optuna_integration", "sklearn", "scikit_posthocs", "statsmodels", "matplotlib")
+
 HELP = """\
 usage: lightning <subcommand> [options]
 
@@ -50,7 +52,7 @@ subcommands:
   datasets   list the data sets that are known by name
 
 common options (lightning <subcommand> --help lists all of them):
-  --data.source FILE    a CSV, TSV or Parquet table, or a known data set
+  --data.source FILE    a CSV, TSV or Parquet table, an .npz of arrays, or a known data set
   --config FILE         settings in YAML; later files and options win. Shipped: data/*.yaml, method/*.yaml, debug.yaml
   --ckpt_path FILE      a checkpoint to resume, test or predict with
 
@@ -81,6 +83,11 @@ def main() -> None:
         run(arguments[1:])
     except InputError as error:
         sys.exit(_complain(str(error)) if first else 2)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] not in _OPTIONAL:
+            raise
+        message = f"{arguments[0]} needs the package {error.name}; pip install 'tailmol[experiments]' brings it."
+        sys.exit(_complain(message) if first else 2)
 
 
 def _set_up_messages(first: bool) -> None:

@@ -89,8 +89,8 @@ class DrugCLI(LightningCLI):
         """Parse the command line over the shipped settings, or over those of a checkpoint."""
         from omegaconf import OmegaConf
 
-        # For schedules: ${share:${trainer.max_epochs},0.5} is half of the epochs.
-        OmegaConf.register_resolver("share", lambda whole, part: round(whole * part), replace=True)
+        # For schedules: ${share:${trainer.max_epochs},0.5} is half of the epochs, and at least one.
+        OmegaConf.register_resolver("share", lambda whole, part: max(1, round(whole * part)), replace=True)
         arguments = list(cast("list[str]", args))
         if {"-h", "--help"} & set(arguments):
             parser.parse_args(arguments)

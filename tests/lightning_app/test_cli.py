@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
+import numpy
 import pytest
 import yaml
 
@@ -13,7 +15,15 @@ from lightning_app.cli import SUBCOMMANDS
 from lightning_app.setting_layers import CONFIGS, find_configs, option_value
 from tests.lightning_app.command import TINY, in_this_process, lightning, succeed
 
-SHIPPED = sorted(CONFIGS.rglob("*.yaml"))
+NOT_OF_FIT = ("benchmark", "sweep")
+SHIPPED = sorted(path for path in CONFIGS.rglob("*.yaml") if path.parent.name not in NOT_OF_FIT)
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    grid = str(CONFIGS / "benchmark/quick.yaml")
+    assert in_this_process(monkeypatch, "benchmark", "--config", grid, "--dry-run") == 2
+    assert "needs the package optuna; pip install 'tailmol[experiments]'" in capsys.readouterr().err
 
 
 def test_help_is_quick_and_names_every_subcommand(tmp_path: Path) -> None:
@@ -28,7 +38,7 @@ def test_an_unknown_subcommand_is_one_sentence(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr == (
         "lightning: error: there is no subcommand 'train'; expected one of fit, validate, test, predict, prepare, "
-        "datasets.\n"
+        "sweep, benchmark, datasets.\n"
     )
 
 
@@ -104,7 +114,11 @@ def test_every_shipped_file_runs_one_step(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     source: list[str] = []
     data = yaml.safe_load(path.read_text()).get("data", {})
-    if data.get("source", "inn_stems") != "inn_stems":
+    if data.get("input") == "array" or path.stem in ("array", "image"):
+        values = numpy.random.default_rng(0).normal(size=(60, 8, 8)).astype(numpy.float32)
+        numpy.savez(tmp_path / "arrays.npz", images=values, labels=numpy.arange(60) % 3)
+        source = ["--data.source", "arrays.npz"]
+    elif data.get("source", "inn_stems") != "inn_stems":
         columns = data.get("smiles_columns") or ["X"]
         names = ["ID", "ID1", *columns, data.get("sequence_column", "sequence"), data.get("label_column", "Y")]
         drugs = ["C" * n + "O" for n in range(1, 31)]

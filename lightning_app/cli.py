@@ -8,6 +8,8 @@ import os
 import sys
 import warnings
 
+from lightning_app.terminal import take_terminal_mode, terminal_mode
+
 SUBCOMMANDS = {
     "fit": ("lightning_app.fit", "main"),
     "validate": ("lightning_app.evaluate", "validate"),
@@ -55,6 +57,8 @@ common options (lightning <subcommand> --help lists all of them):
   --data.source FILE    a CSV, TSV or Parquet table, an .npz of arrays, or a known data set
   --config FILE         settings in YAML; later files and options win. Shipped: data/*.yaml, method/*.yaml, debug.yaml
   --ckpt_path FILE      a checkpoint to resume, test or predict with
+  --quiet, --json       warnings alone; and the result as one line of JSON
+  --debug               errors with their traceback
 
 examples:
   lightning fit --data.source my_drugs.csv
@@ -65,7 +69,7 @@ examples:
 
 def main() -> None:
     """Run the command line; the exit status is 2 where the user's input is at fault."""
-    arguments = sys.argv[1:]
+    arguments = take_terminal_mode(sys.argv[1:])
     if not arguments or arguments[0] in ("-h", "--help"):
         print(HELP, end="")
         return
@@ -75,25 +79,36 @@ def main() -> None:
     module, function = SUBCOMMANDS[arguments[0]]
     # Every process of a run says the same; the first one is enough.
     first = int(os.environ.get("LOCAL_RANK", "0")) == 0
-    from datamodules.input_error import InputError
-
     try:
         run = getattr(importlib.import_module(module), function)
         _set_up_messages(first)
         run(arguments[1:])
-    except InputError as error:
-        sys.exit(_complain(str(error)) if first else 2)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] not in _OPTIONAL:
+    except Exception as error:
+        if terminal_mode().debug:
             raise
-        message = f"{arguments[0]} needs the package {error.name}; pip install 'tailmol[experiments]' brings it."
-        sys.exit(_complain(message) if first else 2)
+        sys.exit(_explain(error, arguments[0]) if first else 2)
+
+
+def _explain(error: Exception, subcommand: str) -> int:
+    """Say what is wrong in one sentence; the exit status is 2 where the user's input is at fault, else 1."""
+    from datamodules.input_error import InputError
+
+    if isinstance(error, InputError):
+        return _complain(str(error))
+    if isinstance(error, ModuleNotFoundError) and str(error.name).split(".")[0] in _OPTIONAL:
+        return _complain(f"{subcommand} needs the package {error.name}; pip install 'tailmol[experiments]' brings it.")
+    _complain(
+        f"{type(error).__name__}: {error}. This is a mistake of ours, or of a setting that we do not check; "
+        "--debug shows where."
+    )
+    return 1
 
 
 def _set_up_messages(first: bool) -> None:
     log = logging.getLogger("tailmol")
     log.handlers = [logging.StreamHandler()]
-    log.setLevel(logging.INFO if first else logging.ERROR)
+    shown = logging.WARNING if terminal_mode().quiet else logging.INFO
+    log.setLevel(shown if first else logging.ERROR)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     for message in _UNTRUE_WARNINGS:

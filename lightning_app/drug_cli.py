@@ -20,6 +20,7 @@ from datamodules.input_error import InputError
 from lightning_app.checkpoint_file import read_checkpoint
 from lightning_app.run_folder import RunSettings, claim_run_folder
 from lightning_app.setting_layers import CONFIGS, find_configs, option_value
+from lightning_app.terminal import terminal_mode
 from lightning_app.tracking import TrackingSettings, make_loggers
 from modules.drug_classifier import DrugClassifier
 
@@ -159,6 +160,8 @@ class DrugCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer with the callbacks and loggers of the subcommand."""
         settings = self.config_init.trainer.as_dict()
+        if terminal_mode().quiet:
+            settings["enable_progress_bar"] = False
         callbacks = self.callbacks() + (settings["callbacks"] or [])
         if self.uses_run_folder:
             callbacks.append(SaveRunConfig(self.parser, self.config, save_to_log_dir=False))

@@ -14,9 +14,11 @@ from callbacks.distill import Distill
 from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.recluster import Recluster
 from callbacks.retrain_classifier import RetrainClassifier
+from callbacks.training_progress import TrainingProgress
 from datamodules.input_error import InputError
 from lightning_app.checkpoint_file import load_model
 from lightning_app.drug_cli import DrugCLI
+from lightning_app.terminal import terminal_mode
 from lightning_app.test_report import report_test
 
 _log = logging.getLogger("tailmol")
@@ -59,7 +61,9 @@ class FitCLI(DrugCLI):
         )
         last = LastCheckpoint(folder, self.config.checkpoint_every_n_steps)
         stages = [self.config_init.recluster, self.config_init.retrain_classifier, self.config_init.distill]
-        return [*stages, self.config_init.early_stopping, best, last]
+        shows_progress = self.config.trainer.enable_progress_bar is not False and not terminal_mode().quiet
+        progress = [TrainingProgress()] if shows_progress else []
+        return [*stages, self.config_init.early_stopping, best, last, *progress]
 
     def after_instantiate_classes(self) -> None:
         """Training takes the classes from the table, also when it is resumed."""

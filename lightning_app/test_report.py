@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from lightning.pytorch import Trainer
 
 from datamodules.atomic_file import write_json
+from lightning_app.terminal import terminal_mode
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,7 +37,7 @@ def finite_metrics(trainer: Trainer, prefix: str) -> dict[str, float | None]:
 
 
 def report_test(trainer: Trainer, folder: Path) -> None:
-    """Write `test_metrics.json` and print the table, on the first process.
+    """Write `test_metrics.json` and print the table, or with `--json` one line of it, on the first process.
 
     Args:
         trainer: It has just tested.
@@ -44,7 +46,10 @@ def report_test(trainer: Trainer, folder: Path) -> None:
     if trainer.is_global_zero:
         metrics = finite_metrics(trainer, "test/")
         write_json(metrics, folder / "test_metrics.json")
-        print_test_report(metrics, folder)
+        if terminal_mode().json:
+            print(json.dumps({"run": str(folder), **metrics}))
+        elif not terminal_mode().quiet:
+            print_test_report(metrics, folder)
 
 
 def print_test_report(metrics: Mapping[str, float | None], folder: Path, console: Console | None = None) -> None:

@@ -1,0 +1,102 @@
+"""One line on the terminal: how far training is, how well it does, and when it will be over."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import lightning
+from lightning.pytorch.callbacks import ProgressBar
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+
+_SECONDS = 0.25
+
+
+class TrainingProgress(ProgressBar):
+    """Shows epoch, loss, validation balanced accuracy and time left of a whole training, on the first process."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        """Keep the console.
+
+        Args:
+            console: Where to write; standard error if None. Nothing is written to what is no terminal.
+        """
+        super().__init__()
+        self._console = console
+        self._enabled = True
+        self._progress: Progress | None = None
+        self._shown_at = 0.0
+
+    def disable(self) -> None:
+        """Show nothing, which Lightning asks of every process but the first."""
+        self._enabled = False
+
+    def enable(self) -> None:
+        """Show it."""
+        self._enabled = True
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Begin the line."""
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = self._console or Console(stderr=True)
+        if not self._enabled or not console.is_terminal:
+            return
+        columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[values]}")
+        self._progress = Progress(*columns, TimeRemainingColumn(), TextColumn("left"), console=console, transient=True)
+        self._progress.start()
+        self._progress.add_task(self._where(trainer), total=self._steps(trainer), values="")
+        self._move(trainer)
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Move on, with the loss of this step."""
+        # Reading the loss waits for a GPU, so not at every step.
+        if self._progress is not None and time.monotonic() - self._shown_at > _SECONDS:
+            self._move(trainer, float(outputs["loss"]))
+            self._shown_at = time.monotonic()
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """End the line."""
+        self._stop()
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        """End the line, so that the error stands below it."""
+        self._stop()
+
+    def _move(self, trainer: lightning.Trainer, loss: float | None = None) -> None:
+        if self._progress is None:
+            return
+        accuracy = trainer.callback_metrics.get("val/balanced_accuracy")
+        shown = {"loss": loss, "balanced accuracy": None if accuracy is None else float(accuracy)}
+        values = "  ".join(f"{name} {value:.3f}" for name, value in shown.items() if value is not None)
+        task = self._progress.task_ids[0]
+        self._progress.update(task, completed=trainer.global_step, description=self._where(trainer), values=values)
+
+    def _stop(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    @staticmethod
+    def _where(trainer: lightning.Trainer) -> str:
+        last = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else "?"
+        return f"epoch {min(trainer.current_epoch + 1, trainer.max_epochs or 1)}/{last}"
+
+    @staticmethod
+    def _steps(trainer: lightning.Trainer) -> float | None:
+        total = trainer.estimated_stepping_batches
+        return total if total != float("inf") else None

@@ -1,0 +1,107 @@
+"""The commands of README and docs, shrunk, as a reader would type them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lightning_app.setting_layers import CONFIGS
+from tests.lightning_app.command import in_this_process
+
+ROOT = CONFIGS.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DRUGS = (
+    ["C" * n + "O" for n in range(1, 21)]
+    + ["c1ccccc1" + "C" * n for n in range(20)]
+    + ["N" + "C" * n for n in range(1, 6)]
+)
+TINY_FIT = [
+    "--trainer.max_epochs=1",
+    "--trainer.limit_train_batches=1",
+    "--model.classification_start_epoch=0",
+    "--trainer.accelerator=cpu",
+    "--trainer.enable_progress_bar=false",
+    "--tracking.wandb=disabled",
+    "--data.fingerprint_size=128",
+    "--trainer.devices=1",
+    "--trainer.num_nodes=1",
+    "--trainer.strategy=auto",
+]
+# Files that a reader would have, and what stands in for what a test cannot reach.
+STAND_INS = {"hiv": "hiv.csv", "flowers.npz": "inn_stems", "new.npz": "new.csv"}
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """Page and command, for each `lightning` command in a block of shell."""
+    for page in PAGES:
+        for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines():
+                line = line.split(" #")[0].strip().removeprefix("srun ")
+                if line.startswith("lightning "):
+                    yield page.name, line
+
+
+def write_tables(folder: Path) -> None:
+    """The tables that the commands name, and the checkpoint of a run."""
+    rows = [f"{drug},{place // 15}" for place, drug in enumerate(DRUGS)]
+    for name, header in (("my_drugs.csv", "smiles,label"), ("hiv.csv", "X,Y")):
+        (folder / name).write_text("\n".join([header, *rows]))
+    (folder / "new.csv").write_text("smiles\nCCO\nc1ccccc1\n")
+    page = (ROOT / "docs/extending.md").read_text()
+    (folder / "my_encoders.py").write_text(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1])  # type: ignore[index]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("reader")
+
+
+def shrink(words: list[str]) -> list[str]:
+    """The same command in seconds."""
+    words = [STAND_INS.get(word, word) for word in words]
+    if words[0] == "fit" and "--ckpt_path" not in words:
+        return [*words, *TINY_FIT]
+    if words[0] == "fit":
+        return [*words, "--trainer.max_epochs=2"]
+    if words[0] == "sweep":
+        words = [word if word != "20" else "1" for word in words]
+        return [*words, *([] if "--" in words else ["--"]), "--config=encoder/fingerprint.yaml", *TINY_FIT[:4]]
+    if words[0] == "benchmark" and "--dry-run" not in words:
+        return [*words, "--tables-only"]
+    return words
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("page", "line"), list(commands()), ids=lambda text: str(text)[:70])
+def test_a_command_of_the_documentation_runs(
+    place: Path, monkeypatch: pytest.MonkeyPatch, page: str, line: str
+) -> None:
+    monkeypatch.chdir(place)
+    monkeypatch.syspath_prepend(str(place))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    if not (place / "my_drugs.csv").exists():
+        write_tables(place)
+        first = ["fit", "--data.source", "my_drugs.csv", *TINY_FIT]
+        assert in_this_process(monkeypatch, *first) == 0
+    monkeypatch.delenv("TAILMOL_RUN_FOLDER", raising=False)
+    words = shrink(shlex.split(line)[1:])
+    assert in_this_process(monkeypatch, *words) == 0, f"{page}: {line}"
+
+
+def test_there_are_commands_to_test() -> None:
+    assert {page for page, _ in commands()} >= {"README.md", "methods.md", "multi_gpu.md", "sweeps.md", "wandb.md"}
+
+
+def test_every_page_is_linked_and_every_link_leads_somewhere() -> None:
+    linked = set()
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
+            if "://" not in target:
+                path = (page.parent / target).resolve()
+                assert path.exists(), f"{page.name}: {target}"
+                linked.add(path)
+    assert [page.name for page in PAGES[1:] if page.resolve() not in linked] == []

@@ -104,9 +104,17 @@ def _explain(error: Exception, subcommand: str) -> int:
     return 1
 
 
+class _StandardError(logging.Handler):
+    """Writes to what standard error is at the moment, so that messages stand above a line of progress."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one message."""
+        print(self.format(record), file=sys.stderr)
+
+
 def _set_up_messages(first: bool) -> None:
     log = logging.getLogger("tailmol")
-    log.handlers = [logging.StreamHandler()]
+    log.handlers = [_StandardError()]
     shown = logging.WARNING if terminal_mode().quiet else logging.INFO
     log.setLevel(shown if first else logging.ERROR)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)

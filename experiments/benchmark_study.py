@@ -16,6 +16,7 @@ import polars
 from datamodules.atomic_file import write_csv
 from experiments.benchmark_plan import BenchmarkPlan, Cell
 from experiments.benchmark_run import HEARTBEAT_SECONDS, CellFailedError, run_cell
+from experiments.study_storage import open_storage
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -46,19 +47,11 @@ class BenchmarkStudy:
         """
         import optuna
 
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        # Signs of life are called experimental since 2021.
-        warnings.filterwarnings(
-            "ignore", message=".*(heartbeat|fail_stale_trials)", category=optuna.exceptions.ExperimentalWarning
-        )
         folder.mkdir(parents=True, exist_ok=True)
         self.plan, self.folder = plan, folder
         self._retried_before = datetime.now() if retry_failed else datetime.min
         address = storage or f"sqlite:///{(folder / 'study.db').resolve()}"
-        waiting = {"connect_args": {"timeout": 60}} if address.startswith("sqlite") else {}
-        self.storage = optuna.storages.RDBStorage(
-            address, engine_kwargs=waiting, heartbeat_interval=HEARTBEAT_SECONDS, grace_period=_GRACE_SECONDS
-        )
+        self.storage = open_storage(address, HEARTBEAT_SECONDS, _GRACE_SECONDS)
         self.study = optuna.create_study(
             study_name=plan.name, storage=self.storage, load_if_exists=True, direction="maximize"
         )
@@ -87,7 +80,9 @@ class BenchmarkStudy:
         """`free`, `running`, `complete` or `failed`, by the arguments of each cell of the plan."""
         import optuna
 
-        optuna.storages.fail_stale_trials(self.study)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            optuna.storages.fail_stale_trials(self.study)
         found = dict.fromkeys((cell.arguments for cell in self.plan.cells), "free")
         for trial in self.study.get_trials(deepcopy=False):
             if found.get(trial.user_attrs["cell"]) in ("free", "failed") and self._state(trial) != "free":

@@ -1,4 +1,4 @@
-"""Where a search keeps its trials, and what it leaves behind: the best settings, a table, and two figures."""
+"""What a search leaves behind: the best settings, a table, and two figures."""
 
 from __future__ import annotations
 
@@ -11,79 +11,21 @@ from typing import TYPE_CHECKING, Any, cast
 import yaml
 
 from datamodules.atomic_file import write_csv, write_file
-from datamodules.input_error import InputError
 
 if TYPE_CHECKING:
     from optuna import Study
-    from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial
     from rich.console import Console
 
-    from experiments.search_space import SearchSpace
 
 _log = logging.getLogger("tailmol")
 
 SETTINGS, ERROR = "settings", "error"
 """Under these names a trial keeps its resolved settings, and why it failed."""
 
-_STUDY, _SPACE = "study.db", "search_space"
-_HEARTBEAT, _GRACE = 30, 180
-"""Seconds from one sign of life of a trial to the next, and without one before it counts as failed."""
-_LOCK_SECONDS = 120
 _SHOWN = 5
 _ENOUGH = 5
 """Complete trials below which the importance of settings is noise."""
-
-
-def open_study(space: SearchSpace, folder: Path, address: str | None) -> Study:
-    """The study of a search, made if it is not there yet.
-
-    Args:
-        space: The search.
-        folder: The sweep's, which names the study.
-        address: Of the database; an SQLite file in the folder if None.
-
-    Raises:
-        InputError: If the database cannot be used, or holds another search of this name.
-    """
-    import optuna
-    from filelock import FileLock
-    from sqlalchemy.exc import SQLAlchemyError
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    folder.mkdir(parents=True, exist_ok=True)
-    # Best of a few trials that all learn from each other; Hyperband would share them out among its brackets.
-    pruner = optuna.pruners.MedianPruner(n_warmup_steps=space.patience - 1) if space.patience else None
-    try:
-        # Two workers that make the tables at once would be in each other's way.
-        with FileLock(folder / ".study.lock"):
-            study = optuna.create_study(
-                study_name=folder.resolve().name,
-                storage=_open_storage(address or f"sqlite:///{(folder / _STUDY).resolve()}"),
-                direction="maximize" if space.maximize else "minimize",
-                pruner=pruner or optuna.pruners.NopPruner(),
-                load_if_exists=True,
-            )
-            known = study.user_attrs.get(_SPACE)
-            if known is None:
-                study.set_user_attr(_SPACE, space.fingerprint)
-    except (SQLAlchemyError, ImportError, ValueError) as error:
-        raise InputError(f"storage: {one_line(error)}") from error
-    if known not in (None, space.fingerprint):
-        raise InputError(f"folder: {folder} holds a search over other parameters; choose another one.")
-    if any(folder.glob("trial_*")) and not study.get_trials(deepcopy=False):
-        raise InputError(f"folder: {folder} holds trials that the storage does not know; choose another one.")
-    return study
-
-
-def _open_storage(address: str) -> RDBStorage:
-    from optuna.storages import RDBStorage
-
-    # SQLite lets one process write at a time and gives the others up after five seconds.
-    waiting = {"connect_args": {"timeout": _LOCK_SECONDS}} if address.startswith("sqlite") else None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return RDBStorage(address, engine_kwargs=waiting, heartbeat_interval=_HEARTBEAT, grace_period=_GRACE)
 
 
 def one_line(error: BaseException) -> str:

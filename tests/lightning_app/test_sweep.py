@@ -16,11 +16,12 @@ import pytest
 import yaml
 
 from datamodules.input_error import InputError
-from experiments import search_results
-from experiments.search_results import SETTINGS, open_study
+from experiments import search_study
+from experiments.search_results import SETTINGS
 from experiments.search_space import fit_arguments, read_search_space, suggest
+from experiments.search_study import open_study
+from experiments.search_trials import SettingsCheck
 from lightning_app.setting_layers import CONFIGS
-from lightning_app.sweep import SettingsCheck
 from tests.lightning_app.command import TINY, in_this_process, succeed
 
 SHIPPED = sorted((CONFIGS / "sweep").glob("*.yaml"))
@@ -136,8 +137,8 @@ def test_a_trial_worse_than_the_others_is_stopped_early(tmp_path: Path, monkeypa
 
 def test_a_trial_whose_worker_was_killed_counts_as_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(search_results, "_HEARTBEAT", 1)
-    monkeypatch.setattr(search_results, "_GRACE", 1)
+    monkeypatch.setattr(search_study, "_HEARTBEAT", 1)
+    monkeypatch.setattr(search_study, "_GRACE", 1)
     path = write_space(tmp_path)
     study = open_study(read_search_space(path), tmp_path / "sweeps/small", None)
     storage: Any = study._storage

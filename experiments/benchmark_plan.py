@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from datamodules.input_error import InputError
 
-_KEYS = {"baseline", "data", "encoders", "methods", "split_seeds", "seeds", "arguments"}
+_KEYS = {"baseline", "ours", "data", "encoders", "methods", "split_seeds", "seeds", "arguments"}
 _DATA_KEYS = {"arguments", "last", "split_seeds", "seeds", "seconds"}
 
 
@@ -50,11 +50,13 @@ class BenchmarkPlan:
     Attributes:
         name: Of the file without its ending; names the study.
         baseline: The method that the others are compared with.
+        ours: The method that is compared with every other one in a table of its own; None for no such table.
         cells: In the order in which they are run: all methods of a split before the next split.
     """
 
     name: str
     baseline: str
+    ours: str | None
     cells: tuple[Cell, ...]
 
 
@@ -86,8 +88,9 @@ def read_plan(path: Path) -> BenchmarkPlan:
         _mapping(settings["methods"], "methods"),
         _mapping(settings.get("encoders", {"default": ""}), "encoders"),
     )
-    if settings["baseline"] not in methods:
-        raise InputError(f"config: the baseline {settings['baseline']!r} is none of the methods {', '.join(methods)}.")
+    for key in ("baseline", "ours"):
+        if settings.get(key, settings["baseline"]) not in methods:
+            raise InputError(f"config: the {key} {settings[key]!r} is none of the methods {', '.join(methods)}.")
     cells: list[Cell] = []
     for data, given in _mapping(settings["data"], "data").items():
         own = _mapping(given, f"data.{data}", _DATA_KEYS) if isinstance(given, dict) else {"arguments": given}
@@ -99,7 +102,7 @@ def read_plan(path: Path) -> BenchmarkPlan:
             words = [word for layer in layers for word in _words(layer, f"{data} {encoder} {method}")]
             words += ["--data.split_seed", str(split_seed), "--seed_everything", str(seed)]
             cells.append(Cell(data, encoder, method, split_seed, seed, shlex.join(words), own.get("seconds")))
-    return BenchmarkPlan(path.stem, settings["baseline"], tuple(cells))
+    return BenchmarkPlan(path.stem, settings["baseline"], settings.get("ours"), tuple(cells))
 
 
 def _mapping(value: object, what: str, known: set[str] | None = None) -> Mapping[str, Any]:

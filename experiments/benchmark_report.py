@@ -11,12 +11,13 @@ from experiments.rank_plot import plot_ranks
 from experiments.result_tables import rank_summary, summarise, to_latex, to_markdown
 
 
-def write_tables(cells: polars.DataFrame, baseline: str, folder: Path) -> list[Path]:
-    """Write `tables.md`, `tables.csv`, `tables.tex` and, from two data sets on, `ranks.svg`.
+def write_tables(cells: polars.DataFrame, baseline: str, ours: str | None, folder: Path) -> list[Path]:
+    """Write `tables.md`, `tables.csv`, `tables.tex`, `ours.md` and, from two data sets on, `ranks.svg`.
 
     Args:
         cells: As `BenchmarkStudy.frame` gives them.
         baseline: The method that the others are compared with.
+        ours: The method that `ours.md` compares with the others; None writes none.
         folder: Where to.
 
     Returns:
@@ -34,4 +35,37 @@ def write_tables(cells: polars.DataFrame, baseline: str, folder: Path) -> list[P
     write_file(written[0], lambda path: path.write_text(text))
     write_file(written[1], lambda path: path.write_text(to_latex(summary)))
     write_csv(summary, written[2])
-    return written if plot_ranks(cells, "balanced_accuracy", written[3]) else written[:3]
+    if not plot_ranks(cells, "balanced_accuracy", written[3]):
+        written.pop()
+    if ours is not None and ours in cells.filter(polars.col("state") == "complete")["method"].unique():
+        written.append(folder / "ours.md")
+        table = compare_ours(cells, ours)
+        write_file(written[-1], lambda path: path.write_text(table))
+    return written
+
+
+def compare_ours(cells: polars.DataFrame, ours: str) -> str:
+    """One method against each other one, as Markdown: its paired gains with their 95 % intervals.
+
+    Args:
+        cells: As `BenchmarkStudy.frame` gives them.
+        ours: The method; a positive number is in its favour.
+    """
+    names = {"difference": "balanced accuracy", "head_difference": "head accuracy", "tail_difference": "tail accuracy"}
+    lines = [
+        f"| data | {ours} against | splits | {' | '.join(names.values())} |",
+        f"| --- | --- | ---: |{' ---: |' * 3}",
+    ]
+    for row in summarise(cells, ours).filter(~polars.col("is_baseline")).iter_rows(named=True):
+        gains = [_gain(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in names]
+        rival = row["method"] if row["encoder"] == "default" else f"{row['encoder']} {row['method']}"
+        lines.append(f"| {row['data']} | {rival} | {row['paired_splits']} | {' | '.join(gains)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _gain(difference: float | None, low: float | None, high: float | None) -> str:
+    """What is gained where the table has what the other one gains."""
+    if difference is None:
+        return "–"
+    interval = "" if low is None or high is None else f" [{-high:+.3f}, {-low:+.3f}]"
+    return f"{-difference:+.3f}{interval}"

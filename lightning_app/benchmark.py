@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
     if len(frame) > len(failed):
         from experiments.benchmark_report import write_tables
 
-        for path in write_tables(_with_peers(frame, folder), plan.baseline, folder):
+        for path in write_tables(_with_peers(frame, folder), plan.baseline, plan.ours, folder):
             print(f"Written: {path}")
     for row in failed.iter_rows(named=True):
         print(f"Failed: {row['data']} {row['encoder']} {row['method']} split {row['split_seed']}: {row['error']}")

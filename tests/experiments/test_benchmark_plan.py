@@ -31,7 +31,7 @@ def plan_file(folder: Path, text: str) -> Path:
 
 def test_cells_come_split_by_split_with_the_arguments_in_order(tmp_path: Path) -> None:
     plan = read_plan(plan_file(tmp_path, PLAN))
-    assert (plan.name, plan.baseline) == ("plan", "a")
+    assert (plan.name, plan.baseline, plan.ours) == ("plan", "a", None)
     assert [(cell.data, cell.method, cell.split_seed, cell.seed) for cell in plan.cells] == [
         ("one", "a", 0, 0),
         ("one", "b", 0, 0),
@@ -54,6 +54,7 @@ def test_cells_come_split_by_split_with_the_arguments_in_order(tmp_path: Path) -
     ("old", "new", "message"),
     [
         ("baseline: a", "baseline: c", "the baseline 'c' is none of the methods a, b"),
+        ("baseline: a", "baseline: a\nours: c", "the ours 'c' is none of the methods a, b"),
         ("split_seeds: 2", "split_seeds: 0", "split_seeds: expected a number above 0 or a list of numbers, got 0"),
         ("split_seeds: 2", "splits: 2", "has an unknown key 'splits'; expected arguments, baseline"),
         ("baseline: a", "", "has no 'baseline'; expected baseline, data and methods"),

@@ -25,7 +25,7 @@ CELLS = tuple(
     for split in range(3)
     for method in ("a", "b")
 )
-PLAN = BenchmarkPlan("plan", "a", CELLS)
+PLAN = BenchmarkPlan("plan", "a", None, CELLS)
 
 
 class PretendedRuns:
@@ -112,7 +112,7 @@ def test_a_claim_without_sign_of_life_is_free_again(
 
 
 def test_a_study_goes_on_from_the_table_of_another_machine(tmp_path: Path, runs: PretendedRuns) -> None:
-    BenchmarkStudy(BenchmarkPlan("plan", "a", CELLS[:4]), tmp_path / "one").work()
+    BenchmarkStudy(BenchmarkPlan("plan", "a", None, CELLS[:4]), tmp_path / "one").work()
     (tmp_path / "two").mkdir()
     (tmp_path / "two/cells.csv").write_text((tmp_path / "one/cells.csv").read_text())
     study = BenchmarkStudy(PLAN, tmp_path / "two")

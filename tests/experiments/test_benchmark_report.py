@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars
+
+from experiments.benchmark_report import compare_ours, write_tables
+
+
+def made_cells() -> polars.DataFrame:
+    """Two data sets, three methods, three splits; `ours` gains 0.1, 0.2 and 0.3 on `plain`."""
+    rows = [
+        {
+            "data": data,
+            "encoder": "default",
+            "method": method,
+            "split_seed": split,
+            "seed": 0,
+            "state": "complete",
+            "train_samples": 70,
+            "test_samples": 20,
+            "seconds": 1.0,
+            "balanced_accuracy": 0.5 + gain * (split + 1),
+            "accuracy": 0.6,
+            "head_accuracy": 0.7 - gain / 10,
+            "middle_accuracy": 0.6,
+            "tail_accuracy": 0.4 + gain,
+        }
+        for data in ("one", "two")
+        for method, gain in (("plain", 0.0), ("ours", 0.1), ("other", 0.05))
+        for split in range(3)
+    ]
+    return polars.DataFrame(rows)
+
+
+def test_gains_are_ours_less_theirs() -> None:
+    lines = compare_ours(made_cells(), "ours").splitlines()
+    plain = next(line for line in lines if line.startswith("| one | plain |"))
+    assert plain.startswith("| one | plain | 3 | +0.200 [")
+    assert "-0.010" in plain
+    assert plain.endswith("+0.100 [+0.100, +0.100] |")
+    assert len(lines) == 2 + 4
+
+
+def test_every_file_is_written(tmp_path: Path) -> None:
+    written = write_tables(made_cells(), "plain", "ours", tmp_path)
+    assert [path.name for path in written] == ["tables.md", "tables.tex", "tables.csv", "ranks.svg", "ours.md"]
+    assert all(path.stat().st_size > 0 for path in written)
+    assert "| ours | 1.00 |" in (tmp_path / "tables.md").read_text()
+    one = made_cells().filter(data="one")
+    assert [path.name for path in write_tables(one, "plain", None, tmp_path)] == [
+        "tables.md",
+        "tables.tex",
+        "tables.csv",
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from datamodules.feature_cache import cache_key, cached_arrays
 from datamodules.input_error import InputError
 from datamodules.long_tail import thin_to_long_tail
 from datamodules.molecule_batch import MoleculeStore
-from datamodules.molecule_features import FEATURE_VERSION, FeatureSettings, featurise
+from datamodules.molecule_features import FEATURE_VERSION, Features, FeatureSettings, featurise
 from datamodules.molecule_scaffolds import murcko_scaffolds
 from datamodules.part_files import write_parts
 from datamodules.protein_sequences import ProteinSequences
@@ -120,20 +120,38 @@ def featurise_table(table: DrugTable, settings: FeatureSettings, cache_folder: P
     Raises:
         InputError: If arrays do not have the shape that the settings of a trained model say.
     """
-    if table.arrays is not None:
-        return _featurise_arrays(table, table.arrays, settings)
     import rdkit
 
+    def cached(texts: list[str]) -> Features:
+        key = cache_key(texts, settings, FEATURE_VERSION, rdkit.__version__)
+        compute = partial(featurise, settings=settings)
+        return cached_arrays(cache_folder, key, lambda folder: write_parts(texts, compute, folder, "Featurising"))
+
+    return featurise_with(table, settings, cached)
+
+
+def featurise_with(
+    table: DrugTable, settings: FeatureSettings, features_of: Callable[[list[str]], Features]
+) -> FeaturedTable:
+    """The same, with features from wherever the caller has them.
+
+    Args:
+        table: Its rows with a reason already keep it.
+        settings: What to compute.
+        features_of: Gives the features of distinct SMILES, the empty text among them.
+
+    Raises:
+        InputError: If arrays do not have the shape that the settings of a trained model say.
+    """
+    if table.arrays is not None:
+        return _featurise_arrays(table, table.arrays, settings)
     cells = polars.concat([column.rename("text") for column in table.smiles]).fill_null("")
     distinct = polars.concat([polars.Series("text", [""]), cells]).unique(maintain_order=True)
     numbered = cells.to_frame().join(
         distinct.to_frame().with_row_index("number"), on="text", how="left", maintain_order="left"
     )
     molecules = numbered["number"].to_numpy().astype(numpy.int64).reshape(len(table.smiles), -1).T
-    texts = distinct.to_list()
-    key = cache_key(texts, settings, FEATURE_VERSION, rdkit.__version__)
-    compute = partial(featurise, settings=settings)
-    features = cached_arrays(cache_folder, key, lambda folder: write_parts(texts, compute, folder, "Featurising"))
+    features = features_of(distinct.to_list())
     readable = features["atoms"] > 0
     reasons = table.reasons
     for name, column in reversed(list(zip(table.columns.smiles, molecules.T, strict=True))):

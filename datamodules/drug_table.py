@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -110,7 +110,7 @@ def read_table(
         InputError: If the file is missing, empty or no table, or a column is not there.
     """
     frame, ragged = read_frame(path)
-    columns = _choose_columns(
+    columns = choose_columns(
         frame.columns,
         path,
         input,
@@ -122,6 +122,24 @@ def read_table(
         need_splits,
         sequence_column,
     )
+    return make_table(frame, ragged, columns, path, input)
+
+
+def make_table(
+    frame: polars.DataFrame, ragged: Mapping[int, str], columns: Columns, path: Path, input: InputKind
+) -> DrugTable:
+    """Read the cells of rows, and say which rows cannot be used.
+
+    Args:
+        frame: Rows as they are given.
+        ragged: What is wrong with rows of more or fewer fields than the header, by number.
+        columns: Where the cells are.
+        path: The file, for messages.
+        input: What one sample is.
+
+    Raises:
+        InputError: If a column holds neither text nor numbers.
+    """
     smiles = tuple(cell_texts(frame[name], path) for name in columns.smiles)
     labels = cell_texts(frame[columns.label], path) if columns.label else None
     splits = cell_texts(frame[columns.split], path) if columns.split else None
@@ -178,18 +196,23 @@ def cell_texts(column: polars.Series, path: Path) -> polars.Series:
     return cells.set(cells == "", None)
 
 
-def _choose_columns(
+def choose_columns(
     available: list[str],
     path: Path,
     input: InputKind,
-    smiles_columns: Sequence[str] | None,
-    label_column: str | None,
-    id_column: str | None,
-    split_column: str | None,
-    need_labels: bool,
-    need_splits: bool,
-    sequence_column: str | None,
+    smiles_columns: Sequence[str] | None = None,
+    label_column: str | None = None,
+    id_column: str | None = None,
+    split_column: str | None = None,
+    need_labels: bool = True,
+    need_splits: bool = False,
+    sequence_column: str | None = None,
 ) -> Columns:
+    """Find the columns to read, by the names given or else by guesses; see `read_table`.
+
+    Raises:
+        InputError: If one is not there.
+    """
     listed = ", ".join(available)
     folded = {name.lower().strip(): name for name in reversed(available)}
 

@@ -59,7 +59,7 @@ def _read_text(content: bytes, path: Path) -> tuple[polars.DataFrame, dict[int, 
         raise InputError(f"data.source: {path} is not a UTF-8 text table ({error}).") from error
     first_line = text.lstrip("\r\n").split("\n", 1)[0]
     delimiter = max(",\t;", key=first_line.count)
-    if _is_regular(text, delimiter):
+    if is_regular(text, delimiter):
         frame = polars.read_csv(io.BytesIO(text.encode()), separator=delimiter, quote_char=None, infer_schema=False)
         return frame.fill_null(""), {}
     try:
@@ -71,6 +71,16 @@ def _read_text(content: bytes, path: Path) -> tuple[polars.DataFrame, dict[int, 
     if len(set(header)) < len(header):
         repeated = sorted({name for name in header if header.count(name) > 1})
         raise InputError(f"data.source: {path} names column {repeated[0]!r} more than once.")
+    return frame_of_lines(header, lines)
+
+
+def frame_of_lines(header: list[str], lines: list[list[str]]) -> tuple[polars.DataFrame, dict[int, str]]:
+    """Rows of as many cells as the header, and a sentence for each line, by number, that has more or fewer fields.
+
+    Args:
+        header: Names of the columns, all different.
+        lines: Fields as text.
+    """
     width = len(header)
     ragged = {
         number: f"row has {len(line)} fields where the header has {width}"
@@ -83,8 +93,13 @@ def _read_text(content: bytes, path: Path) -> tuple[polars.DataFrame, dict[int, 
     return polars.DataFrame({name: list(cells) for name, cells in zip(header, values, strict=True)}, schema), ragged
 
 
-def _is_regular(text: str, delimiter: str) -> bool:
-    """Whether no cell is quoted, no line is blank, columns have names of their own, and all rows are as long."""
+def is_regular(text: str, delimiter: str) -> bool:
+    """Whether no cell is quoted, no line is blank, columns have names of their own, and all rows are as long.
+
+    Args:
+        text: Begins with the header.
+        delimiter: Between the fields.
+    """
     content = numpy.frombuffer(text.rstrip("\n").encode(), dtype=numpy.uint8)
     if '"' in text or "\r" in text or text.startswith("\n") or "\n\n" in text:
         return False

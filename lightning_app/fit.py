@@ -18,6 +18,8 @@ from callbacks.training_progress import TrainingProgress
 from datamodules.input_error import InputError
 from lightning_app.checkpoint_file import load_model
 from lightning_app.drug_cli import DrugCLI
+from lightning_app.evidence_file import write_evidence
+from lightning_app.report import report_run
 from lightning_app.terminal import terminal_mode
 from lightning_app.test_report import report_test
 
@@ -44,6 +46,7 @@ class FitCLI(DrugCLI):
         parser.add_argument(
             "--checkpoint_every_n_steps", type=int, default=500, help="Training steps from one last.ckpt to the next."
         )
+        parser.add_argument("--report", type=bool, default=True, help="Whether to write report.html at the end.")
 
     def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
         """A resumed run goes on in its folder, wherever the command is given."""
@@ -100,6 +103,9 @@ def main(arguments: list[str]) -> None:
         raise InputError("trainer: no epoch was validated, so there is no best checkpoint to test.")
     cli.trainer.test(cli.model, ckpt_path=best, verbose=False, **data)
     report_test(cli.trainer, cli.folder)
+    write_evidence(cli.trainer, cli.model, cli.config_init.recluster, Path(best))
+    if cli.config.report and cli.trainer.is_global_zero:
+        report_run(cli.folder, cli.trainer.loggers, cli.trainer.global_step)
 
 
 def _warn_about_optimizer(arguments: list[str]) -> None:

@@ -1,14 +1,26 @@
-"""`lightning predict`: labels and probabilities for a table of SMILES."""
+"""`lightning predict`: labels, probabilities and what speaks for them, for a table or for one molecule."""
 
 from __future__ import annotations
 
+import json
+import tempfile
+from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser
+from torch.utils.data import DataLoader
 
+from callbacks.prediction_columns import PredictionColumns
 from callbacks.prediction_writer import PredictionWriter
+from datamodules.array_table import kind_of_file
+from datamodules.dataset_catalog import find_source
+from datamodules.input_error import InputError
+from datamodules.molecule_batch import MoleculeBatch
+from datamodules.prediction_rows import CHUNK_ROWS, PredictionRows, PredictionTable, open_prediction_table
 from lightning_app.drug_cli import DrugCLI
+from lightning_app.evidence_file import find_evidence_of
+from lightning_app.terminal import terminal_mode
 
 
 class PredictCLI(DrugCLI):
@@ -20,17 +32,42 @@ class PredictCLI(DrugCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Where the predictions go."""
         super().add_arguments_to_parser(parser)
-        parser.add_argument("--output", type=str, required=True, help="The .csv, .tsv or .parquet file to write.")
+        parser.add_argument("--output", type=str, default=None, help="The .csv, .tsv or .parquet file to write.")
+        parser.add_argument(
+            "--smiles", type=str, default=None, help="One sample to answer on the terminal; two molecules joined by >>."
+        )
+        parser.add_argument(
+            "--top", type=int, default=None, help="Write so many of the best classes instead of a column for each."
+        )
+        parser.add_argument(
+            "--chunk_rows", type=int, default=CHUNK_ROWS, help="About how many rows to have in memory at a time."
+        )
 
     def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Only the SMILES columns of the training table are looked for in the new one."""
         settings["data"] |= {"id_column": None, "split_column": None, "label_column": None}
         return settings
 
+    def before_instantiate_classes(self) -> None:
+        """Check that there is one thing to do.
+
+        Raises:
+            InputError: If there is none or two, or a number is out of range.
+        """
+        super().before_instantiate_classes()
+        if (self.config.output is None) == (self.config.smiles is None):
+            raise InputError("output: expected either a file to write, or with --smiles one sample to answer.")
+        if self.config.chunk_rows < 1:
+            raise InputError(f"chunk_rows: expected 1 or more, got {self.config.chunk_rows}.")
+
     def callbacks(self) -> list[Callback]:
         """The writer."""
-        self.writer = PredictionWriter(self.config.output)
-        return [self.writer]
+        self.writer = PredictionWriter(self.config.output) if self.config.output else None
+        return [self.writer] if self.writer else []
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """A trainer that leaves it to the writer to show progress."""
+        return super().instantiate_trainer(**kwargs, enable_progress_bar=False)
 
 
 def main(arguments: list[str]) -> None:
@@ -43,12 +80,48 @@ def main(arguments: list[str]) -> None:
         InputError: If the user's input is at fault.
     """
     cli = PredictCLI(arguments)
-    cli.trainer.predict(
-        cli.model, datamodule=cli.datamodule, ckpt_path=cli.checkpoint, return_predictions=False, weights_only=True
-    )
-    # Lightning calls no hook of the writer where there is nothing to predict.
-    cli.writer.write(cli.trainer, cli.model)
+    assert cli.checkpoint is not None
+    if cli.config.smiles is not None:
+        from lightning_app.predict_one import answer_one
+
+        answer_one(Path(cli.checkpoint), cli.config.smiles, cli.config.top)
+        return
+    assert cli.trained_task is not None
+    assert cli.writer is not None
+    cli.model.build(cli.trained_task)
+    columns = PredictionColumns(cli.model, find_evidence_of(Path(cli.checkpoint)), cli.config.top)
+    with tempfile.TemporaryDirectory() as folder:
+        rows = PredictionRows(_open_table(cli, Path(folder)), cli.datamodule.evaluation_batch_size)
+        shown = cli.config.trainer.enable_progress_bar is not False and not terminal_mode().quiet
+        cli.writer.expect(rows, columns, shown)
+        try:
+            on_gpu = cli.trainer.strategy.root_device.type == "cuda"
+            loader: DataLoader[MoleculeBatch] = DataLoader(rows, batch_size=None, pin_memory=on_gpu)
+            cli.trainer.predict(
+                cli.model, loader, ckpt_path=cli.checkpoint, return_predictions=False, weights_only=True
+            )
+            cli.writer.join(cli.trainer)
+        finally:
+            cli.writer.remove_chunks(cli.trainer)
     if cli.trainer.is_global_zero:
-        reasons = cli.datamodule.table.reasons
-        unusable = len(reasons) - reasons.null_count()
-        print(f"{len(reasons):,} rows written to {cli.config.output}; {unusable:,} could not be used (column reason).")
+        _report(rows.table.rows, cli.writer.unusable, cli.config.output)
+
+
+def _report(rows: int, unusable: int, output: str) -> None:
+    if terminal_mode().json:
+        print(json.dumps({"output": output, "rows": rows, "unusable": unusable}))
+    elif not terminal_mode().quiet:
+        print(f"{rows:,} rows written to {output}; {unusable:,} could not be used (column reason).")
+
+
+def _open_table(cli: PredictCLI, folder: Path) -> PredictionTable:
+    data, task = cli.datamodule, cli.trained_task
+    assert task is not None
+    path = find_source(data.source, data.cache_folder)
+    kind = kind_of_file(path, data.input, task.input)
+    batch_size = data.evaluation_batch_size
+    # Whole batches, so that no batch is made of two chunks.
+    chunk_rows = max(1, cli.config.chunk_rows // batch_size) * batch_size
+    return open_prediction_table(
+        path, kind, data.smiles_columns, data.sequence_column, task.features, chunk_rows, folder
+    )

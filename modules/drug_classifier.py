@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from datamodules.drug_task import DrugTask
 from datamodules.input_error import InputError
 from datamodules.molecule_batch import MoleculeBatch
+from modules.calibration import LogLosses, TemperatureScaling
 from modules.classifier_head import ClassifierHead
 from modules.distillation import Distillation
 from modules.encoders import Encoder
@@ -25,6 +26,7 @@ from modules.logit_correction import LogitCorrection
 from modules.losses import ClassificationLoss, ContrastiveLoss
 from modules.mixing import Mixup
 from modules.perceptron import perceptron
+from modules.prediction import Prediction
 from modules.processes import gather_rows, rank_and_world_size
 from modules.subclusters import nearest_subclusters
 from modules.tail_metrics import TailMetrics
@@ -47,6 +49,7 @@ class DrugClassifier(lightning.LightningModule):
 
     Attributes:
         task: The data that the model was built for; None before.
+        calibration: Calibrates the probabilities; fitted at each validation while training.
         run_config: Settings to save in checkpoints, as plain types.
         encoder_frozen: Whether only the classifier trains now.
         teacher: Gives the logits, (B, C), that `distillation` learns from; None before there is a teacher.
@@ -197,6 +200,7 @@ class DrugClassifier(lightning.LightningModule):
         if self.correction is not None:
             self.register_buffer("logit_scale", torch.ones(task.num_classes))
             self.register_buffer("logit_offset", torch.zeros(task.num_classes))
+        self.calibration = TemperatureScaling(counts)
         for name in SUBCLUSTER_BUFFERS:
             self.register_buffer(name, None)
         self.forget_subclusters()
@@ -205,6 +209,7 @@ class DrugClassifier(lightning.LightningModule):
         fractions = (self.head_fraction, self.tail_fraction)
         self.validation_metrics = TailMetrics(counts, *fractions)
         self.test_metrics = TailMetrics(counts, *fractions)
+        self.log_losses = LogLosses()
 
     def forget_subclusters(self) -> None:
         """Go back to where there are no sub-clusters yet."""
@@ -313,38 +318,45 @@ class DrugClassifier(lightning.LightningModule):
         return {"loss": loss, **outputs}
 
     def validation_step(self, batch: MoleculeBatch, batch_index: int) -> None:
-        """Count a batch into the validation metrics, or keep it until a correction is chosen."""
-        if self.correction is None:
-            self.validation_metrics.update(self._probabilities(self(batch)), batch.labels)
-        else:
-            self._validation_logits.append((self.classifier(self.encoder(batch)).float(), batch.labels))
+        """Keep the logits of a batch until correction and calibration are chosen."""
+        self._validation_logits.append((self.classifier(self.encoder(batch)).float(), batch.labels))
 
     def on_validation_epoch_end(self) -> None:
-        """Choose the correction in training, if there is one, and log the validation metrics."""
-        if self.correction is not None:
-            own = [torch.cat(column) for column in zip(*self._validation_logits, strict=True)]
-            self._validation_logits = []
-            logits, labels = (gather_rows(column) for column in own)
-            if self.trainer.state.fn == TrainerFn.FITTING:
-                strength, scale, offset = self.correction.choose(logits, labels, self.class_counts, self.classifier)
-                self.logit_scale.copy_(scale)
-                self.logit_offset.copy_(offset)
-                self.log("val/correction_strength", strength)
-            self.validation_metrics.update(self._probabilities(self._correct(own[0])), own[1])
+        """Choose the correction, if there is one, and the calibration in training; log the validation metrics."""
+        own = [torch.cat(column) for column in zip(*self._validation_logits, strict=True)]
+        self._validation_logits = []
+        logits, labels = (gather_rows(column) for column in own)
+        fitting = self.trainer.state.fn == TrainerFn.FITTING
+        if fitting and self.correction is not None:
+            strength, scale, offset = self.correction.choose(logits, labels, self.class_counts, self.classifier)
+            self.logit_scale.copy_(scale)
+            self.logit_offset.copy_(offset)
+            self.log("val/correction_strength", strength)
+        if fitting:
+            self.calibration.fit(self._probabilities(self._correct(logits)), labels)
+        self._count(self.validation_metrics, self._correct(own[0]), own[1])
         self._log_metrics("val", self.validation_metrics)
 
     def test_step(self, batch: MoleculeBatch, batch_index: int) -> None:
         """Count a batch into the test metrics."""
-        self.test_metrics.update(self._probabilities(self(batch)), batch.labels)
+        self._count(self.test_metrics, self(batch), batch.labels)
 
     def on_test_epoch_end(self) -> None:
         """Log the test metrics."""
         self._log_metrics("test", self.test_metrics)
 
-    def predict_step(self, batch: MoleculeBatch, batch_index: int) -> tuple[Tensor, Tensor, Tensor | None]:
-        """`sample_index` (B,), class probabilities (B, C), and if the loss can say how unsure they are, that (B,)."""
-        logits = self(batch)
-        return batch.sample_index, self._probabilities(logits), self._uncertainty(logits)
+    def predict_step(self, batch: MoleculeBatch, batch_index: int) -> Prediction:
+        """What is known of the samples of a batch."""
+        embeddings = self.embed(batch)
+        logits = self._correct(self.classifier(embeddings))
+        probabilities = self._probabilities(logits)
+        calibrated = self.calibration(probabilities)
+        return Prediction(batch.sample_index, probabilities, calibrated, self._uncertainty(logits), embeddings)
+
+    @property
+    def says_uncertainty(self) -> bool:
+        """Whether predictions have an uncertainty."""
+        return self._uncertainty(torch.zeros(1, len(self.class_counts), device=self.class_counts.device)) is not None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what is needed to build the model and to read new data."""
@@ -367,6 +379,8 @@ class DrugClassifier(lightning.LightningModule):
                 f"{saved.num_classes} classes, the data have {self.task.num_training_samples} of "
                 f"{self.task.num_classes}, or their classes, counts or features differ; expected the same data."
             )
+        # Checkpoints from before there was calibration are loaded as not calibrated.
+        checkpoint["state_dict"].setdefault("calibration.temperature", torch.ones(()))
         for name in SUBCLUSTER_BUFFERS:
             setattr(self, name, torch.zeros_like(checkpoint["state_dict"][name], device=self.class_counts.device))
 
@@ -403,14 +417,20 @@ class DrugClassifier(lightning.LightningModule):
             return self.warmup_contrastive
         return self.contrastive
 
+    def _count(self, metrics: TailMetrics, logits: Tensor, labels: Tensor) -> None:
+        probabilities = self._probabilities(logits)
+        metrics.update(probabilities, labels)
+        self.log_losses.update(probabilities, labels, self.calibration)
+
     def _log_metrics(self, stage: str, metrics: TailMetrics) -> None:
         assert self.task is not None
-        values = metrics.compute()
+        values = {**metrics.compute(), **self.log_losses.compute()}
         recall = values.pop("recall")
         if stage == "val":
             self.validation_recall = recall
         else:
             values |= {f"recall/{name}": recall[code] for code, name in enumerate(self.task.classes)}
         metrics.reset()
+        self.log_losses.reset()
         for name, value in values.items():
             self.log(f"{stage}/{name}", value, prog_bar=name == "balanced_accuracy")

@@ -47,7 +47,10 @@ def test_digits_have_the_files_and_metrics_of_drugs(
         assert f"5 rows written to {name}; 0 could not be used" in capsys.readouterr().out
     written = polars.read_csv(tmp_path / "out.csv")
     shares = [f"p/{digit}" for digit in range(10)]
-    assert written.columns == ["row", "predicted_label", "probability", *shares, "reason"]
+    assert written.columns == [
+        *("row", "predicted_label", "probability", "calibrated_probability", *shares),
+        *("nearest_subcluster", "central_training_drugs", "out_of_distribution", "reason"),
+    ]
     assert written["row"].to_list() == [1, 2, 3, 4, 5]
     assert written["probability"].is_between(0.1, 1).all()
     assert polars.read_parquet(tmp_path / "out.parquet")["p/3"].to_list() == pytest.approx(written["p/3"].to_list())

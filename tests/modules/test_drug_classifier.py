@@ -261,15 +261,20 @@ def test_a_class_without_training_samples_is_never_predicted() -> None:
     assert isinstance(last, torch.nn.Linear)
     with torch.no_grad():
         last.bias[2] = 50.0
-    _, probabilities, _ = model.predict_step(make_batch(), 0)
-    assert (probabilities[:, 2] == 0).all()
+    prediction = model.predict_step(make_batch(), 0)
+    assert (prediction.probabilities[:, 2] == 0).all()
+    assert (prediction.calibrated[:, 2] == 0).all()
 
 
 def test_predict_step_gives_probabilities_of_each_sample() -> None:
-    index, probabilities, uncertainty = make_model().eval().predict_step(make_batch(), 0)
-    assert uncertainty is None
-    assert index.tolist() == list(range(6))
-    torch.testing.assert_close(probabilities.sum(1), torch.ones(6))
+    model = make_model().eval()
+    prediction = model.predict_step(make_batch(), 0)
+    assert prediction.uncertainty is None
+    assert not model.says_uncertainty
+    assert prediction.sample_index.tolist() == list(range(6))
+    torch.testing.assert_close(prediction.probabilities.sum(1), torch.ones(6))
+    torch.testing.assert_close(prediction.calibrated, prediction.probabilities)
+    torch.testing.assert_close(prediction.embeddings, model.embed(make_batch()))
 
 
 def test_steps_are_seeded_by_their_number(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,104 @@
+"""The answer for one sample, on the terminal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy
+import polars
+import torch
+
+from callbacks.prediction_columns import PredictionColumns
+from datamodules.drug_records import featurise_with
+from datamodules.drug_table import Columns, InputKind, make_table
+from datamodules.input_error import InputError
+from datamodules.molecule_features import featurise
+from datamodules.prediction_rows import FeaturedChunk
+from lightning_app.checkpoint_file import load_model
+from lightning_app.evidence_file import find_evidence_of
+from lightning_app.terminal import terminal_mode
+from modules.drug_classifier import DrugClassifier
+
+_PARTS: dict[InputKind, tuple[str, ...]] = {
+    "molecule": ("SMILES",),
+    "reaction": ("reactants", "product"),
+    "pair": ("first drug", "second drug"),
+    "drug_protein": ("SMILES", "amino-acid sequence"),
+}
+_SHOWN_CLASSES = 3
+
+
+def answer_one(checkpoint: Path, text: str, top: int | None) -> None:
+    """Predict one sample and print what is known of it, with `--json` as one line.
+
+    Args:
+        checkpoint: A file that `lightning fit` wrote.
+        text: The sample; the two parts of a reaction, a pair, or a drug with its protein are joined by `>>`.
+        top: How many of the best classes to show; three if None.
+
+    Raises:
+        InputError: If the sample cannot be read, or the checkpoint cannot be used.
+    """
+    model = load_model(checkpoint).eval()
+    assert model.task is not None
+    chunk = _read(text, model)
+    columns = PredictionColumns(model, find_evidence_of(checkpoint), top or min(_SHOWN_CLASSES, model.task.num_classes))
+    one = numpy.zeros(1, dtype=numpy.int64)
+    with torch.no_grad():
+        values = columns.values(model.predict_step(chunk.featured.store.batch(one, one, one - 1), 0))
+    given = set(chunk.featured.table.frame.columns)
+    answer = {
+        name: value for name, value in columns.frame(chunk, [values]).row(0, named=True).items() if name not in given
+    }
+    del answer["reason"]
+    if terminal_mode().json:
+        print(json.dumps({"smiles": text, **answer}))
+    else:
+        _show(text, answer, columns)
+
+
+def _read(text: str, model: DrugClassifier) -> FeaturedChunk:
+    assert model.task is not None
+    kind = model.task.input
+    if kind not in _PARTS:
+        raise InputError(f"smiles: the model was trained on input {kind}; predict from a file with --data.source.")
+    parts, names = [part.strip() for part in text.split(">>")], _PARTS[kind]
+    if len(parts) != len(names):
+        raise InputError(f"smiles: input {kind} takes {' >> '.join(names)}, got {text!r}.")
+    molecules = names[:1] if kind == "drug_protein" else names
+    columns = Columns(molecules, None, None, None, names[1] if kind == "drug_protein" else None)
+    table = make_table(
+        polars.DataFrame(dict(zip(names, [[part] for part in parts], strict=True))), {}, columns, Path("--smiles"), kind
+    )
+    settings = model.task.features
+    featured = featurise_with(table, settings, lambda texts: featurise(texts, settings))
+    if featured.reasons[0] is not None:
+        raise InputError(f"smiles: {text!r} cannot be used: {featured.reasons[0].replace('in column', 'as')}.")
+    return FeaturedChunk(0, featured)
+
+
+def _show(text: str, answer: dict[str, Any], columns: PredictionColumns) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    best = ", ".join(
+        f"{answer[f'label_{place}']} {answer[f'probability_{place}']:.3f}" for place in range(1, (columns.top or 0) + 1)
+    )
+    lines = {
+        "sample": text,
+        "label": answer["predicted_label"],
+        "probability": f"{answer['probability']:.3f}, calibrated {answer['calibrated_probability']:.3f}",
+        "best classes": best,
+    }
+    if "uncertainty" in answer:
+        lines["uncertainty"] = f"{answer['uncertainty']:.3f}"
+    if columns.evidence is not None:
+        lines["nearest sub-cluster"] = f"{answer['nearest_subcluster']}, around {answer['central_training_drugs']}"
+        share = f"{answer['out_of_distribution']:.0%}".replace("%", " %")
+        lines["out of distribution"] = f"farther from the training drugs than {share} of the validation samples"
+    table = Table.grid(padding=(0, 2))
+    for name, value in lines.items():
+        table.add_row(name, value)
+    Console(highlight=False, markup=False).print(table)

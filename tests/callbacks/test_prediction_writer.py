@@ -1,0 +1,207 @@
+"""Predictions in files: columns, order, chunks and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy
+import polars
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from callbacks.prediction_columns import PredictionColumns
+from callbacks.prediction_writer import PredictionWriter
+from datamodules.drug_datamodule import DrugDataModule
+from datamodules.drug_task import DrugTask
+from datamodules.input_error import InputError
+from datamodules.molecule_features import FeatureSettings
+from datamodules.prediction_rows import PredictionRows, open_prediction_table
+from modules.drug_classifier import DrugClassifier
+from modules.encoders import FingerprintMLP
+from modules.losses import ClassificationLoss, CrossEntropyLoss
+from modules.losses.evidential import EvidentialLoss
+from modules.prediction_evidence import PredictionEvidence, neighbour_distances
+from modules.unit_embeddings import unit_embeddings
+from tests.datamodules.example_smiles import INN_STEMS
+
+SETTINGS = FeatureSettings(2, 64)
+TASK = DrugTask("molecule", ("a", "b", "c"), (20, 6, 4), SETTINGS)
+EVIDENCE_COLUMNS = ["nearest_subcluster", "central_training_drugs", "out_of_distribution"]
+
+
+def make_model(loss: ClassificationLoss | None = None) -> DrugClassifier:
+    torch.manual_seed(0)
+    model = DrugClassifier(FingerprintMLP([8]), loss or CrossEntropyLoss())
+    model.build(TASK)
+    model.calibration.temperature.fill_(0.5)
+    return model.eval()
+
+
+def make_evidence() -> PredictionEvidence:
+    generator = torch.Generator().manual_seed(0)
+    training = unit_embeddings(torch.randn(30, 8, generator=generator))
+    distances = neighbour_distances(torch.randn(50, 8, generator=generator), training).sort().values
+    return PredictionEvidence(
+        "x", ["a", "b 1"], ["C; CC", "CCO"], torch.randn(2, 8, generator=generator), training, distances
+    )
+
+
+def write_table(path: Path) -> polars.DataFrame:
+    """Rows of which some cannot be read; no batch of four, nor the last one, is whole."""
+    smiles = INN_STEMS[:18]
+    smiles[3], smiles[10], smiles[11] = "C1CC(", "", "xyz"
+    smiles[4:8] = ["("] * 4
+    frame = polars.DataFrame({"note": [f"n{row}" for row in range(18)], "smiles": smiles})
+    frame.write_csv(path) if path.suffix == ".csv" else frame.write_parquet(path, row_group_size=5)
+    return frame
+
+
+def predict(
+    source: Path,
+    output: Path,
+    chunk_rows: int = 100,
+    evidence: PredictionEvidence | None = None,
+    top: int | None = None,
+    loss: ClassificationLoss | None = None,
+    **trainer_settings: Any,
+) -> PredictionWriter:
+    """Predict in batches of four rows."""
+    model = make_model(loss)
+    table = open_prediction_table(source, "molecule", None, None, SETTINGS, chunk_rows, source.parent)
+    rows, writer = PredictionRows(table, 4), PredictionWriter(str(output))
+    writer.expect(rows, PredictionColumns(model, evidence, top), progress=False)
+    quiet: dict[str, Any] = dict.fromkeys(
+        ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
+    )
+    trainer = lightning.Trainer(accelerator="cpu", devices=1, callbacks=[writer], **quiet, **trainer_settings)
+    try:
+        trainer.predict(model, DataLoader(rows, batch_size=None), return_predictions=False)
+        writer.join(trainer)
+    finally:
+        writer.remove_chunks(trainer)
+    assert [path.name for path in output.parent.glob(".*")] == []
+    return writer
+
+
+@pytest.mark.parametrize("top", [None, 2])
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".tsv"])
+def test_chunks_give_the_same_file_to_the_last_bit(tmp_path: Path, suffix: str, top: int | None) -> None:
+    source = tmp_path / ("new.parquet" if suffix == ".parquet" else "new.csv")
+    write_table(source)
+    whole = tmp_path / f"whole{suffix}"
+    predict(source, whole, 100, make_evidence(), top)
+    for chunk_rows in (4, 8, 16):
+        chunked = tmp_path / f"chunked{suffix}"
+        writer = predict(source, chunked, chunk_rows, make_evidence(), top)
+        assert writer.unusable == 7
+        if suffix == ".parquet":
+            assert polars.read_parquet(chunked).equals(polars.read_parquet(whole))
+            assert polars.read_parquet_schema(chunked) == polars.read_parquet_schema(whole)
+        else:
+            assert chunked.read_bytes() == whole.read_bytes()
+
+
+def test_columns_hold_what_the_model_says(tmp_path: Path) -> None:
+    given = write_table(tmp_path / "new.parquet")
+    evidence = make_evidence()
+    predict(tmp_path / "new.parquet", tmp_path / "out.parquet", 8, evidence)
+    out = polars.read_parquet(tmp_path / "out.parquet")
+    assert out.columns == [
+        *("note", "smiles", "predicted_label", "probability", "calibrated_probability", "p/a", "p/b", "p/c"),
+        *EVIDENCE_COLUMNS,
+        "reason",
+    ]
+    assert out.select("note", "smiles").equals(given)
+    usable = out["reason"].is_null()
+    assert out.filter(~usable).select(out.columns[2:-1]).null_count().row(0) == (7,) * 9
+    drugs = dict(zip(evidence.names, evidence.drugs, strict=True))
+    for row in out.filter(usable).iter_rows(named=True):
+        shares = numpy.array([row["p/a"], row["p/b"], row["p/c"]])
+        assert shares.sum() == pytest.approx(1, abs=1e-5)
+        assert row["predicted_label"] == "abc"[shares.argmax()]
+        assert row["probability"] == pytest.approx(shares.max())
+        # Temperature 0.5 squares the odds.
+        assert row["calibrated_probability"] == pytest.approx((shares**2 / (shares**2).sum()).max(), abs=1e-5)
+        assert row["central_training_drugs"] == drugs[row["nearest_subcluster"]]
+        assert 0 <= row["out_of_distribution"] <= 1
+
+
+def test_predictions_are_those_of_the_data_module(tmp_path: Path) -> None:
+    write_table(tmp_path / "new.csv")
+    predict(tmp_path / "new.csv", tmp_path / "out.parquet", 8)
+    out = polars.read_parquet(tmp_path / "out.parquet").with_row_index("row")
+    data = DrugDataModule(str(tmp_path / "new.csv"), cache_folder=str(tmp_path / "cache"))
+    data.trained_task = TASK
+    data.setup("predict")
+    (batch,) = list(data.predict_dataloader())
+    with torch.no_grad():
+        expected = make_model().predict_step(batch, 0)
+    usable = out.filter(out["reason"].is_null())
+    assert usable["row"].to_list() == expected.sample_index.tolist()
+    numpy.testing.assert_allclose(usable.select("p/a", "p/b", "p/c").to_numpy(), expected.probabilities, rtol=1e-5)
+
+
+def test_the_best_classes_alone(tmp_path: Path) -> None:
+    write_table(tmp_path / "new.csv")
+    predict(tmp_path / "new.csv", tmp_path / "all.csv")
+    predict(tmp_path / "new.csv", tmp_path / "top.csv", top=2)
+    shares = polars.read_csv(tmp_path / "all.csv").select("p/a", "p/b", "p/c").to_numpy()
+    top = polars.read_csv(tmp_path / "top.csv")
+    assert top.columns[2:-1] == [
+        *("predicted_label", "probability", "calibrated_probability"),
+        *("label_1", "probability_1", "label_2", "probability_2"),
+    ]
+    for own, row in zip(shares, top.iter_rows(named=True), strict=True):
+        if row["reason"] is None:
+            order = numpy.argsort(-own)
+            assert [row["label_1"], row["label_2"]] == ["abc"[code] for code in order[:2]]
+            assert [row["probability_1"], row["probability_2"]] == own[order[:2]].tolist()
+            assert row["predicted_label"] == row["label_1"]
+    for wrong in (0, 4):
+        with pytest.raises(InputError, match=f"top: expected 1 to 3, the number of classes, got {wrong}"):
+            PredictionColumns(make_model(), None, wrong)
+
+
+def test_a_loss_that_knows_its_uncertainty_adds_a_column(tmp_path: Path) -> None:
+    write_table(tmp_path / "new.csv")
+    predict(tmp_path / "new.csv", tmp_path / "out.csv", loss=EvidentialLoss())
+    out = polars.read_csv(tmp_path / "out.csv")
+    assert out.columns[-2:] == ["uncertainty", "reason"]
+    assert out["uncertainty"].drop_nulls().is_between(0, 1).all()
+    assert out["uncertainty"].null_count() == 7
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_no_row_can_be_used(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "new.csv").write_text("smiles\n" + "C1CC(\n" * 9)
+    writer = predict(tmp_path / "new.csv", tmp_path / f"out{suffix}", 4, make_evidence())
+    assert writer.unusable == 9
+    out = polars.read_csv(tmp_path / "out.csv") if suffix == ".csv" else polars.read_parquet(tmp_path / "out.parquet")
+    assert len(out) == 9
+    assert out["predicted_label"].null_count() == 9
+    assert out["reason"].str.contains("RDKit cannot read").all()
+
+
+def test_what_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"ends in \.csv, \.tsv or \.parquet, got 'out.xlsx'"):
+        PredictionWriter("out.xlsx")
+    write_table(tmp_path / "new.csv")
+    with pytest.raises(InputError, match="limit_predict_batches: predict writes every row"):
+        predict(tmp_path / "new.csv", tmp_path / "out.csv", limit_predict_batches=1)
+    assert not (tmp_path / "out.csv").exists()
+    (tmp_path / "clash.csv").write_text("smiles,p/b\nC,1\n")
+    with pytest.raises(InputError, match="already has a column 'p/b'; rename it"):
+        predict(tmp_path / "clash.csv", tmp_path / "out.csv")
+
+
+def test_a_failure_leaves_the_old_output_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_table(tmp_path / "new.csv")
+    (tmp_path / "out.csv").write_text("old")
+    monkeypatch.setattr(PredictionColumns, "values", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        predict(tmp_path / "new.csv", tmp_path / "out.csv", 4)
+    assert (tmp_path / "out.csv").read_text() == "old"
+    assert list(tmp_path.glob(".*")) == []

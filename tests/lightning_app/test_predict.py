@@ -1,0 +1,158 @@
+"""`lightning predict`: tables in chunks, one molecule, and checkpoints from before there was evidence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import polars
+import pytest
+import torch
+
+from tests.datamodules.example_smiles import INN_STEMS
+from tests.lightning_app.command import TINY, in_this_process, succeed
+
+pytestmark = pytest.mark.slow
+
+OPTIONS = (*TINY, "--config=encoder/fingerprint.yaml", "--trainer.max_epochs=2", "--recluster.start_epoch=1")
+ON_CPU = ("--trainer.accelerator=cpu", "--trainer.devices=1")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The best checkpoint of a short run on the embedded drugs."""
+    folder = tmp_path_factory.mktemp("trained")
+    succeed(folder, "fit", *OPTIONS, "--tracking.wandb=disabled")
+    return folder / "runs/inn_stems/version_0/checkpoints/best.ckpt"
+
+
+def write_table(path: Path, rows: int = 150) -> None:
+    """Embedded drugs among which each seventh row cannot be read."""
+    smiles = ["C1CC(" if row % 7 == 3 else INN_STEMS[row] for row in range(rows)]
+    polars.DataFrame({"smiles": smiles, "row": list(range(rows))}).write_csv(path)
+
+
+def predict(monkeypatch: pytest.MonkeyPatch, checkpoint: Path, *options: str) -> int:
+    return in_this_process(monkeypatch, "predict", f"--ckpt_path={checkpoint}", *options)
+
+
+def test_training_fits_a_temperature_and_reports_both_likelihoods(checkpoint: Path) -> None:
+    state = torch.load(checkpoint, weights_only=True)
+    assert float(state["state_dict"]["calibration.temperature"]) != 1.0
+    metrics = json.loads((checkpoint.parents[1] / "test_metrics.json").read_text())
+    assert 0 < metrics["test/calibrated_nll"] < metrics["test/nll"]
+    logged = polars.read_csv(checkpoint.parents[1] / "metrics.csv").drop_nulls("val/nll")
+    assert (logged["val/calibrated_nll"] <= logged["val/nll"] + 1e-6).all()
+
+
+def test_chunks_and_processes_give_the_same_file(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_table(tmp_path / "new.csv")
+    options = (*ON_CPU, "--data.source=new.csv", "--data.evaluation_batch_size=16")
+    assert predict(monkeypatch, checkpoint, *options, "--output=whole.csv") == 0
+    assert "150 rows written to whole.csv; 21 could not be used" in capsys.readouterr().out
+    assert predict(monkeypatch, checkpoint, *options, "--output=chunked.csv", "--chunk_rows=40") == 0
+    expected = (tmp_path / "whole.csv").read_bytes()
+    assert (tmp_path / "chunked.csv").read_bytes() == expected
+    out = polars.read_csv(tmp_path / "whole.csv")
+    assert out["row"].to_list() == list(range(150))
+    assert out.filter(out["reason"].is_null())["out_of_distribution"].is_between(0, 1).all()
+    processes = ("--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp", *options[2:])
+    text = succeed(
+        tmp_path, "predict", f"--ckpt_path={checkpoint}", *processes, "--output=shared.csv", "--chunk_rows=32"
+    )
+    assert text.count("150 rows written to shared.csv; 21 could not be used") == 1
+    assert (tmp_path / "shared.csv").read_bytes() == expected
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_one_molecule_on_the_terminal(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert predict(monkeypatch, checkpoint, "--smiles=CCO") == 0
+    shown = capsys.readouterr().out
+    for name in ("label", "probability", "calibrated", "best classes", "nearest sub-cluster", "out of distribution"):
+        assert name in shown
+    assert list(tmp_path.iterdir()) == []
+    assert predict(monkeypatch, checkpoint, "--smiles=CCO", "--json", "--top=2") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["label_1"] == answer["predicted_label"]
+    assert "label_3" not in answer
+    (tmp_path / "one.csv").write_text("smiles\nCCO\n")
+    assert predict(monkeypatch, checkpoint, *ON_CPU, "--data.source=one.csv", "--output=one.parquet") == 0
+    row = polars.read_parquet("one.parquet").row(0, named=True)
+    for name in ("predicted_label", "nearest_subcluster", "central_training_drugs", "out_of_distribution"):
+        assert row[name] == answer[name]
+    assert row["calibrated_probability"] == pytest.approx(answer["calibrated_probability"])
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--smiles=C1CC("], "smiles: 'C1CC(' cannot be used: SMILES that RDKit cannot read as SMILES."),
+        (["--smiles="], "smiles: '' cannot be used: empty SMILES as SMILES."),
+        (["--smiles=C>>CC"], "smiles: input molecule takes SMILES, got 'C>>CC'."),
+        ([], "output: expected either a file to write, or with --smiles one sample to answer."),
+        (["--smiles=C", "--output=o.csv"], "output: expected either a file to write, or with --smiles one sample"),
+        (["--smiles=C", "--top=100"], "top: expected 1 to 73, the number of classes, got 100."),
+        (["--output=o.csv", "--chunk_rows=0"], "chunk_rows: expected 1 or more, got 0."),
+    ],
+)
+def test_what_is_refused_in_one_sentence(
+    checkpoint: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    sentence: str,
+) -> None:
+    assert predict(monkeypatch, checkpoint, *options) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith(f"lightning: error: {sentence}")
+
+
+def test_a_checkpoint_without_evidence_and_temperature_still_predicts(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    old: dict[str, Any] = torch.load(checkpoint, weights_only=True)
+    del old["state_dict"]["calibration.temperature"]
+    torch.save(old, tmp_path / "old.ckpt")
+    write_table(tmp_path / "new.csv", 20)
+    options = (*ON_CPU, "--data.source=new.csv", "--output=out.csv")
+    assert predict(monkeypatch, tmp_path / "old.ckpt", *options) == 0
+    assert "There is no old.evidence.npz" in capsys.readouterr().err.replace(f"{tmp_path}/", "")
+    out = polars.read_csv("out.csv")
+    assert "nearest_subcluster" not in out.columns
+    both = out.select("probability", "calibrated_probability").drop_nulls()
+    assert both["probability"].to_list() == pytest.approx(both["calibrated_probability"].to_list())
+    assert predict(monkeypatch, tmp_path / "old.ckpt", "--smiles=CCO") == 0
+
+    shutil.copy(checkpoint.with_suffix(".evidence.npz"), tmp_path / "old.evidence.npz")
+    assert predict(monkeypatch, tmp_path / "old.ckpt", *options) == 0
+    assert "nearest_subcluster" in polars.read_csv("out.csv").columns
+    old["state_dict"][next(name for name in old["state_dict"] if name.startswith("encoder."))] += 1
+    torch.save(old, tmp_path / "old.ckpt")
+    capsys.readouterr()
+    assert predict(monkeypatch, tmp_path / "old.ckpt", *options) == 0
+    assert "is of other weights than" in capsys.readouterr().err
+    assert "nearest_subcluster" not in polars.read_csv("out.csv").columns
+
+
+def test_a_reaction_on_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{'C' * (row % 5 + 1)}O,{'N' if row % 2 else 'CC'}C{'C' * (row // 2)},{row % 2}" for row in range(60)]
+    (tmp_path / "reactions.csv").write_text("\n".join(["reactants,product,label", *rows]))
+    fit = ("--data.source=reactions.csv", "--data.input=reaction", *OPTIONS, "--tracking.wandb=disabled")
+    assert in_this_process(monkeypatch, "fit", *fit) == 0
+    best = tmp_path / "runs/reactions/version_0/checkpoints/best.ckpt"
+    assert predict(monkeypatch, best, "--smiles=CCO>>CCN") == 0
+    assert ">>" in capsys.readouterr().out.split("sub-cluster")[1]
+    assert predict(monkeypatch, best, "--smiles=CCO") == 2
+    assert "input reaction takes reactants >> product, got 'CCO'" in capsys.readouterr().err

@@ -17,6 +17,8 @@ from torch import Tensor
 from datamodules.atomic_file import write_csv
 from modules.drug_classifier import DrugClassifier
 from modules.subclusters import Subclusters
+from reports.class_means_file import ClassMeans, write_class_means
+from reports.wandb_panels import log_recluster_panels
 
 _log = logging.getLogger("tailmol")
 
@@ -54,7 +56,7 @@ def report_recluster(
     embedding_seconds: float,
     seconds: float,
 ) -> None:
-    """Write a recluster to the log, the loggers and `class_weights.csv`.
+    """Write a recluster to the log, the loggers, `class_weights.csv` and a file of class means.
 
     Args:
         trainer: Names folder, epoch and loggers.
@@ -102,7 +104,29 @@ def report_recluster(
             per_class = {f"class_weight/{name}": weight for name, weight in pairs}
         logger.log_metrics(values | per_class | {"epoch": float(epoch)}, step=trainer.global_step)
     if trainer.is_global_zero:
-        write_csv(polars.DataFrame(history), Path(trainer.default_root_dir) / "class_weights.csv")
+        folder = Path(trainer.default_root_dir)
+        write_csv(polars.DataFrame(history), folder / "class_weights.csv")
+        means = class_means(found.subclusters, len(weights), epoch)
+        write_class_means(means, folder)
+        listed = {"training_samples": model.class_counts.tolist()} | {
+            name: column.tolist() for name, column in columns.items()
+        }
+        log_recluster_panels(trainer.loggers, means, model.task.classes, listed, trainer.global_step)
+
+
+def class_means(subclusters: Subclusters, num_classes: int, epoch: int) -> ClassMeans:
+    """Where the classes lie: of the samples that were clustered, the mean of a class's sub-clusters by their sizes.
+
+    Args:
+        subclusters: What was found.
+        num_classes: Number of classes C; the mean of one without samples is 0.
+        epoch: Before which the recluster was.
+    """
+    class_of, centroids = subclusters.class_of.cpu(), subclusters.centroids.float().cpu()
+    sizes = torch.bincount(subclusters.ids, minlength=len(class_of)).cpu()
+    samples = torch.zeros(num_classes, dtype=torch.int64).index_add_(0, class_of, sizes)
+    sums = torch.zeros(num_classes, centroids.shape[1]).index_add_(0, class_of, centroids * sizes.unsqueeze(1))
+    return ClassMeans(epoch, (sums / samples.clamp(min=1).unsqueeze(1)).numpy(), samples.numpy())
 
 
 def _describe_weights(found: ReclusterResult, model: DrugClassifier) -> str:

@@ -46,7 +46,7 @@ def run_cell(cell: Cell, folder: Path, beat: Callable[[], None]) -> dict[str, An
     run.mkdir(parents=True)
     words = shlex.split(os.path.expandvars(cell.arguments))
     own = ["--run.root", str(run.parent), "--run.name", run.name, "--run.version", "fit"]
-    quiet = ["--trainer.enable_progress_bar", "false", "--tracking.wandb", "disabled"]
+    quiet = ["--trainer.enable_progress_bar", "false", "--tracking.wandb", "disabled", "--report", "false"]
     command = [sys.executable, "-m", "lightning_app.cli", "fit", *words, *own, *quiet]
     started = time.monotonic()
     with (run / "log.txt").open("wb") as log:

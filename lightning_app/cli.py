@@ -19,6 +19,8 @@ SUBCOMMANDS = {
     "sweep": ("lightning_app.sweep", "main"),
     "benchmark": ("lightning_app.benchmark", "main"),
     "datasets": ("lightning_app.datasets", "main"),
+    "report": ("lightning_app.report", "main"),
+    "compare": ("lightning_app.compare", "main"),
 }
 
 # Warnings of Lightning 2.6 that are not so here: it asks torch in a way that torch 2.13 calls old; our loaders do
@@ -52,6 +54,8 @@ subcommands:
   sweep      search for the settings that validate best
   benchmark  a grid of data sets, methods and seeds, and tables that compare them
   datasets   list the data sets that are known by name
+  report     a page of what a run found, as every fit writes it
+  compare    several runs on one page
 
 common options (lightning <subcommand> --help lists all of them):
   --data.source FILE    a CSV, TSV or Parquet table, an .npz of arrays, or a known data set

@@ -16,6 +16,7 @@ TINY = (
     "--trainer.enable_progress_bar=false",
     "--data.fingerprint_size=256",
     "--run.root=runs",
+    "--report=false",
 )
 
 

@@ -23,6 +23,7 @@ TINY_FIT = [
     "--trainer.max_epochs=1",
     "--trainer.limit_train_batches=1",
     "--model.classification_start_epoch=0",
+    "--report=false",
     "--trainer.accelerator=cpu",
     "--trainer.enable_progress_bar=false",
     "--tracking.wandb=disabled",

@@ -49,7 +49,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run on the embedded drugs."""
     folder = tmp_path_factory.mktemp("trained")
-    text = succeed(folder, "fit", *QUICK, "--tracking.wandb=disabled")
+    text = succeed(folder, "fit", *QUICK, "--tracking.wandb=disabled", "--report=true")
     assert "Balanced accuracy" in text
     assert "runs/inn_stems/version_0/checkpoints/best.ckpt" in text
     return folder / "runs/inn_stems/version_0"
@@ -65,7 +65,10 @@ def test_a_run_writes_what_it_promises(trained: Path) -> None:
         "splits.csv",
         "rejected.csv",
         "checkpoints/best.ckpt",
+        "checkpoints/best.evidence.npz",
         "checkpoints/last.ckpt",
+        *(f"class_means/epoch_{epoch:04}.npz" for epoch in (1, 2, 3)),
+        "report.html",
     }
     metrics = read_metrics(trained)
     splits = polars.read_csv(trained / "splits.csv")
@@ -104,7 +107,11 @@ def test_predict_keeps_every_row_in_order(trained: Path, tmp_path: Path) -> None
     assert "1,000 rows written to out.csv; 50 could not be used" in text
     out = polars.read_csv(tmp_path / "out.csv", infer_schema_length=None)
     classes = sorted(set(known["label"].to_list()))
-    assert out.columns == ["note", "smiles", "predicted_label", "probability", *[f"p/{c}" for c in classes], "reason"]
+    assert out.columns == [
+        *("note", "smiles", "predicted_label", "probability", "calibrated_probability"),
+        *(f"p/{name}" for name in classes),
+        *("nearest_subcluster", "central_training_drugs", "out_of_distribution", "reason"),
+    ]
     assert out["note"].to_list() == given["note"].to_list()
     for row in range(1000):
         if row in bad:
@@ -187,7 +194,7 @@ def test_two_processes(tmp_path: Path) -> None:
     processes = ("--trainer.devices=2", "--trainer.strategy=ddp")
     # Nobody is logged in and no mode is set, as on a new machine.
     machine = {"HOME": str(tmp_path), "WANDB_MODE": "", "WANDB_API_KEY": "", "NETRC": str(tmp_path / "none")}
-    text = succeed(tmp_path, "fit", *QUICK, *processes, **machine)
+    text = succeed(tmp_path, "fit", *QUICK, *processes, "--report=true", **machine)
     assert text.count("Balanced accuracy") == 1
     (run,) = (tmp_path / "runs/inn_stems").iterdir()
     succeed(
@@ -201,6 +208,31 @@ def test_two_processes(tmp_path: Path) -> None:
     assert sum(logged["config"]["class_counts"].values()) > 400
     names = {name for row in logged["history"] for name in row}
     assert {"val/balanced_accuracy", "train/loss", "test/balanced_accuracy", "class_weight/-tinib"} <= names
+    check_panels(logged)
+
+
+def check_panels(logged: dict[str, Any]) -> None:
+    """The figures and tables are there, as files that can be sent, and the tables hold every class."""
+    kinds = {name: value["_type"] for name, value in logged["media"].items()}
+    figures = ("counts", "recall", "distances", "map", "reliability", "weights")
+    assert {kinds.get(f"report/{name}") for name in figures} == {"plotly-file"}
+    assert kinds["recluster/distances"] == "plotly-file"
+    assert {kinds["recluster/classes"], kinds["report/classes"], kinds["report/confusions"]} == {"table-file"}
+    for value in logged["media"].values():
+        assert (logged["folder"] / "files" / value["path"]).is_file()
+    table = json.loads((logged["folder"] / "files" / logged["media"]["report/classes"]["path"]).read_text())
+    assert table["columns"][:5] == ["class", "group", "training_samples", "test_samples", "recall"]
+    assert len(table["data"]) == len(logged["config"]["class_counts"])
+
+
+def test_one_process_logs_the_same_panels(tmp_path: Path) -> None:
+    machine = {"HOME": str(tmp_path), "WANDB_MODE": "offline", "WANDB_API_KEY": "", "NETRC": str(tmp_path / "none")}
+    succeed(tmp_path, "fit", *QUICK, "--report=true", **machine)
+    (run,) = (tmp_path / "runs/inn_stems").iterdir()
+    logged = read_wandb(run)
+    check_panels(logged)
+    assert len([row for row in logged["history"] if "recluster/distances" in row]) == 3
+    assert "report/classes" in {name for row in logged["history"] for name in row}
 
 
 @pytest.mark.parametrize("kept", [(), KEPT], ids=["fresh", "running"])

@@ -32,19 +32,39 @@ def records(content: bytes) -> Iterator[bytes]:
             parts = b""
 
 
+def nested(items: Any) -> dict[str, Any]:
+    """What was logged at once, by name; media are dictionaries."""
+    row: dict[str, Any] = {}
+    for item in items:
+        value = json.loads(item.value_json)
+        if len(item.nested_key) > 1:
+            row.setdefault(item.nested_key[0], {})[item.nested_key[1]] = value
+        else:
+            row[item.key or item.nested_key[0]] = value
+    return row
+
+
 def read_wandb(run: Path) -> dict[str, Any]:
-    """Config and history of the only offline W&B run in a run's folder."""
+    """Config, history, summary and the kinds of media of the only offline W&B run in a run's folder."""
     from wandb.proto import wandb_internal_pb2
 
     (file,) = run.glob("wandb/offline-run-*/run-*.wandb")
     config: dict[str, Any] = {}
     history: list[dict[str, Any]] = []
+    summary: dict[str, Any] = {}
     for data in records(file.read_bytes()):
         record = wandb_internal_pb2.Record()  # type: ignore[attr-defined]
         record.ParseFromString(data)
         for item in [*record.run.config.update, *record.config.update]:
             config[item.key or item.nested_key[0]] = json.loads(item.value_json)
         if record.HasField("history"):
-            items = record.history.item
-            history.append({item.key or item.nested_key[0]: json.loads(item.value_json) for item in items})
-    return {"config": config, "history": history}
+            history.append(nested(record.history.item))
+        for item in record.summary.update:
+            summary[item.key or item.nested_key[0]] = json.loads(item.value_json)
+    media = {
+        name: value
+        for row in history
+        for name, value in row.items()
+        if isinstance(value, dict) and "_type" in value and "path" in value
+    }
+    return {"config": config, "history": history, "summary": summary, "media": media, "folder": file.parent}

@@ -1,0 +1,149 @@
+"""Drawings of samples, small enough for thousands on one page.
+
+A drawing is a line of text. RDKit draws each bond as an element of its own, with all its style; here the bonds of one
+colour share a path with whole coordinates, which is a tenth of the size before and after compression. The page unpacks
+them and adds the style.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from datamodules.drug_table import DrugTable
+
+WIDTH, HEIGHT = 400, 290
+THUMBNAIL = 32
+_LONGEST_SMILES = 1_000
+
+_PATH = re.compile(r"<path [^>]*?d='([^']*)' style='([^']*)'")
+_TEXT = re.compile(r"<text x='([\d.-]+)' y='([\d.-]+)'[^>]*?font-size:(\d+)px[^>]*?fill:(#\w+)' >([^<]*)<")
+_DECIMALS = re.compile(r"(?<=\d)\.\d+")
+_COLOUR = re.compile(r"(fill|stroke):(#\w+)")
+
+
+def draw_samples(table: DrugTable, rows: NDArray[Any]) -> list[list[str]]:
+    """Draw what the rows of a table are: one or two molecules, or an image; nothing for other arrays.
+
+    Args:
+        table: Samples.
+        rows: int (n,).
+
+    Returns:
+        n lists of drawings, `draw_molecule` or `draw_image`.
+    """
+    if table.arrays is not None:
+        shape = table.arrays.shape
+        if len(shape) < 2:
+            return [[] for _ in rows]
+        return [[draw_image(array)] for array in _dense(table, rows)]
+    known: dict[str, str] = {}
+    columns = [series.gather(rows).fill_null("").to_list() for series in table.smiles]
+    return [[_drawn(text, known) for text in texts] for texts in zip(*columns, strict=True)]
+
+
+def _drawn(text: str, known: dict[str, str]) -> str:
+    if text not in known:
+        known[text] = draw_molecule(text)
+    return known[text]
+
+
+def _dense(table: DrugTable, rows: NDArray[Any]) -> list[NDArray[Any]]:
+    arrays = table.arrays
+    assert arrays is not None
+    images = []
+    for row in rows.tolist():
+        own = slice(arrays.starts[row], arrays.starts[row + 1])
+        flat = numpy.zeros(int(numpy.prod(arrays.shape)), dtype=numpy.float32)
+        flat[arrays.bins[own]] = arrays.values[own]
+        images.append(flat.reshape(arrays.shape))
+    return images
+
+
+def draw_molecule(smiles: str) -> str:
+    """The inside of an SVG of `WIDTH` x `HEIGHT`; empty if RDKit cannot read or draw the SMILES.
+
+    Args:
+        smiles: A SMILES; one of more than 1,000 characters is too large to be recognised and is not drawn.
+    """
+    from rdkit import Chem, rdBase
+    from rdkit.Chem.Draw import rdMolDraw2D
+
+    if len(smiles) > _LONGEST_SMILES:
+        return ""
+    with rdBase.BlockLogs():
+        molecule = Chem.MolFromSmiles(smiles) if smiles else None
+        if molecule is None:
+            return ""
+        # Text as letters, not as outlines.
+        canvas = rdMolDraw2D.MolDraw2DSVG(WIDTH, HEIGHT, -1, -1, True)
+        options: Any = canvas.drawOptions()
+        options.clearBackground = False
+        options.bondLineWidth = 2
+        options.maxFontSize = 24
+        try:
+            rdMolDraw2D.PrepareAndDrawMolecule(canvas, molecule)
+        except (ValueError, RuntimeError):
+            # RDKit reads some molecules that it cannot give coordinates.
+            return ""
+        canvas.FinishDrawing()
+        return compact_svg(canvas.GetDrawingText())
+
+
+def compact_svg(svg: str) -> str:
+    """Join the paths of each colour and drop what the page adds again.
+
+    Args:
+        svg: As RDKit writes it, with letters as text.
+    """
+    paths: dict[tuple[str, str], list[str]] = {}
+    svg = _DECIMALS.sub("", svg)
+    for data, style in _PATH.findall(svg):
+        colours = dict(_COLOUR.findall(style))
+        kind = "fill" if "fill" in colours else "stroke"
+        # Three points with a mitre limit round off a corner, which the page does for whole paths.
+        if kind in colours and not (kind == "stroke" and "miterlimit" in style):
+            paths.setdefault((kind, _short(colours[kind])), []).append(data)
+    parts = []
+    for (kind, colour), data in paths.items():
+        joined = "".join(data).replace(" L ", "L").replace("M ", "M").replace(",", " ").replace(" Z", "Z")
+        parts.append(f"<path d='{joined}' {kind}='{colour}'/>")
+    for x, y, size, colour, letter in _TEXT.findall(svg):
+        parts.append(f"<text x='{x}' y='{y}' fill='{_short(colour)}' font-size='{size}'>{letter}</text>")
+    return "".join(parts)
+
+
+@lru_cache
+def _short(colour: str) -> str:
+    """`#rgb` where it says the same."""
+    doubled = all(colour[place] == colour[place + 1] for place in (1, 3, 5))
+    return f"#{colour[1]}{colour[3]}{colour[5]}" if doubled and len(colour) == 7 else colour
+
+
+def draw_image(array: NDArray[Any]) -> str:
+    """A grey or RGB image as `I width height channels base64`, thinned to `THUMBNAIL` pixels a side.
+
+    Args:
+        array: (height, width) or (channels, height, width); of other numbers of channels than 3 the mean is drawn.
+    """
+    image = array[None] if array.ndim == 2 else array
+    image = image if len(image) == 3 else image.mean(axis=0, keepdims=True)
+    steps = [max(1, -(-size // THUMBNAIL)) for size in image.shape[1:]]
+    image = image[:, :: steps[0], :: steps[1]]
+    low, high = float(image.min()), float(image.max())
+    grey = ((image - low) / max(high - low, 1e-12) * 255).astype(numpy.uint8)
+    channels, height, width = grey.shape
+    return f"I {width} {height} {channels} {base64.b64encode(grey.transpose(1, 2, 0).tobytes()).decode()}"
+
+
+def pack(lines: Sequence[str]) -> str:
+    """Lines of text as gzip in base64, which the page unpacks."""
+    return base64.b64encode(gzip.compress("\n".join(lines).encode(), compresslevel=6, mtime=0)).decode()

@@ -1,0 +1,119 @@
+"use strict";
+// What report and comparison share: figures in the colours of the theme, and tables to sort and to search.
+
+const payload = JSON.parse(document.getElementById("payload").textContent);
+
+function themeColours() {
+  const style = getComputedStyle(document.documentElement);
+  const colour = (name) => style.getPropertyValue(name).trim();
+  return { ink: colour("--ink"), soft: colour("--soft"), grid: colour("--grid"), line: colour("--line") };
+}
+
+function themedLayout(layout, narrow) {
+  const { ink, soft, grid, line } = themeColours();
+  const themed = { ...layout, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)" };
+  themed.font = { color: ink, size: narrow ? 11 : 13, family: "system-ui, -apple-system, Segoe UI, Roboto, Arial, sans-serif" };
+  themed.hoverlabel = { namelength: -1 };
+  themed.modebar = { bgcolor: "rgba(0,0,0,0)", color: soft, activecolor: ink };
+  for (const name of ["xaxis", "yaxis"]) {
+    themed[name] = { gridcolor: grid, linecolor: line, zerolinecolor: line, ...layout[name] };
+    if (narrow && layout[name].tickvals && layout[name].tickvals.length > 30) themed[name].showticklabels = false;
+  }
+  if (layout.annotations) themed.annotations = layout.annotations.map((note) => ({ ...note, arrowcolor: ink }));
+  // A finger that drags over a figure scrolls the page.
+  if (matchMedia("(pointer: coarse)").matches) themed.dragmode = false;
+  return themed;
+}
+
+function drawFigure(name) {
+  const place = document.getElementById(name), given = payload.figures[name];
+  if (!place || !given) return Promise.resolve();
+  const narrow = place.clientWidth < 600;
+  const traces = given.data.map((trace) => narrow && trace.colorbar
+    ? { ...trace, colorbar: { ...trace.colorbar, orientation: "h", y: -0.02, yanchor: "top", title: { text: "Distance", side: "bottom" } } }
+    : trace);
+  const buttons = ["select2d", "lasso2d", "autoScale2d", "hoverClosestCartesian", "hoverCompareCartesian"];
+  const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: buttons, showTips: false, displayModeBar: narrow ? false : "hover" };
+  return Plotly.newPlot(place, traces, themedLayout(given.layout, narrow), config);
+}
+
+function recolour() {
+  for (const name of Object.keys(payload.figures)) {
+    const place = document.getElementById(name);
+    if (!place || !place.layout) continue;
+    const { ink, soft, grid, line } = themeColours();
+    const change = { "font.color": ink, "modebar.color": soft, "modebar.activecolor": ink };
+    for (const axis of ["xaxis", "yaxis"]) {
+      change[`${axis}.gridcolor`] = grid; change[`${axis}.linecolor`] = line; change[`${axis}.zerolinecolor`] = line;
+    }
+    (place.layout.annotations || []).forEach((_, number) => { change[`annotations[${number}].arrowcolor`] = ink; });
+    Plotly.relayout(place, change);
+  }
+}
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
+addEventListener("beforeprint", () => { recolour(); document.querySelectorAll(".plot").forEach((place) => place.layout && Plotly.Plots.resize(place)); });
+addEventListener("afterprint", recolour);
+
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "class") made.className = value;
+    else made.setAttribute(name, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+const ROWS_FIRST = 50;
+
+// columns: {title, value(row), text(value, row), number}. rows: anything. Returns {refresh}.
+function makeTable(place, columns, rows, searched, start) {
+  let order = start, all = false;
+  const search = document.getElementById(`${place.id}-search`);
+  const count = element("p", { class: "note", "aria-live": "polite" });
+  const table = element("table"), head = element("tr"), body = element("tbody");
+  const more = element("button", { type: "button" }, "Show all rows");
+  table.append(element("thead", {}, head), body);
+  columns.forEach((column, number) => {
+    const button = element("button", { type: "button" }, column.title);
+    const cell = element("th", { scope: "col", class: column.number ? "number" : "" }, button);
+    button.addEventListener("click", () => {
+      order = { column: number, descending: order.column === number ? !order.descending : Boolean(column.number) };
+      refresh();
+    });
+    head.append(cell);
+  });
+  more.addEventListener("click", () => { all = true; refresh(); });
+  if (search) search.addEventListener("input", refresh);
+
+  function compare(one, other) {
+    const missing = (value) => value === null || value === undefined;
+    const [a, b] = [one, other].map(columns[order.column].value);
+    if (missing(a) || missing(b)) return missing(a) - missing(b);
+    const sign = typeof a === "string" ? a.localeCompare(b, undefined, { numeric: true }) : a - b;
+    return order.descending ? -sign : sign;
+  }
+  function refresh() {
+    const words = search ? search.value.trim().toLowerCase() : "";
+    const found = rows.filter((row) => !words || searched(row).toLowerCase().includes(words)).sort(compare);
+    const shown = all ? found : found.slice(0, ROWS_FIRST);
+    body.replaceChildren(...shown.map((row) => element("tr", {}, ...columns.map((column) => {
+      const value = column.value(row);
+      const text = value === null || value === undefined ? "–" : column.text ? column.text(value, row) : String(value);
+      return element("td", column.number ? { class: "number" } : {}, text);
+    }))));
+    [...head.children].forEach((cell, number) => {
+      if (number === order.column) cell.setAttribute("aria-sort", order.descending ? "descending" : "ascending");
+      else cell.removeAttribute("aria-sort");
+    });
+    const shownText = shown.length < found.length ? `, the first ${shown.length} shown` : "";
+    count.textContent = `${found.length} of ${rows.length} classes${shownText}`;
+    more.hidden = shown.length === found.length;
+  }
+  place.replaceChildren(count, element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": place.dataset.label || "table" }, table), more);
+  refresh();
+  return { refresh };
+}
+
+const decimals = (digits) => (value) => value.toFixed(digits);
+const grouped = (value) => value.toLocaleString("en");

@@ -1,0 +1,162 @@
+"use strict";
+// The parts of a run's report that answer: slider, search, drawings of samples, confusions.
+
+let drawings = [];
+
+async function unpackDrawings() {
+  const bytes = Uint8Array.from(atob(payload.drawings), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  drawings = (await new Response(stream).text()).split("\n");
+}
+
+function drawing(number, label) {
+  const line = drawings[number];
+  if (!line) return element("p", { class: "note" }, "No drawing.");
+  return line.startsWith("I ") ? image(line, label) : molecule(line, label);
+}
+
+function molecule(line, label) {
+  const [width, height] = payload.drawingSize;
+  const svg = `<svg xmlns="http://www.w3.org/2000/svg" class="molecule" role="img" viewBox="0 0 ${width} ${height}" fill="none" stroke-width="2" stroke-linecap="round" stroke-linejoin="round" font-family="Arial, sans-serif">${line}</svg>`;
+  const made = new DOMParser().parseFromString(svg, "image/svg+xml").documentElement;
+  made.setAttribute("aria-label", label);
+  return document.importNode(made, true);
+}
+
+function image(line, label) {
+  const [, width, height, channels, data] = line.split(" ");
+  const canvas = element("canvas", { class: "molecule", width, height, role: "img", "aria-label": label });
+  const bytes = atob(data), context = canvas.getContext("2d"), pixels = context.createImageData(+width, +height);
+  for (let pixel = 0; pixel < width * height; pixel++) {
+    for (let part = 0; part < 3; part++) pixels.data[4 * pixel + part] = bytes.charCodeAt(pixel * channels + (channels > 1 ? part : 0));
+    pixels.data[4 * pixel + 3] = 255;
+  }
+  context.putImageData(pixels, 0, 0);
+  return canvas;
+}
+
+function className(code) { return payload.classes[code]; }
+
+// --- Distances ---
+
+function setUpDistances() {
+  const given = payload.distance, slider = document.getElementById("recluster"), told = document.getElementById("recluster-told");
+  let step = given.epochs.length - 1;
+  const columns = [
+    { title: "Class", value: className },
+    { title: "Nearest rival", value: (code) => given.rivals[step][code] < 0 ? null : className(given.rivals[step][code]) },
+    { title: "Distance", number: true, value: (code) => given.nearest[step][code], text: decimals(3) },
+    { title: "Recall", number: true, value: (code) => payload.recall[code], text: decimals(2) },
+    { title: "Training", number: true, value: (code) => payload.training[code], text: grouped },
+    { title: "Group", value: (code) => payload.groups[code] },
+  ];
+  const searched = (code) => `${className(code)} ${given.rivals[step][code] < 0 ? "" : className(given.rivals[step][code])}`;
+  const table = makeTable(document.getElementById("rivals"), columns, payload.classes.map((_, code) => code), searched, { column: 2, descending: false });
+  function show() {
+    told.textContent = given.epochs[step] === null ? "best checkpoint" : `before epoch ${given.epochs[step]} (${step + 1} of ${given.epochs.length})`;
+    slider.setAttribute("aria-valuetext", told.textContent);
+    Plotly.restyle("distances", { z: [given.matrices[step]] });
+    table.refresh();
+  }
+  slider.max = String(step);
+  slider.value = String(step);
+  slider.disabled = step === 0;
+  slider.addEventListener("input", () => { step = Number(slider.value); show(); });
+  told.textContent = given.epochs[step] === null ? "best checkpoint" : `before epoch ${given.epochs[step]} (${step + 1} of ${given.epochs.length})`;
+}
+
+// --- Map ---
+
+function setUpMap() {
+  const place = document.getElementById("map"), points = payload.map, panel = document.getElementById("sample");
+  const find = document.getElementById("map-search"), told = document.getElementById("map-told");
+  let current = -1, chosen = points.classes.map((_, number) => number);
+
+  function show(number) {
+    current = number;
+    const training = number < points.training, right = points.predicted[number] === points.classes[number];
+    const name = points.names[number], probability = points.confidence[number].toFixed(2);
+    const drawn = [];
+    for (let part = 0; part < points.perSample; part++) drawn.push(drawing(number * points.perSample + part, `Drawing of ${name}`));
+    const facts = element("dl", { class: "facts" });
+    const rows = [["Class", className(points.classes[number])], ["Predicted", className(points.predicted[number]) + (right ? "" : " (wrong)")],
+      ["Probability", probability], ["Split", training ? "training" : "test"]];
+    for (const [term, text] of rows) facts.append(element("dt", {}, term), element("dd", {}, text));
+    panel.replaceChildren(element("div", { class: "drawings" }, ...drawn), element("h3", {}, name), facts);
+  }
+  for (const event of ["plotly_hover", "plotly_click"]) place.on(event, (given) => show(given.points[0].customdata));
+
+  function highlight() {
+    const words = find.value.trim().toLowerCase();
+    const exact = payload.classes.findIndex((name) => name.toLowerCase() === words);
+    const fits = payload.classes.map((name, code) => exact >= 0 ? code === exact : name.toLowerCase().includes(words));
+    chosen = points.classes.map((_, number) => number).filter((number) => fits[points.classes[number]]);
+    const selected = place.data.map((trace) => words ? trace.customdata.map((number, index) => fits[points.classes[number]] ? index : -1).filter((index) => index >= 0) : null);
+    Plotly.restyle(place, { selectedpoints: selected });
+    told.textContent = words ? `${chosen.length} of ${points.classes.length} points` : "";
+  }
+  find.addEventListener("input", highlight);
+  function step(by) {
+    if (!chosen.length) return;
+    const at = chosen.indexOf(current);
+    show(chosen[at < 0 ? 0 : (at + by + chosen.length) % chosen.length]);
+  }
+  document.getElementById("previous-sample").addEventListener("click", () => step(-1));
+  document.getElementById("next-sample").addEventListener("click", () => step(1));
+  const layouts = document.getElementById("map-layout");
+  if (layouts) layouts.addEventListener("change", () => {
+    const [x, y] = points.layouts[layouts.value], axes = payload.figures.map.layout, own = layouts.value === "PCA";
+    const picked = (values) => place.data.map((trace) => trace.customdata.map((number) => values[number]));
+    Plotly.update(place, { x: picked(x), y: picked(y) }, {
+      "xaxis.title.text": own ? axes.xaxis.title.text : layouts.value + " 1", "yaxis.title.text": own ? axes.yaxis.title.text : layouts.value + " 2",
+      "xaxis.autorange": true, "yaxis.autorange": true,
+    });
+  });
+  const wrong = points.classes.findIndex((code, number) => number >= points.training && code !== points.predicted[number]);
+  if (points.classes.length) show(wrong < 0 ? 0 : wrong);
+}
+
+// --- Confusions ---
+
+const CARDS_FIRST = 6;
+
+function setUpConfusions() {
+  const place = document.getElementById("confusion-cards"), order = document.getElementById("confusion-order"), more = document.getElementById("more-confusions");
+  if (!place) return;
+  let all = false;
+
+  function side(given, title) {
+    const drawn = given.drawings.map((number) => drawing(number, `Drawing of ${given.name}`));
+    return element("figure", {}, ...drawn, element("figcaption", {}, `${title}: ${given.name}`));
+  }
+  function card(one) {
+    const times = one.samples === 1 ? "1 test sample" : `${grouped(one.samples)} test samples`;
+    const text = `${times}, ${(100 * one.share).toFixed(0)} % of the class; costs ${(100 * one.cost).toFixed(2)} points of balanced accuracy.`;
+    const made = element("article", { class: "card" }, element("h3", {}, `${className(one.true)} taken for ${className(one.predicted)}`), element("p", { class: "note" }, text));
+    for (const example of one.examples) {
+      const pair = element("div", { class: "pair" }, side(example.test, `Test, ${className(one.true)}, predicted ${className(one.predicted)} at ${example.confidence.toFixed(2)}`));
+      if (example.training) pair.append(side(example.training, `Nearest training ${className(one.predicted)}, cosine ${example.similarity.toFixed(2)}`));
+      made.append(pair);
+    }
+    return made;
+  }
+  function refresh() {
+    const key = order.value;
+    const sorted = [...payload.confusions].sort((one, other) => other[key] - one[key] || other.samples - one.samples);
+    place.replaceChildren(...(all ? sorted : sorted.slice(0, CARDS_FIRST)).map(card));
+    more.hidden = all || sorted.length <= CARDS_FIRST;
+  }
+  order.addEventListener("change", refresh);
+  more.addEventListener("click", () => { all = true; refresh(); });
+  refresh();
+}
+
+(async () => {
+  const unpacked = unpackDrawings();
+  await Promise.all(Object.keys(payload.figures).map(drawFigure));
+  setUpDistances();
+  await unpacked;
+  setUpMap();
+  setUpConfusions();
+  document.documentElement.dataset.ready = "yes";
+})();

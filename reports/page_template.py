@@ -1,0 +1,53 @@
+"""Self-contained HTML pages: Plotly, data, style and script in one file."""
+
+from __future__ import annotations
+
+import json
+import math
+import pkgutil
+from pathlib import Path
+from typing import Any
+
+_PAGE = Path(__file__).parent / "page"
+
+
+def render(template: str, payload: dict[str, Any], scripts: list[str], **values: Any) -> str:
+    """Fill a template.
+
+    Args:
+        template: File in `reports/page`.
+        payload: What the scripts read, for JSON; NaN becomes null.
+        scripts: Files in `reports/page`, in order.
+        **values: Of the template.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(_PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    plotly = pkgutil.get_data("plotly", "package_data/plotly.min.js")
+    assert plotly is not None
+    return environment.get_template(template).render(
+        css=Markup((_PAGE / "report.css").read_text()),
+        script=Markup("\n".join((_PAGE / name).read_text() for name in scripts)),
+        plotly=Markup(plotly.decode()),
+        payload=Markup(to_json(payload)),
+        **values,
+    )
+
+
+def to_json(value: Any) -> str:
+    """JSON that may stand inside a script element; NaN and infinite numbers become null."""
+    text = json.dumps(_finite(value), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
+    return value

@@ -1,0 +1,244 @@
+"""Everything that a report shows, as plain arrays: from a run's folder, its model and its data."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy
+from numpy.typing import NDArray
+
+from datamodules.input_error import InputError
+from reports.class_distance_matrix import ClassDistances, compare_classes
+from reports.class_means_file import ClassMeans
+from reports.class_scores import ClassScores, Group, class_groups, recall_per_class
+from reports.confusions import Confusion, Example, find_confusions, find_examples, shown_confusions
+from reports.drawings import draw_samples
+from reports.embedding_map import has_umap, principal_components, umap_layout
+from reports.evaluated_samples import TEST_EVALUATED, TRAINING_EMBEDDED, EvaluatedSamples, evaluate_split
+from reports.run_files import RunFiles, read_run
+from reports.stratified import draw_stratified
+
+if TYPE_CHECKING:
+    from datamodules.drug_datamodule import DrugDataModule
+
+_log = logging.getLogger("tailmol")
+
+POINTS = 2_000
+
+SampleTexts = dict[int, tuple[str, list[str]]]
+"""Name and drawings of samples, by their place."""
+
+
+@dataclass(frozen=True)
+class MapPoints:
+    """The samples of the embedding map, n of them: training samples first, then test samples.
+
+    Attributes:
+        training: Places among the embedded training samples.
+        test: Places among the evaluated test samples.
+        layouts: float32 (n, 2) by name.
+        variance: Shares of the variance along the principal components, (2,).
+    """
+
+    training: NDArray[Any]
+    test: NDArray[Any]
+    layouts: dict[str, NDArray[Any]]
+    variance: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """What a report shows of a run.
+
+    Attributes:
+        run: What was read from its folder.
+        split_sizes: Samples of each split.
+        scores: Of the classes.
+        distances: Between the classes.
+        training: Embedded training samples.
+        test: Evaluated test samples.
+        points: The embedding map.
+        confusions: Those shown, each with its examples.
+        num_confusions: How many there are in all.
+        training_texts: Name and drawings of the training samples that are drawn, by place.
+        test_texts: The same of test samples.
+        changed_data: Whether the training data are not those of the checkpoint.
+    """
+
+    run: RunFiles
+    split_sizes: dict[str, int]
+    scores: ClassScores
+    distances: ClassDistances
+    training: EvaluatedSamples
+    test: EvaluatedSamples
+    points: MapPoints
+    confusions: list[tuple[Confusion, list[Example]]]
+    num_confusions: int
+    training_texts: SampleTexts
+    test_texts: SampleTexts
+    changed_data: bool
+
+
+def collect(path: Path, points: int = POINTS) -> ReportData:
+    """Read a run, and embed and predict samples of its data with its model, on the CPU.
+
+    Args:
+        path: A run's folder or a checkpoint.
+        points: How many samples to draw for the map, as far as each class keeps one in each split.
+
+    Raises:
+        InputError: If the run or its table cannot be read.
+    """
+    from lightning_app.checkpoint_file import load_model
+
+    if points < 1:
+        raise InputError(f"--points: expected 1 or more, got {points}.")
+    run = read_run(path)
+    model = load_model(run.checkpoint)
+    data = _set_up_data(run)
+    training = evaluate_split(model, data, "train", TRAINING_EMBEDDED)
+    test = evaluate_split(model, data, "test", TEST_EVALUATED)
+    texts = {
+        "train": lambda places: sample_texts(data, training, places),
+        "test": lambda places: sample_texts(data, test, places),
+    }
+    return assemble(
+        run,
+        training,
+        test,
+        groups=class_groups(run.task.class_counts, model.head_fraction, model.tail_fraction),
+        split_sizes={name: len(rows) for name, rows in data.records.rows.items()},
+        texts=texts,
+        points=points,
+        changed_data=_changed(data, run),
+    )
+
+
+def assemble(
+    run: RunFiles,
+    training: EvaluatedSamples,
+    test: EvaluatedSamples,
+    groups: tuple[Group, ...],
+    split_sizes: Mapping[str, int],
+    texts: Mapping[str, Callable[[list[int]], SampleTexts]],
+    points: int = POINTS,
+    changed_data: bool = False,
+) -> ReportData:
+    """Measure classes, distances and confusions, and choose the samples to show.
+
+    Args:
+        run: What was read from its folder.
+        training: Embedded training samples.
+        test: Evaluated test samples.
+        groups: C groups.
+        split_sizes: Samples of each split.
+        texts: For train and for test, what gives the names and drawings of samples at some places.
+        points: How many samples to draw on the map.
+        changed_data: Whether the training data are not those of the checkpoint.
+    """
+    num_classes = run.task.num_classes
+    recall = recall_per_class(test.codes, test.predicted, num_classes)
+    found = find_confusions(test.codes, test.predicted, num_classes)
+    confusions = [(one, _examples(one, test, training)) for one in shown_confusions(found)]
+    chosen = choose_points(training, test, points)
+    examples = [example for _, several in confusions for example in several]
+    drawn_training = {*chosen.training.tolist(), *(one.training for one in examples if one.training is not None)}
+    drawn_test = {*chosen.test.tolist(), *(one.test for one in examples)}
+    return ReportData(
+        run=run,
+        split_sizes=dict(split_sizes),
+        scores=ClassScores(run.task.classes, numpy.array(run.task.class_counts), test.total, recall, groups),
+        distances=compare_classes(run.class_means or (means_of(training),)),
+        training=training,
+        test=test,
+        points=chosen,
+        confusions=confusions,
+        num_confusions=len(found),
+        training_texts=texts["train"](sorted(drawn_training)),
+        test_texts=texts["test"](sorted(drawn_test)),
+        changed_data=changed_data,
+    )
+
+
+def _set_up_data(run: RunFiles) -> DrugDataModule:
+    from jsonargparse import ArgumentParser
+
+    from datamodules.drug_datamodule import DrugDataModule
+
+    parser = ArgumentParser()
+    parser.add_class_arguments(DrugDataModule, "data")
+    data = parser.instantiate(parser.parse_object({"data": run.settings["data"]})).data
+    assert isinstance(data, DrugDataModule)
+    data.trained_task = run.task
+    level = _log.level
+    # The run itself has told about its data already.
+    _log.setLevel(logging.ERROR)
+    try:
+        data.prepare_data()
+        data.setup("test")
+    finally:
+        _log.setLevel(level)
+    return data
+
+
+def _changed(data: DrugDataModule, run: RunFiles) -> bool:
+    """Whether the training samples are not those that the model was trained on."""
+    data.trained_task = None
+    return data.task.training_digest != run.task.training_digest
+
+
+def _examples(confusion: Confusion, test: EvaluatedSamples, training: EvaluatedSamples) -> list[Example]:
+    return find_examples(
+        confusion,
+        (test.codes, test.predicted, test.confidence, test.embeddings),
+        (training.codes, training.embeddings),
+    )
+
+
+def means_of(training: EvaluatedSamples) -> ClassMeans:
+    """Class means of the embedded training samples, for runs that never reclustered."""
+    num_classes = len(training.total)
+    samples = numpy.bincount(training.codes, minlength=num_classes)
+    sums = numpy.zeros((num_classes, training.embeddings.shape[1]))
+    numpy.add.at(sums, training.codes, training.embeddings)
+    return ClassMeans(None, (sums / numpy.maximum(samples, 1)[:, None]).astype(numpy.float32), samples)
+
+
+def choose_points(training: EvaluatedSamples, test: EvaluatedSamples, points: int) -> MapPoints:
+    """Draw the samples of the map, half of them test samples, stratified by class, and lay them out.
+
+    Args:
+        training: Embedded training samples.
+        test: Evaluated test samples.
+        points: How many in all; where one split has fewer than half, the other has more.
+    """
+    half = max(points // 2, points - len(training))
+    chosen_test = draw_stratified(test.codes, max(1, half))
+    chosen_training = draw_stratified(training.codes, max(1, points - len(chosen_test)))
+    embeddings = numpy.concatenate([training.embeddings[chosen_training], test.embeddings[chosen_test]])
+    plane, variance = principal_components(embeddings)
+    layouts = {"PCA": plane}
+    if has_umap() and len(embeddings) > 3:
+        layouts["UMAP"] = umap_layout(embeddings)
+    return MapPoints(chosen_training, chosen_test, layouts, variance)
+
+
+def sample_texts(data: DrugDataModule, samples: EvaluatedSamples, places: list[int]) -> SampleTexts:
+    """Name and drawings of some samples.
+
+    Args:
+        data: Set up.
+        samples: Of a split.
+        places: Among these.
+    """
+    table = data.table.table
+    rows = samples.rows[places] if places else numpy.empty(0, dtype=numpy.int64)
+    names = [f"row {row + 1}" for row in rows.tolist()]
+    if table.columns.id is not None:
+        given = table.frame[table.columns.id].gather(rows).cast(str).to_list()
+        names = [name if text is None else text for name, text in zip(names, given, strict=True)]
+    return dict(zip(places, zip(names, draw_samples(table, rows), strict=True), strict=True))

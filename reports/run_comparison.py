@@ -1,0 +1,272 @@
+"""Runs with the same classes on one page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+from datamodules.atomic_file import write_file
+from datamodules.input_error import InputError
+from reports.class_scores import Group, class_groups
+from reports.embedding_map import PALETTE
+from reports.figures import Figure, figure, log_axis, plain_text
+from reports.page_template import render
+from reports.run_description import number
+from reports.run_files import RunFiles, read_run
+
+METRICS = {
+    "balanced_accuracy": "Balanced accuracy",
+    "accuracy": "Accuracy",
+    "head_accuracy": "Head accuracy",
+    "middle_accuracy": "Middle accuracy",
+    "tail_accuracy": "Tail accuracy",
+    "balanced_f1": "Balanced F1",
+    "macro_f1": "Macro F1",
+    "auroc": "AUROC (macro)",
+    "average_precision": "Average precision (macro)",
+    "calibration_error": "Calibration error",
+}
+_BARS = tuple(METRICS)[:5]
+_LOWER_IS_BETTER = ("calibration_error",)
+_SYMBOLS = ("circle", "square", "diamond", "x", "triangle-up", "cross", "star", "pentagon")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """R runs with the same C classes.
+
+    Attributes:
+        runs: What their folders say; the others are compared with the first.
+        names: R names, all different.
+        groups: C groups, by the first run's training counts.
+        recalls: float64 (R, C), NaN where a class has no test sample.
+    """
+
+    runs: tuple[RunFiles, ...]
+    names: tuple[str, ...]
+    groups: tuple[Group, ...]
+    recalls: NDArray[Any]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """C labels."""
+        return self.runs[0].task.classes
+
+    @property
+    def training(self) -> NDArray[Any]:
+        """Training samples of each class in the first run, int64 (C,)."""
+        return numpy.array(self.runs[0].task.class_counts)
+
+
+def write_comparison(paths: Sequence[Path], output: Path) -> Path:
+    """Write the page.
+
+    Args:
+        paths: Folders of runs.
+        output: The file.
+
+    Raises:
+        InputError: If a run cannot be read or was not tested, or the runs have different classes.
+    """
+    page = build_comparison(compare_runs([read_run(path) for path in paths]))
+    write_file(output, lambda temporary: temporary.write_text(page))
+    return output
+
+
+def compare_runs(runs: Sequence[RunFiles]) -> Comparison:
+    """Put runs beside each other.
+
+    Raises:
+        InputError: If there are fewer than two, one was not tested, or the runs have different classes.
+    """
+    if len(runs) < 2:
+        raise InputError(f"RUN: expected two runs or more to compare, got {len(runs)}.")
+    first = runs[0]
+    for run in runs:
+        if not run.test_metrics:
+            raise InputError(f"RUN: {run.folder} has no test_metrics.json; expected a run that was tested.")
+        if run.task.classes != first.task.classes:
+            raise InputError(
+                f"RUN: {first.folder} has {first.task.num_classes} classes and {run.folder} {run.task.num_classes}"
+                f"{_only(first, run)}{_only(run, first)}; expected runs with the same classes."
+            )
+    model = first.settings["model"]
+    fractions = (model.get("head_fraction", 0.3), model.get("tail_fraction", 0.3))
+    recalls = [[run.test_metrics.get(f"test/recall/{name}") for name in first.task.classes] for run in runs]
+    return Comparison(
+        tuple(runs),
+        _different_names(runs),
+        class_groups(first.task.class_counts, *fractions),
+        numpy.array(recalls, dtype=numpy.float64),
+    )
+
+
+def _only(one: RunFiles, other: RunFiles) -> str:
+    names = [name for name in one.task.classes if name not in other.task.classes]
+    return f", {names[0]!r} only in {one.folder}" if names else ""
+
+
+def _different_names(runs: Sequence[RunFiles]) -> tuple[str, ...]:
+    names = [run.name for run in runs]
+    if len(set(names)) < len(names):
+        names = [str(run.folder) for run in runs]
+    return tuple(name if name not in names[:place] else f"{name} ({place + 1})" for place, name in enumerate(names))
+
+
+def metric_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """Title, values as text and place of the best of each metric; None where no run or all runs are best."""
+    rows = []
+    for name, title in METRICS.items():
+        values = [run.test_metrics.get(f"test/{name}") for run in comparison.runs]
+        known = [value for value in values if value is not None]
+        if not known:
+            continue
+        best = min(known) if name in _LOWER_IS_BETTER else max(known)
+        unique = len(set(known)) > 1
+        cells = [{"text": number(value), "best": unique and value == best} for value in values]
+        rows.append({"title": title + (" (lower is better)" if name in _LOWER_IS_BETTER else ""), "cells": cells})
+    return rows
+
+
+def setting_rows(settings: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """The settings that differ: name, and the value in each run."""
+    flat = [dict(_flattened(one)) for one in settings]
+    names = sorted({name for one in flat for name in one})
+    rows = [(name, *(one.get(name, "–") for one in flat)) for name in names]
+    return [row for row in rows if len(set(row[1:])) > 1]
+
+
+def _flattened(value: Any, name: str = "") -> list[tuple[str, str]]:
+    if isinstance(value, Mapping) and value:
+        return [pair for key, one in value.items() for pair in _flattened(one, f"{name}.{key}" if name else str(key))]
+    if isinstance(value, list) and value and isinstance(value[0], Mapping):
+        return [pair for place, one in enumerate(value) for pair in _flattened(one, f"{name}.{place}")]
+    return [(name, "null" if value is None else str(value))]
+
+
+def metric_figure(comparison: Comparison) -> Figure:
+    """Bars of the accuracies, for each run."""
+    traces = [
+        {
+            "type": "bar",
+            "name": plain_text(name),
+            "x": [METRICS[metric].replace(" accuracy", "") for metric in _BARS],
+            "y": [run.test_metrics.get(f"test/{metric}") for metric in _BARS],
+            "hovertemplate": "%{x} %{y:.3f}<extra>%{fullData.name}</extra>",
+            "marker": {"color": PALETTE[place % len(PALETTE)]},
+        }
+        for place, (run, name) in enumerate(zip(comparison.runs, comparison.names, strict=True))
+    ]
+    return figure(traces, {}, {"title": {"text": "Accuracy"}, "range": [0, 1]}, barmode="group")
+
+
+def difference_figure(comparison: Comparison) -> Figure:
+    """Recall less that of the first run, against training samples, for each other run."""
+    x = numpy.maximum(comparison.training, 1).tolist()
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": plain_text(comparison.names[place]),
+            "x": x,
+            "y": _listed(comparison.recalls[place] - comparison.recalls[0]),
+            "text": [plain_text(name) for name in comparison.classes],
+            "hovertemplate": "%{text}: %{y:+.2f}<extra>%{fullData.name}</extra>",
+            "marker": _marker(place),
+        }
+        for place in range(1, len(comparison.runs))
+    ]
+    y = {
+        "title": {"text": f"Recall less that of {plain_text(comparison.names[0])}"},
+        "zeroline": True,
+        "zerolinewidth": 2,
+    }
+    return figure(traces, log_axis("Training samples", comparison.training.tolist()), y, hovermode="closest")
+
+
+def last_weights(comparison: Comparison) -> list[NDArray[Any] | None]:
+    """Class weights of each run's last recluster, mean 1 over the classes that have any; None without reclusters."""
+    weights = [run.weights.weights[-1] if run.weights is not None else None for run in comparison.runs]
+    return [None if one is None else one * max(1, int((one > 0).sum())) for one in weights]
+
+
+def weight_figure(comparison: Comparison) -> Figure:
+    """Class weights of each run's last recluster against training samples."""
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": plain_text(comparison.names[place]),
+            "x": numpy.maximum(comparison.training, 1).tolist(),
+            "y": weights.round(4).tolist(),
+            "text": [plain_text(name) for name in comparison.classes],
+            "hovertemplate": "%{text}: %{y:.3f}<extra>%{fullData.name}</extra>",
+            "marker": _marker(place),
+        }
+        for place, weights in enumerate(last_weights(comparison))
+        if weights is not None
+    ]
+    y = {"title": {"text": "Class weight (mean 1)"}}
+    return figure(traces, log_axis("Training samples", comparison.training.tolist()), y, hovermode="closest")
+
+
+def _marker(place: int) -> dict[str, Any]:
+    look = {"color": PALETTE[place % len(PALETTE)], "symbol": _SYMBOLS[place % len(_SYMBOLS)]}
+    return {**look, "size": 8, "opacity": 0.7}
+
+
+def _listed(values: NDArray[Any]) -> list[float | None]:
+    return [None if value != value else round(value, 4) for value in values.tolist()]
+
+
+def comparison_warnings(comparison: Comparison) -> list[str]:
+    """What a reader must know before the figures."""
+    first = comparison.runs[0]
+    others = [
+        name
+        for run, name in zip(comparison.runs, comparison.names, strict=True)
+        if run.task.training_digest != first.task.training_digest
+    ]
+    if not others:
+        return []
+    return [
+        f"Trained on other samples than {comparison.names[0]}: {', '.join(others)}. Their test samples may differ too, "
+        "so that a part of each difference is the split's."
+    ]
+
+
+def build_comparison(comparison: Comparison) -> str:
+    """The page, as HTML."""
+    weights = last_weights(comparison)
+    figures = {"metrics": metric_figure(comparison), "differences": difference_figure(comparison)}
+    if any(one is not None for one in weights):
+        figures["weights"] = weight_figure(comparison)
+    without = [name for name, one in zip(comparison.names, weights, strict=True) if one is None]
+    payload = {
+        "figures": figures,
+        "classes": list(comparison.classes),
+        "groups": list(comparison.groups),
+        "training": comparison.training.tolist(),
+        "names": list(comparison.names),
+        "recalls": [_listed(row) for row in comparison.recalls],
+    }
+    return render(
+        "compare.html",
+        payload,
+        ["page.js", "compare.js"],
+        title=f"Comparison of {len(comparison.runs)} runs",
+        names=comparison.names,
+        folders=[str(run.folder) for run in comparison.runs],
+        metrics=metric_rows(comparison),
+        settings=setting_rows([run.settings for run in comparison.runs]),
+        warnings=comparison_warnings(comparison),
+        has_weights="weights" in figures,
+        without_weights=", ".join(without),
+        footer=f"Made by lightning compare on {time.strftime('%Y-%m-%d %H:%M')}. This file needs no network.",
+    )

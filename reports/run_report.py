@@ -1,0 +1,166 @@
+"""The report of a run: one HTML file."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy
+import yaml
+
+from datamodules.atomic_file import write_file
+from reports.class_scores import reliability_by_group
+from reports.drawings import HEIGHT, WIDTH, pack
+from reports.figures import (
+    Figure,
+    class_count_figure,
+    distance_figure,
+    matrix_rows,
+    recall_figure,
+    reliability_figure,
+    weight_figure,
+)
+from reports.map_figure import map_figure, map_points
+from reports.page_template import render
+from reports.report_data import POINTS, ReportData, SampleTexts, collect
+from reports.run_description import facts, texts, tiles, warnings
+
+
+def write_report(path: Path, output: Path | None = None, points: int = POINTS) -> Path:
+    """Write the report of a run.
+
+    Args:
+        path: A run's folder or a checkpoint.
+        output: The file; `report.html` in the run's folder if None.
+        points: How many samples to draw on the map.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: If the run or its table cannot be read.
+    """
+    start = time.monotonic()
+    return write_page(collect(path, points), output, start)
+
+
+def write_page(data: ReportData, output: Path | None = None, start: float | None = None) -> Path:
+    """Write what was collected of a run.
+
+    Args:
+        data: What to show.
+        output: The file; `report.html` in the run's folder if None.
+        start: When the work on it began, by `time.monotonic`; None leaves its duration out.
+
+    Returns:
+        The file.
+    """
+    output = output or data.run.folder / "report.html"
+    page = build_report(data, start)
+    write_file(output, lambda temporary: temporary.write_text(page))
+    return output
+
+
+def build_report(data: ReportData, start: float | None = None) -> str:
+    """The page, as HTML.
+
+    Args:
+        data: What to show.
+        start: When the work on it began, by `time.monotonic`; None leaves its duration out.
+    """
+    payload = report_payload(data)
+    took = "" if start is None else f", in {time.monotonic() - start:.0f} s"
+    return render(
+        "report.html",
+        payload,
+        ["page.js", "report.js"],
+        title=f"Report of {data.run.name}",
+        subtitle=f"{data.run.settings['data']['source']}: what the model learned about common and rare classes",
+        warnings=warnings(data),
+        values=tiles(data),
+        facts=facts(data),
+        texts=texts(data),
+        has_weights=data.run.weights is not None,
+        has_confusions=bool(data.confusions),
+        layouts=list(data.points.layouts),
+        class_names=data.scores.names,
+        settings=yaml.safe_dump(data.run.settings, sort_keys=False),
+        rejected=data.run.rejected,
+        footer=f"Made by lightning report on {time.strftime('%Y-%m-%d %H:%M')}{took}. "
+        "This file needs no network: it holds all that it shows.",
+    )
+
+
+def report_figures(data: ReportData) -> dict[str, Figure]:
+    """The figures of a report, by the place on the page."""
+    test, scores = data.test, data.scores
+    drawn = numpy.bincount(test.codes, minlength=len(scores.names))
+    stands_for = (test.total / numpy.maximum(drawn, 1))[test.codes]
+    bins = reliability_by_group(test.confidence, test.codes, test.predicted, stands_for, scores.groups)
+    figures = {
+        "counts": class_count_figure(scores),
+        "recall": recall_figure(scores),
+        "distances": distance_figure(data.distances, scores.names),
+        "map": map_figure(data.points, data.training, test, scores),
+        "reliability": reliability_figure(bins),
+    }
+    if data.run.weights is not None:
+        figures["weights"] = weight_figure(data.run.weights, scores)
+    return figures
+
+
+def report_payload(data: ReportData) -> dict[str, Any]:
+    """What the page's script reads."""
+    points, drawings = map_points(data.points, data.training, data.test, data.training_texts, data.test_texts)
+    confusions = _confusion_rows(data, drawings)
+    scores, distances = data.scores, data.distances
+    return {
+        "figures": report_figures(data),
+        "classes": list(scores.names),
+        "groups": list(scores.groups),
+        "training": scores.training.tolist(),
+        "recall": scores.recall.round(4).tolist(),
+        "distance": {
+            "epochs": list(distances.epochs),
+            "matrices": [matrix_rows(matrix) for matrix in distances.matrices],
+            "rivals": [rivals.tolist() for rivals in distances.rivals],
+            "nearest": [matrix_rows(nearest[None])[0] for nearest in distances.nearest],
+        },
+        "map": points,
+        "confusions": confusions,
+        "drawings": pack(drawings),
+        "drawingSize": [WIDTH, HEIGHT],
+    }
+
+
+def _confusion_rows(data: ReportData, drawings: list[str]) -> list[dict[str, Any]]:
+    """The confusions for the page; drawings of their examples are added to `drawings`."""
+
+    def side(texts: SampleTexts, place: int) -> dict[str, Any]:
+        name, lines = texts[place]
+        drawings.extend(lines)
+        return {"name": name, "drawings": list(range(len(drawings) - len(lines), len(drawings)))}
+
+    rows = []
+    for confusion, examples in data.confusions:
+        shown = [
+            {
+                "test": side(data.test_texts, example.test),
+                "confidence": round(float(data.test.confidence[example.test]), 3),
+                "training": None if example.training is None else side(data.training_texts, example.training),
+                "similarity": round(example.similarity, 3),
+            }
+            for example in examples
+        ]
+        rows.append(
+            {
+                "true": confusion.true,
+                "predicted": confusion.predicted,
+                "samples": confusion.samples,
+                "share": round(confusion.share, 4),
+                "cost": confusion.cost,
+                "examples": shown,
+            }
+        )
+    return rows

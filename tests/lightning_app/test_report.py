@@ -1,0 +1,140 @@
+"""`lightning report`, `lightning compare`, and the report that every fit writes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy
+import polars
+import pytest
+
+from lightning_app.report import report_run
+from tests.lightning_app.command import TINY, in_this_process, succeed
+
+SHORT = ("--config=debug.yaml", "--tracking.wandb=disabled", "--trainer.limit_test_batches=1.0")
+
+
+def payload_of(path: Path) -> dict[str, Any]:
+    """What the page's script reads."""
+    found = re.search(r'id="payload">(.*?)</script>', path.read_text())
+    assert found is not None
+    payload: dict[str, Any] = json.loads(found.group(1))
+    return payload
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a short run is in runs/inn_stems/version_0, with its report."""
+    folder = tmp_path_factory.mktemp("report")
+    text = succeed(folder, "fit", *TINY, "--report=true", *SHORT)
+    assert "Report: " in text
+    return folder
+
+
+@pytest.mark.slow
+def test_the_report_of_a_run_agrees_with_its_test_metrics(folder: Path) -> None:
+    run = folder / "runs/inn_stems/version_0"
+    payload = payload_of(run / "report.html")
+    metrics = json.loads((run / "test_metrics.json").read_text())
+    for name, recall in zip(payload["classes"], payload["recall"], strict=True):
+        expected = metrics[f"test/recall/{name}"]
+        assert recall == (None if expected is None else pytest.approx(expected, abs=1e-4))
+    assert payload["distance"]["epochs"] == [1]
+    page = (run / "report.html").read_text()
+    assert f"<dd>{metrics['test/balanced_accuracy']:.3f}</dd>" in page
+
+
+@pytest.mark.slow
+def test_a_checkpoint_and_another_file_and_fewer_points(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    checkpoint = "runs/inn_stems/version_0/checkpoints/last.ckpt"
+    assert in_this_process(monkeypatch, "report", checkpoint, "--output", "other.html", "--points", "160") == 0
+    payload = payload_of(folder / "other.html")
+    assert len(payload["map"]["names"]) == 160
+    assert set(payload["map"]["classes"]) == set(range(73))
+
+
+@pytest.mark.slow
+def test_compare_two_runs(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(folder)
+    run = "runs/inn_stems/version_0"
+    assert in_this_process(monkeypatch, "compare", run, run, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["report"] == "comparison.html"
+    payload = payload_of(folder / "comparison.html")
+    assert payload["recalls"][0] == payload["recalls"][1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("channels", [None, 3])
+def test_images_are_drawn_and_the_report_can_be_switched_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int | None
+) -> None:
+    generator = numpy.random.default_rng(0)
+    images = generator.random((120, 8, 8) if channels is None else (120, channels, 8, 8))
+    numpy.savez(tmp_path / "made.npz", images=images, labels=numpy.arange(120) % 4)
+    monkeypatch.chdir(tmp_path)
+    options = (
+        "--data.source=made.npz",
+        "--config=encoder/image.yaml",
+        "--report=false",
+        "--recluster.start_epoch=null",
+    )
+    succeed(tmp_path, "fit", *TINY, "--report=true", *SHORT, *options)
+    run = tmp_path / "runs/made/version_0"
+    assert not (run / "report.html").exists()
+    assert in_this_process(monkeypatch, "report", str(run)) == 0
+    payload = payload_of(run / "report.html")
+    assert payload["map"]["perSample"] == 1
+    assert payload["distance"]["epochs"] == [None]
+    assert "weights" not in payload["figures"]
+
+
+@pytest.mark.slow
+def test_reactions_draw_both_molecules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drugs = polars.read_csv(Path(__file__).resolve().parents[2] / "datamodules/inn_stems/inn_stems.csv").head(60)
+    smiles = drugs["smiles"].to_list()
+    labels = ["a", "b", "c"] * 20
+    polars.DataFrame({"X1": smiles, "X2": smiles[::-1], "Y": labels}).write_csv(tmp_path / "pairs.csv")
+    monkeypatch.chdir(tmp_path)
+    succeed(tmp_path, "fit", *TINY, "--report=true", *SHORT, "--data.source=pairs.csv", "--data.input=reaction")
+    payload = payload_of(tmp_path / "runs/pairs/version_0/report.html")
+    assert payload["map"]["perSample"] == 2
+    assert payload["map"]["names"][0].startswith("row ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["report", "none"], "RUN: there is no none; expected the folder of a run, or a checkpoint."),
+        (["report", "."], "has no checkpoints/best.ckpt"),
+        (["compare", "none", "none"], "RUN: there is no none"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(
+    arguments: list[str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert in_this_process(monkeypatch, *arguments) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1
+
+
+def test_a_report_that_fails_does_not_end_a_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    log = logging.getLogger("tailmol")
+    log.addHandler(caplog.handler)
+    try:
+        report_run(tmp_path)
+    finally:
+        log.removeHandler(caplog.handler)
+    (record,) = {one.getMessage() for one in caplog.records}
+    assert "The report could not be written (InputError" in record
+    assert f"lightning report {tmp_path}" in record

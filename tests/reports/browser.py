@@ -1,0 +1,82 @@
+"""Chromium without a window: opens a page by its file address, and remembers its complaints and requests."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
+
+needs_browser = pytest.mark.skipif(
+    not (CHROMIUM.is_file() and DRIVER.is_file()),
+    reason="needs /usr/bin/chromium and /usr/bin/chromedriver: apt-get install chromium chromium-driver",
+)
+
+READY = "return document.documentElement.dataset.ready === 'yes'"
+
+
+class Page:
+    """A page that is open."""
+
+    def __init__(self, driver: Any, path: Path) -> None:
+        """Keep the driver; nothing is opened before `open`."""
+        self.driver, self.path = driver, path
+
+    def open(self, width: int, height: int = 900) -> float:
+        """Open the page at a width and wait until it is drawn; returns how long that took, in seconds."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        start = time.monotonic()
+        self.driver.get(self.path.resolve().as_uri())
+        self.wait(READY)
+        return time.monotonic() - start
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        """Run JavaScript."""
+        return self.driver.execute_script(script, *arguments)
+
+    def wait(self, script: str, most: float = 90) -> None:
+        """Wait until JavaScript returns something true."""
+        end = time.monotonic() + most
+        while not self.run(script):
+            assert time.monotonic() < end, f"{script} was not true within {most} s."
+            time.sleep(0.05)
+
+    def complaints(self) -> list[str]:
+        """Messages of the console."""
+        return [entry["message"] for entry in self.driver.get_log("browser")]
+
+    def requests(self) -> list[str]:
+        """Addresses that were asked for, beside the page itself and what is within it."""
+        found = []
+        for entry in self.driver.get_log("performance"):
+            message = json.loads(entry["message"])["message"]
+            if message["method"] == "Network.requestWillBeSent":
+                found.append(message["params"]["request"]["url"])
+        own = self.path.resolve().as_uri()
+        return [url for url in found if not url.startswith((own, "data:", "blob:"))]
+
+
+@contextmanager
+def browse(path: Path) -> Iterator[Page]:
+    """A browser for one page."""
+    from selenium import webdriver
+    from selenium.webdriver.chrome.options import Options
+    from selenium.webdriver.chrome.service import Service
+
+    options = Options()
+    options.binary_location = str(CHROMIUM)
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
+    try:
+        yield Page(driver, path)
+    finally:
+        driver.quit()

@@ -1,0 +1,126 @@
+"""A made run of any size, of which a report can be built without training."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy
+import polars
+from numpy.typing import NDArray
+
+from datamodules.drug_task import DrugTask
+from datamodules.molecule_features import FeatureSettings
+from reports.class_means_file import ClassMeans
+from reports.class_scores import class_groups
+from reports.drawings import draw_molecule
+from reports.evaluated_samples import TEST_EVALUATED, TRAINING_EMBEDDED, EvaluatedSamples
+from reports.report_data import POINTS, ReportData, SampleTexts, assemble
+from reports.run_files import ClassWeights, Rejected, RunFiles, Times
+from reports.stratified import draw_stratified
+
+DRUGS = Path(__file__).resolve().parents[2] / "datamodules/inn_stems/inn_stems.csv"
+WIDTH = 64
+
+
+@cache
+def drawn_drugs() -> list[str]:
+    """Drawings of real drugs, which made samples take in turns."""
+    return [draw_molecule(text) for text in polars.read_csv(DRUGS)["smiles"].to_list()]
+
+
+def made_samples(codes: NDArray[Any], most: int, num_classes: int, seed: int) -> EvaluatedSamples:
+    """Samples around a direction for each class; a tenth of the predictions is the next class.
+
+    Args:
+        codes: int (n,), classes of the whole split.
+        most: How many to draw.
+        num_classes: Number of classes C.
+        seed: Of directions and predictions.
+    """
+    generator = numpy.random.default_rng(seed)
+    directions = numpy.random.default_rng(0).normal(size=(num_classes, WIDTH))
+    places = draw_stratified(codes, most)
+    own = codes[places]
+    vectors = directions[own] + 0.7 * generator.normal(size=(len(own), WIDTH))
+    wrong = generator.random(len(own)) < 0.1
+    return EvaluatedSamples(
+        total=numpy.bincount(codes, minlength=num_classes),
+        rows=places,
+        codes=own,
+        predicted=numpy.where(wrong, (own + 1) % num_classes, own),
+        confidence=generator.uniform(0.3, 1.0, len(own)).astype(numpy.float32),
+        embeddings=(vectors / numpy.linalg.norm(vectors, axis=1, keepdims=True)).astype(numpy.float32),
+        subclusters=places % 3,
+    )
+
+
+def made_run(counts: NDArray[Any], folder: Path, reclusters: int) -> RunFiles:
+    """What the folder of a run with these training counts, int (C,), might say."""
+    generator = numpy.random.default_rng(1)
+    num_classes = len(counts)
+    classes = tuple(f"class {code:04} <b>" for code in range(num_classes))
+    start, end = generator.normal(size=(2, num_classes, WIDTH))
+    means = []
+    for step in range(reclusters):
+        points = start + step / max(reclusters - 1, 1) * end
+        unit = points / numpy.linalg.norm(points, axis=1, keepdims=True)
+        means.append(ClassMeans(5 * step + 5, unit.astype(numpy.float32), counts))
+    weights = generator.dirichlet(numpy.full(num_classes, 20.0), reclusters)
+    epochs = numpy.array([one.epoch for one in means])
+    task = DrugTask("molecule", classes, tuple(counts.tolist()), FeatureSettings(), "digest")
+    rows = tuple((str(row), f"SMILES <i>{row}</i>", "cannot be read") for row in range(200))
+    settings = {"data": {"source": "made.csv", "split_seed": 3}, "model": MODEL, "seed_everything": 7}
+    return RunFiles(
+        folder=folder,
+        checkpoint=folder / "checkpoints/best.ckpt",
+        settings=settings,
+        task=task,
+        weights=ClassWeights(epochs, weights) if reclusters else None,
+        class_means=tuple(means),
+        times=Times(12, reclusters, 3.0, 1.0, 240.0),
+        rejected=Rejected(1_234, ("row", "text", "reason"), rows),
+        test_metrics={},
+    )
+
+
+MODEL = {
+    "encoder": {"class_path": "modules.encoders.GIN", "init_args": {"hidden_dim": 64}},
+    "classification_loss": {"class_path": "modules.losses.CrossEntropyLoss"},
+    "contrastive": None,
+}
+
+
+def made_report(
+    num_classes: int, num_samples: int, folder: Path, reclusters: int = 6, points: int = POINTS
+) -> ReportData:
+    """A report of a long-tailed made run, a fifth of whose samples are for testing.
+
+    Args:
+        num_classes: Number of classes C.
+        num_samples: Training and test samples, about.
+        folder: The run's.
+        reclusters: Of which there are class means and weights.
+        points: Of the map.
+    """
+    shares = 1 / numpy.arange(1, num_classes + 1) ** 0.8
+    counts = numpy.maximum(2, (0.8 * num_samples * shares / shares.sum()).astype(int))
+    tested = numpy.maximum(1, counts // 4)
+    codes = numpy.arange(num_classes)
+    training = made_samples(numpy.repeat(codes, counts), TRAINING_EMBEDDED, num_classes, 2)
+    test = made_samples(numpy.repeat(codes, tested), TEST_EVALUATED, num_classes, 3)
+    drawings = drawn_drugs()
+
+    def texts(places: list[int]) -> SampleTexts:
+        return {place: (f"drug {place}", [drawings[place % len(drawings)]]) for place in places}
+
+    return assemble(
+        made_run(counts, folder, reclusters),
+        training,
+        test,
+        groups=class_groups(counts.tolist(), 0.3, 0.3),
+        split_sizes={"train": int(counts.sum()), "validation": 0, "test": int(tested.sum())},
+        texts={"train": texts, "test": texts},
+        points=points,
+    )

@@ -1,0 +1,154 @@
+"""The report in a browser: of a short run on the embedded drugs, and of a made run of 1,000 classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reports.run_report import build_report
+from tests.lightning_app.command import TINY, succeed
+from tests.reports.browser import Page, browse, needs_browser
+from tests.reports.made_run import made_report
+
+pytestmark = [pytest.mark.slow, needs_browser]
+
+FIGURES = ("counts", "recall", "distances", "weights", "map", "reliability")
+MOST_BYTES = 15_000_000
+
+# How many values the traces of a figure have, and whether its drawing has any size.
+VALUES = """
+const place = document.getElementById(arguments[0]);
+const drawn = place.querySelector(".main-svg").getBoundingClientRect();
+const count = (trace) => (trace.z ? trace.z.flat() : trace.y).filter((value) => value !== null).length;
+return [place.data.map(count).reduce((sum, one) => sum + one, 0), drawn.width > 200 && drawn.height > 200];
+"""
+# From a change of an input to what it changes, in milliseconds.
+CHANGE = """
+const [id, value] = arguments, input = document.getElementById(id), start = performance.now();
+input.value = value;
+input.dispatchEvent(new Event("input", { bubbles: true }));
+document.body.getBoundingClientRect();
+return performance.now() - start;
+"""
+ROWS = "return document.querySelectorAll('#rivals tbody tr').length"
+DRAWN = "return document.querySelectorAll('#sample .molecule path, #sample canvas').length"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    schedule = ("--trainer.max_epochs=4", "--recluster.start_epoch=1", "--recluster.every_n_epochs=1")
+    text = succeed(folder, "fit", *TINY, "--report=true", *schedule, "--tracking.wandb=disabled")
+    path = folder / "runs/inn_stems/version_0/report.html"
+    assert f"Report: {path.relative_to(folder)}" in text.replace(str(folder) + "/", "")
+    return path
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    path = folder / "report.html"
+    path.write_text(build_report(made_report(1_000, 100_000, folder, reclusters=20, points=4_000)))
+    return path
+
+
+@pytest.fixture(scope="module", params=["trained", "made"])
+def page(request: pytest.FixtureRequest) -> Iterator[Page]:
+    with browse(request.getfixturevalue(request.param)) as opened:
+        opened.open(1440)
+        yield opened
+
+
+def test_it_is_small_enough(page: Page) -> None:
+    assert page.path.stat().st_size < MOST_BYTES
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_every_figure_is_drawn_and_nothing_scrolls_sideways(page: Page, width: int) -> None:
+    page.open(width)
+    for name in FIGURES:
+        values, has_size = page.run(VALUES, name)
+        assert values > 0, name
+        assert has_size, name
+    assert page.run("return document.documentElement.scrollWidth") <= width
+    assert page.complaints() == []
+    assert page.requests() == []
+
+
+def test_the_slider_changes_matrix_and_table(page: Page) -> None:
+    page.run("document.getElementById('recluster').value = document.getElementById('recluster').max")
+    matrix = "return JSON.stringify(document.getElementById('distances').data[0].z)"
+    before = page.run(matrix), page.run("return document.querySelector('#rivals tbody').textContent")
+    assert page.run(CHANGE, "recluster", "0") < 2_000
+    page.wait(f"return (() => {{ {matrix} }})() !== {before[0]!r}")
+    assert page.run("return document.querySelector('#rivals tbody').textContent") != before[1]
+    assert "(1 of" in page.run("return document.getElementById('recluster-told').textContent")
+
+
+def test_search_finds_a_class(page: Page) -> None:
+    name = page.run("return payload.classes[5]")
+    assert page.run(CHANGE, "rivals-search", name) < 2_000
+    rows = page.run("return [...document.querySelectorAll('#rivals tbody tr')].map((row) => row.textContent)")
+    assert rows
+    assert all(name in row for row in rows)
+    page.run(CHANGE, "rivals-search", "")
+    assert page.run(ROWS) == 50
+    page.run("[...document.querySelectorAll('#rivals button')].at(-1).click()")
+    assert page.run(ROWS) == page.run("return payload.classes.length")
+
+
+def test_sorting_by_a_column(page: Page) -> None:
+    page.run("document.querySelectorAll('#rivals th button')[4].click()")
+    cells = page.run("return [...document.querySelectorAll('#rivals tbody tr')].map((row) => row.cells[4].textContent)")
+    counts = [int(cell.replace(",", "")) for cell in cells]
+    assert counts == sorted(counts, reverse=True)
+
+
+def test_hovering_and_clicking_draw_a_molecule(page: Page) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    page.run("document.getElementById('sample').replaceChildren()")
+    place = page.driver.find_element("css selector", "#map .scatterlayer .trace:nth-child(2) .point")
+    page.run("arguments[0].scrollIntoView({block: 'center'})", place)
+    ActionChains(page.driver).move_to_element(place).perform()
+    page.wait(DRAWN, most=10)
+    text = page.run("return document.getElementById('sample').textContent")
+    assert all(word in text for word in ("Class", "Predicted", "Probability", "Split"))
+    page.run("document.getElementById('sample').replaceChildren()")
+    ActionChains(page.driver).move_to_element(place).move_by_offset(1, 0).click().perform()
+    page.wait(DRAWN, most=10)
+
+
+def test_the_keyboard_walks_through_a_highlighted_class(page: Page) -> None:
+    assert page.run(CHANGE, "map-search", page.run("return payload.classes[0]")) < 2_000
+    selected = page.run("return document.getElementById('map').data.map((trace) => trace.selectedpoints.length)")
+    page.run("document.getElementById('next-sample').focus(); document.getElementById('next-sample').click()")
+    assert page.run("return document.querySelector('#sample dd').textContent") == page.run("return payload.classes[0]")
+    assert sum(selected) == page.run("return payload.map.classes.filter((code) => code === 0).length")
+    page.run(CHANGE, "map-search", "")
+
+
+def test_confusions_show_molecules_beside_each_other(page: Page) -> None:
+    pairs = page.run("return [...document.querySelectorAll('.pair')].map((one) => one.querySelectorAll('svg').length)")
+    assert pairs
+    assert set(pairs) == {2}
+    cards = "return document.querySelectorAll('.card').length"
+    before = page.run(cards)
+    page.run("document.getElementById('more-confusions').click()")
+    assert page.run(cards) > before
+
+
+def test_names_are_text_and_every_control_has_a_label(page: Page) -> None:
+    assert page.run("return document.querySelectorAll('td b, h3 b, dd b').length") == 0
+    unnamed = "return [...document.querySelectorAll('input, select')].filter((one) => !one.labels.length).length"
+    assert page.run(unnamed) == 0
+
+
+def test_dark_colours_follow_the_system(page: Page) -> None:
+    feature = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", feature)
+    colour = "return document.getElementById('counts').layout.font.color"
+    page.wait(f"return (() => {{ {colour} }})() === '#e8ecf1'", most=10)
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})

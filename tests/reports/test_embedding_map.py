@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import numpy
+import pytest
+
+from reports.embedding_map import PALETTE, SHADES, class_colours, principal_components, shade
+
+
+def test_components_are_those_of_scikit_learn() -> None:
+    decomposition = pytest.importorskip("sklearn.decomposition")
+    vectors = numpy.random.default_rng(0).normal(size=(200, 6)) * [5, 3, 1, 1, 1, 1]
+    reference = decomposition.PCA(2).fit(vectors)
+    plane, shares = principal_components(vectors)
+    assert numpy.abs(plane) == pytest.approx(numpy.abs(reference.transform(vectors)), abs=1e-4)
+    assert shares == pytest.approx(reference.explained_variance_ratio_)
+
+
+def test_vectors_of_one_number_still_give_a_plane() -> None:
+    plane, shares = principal_components(numpy.array([[1.0], [2.0], [4.0]]))
+    assert plane.shape == (3, 2)
+    assert shares == pytest.approx([1, 0])
+
+
+def test_few_classes_have_a_colour_each() -> None:
+    assert len(set(class_colours(numpy.zeros((8, 2)), numpy.arange(8), 8))) == 8
+
+
+def test_neighbours_have_different_colours() -> None:
+    places = numpy.array([[x, y] for x in range(6) for y in range(6)], dtype=float)
+    colours = class_colours(places, numpy.arange(36), 36)
+    assert set(colours) == set(PALETTE)
+    for code in range(36):
+        distances = numpy.abs(places - places[code]).sum(axis=1)
+        assert colours[code] not in [colours[other] for other in numpy.flatnonzero(distances == 1)]
+
+
+def test_shades_differ_and_come_again() -> None:
+    shades = [shade("#0072B2", place) for place in range(SHADES)]
+    assert len(set(shades)) == SHADES
+    assert shade("#0072B2", SHADES) == shades[0]
+    assert shade("#0072B2", -1) == "#0072B2"

@@ -1,0 +1,133 @@
+"""Figures, texts and page of a made run."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects
+import pytest
+
+from reports.class_distance_matrix import CLASSES_SHOWN
+from reports.figures import NAMED
+from reports.page_template import to_json
+from reports.report_data import ReportData
+from reports.run_description import describe_class, facts, seconds, texts, tiles, warnings
+from reports.run_report import build_report, report_figures, report_payload
+from tests.reports.made_run import made_report
+
+FIGURES = {"counts", "recall", "distances", "weights", "map", "reliability"}
+MEGABYTE = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> ReportData:
+    return made_report(12, 900, tmp_path_factory.mktemp("small"), points=120)
+
+
+def test_figures_are_valid_for_plotly_and_have_data(small: ReportData) -> None:
+    figures = report_figures(small)
+    assert set(figures) == FIGURES
+    for name, one in figures.items():
+        assert plotly.graph_objects.Figure(one).data, name
+        json.dumps(one)
+
+
+def test_names_are_no_markup_for_plotly(small: ReportData) -> None:
+    for name, one in report_figures(small).items():
+        assert "<b>" not in json.dumps(one), name
+
+
+def test_names_beside_points_do_not_overlap(tmp_path: Path) -> None:
+    notes = report_figures(made_report(1_000, 40_000, tmp_path))["recall"]["layout"]["annotations"]
+    assert 2 <= len(notes) <= 2 * NAMED
+    for up in (True, False):
+        places = [(one["x"], one["y"]) for one in notes if (one["ay"] < 0) is up]
+        for place, (x, y) in enumerate(places):
+            assert all(abs(x - other[0]) > 0.3 or abs(y - other[1]) > 0.15 for other in places[:place])
+
+
+def test_every_class_is_in_the_figures_of_classes(small: ReportData) -> None:
+    figures = report_figures(small)
+    for name in ("counts", "recall"):
+        assert sum(len(trace["x"]) for trace in figures[name]["data"]) == 12
+    assert len(figures["distances"]["data"][0]["z"]) == 12
+
+
+def test_the_map_has_every_chosen_sample_once(small: ReportData) -> None:
+    places = [place for trace in report_figures(small)["map"]["data"] for place in trace["customdata"]]
+    assert sorted(places) == list(range(120))
+    columns = report_payload(small)["map"]
+    assert set(columns["classes"]) == set(range(12))
+    assert len(columns["names"]) == 120
+
+
+def test_rarer_classes_weigh_up_in_the_accuracy(small: ReportData) -> None:
+    values = {tile["title"]: tile["value"] for tile in tiles(small)}
+    hits = small.test.codes == small.test.predicted
+    assert values["Accuracy"] == f"{hits.mean():.3f}"
+    assert values["Classes"] == "12"
+    assert next(iter(values)) == "Balanced accuracy"
+
+
+def test_texts_say_what_was_sampled(tmp_path: Path) -> None:
+    data = made_report(150, 60_000, tmp_path, reclusters=40)
+    said = texts(data)
+    assert f"Of 150 classes the {CLASSES_SHOWN} nearest to a rival are drawn" in said["distances"]
+    assert "Of 40 reclusters, 30 are kept" in said["distances"]
+    assert "Drawn at random are 1,000 of 47," in said["map"]
+    assert "1,234 rejected rows, the first 200" in said["rejected"]
+    assert warnings(data) == []
+
+
+def test_a_thinned_test_split_is_a_warning(tmp_path: Path) -> None:
+    data = made_report(5, 120_000, tmp_path)
+    assert "20,000 were drawn" in warnings(data)[0]
+
+
+def test_a_run_without_reclusters_has_a_matrix_of_the_checkpoint(tmp_path: Path) -> None:
+    data = made_report(6, 300, tmp_path, reclusters=0)
+    assert data.distances.epochs == (None,)
+    assert "weights" not in report_figures(data)
+    assert "kept none of reclusters" in texts(data)["distances"]
+
+
+def test_facts_name_the_method(small: ReportData) -> None:
+    said = dict(facts(small))
+    assert said["Encoder"] == "GIN (hidden_dim 64)"
+    assert said["Contrastive loss"] == "none"
+    assert said["Seeds"] == "initialisation 7, split 3"
+    assert "12 epochs of 19.8 s" in said["Time"]
+
+
+def test_nested_encoders_are_named() -> None:
+    inner = [{"class_path": "a.GIN"}, {"class_path": "a.MLP", "init_args": {"dropout": 0.2, "bias": False}}]
+    assert (
+        describe_class({"class_path": "a.Fusion", "init_args": {"encoders": inner}})
+        == "Fusion (GIN + MLP (dropout 0.2))"
+    )
+
+
+@pytest.mark.parametrize(("value", "text"), [(3.24, "3.2 s"), (80.0, "80 s"), (600.0, "10 min"), (9_000.0, "2.5 h")])
+def test_durations(value: float, text: str) -> None:
+    assert seconds(value) == text
+
+
+def test_data_cannot_end_the_script_or_hold_nan() -> None:
+    value: Any = {"a": "</script>", "b": [float("nan"), 1.5, float("inf")]}
+    text = to_json(value)
+    assert "</" not in text
+    assert json.loads(text) == {"a": "</script>", "b": [None, 1.5, None]}
+
+
+def test_the_page_holds_everything_and_escapes_names(small: ReportData) -> None:
+    page = build_report(small, time.monotonic())
+    assert len(page) < 7 * MEGABYTE
+    before = page[: page.index('<script type="application/json"')]
+    assert "class 0003 &lt;b&gt;" in before
+    assert "<i>" not in before
+    assert not re.search(r"(?:src|href)=[\"']https?:", before)
+    assert all(f'id="{name}"' in before for name in FIGURES)

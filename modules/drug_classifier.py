@@ -323,7 +323,10 @@ class DrugClassifier(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Choose the correction, if there is one, and the calibration in training; log the validation metrics."""
-        own = [torch.cat(column) for column in zip(*self._validation_logits, strict=True)]
+        # A process may have no validation sample.
+        device, classes = self.class_counts.device, len(self.class_counts)
+        none = torch.zeros(0, classes, device=device), torch.zeros(0, dtype=torch.int64, device=device)
+        own = [torch.cat(column) for column in zip(none, *self._validation_logits, strict=True)]
         self._validation_logits = []
         logits, labels = (gather_rows(column) for column in own)
         fitting = self.trainer.state.fn == TrainerFn.FITTING

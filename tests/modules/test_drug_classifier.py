@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from unittest.mock import PropertyMock, patch
 
 import pytest
@@ -324,3 +325,12 @@ def test_a_student_follows_its_teacher_by_the_weight() -> None:
     assert logged["train/distillation"] > 0
     with pytest.raises(ValueError, match="mixing and distillation: a teacher has no answer for mixtures"):
         make_model(distillation=Distillation(), mixing=Mixup())
+
+
+def test_a_process_without_validation_samples_leaves_them_to_the_others() -> None:
+    model = make_model()
+    model.trainer = cast(Any, SimpleNamespace(state=SimpleNamespace(fn=TrainerFn.FITTING)))
+    # There are no others here, which only the metrics notice.
+    with pytest.raises(ValueError, match="TailMetrics got no samples"):
+        model.on_validation_epoch_end()
+    assert float(model.calibration.temperature) == 1.0

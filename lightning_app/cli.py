@@ -49,7 +49,7 @@ subcommands:
   fit        train, test the best checkpoint and report; with no option, on the embedded inn_stems drugs
   validate   metrics of a checkpoint on the validation split
   test       metrics of a checkpoint on the test split
-  predict    labels and probabilities for a table of SMILES
+  predict    labels, probabilities and evidence for a table of SMILES, or for one SMILES
   prepare    download, check and featurise a table ahead of time
   sweep      search for the settings that validate best
   benchmark  a grid of data sets, methods and seeds, and tables that compare them

@@ -49,6 +49,8 @@ bench: $(VENV)/.bench peers ## accuracy, speed and memory against other projects
 	$(BIN)/python -m benchmarks.recluster
 	$(BIN)/python -m benchmarks.contrastive_step
 	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.predict
+	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python benchmarks/fingerprint_baseline.py
 $(VENV)/.bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"

@@ -10,6 +10,7 @@ from typing import Any
 import polars
 import pytest
 import torch
+from polars.testing import assert_frame_equal
 
 from tests.datamodules.example_smiles import INN_STEMS
 from tests.lightning_app.command import TINY, in_this_process, succeed
@@ -66,7 +67,8 @@ def test_chunks_and_processes_give_the_same_file(
         tmp_path, "predict", f"--ckpt_path={checkpoint}", *processes, "--output=shared.csv", "--chunk_rows=32"
     )
     assert text.count("150 rows written to shared.csv; 21 could not be used") == 1
-    assert (tmp_path / "shared.csv").read_bytes() == expected
+    # Another number of threads adds in another order.
+    assert_frame_equal(polars.read_csv(tmp_path / "shared.csv"), out, check_exact=False, abs_tol=1e-5)
     assert list(tmp_path.glob(".*")) == []
 
 

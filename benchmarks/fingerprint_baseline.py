@@ -19,12 +19,12 @@ from pathlib import Path
 
 import numpy
 from scipy.sparse import csr_matrix
-from scipy.stats import t as student_t
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.splits import SplitName
+from experiments.paired_statistics import corrected_interval
 
 
 def baseline(split_seed: int) -> float:
@@ -47,24 +47,10 @@ def ours(split_seed: int, folder: Path, options: Sequence[str]) -> float:
     """Balanced accuracy of `lightning fit` on the test split."""
     place = ["--run.root", str(folder), "--run.version", f"split_{split_seed}", "--tracking.wandb", "disabled"]
     command = [sys.executable, "-m", "lightning_app.cli", "fit", "--data.split_seed", str(split_seed), *place]
-    command += ["--trainer.enable_progress_bar", "false", *options]
+    command += ["--trainer.enable_progress_bar", "false", "--report", "false", *options]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     (metrics,) = folder.glob(f"*/split_{split_seed}/test_metrics.json")
     return float(json.loads(metrics.read_text())["test/balanced_accuracy"])
-
-
-def corrected_interval(differences: Sequence[float], test_share: float) -> tuple[float, float, float]:
-    """Mean and the bounds of the 95 % interval of the corrected resampled t-test.
-
-    Args:
-        differences: One paired difference a split.
-        test_share: Test samples for each training sample.
-    """
-    number = len(differences)
-    mean = float(numpy.mean(differences))
-    error = float(numpy.std(differences, ddof=1)) * (1 / number + test_share) ** 0.5
-    reach = float(student_t.ppf(0.975, number - 1)) * error
-    return mean, mean - reach, mean + reach
 
 
 def main() -> None:
@@ -82,7 +68,7 @@ def main() -> None:
     reference, own = (float(numpy.mean(column)) for column in zip(*pairs, strict=True))
     print(f"{'mean':>5} {reference:9.4f} {own:9.4f} {own - reference:+11.4f}")
     if len(pairs) > 1:
-        mean, low, high = corrected_interval([own - reference for reference, own in pairs], 0.2 / 0.7)
+        mean, low, high = corrected_interval(numpy.array([own - reference for reference, own in pairs]), 0.2 / 0.7)
         print(f"paired difference {mean:+.4f}, 95 % interval {low:+.4f} to {high:+.4f} (corrected resampled t)")
 
 

@@ -16,26 +16,14 @@ from modules.distillation import Distillation
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP
 from modules.losses import CrossEntropyLoss
+from tests.callbacks.quiet_trainer import quiet_trainer
 
 
 def train(folder: Path, distill: Distill, epochs: int, fingerprint_size: int = 256, **fit: Any) -> DrugClassifier:
     """A few epochs of a small student."""
     lightning.seed_everything(0, verbose=False)
     model = DrugClassifier(FingerprintMLP([16]), CrossEntropyLoss(), distillation=Distillation(1.0, 1.0))
-    trainer = lightning.Trainer(
-        default_root_dir=folder,
-        max_epochs=epochs,
-        accelerator="cpu",
-        devices=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        limit_val_batches=0,
-        use_distributed_sampler=False,
-        callbacks=[distill],
-    )
+    trainer = quiet_trainer(folder, epochs, distill)
     data = DrugDataModule(batch_size=128, fingerprint_size=fingerprint_size)
     trainer.fit(model, datamodule=data, weights_only=True, **fit)
     trainer.save_checkpoint(folder / f"{epochs}.ckpt")

@@ -25,6 +25,7 @@ from modules.encoders import FingerprintMLP
 from modules.losses import CrossEntropyLoss, SubclusterContrastiveLoss, SupervisedContrastiveLoss
 from modules.subclusters import nearest_subclusters, share_moved, subcluster, subclusters_per_class
 from modules.unit_embeddings import unit_embeddings
+from tests.callbacks.quiet_trainer import quiet_trainer
 
 
 class KeepBuffers(lightning.Callback):
@@ -55,20 +56,7 @@ def train(
         SupervisedContrastiveLoss(),
         view_probabilities=(0.1, 0.1),
     )
-    trainer = lightning.Trainer(
-        default_root_dir=folder,
-        max_epochs=epochs,
-        accelerator="cpu",
-        devices=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        limit_val_batches=0,
-        use_distributed_sampler=False,
-        callbacks=[recluster, kept, *others],
-    )
+    trainer = quiet_trainer(folder, epochs, recluster, kept, *others)
     trainer.fit(model, datamodule=DrugDataModule(batch_size=128, fingerprint_size=256))
     return model, kept, trainer
 

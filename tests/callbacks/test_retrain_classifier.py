@@ -16,6 +16,7 @@ from datamodules.drug_datamodule import DrugDataModule
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP
 from modules.losses import CrossEntropyLoss
+from tests.callbacks.quiet_trainer import quiet_trainer
 
 
 class KeepWeights(lightning.Callback):
@@ -37,20 +38,7 @@ def train(
     lightning.seed_everything(0, verbose=False)
     kept = KeepWeights()
     model = DrugClassifier(FingerprintMLP([16]), CrossEntropyLoss(), class_scales=class_scales)
-    trainer = lightning.Trainer(
-        default_root_dir=folder,
-        max_epochs=epochs,
-        accelerator="cpu",
-        devices=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        limit_val_batches=0,
-        use_distributed_sampler=False,
-        callbacks=[retrain, kept],
-    )
+    trainer = quiet_trainer(folder, epochs, retrain, kept)
     trainer.fit(model, datamodule=DrugDataModule(batch_size=128, fingerprint_size=256), weights_only=True, **fit)
     trainer.save_checkpoint(folder / f"{epochs}.ckpt")
     return model, kept

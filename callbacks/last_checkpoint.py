@@ -12,8 +12,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 class LastCheckpoint(ModelCheckpoint):
     """Writes `last.ckpt` every so many training steps, but not at the last step of an epoch.
 
-    There Lightning would resume at the next epoch without having validated this one; after the validation `last.ckpt`
-    is written anyway.
+    There Lightning would resume at the next epoch without having validated this one; `lightning fit` has another
+    callback that writes `last.ckpt` after each validation.
     """
 
     def __init__(self, folder: Path, every_n_steps: int) -> None:

@@ -150,6 +150,13 @@ def test_predict_refuses_to_overwrite_a_column(trained: Path, tmp_path: Path) ->
     assert not (tmp_path / "out.csv").exists()
 
 
+def test_the_last_checkpoint_is_of_the_last_epoch_also_where_an_earlier_one_was_best(tmp_path: Path) -> None:
+    stuck = ("--model.optimizer.init_args.lr=0", "--trainer.max_epochs=3", "--tracking.wandb=disabled")
+    succeed(tmp_path, "fit", *TINY, *stuck)
+    folder = tmp_path / "runs/inn_stems/version_0/checkpoints"
+    assert [read_checkpoint(folder / f"{name}.ckpt")["epoch"] for name in ("best", "last")] == [0, 2]
+
+
 def kill_within_an_epoch(folder: Path, arguments: tuple[str, ...], last: Path, steps: int) -> None:
     """Start a run and kill it as soon as `last.ckpt` is from a step within an epoch, after `steps`."""
     command = [str(Path(sys.executable).with_name("lightning")), "fit", *arguments]

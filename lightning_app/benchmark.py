@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> None:
     Raises:
         InputError: If the user's input is at fault.
     """
-    given = _parser().parse_args(find_configs(arguments))
+    given = make_parser().parse_args(find_configs(arguments))
     from experiments.benchmark_plan import read_plan
     from experiments.benchmark_study import BenchmarkStudy
 
@@ -62,7 +62,8 @@ def _with_peers(frame: polars.DataFrame, folder: Path) -> polars.DataFrame:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """What the subcommand takes."""
     parser = argparse.ArgumentParser(
         prog="lightning benchmark",
         description="Run every cell of a grid of data sets, encoders, methods and seeds as a lightning fit of its own, "

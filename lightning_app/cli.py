@@ -21,6 +21,7 @@ SUBCOMMANDS = {
     "datasets": ("lightning_app.datasets", "main"),
     "report": ("lightning_app.report", "main"),
     "compare": ("lightning_app.compare", "main"),
+    "completion": ("lightning_app.completion", "main"),
 }
 
 # Warnings of Lightning 2.6 that are not so here: it asks torch in a way that torch 2.13 calls old; our loaders do
@@ -56,6 +57,7 @@ subcommands:
   datasets   list the data sets that are known by name
   report     a page of what a run found, as every fit writes it
   compare    several runs on one page
+  completion a script with which bash or zsh completes these commands on TAB
 
 common options (lightning <subcommand> --help lists all of them):
   --data.source FILE    a CSV, TSV or Parquet table, an .npz of arrays, or a known data set

@@ -20,6 +20,13 @@ def main(arguments: list[str]) -> None:
     """
     from reports.run_comparison import write_comparison
 
+    given = make_parser().parse_args(arguments)
+    start = time.monotonic()
+    print_written(write_comparison(given.runs, given.output), time.monotonic() - start)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """What the subcommand takes."""
     parser = argparse.ArgumentParser(
         prog="lightning compare", description="Write one page that compares runs with the same classes."
     )
@@ -28,6 +35,4 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--output", type=Path, default=Path("comparison.html"), metavar="FILE", help="the page (comparison.html)"
     )
-    given = parser.parse_args(arguments)
-    start = time.monotonic()
-    print_written(write_comparison(given.runs, given.output), time.monotonic() - start)
+    return parser

@@ -27,8 +27,16 @@ def main(arguments: list[str]) -> None:
     Raises:
         InputError: If the run or its table cannot be read.
     """
-    from reports.report_data import POINTS
     from reports.run_report import write_report
+
+    given = make_parser().parse_args(arguments)
+    start = time.monotonic()
+    print_written(write_report(given.run, given.output, given.points), time.monotonic() - start)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """What the subcommand takes."""
+    from reports.report_data import POINTS
 
     parser = argparse.ArgumentParser(
         prog="lightning report", description="Write report.html, one page of what a run found, into the run's folder."
@@ -38,9 +46,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--points", type=int, default=POINTS, metavar="N", help=f"samples to draw on the embedding map ({POINTS:,})"
     )
-    given = parser.parse_args(arguments)
-    start = time.monotonic()
-    print_written(write_report(given.run, given.output, given.points), time.monotonic() - start)
+    return parser
 
 
 def print_written(path: Path, seconds: float) -> None:

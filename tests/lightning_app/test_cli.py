@@ -38,7 +38,7 @@ def test_an_unknown_subcommand_is_one_sentence(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr == (
         "lightning: error: there is no subcommand 'train'; expected one of fit, validate, test, predict, prepare, "
-        "sweep, benchmark, datasets, report, compare.\n"
+        "sweep, benchmark, datasets, report, compare, completion.\n"
     )
 
 

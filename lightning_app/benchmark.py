@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lightning_app.setting_layers import find_configs
+from lightning_app.setting_layers import find_configs, shipped_names
 
 if TYPE_CHECKING:
     import polars
@@ -68,9 +68,10 @@ def make_parser() -> argparse.ArgumentParser:
         prog="lightning benchmark",
         description="Run every cell of a grid of data sets, encoders, methods and seeds as a lightning fit of its own, "
         "and compare the methods. Stop it at any time: the same command goes on, here, in a second terminal beside "
-        "the first, or on other machines that see the same storage.",
+        "the first, or on other machines that see the same storage. Example: lightning benchmark --config "
+        f"benchmark/quick.yaml. Shipped: {', '.join(shipped_names('benchmark'))}",
     )
-    parser.add_argument("--config", "-c", type=Path, required=True, help="The grid, such as benchmark/ablation.yaml.")
+    parser.add_argument("--config", "-c", type=Path, required=True, help="The grid: a file of yours or a shipped one.")
     parser.add_argument(
         "--folder", type=Path, help="Where everything is written; results/<name of the file> if left out."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import re
 import sys
 import warnings
 
@@ -93,6 +94,11 @@ def main() -> None:
         if terminal_mode().debug:
             raise
         sys.exit(_explain(error, arguments[0]) if first else 2)
+
+
+def subcommand_lines() -> dict[str, str]:
+    """What `--help` says of each subcommand."""
+    return dict(re.findall(r"^  (\w+) +(.*)$", HELP, re.MULTILINE))
 
 
 def _explain(error: Exception, subcommand: str) -> int:

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import functools
 import importlib
-import inspect
-import pkgutil
 import re
-import sys
 from argparse import Action, ArgumentParser
-from collections.abc import Callable
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any
 
-from lightning_app.cli import HELP, SUBCOMMANDS
-from lightning_app.setting_layers import CONFIGS
+from lightning_app.cli import SUBCOMMANDS, subcommand_lines
+from lightning_app.option_values import import_classes, listed_values, named_classes
+from lightning_app.setting_layers import shipped_names
 
 _FILES = ("ckpt_path", "output", "distill.teacher", "run", "runs")
 _FOLDERS = ("folder", "run.root", "data.cache_folder", "trainer.default_root_dir")
-# Where the classes are from that an option may name.
-_PACKAGES = ("modules.", "datamodules.", "lightning.", "torch.optim.")
 
 # Three things that the generated function does not know: bash takes --option=value for three words; what follows the
 # -- of a sweep is for fit; and options of an option's class would bury the others, so they wait for the second dot.
@@ -71,8 +65,8 @@ def completion_script(shell: str) -> str:
     """
     import shtab
 
-    _import_classes()
-    lines = dict(re.findall(r"^  (\w+) +(.*)$", HELP, re.MULTILINE))
+    import_classes()
+    lines = subcommand_lines()
     parser = ArgumentParser(prog="lightning")
     subparsers = parser.add_subparsers()
     for subcommand in SUBCOMMANDS:
@@ -85,13 +79,6 @@ def completion_script(shell: str) -> str:
                 action.complete = complete  # type: ignore[attr-defined]
             subparser._add_action(action)
     return shtab.complete(parser, shell) + (_BASH if shell == "bash" else "")
-
-
-def _import_classes() -> None:
-    """Make every class known that a shipped setting may name."""
-    for package in (importlib.import_module(name) for name in ("modules", "datamodules")):
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            importlib.import_module(module.name)
 
 
 def _actions(subcommand: str) -> list[Action]:
@@ -110,7 +97,7 @@ def _actions(subcommand: str) -> list[Action]:
         inner
         for action in parser._actions
         if re.fullmatch(r"(model|data)\.\w+", action.dest)
-        for cls in _classes(getattr(action, "_typehint", None))
+        for cls in named_classes(getattr(action, "_typehint", None))
         for inner in _init_args(action.dest, cls)
     ]
     # --option+ appends to a list, a spelling that zsh takes for something else.
@@ -119,7 +106,7 @@ def _actions(subcommand: str) -> list[Action]:
             [option for option in action.option_strings if not option.endswith("+")],
             action.dest,
             nargs=action.nargs,
-            choices=action.choices or _values(getattr(action, "_typehint", None)) or None,
+            choices=action.choices or listed_values(getattr(action, "_typehint", None)) or None,
             help=action.help or "",
             metavar=action.metavar,
         )
@@ -147,7 +134,7 @@ def _files_and_names(action: Action, subcommand: str) -> dict[str, Any] | None:
         return _files_or("data_sets", list(CATALOGUE))
     if action.dest == "config":
         own = subcommand if subcommand in ("sweep", "benchmark") else "fit"
-        names = [str(path.relative_to(CONFIGS)) for path in sorted(CONFIGS.rglob("*.yaml"))]
+        names = shipped_names("")
         special = {"sweep": r"sweep/", "benchmark": r"benchmark/", "fit": r"(?!sweep/|benchmark/)"}[own]
         return _files_or(f"configs_{own}", [name for name in names if re.match(special, name)])
     if action.dest in _FOLDERS:
@@ -165,34 +152,3 @@ def _files_or(kind: str, names: list[str]) -> dict[str, Any]:
 }}'''
     zsh = f"{function}() {{ compadd -- {words}; _files }}"
     return {"bash": function, "zsh": function, "preamble": {"bash": bash, "zsh": zsh}}
-
-
-def _values(hint: object) -> list[str]:
-    """What an option of a type can be, as far as that can be listed."""
-    if hint is bool:
-        return ["true", "false"]
-    if get_origin(hint) is Literal:
-        return [str(value) for value in get_args(hint)]
-    if get_origin(hint) in (Union, UnionType):
-        return list(dict.fromkeys(value for part in get_args(hint) for value in _values(part)))
-    return sorted({_import_path(cls) for cls in _classes(hint)})
-
-
-def _classes(hint: object) -> list[type]:
-    """The classes that an option of a type can name."""
-    if get_origin(hint) in (Union, UnionType, Callable):
-        return [cls for part in get_args(hint) for cls in _classes(part)]
-    if not isinstance(hint, type) or not hint.__module__.startswith(_PACKAGES):
-        return []
-    named = [] if inspect.isabstract(hint) or hint.__name__.startswith("_") else [hint]
-    derived: list[type] = hint.__subclasses__()
-    return named + [further for cls in derived for further in _classes(cls)]
-
-
-def _import_path(cls: type) -> str:
-    parts = cls.__module__.split(".")
-    for depth in range(1, len(parts)):
-        package = ".".join(parts[:depth])
-        if getattr(sys.modules[package], cls.__name__, None) is cls:
-            return f"{package}.{cls.__name__}"
-    return f"{cls.__module__}.{cls.__name__}"

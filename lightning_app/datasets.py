@@ -14,7 +14,7 @@ List the data sets that --data.source knows by name. Fitting one downloads it on
 the user's cache folder; classes and imbalance ratio are counted in its file where that is downloaded already.
 """
 
-_USE = "Use one with: lightning fit --config data/NAME.yaml, or --data.source NAME and settings of your own."
+_USE = "Use one with: lightning fit --data.source NAME"
 _NARROWEST = 80
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from argparse import ArgumentError
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +19,9 @@ from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
 from datamodules.input_error import InputError
 from lightning_app.checkpoint_file import read_checkpoint
+from lightning_app.cli import subcommand_lines
 from lightning_app.run_folder import RunSettings, claim_run_folder
+from lightning_app.setting_errors import reword
 from lightning_app.setting_layers import CONFIGS, find_configs, option_value
 from lightning_app.terminal import terminal_mode
 from lightning_app.tracking import TrackingSettings, make_loggers
@@ -65,7 +68,8 @@ class DrugCLI(LightningCLI):
             arguments: The command line after the subcommand.
 
         Raises:
-            InputError: If there is no checkpoint, or no configuration file, of the name given.
+            InputError: If there is no checkpoint, or no configuration file, of the name given, or a setting is unknown
+                or of a wrong type.
         """
         self.trained_task: DrugTask | None = None
         super().__init__(
@@ -73,7 +77,14 @@ class DrugCLI(LightningCLI):
             DrugDataModule,
             save_config_callback=None,
             seed_everything_default=0,
-            parser_kwargs={"parser_mode": "omegaconf+", "prog": f"lightning {self.subcommand_name}"},
+            parser_kwargs={
+                "parser_mode": "omegaconf+",
+                "prog": f"lightning {self.subcommand_name}",
+                "usage": f"lightning {self.subcommand_name} [options]",
+                "description": f"What it does: {subcommand_lines()[self.subcommand_name]}.",
+                "allow_abbrev": False,
+                "exit_on_error": False,
+            },
             args=arguments,
             run=False,
             auto_configure_optimizers=False,
@@ -81,6 +92,8 @@ class DrugCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Settings beside those of trainer, model and data."""
+        (config,) = (action for action in parser._actions if action.dest == "config")
+        config.help = "Settings in YAML, of yours or shipped, such as method/paper.yaml; later files and options win."
         parser.add_argument("--ckpt_path", type=str, default=None, help="A checkpoint that lightning fit wrote.")
         if self.uses_run_folder:
             parser.add_class_arguments(RunSettings, "run")
@@ -95,11 +108,15 @@ class DrugCLI(LightningCLI):
         arguments = list(cast("list[str]", args))
         if {"-h", "--help"} & set(arguments):
             parser.parse_args(arguments)
+        configs = find_configs(arguments)
         with tempfile.TemporaryDirectory() as folder:
             base = Path(folder) / "base.yaml"
             base.write_text(self._base_settings(arguments))
             layers = ["--config", str(base), *self._dataset_settings(arguments)]
-            self.config = parser.parse_args([*layers, *find_configs(arguments)])
+            try:
+                self.config = parser.parse_args([*layers, *configs])
+            except ArgumentError as error:
+                raise InputError(reword(str(error), parser, arguments)) from error
 
     def _base_settings(self, arguments: list[str]) -> str:
         checkpoint = option_value(arguments, "--ckpt_path")

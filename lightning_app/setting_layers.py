@@ -48,9 +48,18 @@ def find_configs(arguments: Sequence[str]) -> list[str]:
     return found
 
 
+def shipped_names(folder: str) -> list[str]:
+    """The shipped YAML files of a folder of `configs`, as `--config` takes them.
+
+    Args:
+        folder: Such as `method`.
+    """
+    return sorted(str(path.relative_to(CONFIGS)) for path in (CONFIGS / folder).rglob("*.yaml"))
+
+
 def _find_config(name: str) -> str:
     for path in (Path(name), CONFIGS / name, CONFIGS.parent / name):
         if path.is_file():
             return str(path)
-    shipped = ", ".join(sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob("*.yaml")))
+    shipped = ", ".join(shipped_names(""))
     raise InputError(f"config: there is no file {name!r}, here or among the shipped ones ({shipped}).")

@@ -13,7 +13,7 @@ from experiments.search_results import ERROR, print_results, rank_trials, write_
 from experiments.search_space import read_search_space
 from experiments.search_study import open_study
 from experiments.search_trials import Objective, check_settings
-from lightning_app.setting_layers import find_configs
+from lightning_app.setting_layers import find_configs, shipped_names
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -88,7 +88,9 @@ def _parse(arguments: list[str]) -> tuple[SweepSettings, list[str]]:
     parser = ArgumentParser(
         prog="lightning sweep",
         usage="lightning sweep [options] [-- options of lightning fit]",
-        description="Search for the settings that validate best; the test split is left alone.",
+        description="Search for the settings that validate best; the test split is left alone. "
+        "Example: lightning sweep --config sweep/method.yaml --trials 20 -- --data.source my_drugs.csv. Shipped: "
+        + ", ".join(shipped_names("sweep")),
     )
     parser.add_class_arguments(SweepSettings)
     settings = SweepSettings(**parser.parse_args(arguments[:end]).as_dict())

@@ -108,7 +108,7 @@ def read_run(path: Path) -> RunFiles:
     from lightning_app.checkpoint_file import read_checkpoint
 
     if not path.exists():
-        raise InputError(f"RUN: there is no {path}; expected the folder of a run, or a checkpoint.")
+        raise InputError(f"RUN: there is no '{path}'; expected the folder of a run, or a checkpoint.")
     checkpoint = path / "checkpoints" / "best.ckpt" if path.is_dir() else path
     if not checkpoint.is_file():
         raise InputError(f"RUN: {path} has no checkpoints/best.ckpt; expected the folder of a run that was validated.")

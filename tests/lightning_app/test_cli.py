@@ -48,6 +48,17 @@ def test_an_unknown_subcommand_is_one_sentence(tmp_path: Path) -> None:
         (["fit", "--config", "data/none.yaml"], "config: there is no file 'data/none.yaml'"),
         (["predict", "--data.source", "x.csv", "--output", "o.csv"], "ckpt_path: predict needs --ckpt_path"),
         (["test"], "ckpt_path: test needs --ckpt_path"),
+        (["fit", "--recluster.method=foo"], "recluster.method: expected kmeans or bounded, got 'foo'."),
+        (["fit", "--trainer.max_epochs", "two"], "trainer.max_epochs: expected a whole number or null, got 'two'."),
+        (["fit", "--data.split_fractions=x"], "data.split_fractions: expected a list of numbers, got 'x'."),
+        (
+            ["fit", "--data.sourc", "x.csv"],
+            "there is no option --data.sourc; lightning fit --help lists what there is. ",
+        ),
+        (["fit", f"{CONFIGS}/debug.yaml"], f"'{CONFIGS}/debug.yaml' stands behind no option; a table goes after"),
+        (["fit", "x.csv"], "'x.csv' stands behind no option."),
+        (["fit", "--model.encoder.init_args.foo", "3"], "model.encoder: there is no setting 'foo' here."),
+        (["fit", "--model.encoder", "GINN"], "model.encoder: expected modules.encoders."),
         (["test", "--ckpt_path", "gone.ckpt"], "ckpt_path: there is no file gone.ckpt."),
     ],
 )

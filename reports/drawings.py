@@ -98,6 +98,20 @@ def draw_molecule(smiles: str) -> str:
         return compact_svg(canvas.GetDrawingText())
 
 
+def whole_svg(drawing: str) -> str:
+    """A molecule's drawing as an SVG that stands for itself; empty if it is none.
+
+    Args:
+        drawing: As `draw_samples` gives it.
+    """
+    if not drawing or drawing.startswith("I "):
+        return ""
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" fill="none" stroke-width="2" '
+        f'stroke-linecap="round" stroke-linejoin="round" font-family="Arial, sans-serif">{drawing}</svg>'
+    )
+
+
 def compact_svg(svg: str) -> str:
     """Join the paths of each colour and drop what the page adds again.
 

@@ -20,21 +20,33 @@ def render(template: str, payload: dict[str, Any], scripts: list[str], **values:
         scripts: Files in `reports/page`, in order.
         **values: Of the template.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=FileSystemLoader(_PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
     plotly = pkgutil.get_data("plotly", "package_data/plotly.min.js")
     assert plotly is not None
-    return environment.get_template(template).render(
+    return fill(
+        template,
         css=Markup((_PAGE / "report.css").read_text()),
         script=Markup("\n".join((_PAGE / name).read_text() for name in scripts)),
         plotly=Markup(plotly.decode()),
         payload=Markup(to_json(payload)),
         **values,
     )
+
+
+def fill(template: str, **values: Any) -> str:
+    """Fill a template with values, which are escaped unless they are marked up.
+
+    Args:
+        template: File in `reports/page`.
+        **values: Of the template.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template(template).render(**values)
 
 
 def to_json(value: Any) -> str:

@@ -9,7 +9,9 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 
 from reports.class_distance_matrix import compare_classes
 from reports.class_means_file import ClassMeans
+from reports.drawings import whole_svg
 from reports.figures import Figure, distance_figure
+from reports.page_template import fill
 
 if TYPE_CHECKING:
     from reports.report_data import ReportData
@@ -76,7 +78,33 @@ def log_report_panels(loggers: Sequence[Logger], data: ReportData, figures: Mapp
         ],
     }
     panels = {f"report/{name}": value for name, value in figures.items()}
-    _log(_runs(loggers), panels, {"report/classes": classes, "report/confusions": confusions}, step)
+    tables = {"report/classes": classes, "report/confusions": confusions}
+    _log(_runs(loggers), panels, tables, step, {"report/examples": example_page(data)} if found else {})
+
+
+def example_page(data: ReportData) -> str:
+    """HTML of the confusions with their examples, each beside the training molecule that it lies nearest to.
+
+    Args:
+        data: What the report shows.
+    """
+    from markupsafe import Markup
+
+    shown = []
+    for confusion, examples in data.confusions:
+        true, predicted = data.scores.names[confusion.true], data.scores.names[confusion.predicted]
+        samples = []
+        for example in examples:
+            samples.append((f"{true}, taken for {predicted}", data.test_texts[example.test]))
+            if example.training is not None:
+                samples.append((f"{predicted}, in training", data.training_texts[example.training]))
+        drawn = [
+            (f"{name} ({role})", [Markup(whole_svg(drawing)) for drawing in drawings])
+            for role, (name, drawings) in samples
+        ]
+        title = f"{true} taken for {predicted}: {confusion.samples} of the test split"
+        shown.append({"title": title, "samples": drawn})
+    return fill("examples.html", confusions=shown)
 
 
 def _runs(loggers: Sequence[Logger]) -> list[Any]:
@@ -84,7 +112,11 @@ def _runs(loggers: Sequence[Logger]) -> list[Any]:
 
 
 def _log(
-    runs: Sequence[Any], figures: Mapping[str, Figure], tables: Mapping[str, Mapping[str, Sequence[Any]]], step: int
+    runs: Sequence[Any],
+    figures: Mapping[str, Figure],
+    tables: Mapping[str, Mapping[str, Sequence[Any]]],
+    step: int,
+    pages: Mapping[str, str] | None = None,
 ) -> None:
     import plotly.graph_objects
     import wandb
@@ -96,5 +128,6 @@ def _log(
         for name, columns in tables.items():
             rows = [list(row) for row in zip(*columns.values(), strict=True)][:MOST_ROWS]
             panels[name] = wandb.Table(columns=list(columns), data=rows)
+        panels |= {name: wandb.Html(text) for name, text in (pages or {}).items()}
         # Lightning's own axis, which a resumed run goes on with.
         run.log({**panels, "trainer/global_step": step})

@@ -225,6 +225,9 @@ def check_panels(logged: dict[str, Any]) -> None:
     assert {kinds.get(f"report/{name}") for name in figures} == {"plotly-file"}
     assert kinds["recluster/distances"] == "plotly-file"
     assert {kinds["recluster/classes"], kinds["report/classes"], kinds["report/confusions"]} == {"table-file"}
+    assert kinds["report/examples"] == "html-file"
+    examples = (logged["folder"] / "files" / logged["media"]["report/examples"]["path"]).read_text()
+    assert examples.count("<svg") == examples.count("<figure>") >= 2
     for value in logged["media"].values():
         assert (logged["folder"] / "files" / value["path"]).is_file()
     table = json.loads((logged["folder"] / "files" / logged["media"]["report/classes"]["path"]).read_text())

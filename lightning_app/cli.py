@@ -40,7 +40,12 @@ _UNTRUE_WARNINGS = (
     r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint",
 )
 
-_OPTIONAL = ("optuna", "optuna_integration", "sklearn", "scikit_posthocs", "statsmodels", "matplotlib")
+_EXTRAS = {
+    **dict.fromkeys(
+        ("optuna", "optuna_integration", "sklearn", "scikit_posthocs", "statsmodels", "matplotlib"), "experiments"
+    ),
+    "umap": "umap",
+}
 
 HELP = """\
 usage: lightning <subcommand> [options]
@@ -107,8 +112,9 @@ def _explain(error: Exception, subcommand: str) -> int:
 
     if isinstance(error, InputError):
         return _complain(str(error))
-    if isinstance(error, ModuleNotFoundError) and str(error.name).split(".")[0] in _OPTIONAL:
-        return _complain(f"{subcommand} needs the package {error.name}; pip install 'tailmol[experiments]' brings it.")
+    if isinstance(error, ModuleNotFoundError) and str(error.name).split(".")[0] in _EXTRAS:
+        extra = _EXTRAS[str(error.name).split(".")[0]]
+        return _complain(f"{subcommand} needs the package {error.name}; pip install 'tailmol[{extra}]' brings it.")
     _complain(
         f"{type(error).__name__}: {error}. This is a mistake of ours, or of a setting that we do not check; "
         "--debug shows where."

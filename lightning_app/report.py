@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> None:
 
     given = make_parser().parse_args(arguments)
     start = time.monotonic()
-    print_written(write_report(given.run, given.output, given.points), time.monotonic() - start)
+    print_written(write_report(given.run, given.output, given.points, given.umap), time.monotonic() - start)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -46,6 +46,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--points", type=int, default=POINTS, metavar="N", help=f"samples to draw on the embedding map ({POINTS:,})"
     )
+    parser.add_argument("--umap", action="store_true", help="lay the embedding map out by UMAP too, which takes longer")
     return parser
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any
 
 import numpy
@@ -30,17 +29,12 @@ def principal_components(embeddings: NDArray[Any]) -> tuple[NDArray[Any], NDArra
     return (centred @ chosen).astype(numpy.float32), variances[[-1, -2]].clip(0) / total
 
 
-def has_umap() -> bool:
-    """Whether the package umap-learn is installed."""
-    return find_spec("umap") is not None
-
-
 def umap_layout(embeddings: NDArray[Any], seed: int = 0) -> NDArray[Any]:
-    """Lay vectors (n, d) out by UMAP with cosine distance, float32 (n, 2)."""
+    """Lay vectors (n, d), four at least, out by UMAP with cosine distance, float32 (n, 2)."""
     import umap
 
     neighbours = min(15, len(embeddings) - 1)
-    layout = umap.UMAP(n_neighbors=neighbours, metric="cosine", random_state=seed).fit_transform(embeddings)
+    layout = umap.UMAP(n_neighbors=neighbours, metric="cosine", random_state=seed, n_jobs=1).fit_transform(embeddings)
     return numpy.asarray(layout, dtype=numpy.float32)
 
 

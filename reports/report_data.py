@@ -17,7 +17,7 @@ from reports.class_means_file import ClassMeans
 from reports.class_scores import ClassScores, Group, class_groups, recall_per_class
 from reports.confusions import Confusion, Example, find_confusions, find_examples, shown_confusions
 from reports.drawings import draw_samples
-from reports.embedding_map import has_umap, principal_components, umap_layout
+from reports.embedding_map import principal_components, umap_layout
 from reports.evaluated_samples import TEST_EVALUATED, TRAINING_EMBEDDED, EvaluatedSamples, evaluate_split
 from reports.run_files import RunFiles, read_run
 from reports.stratified import draw_stratified
@@ -83,12 +83,13 @@ class ReportData:
     changed_data: bool
 
 
-def collect(path: Path, points: int = POINTS) -> ReportData:
+def collect(path: Path, points: int = POINTS, umap: bool = False) -> ReportData:
     """Read a run, and embed and predict samples of its data with its model, on the CPU.
 
     Args:
         path: A run's folder or a checkpoint.
         points: How many samples to draw for the map, as far as each class keeps one in each split.
+        umap: Whether the map has a layout by UMAP too.
 
     Raises:
         InputError: If the run or its table cannot be read.
@@ -114,6 +115,7 @@ def collect(path: Path, points: int = POINTS) -> ReportData:
         split_sizes={name: len(rows) for name, rows in data.records.rows.items()},
         texts=texts,
         points=points,
+        umap=umap,
         changed_data=_changed(data, run),
     )
 
@@ -126,6 +128,7 @@ def assemble(
     split_sizes: Mapping[str, int],
     texts: Mapping[str, Callable[[list[int]], SampleTexts]],
     points: int = POINTS,
+    umap: bool = False,
     changed_data: bool = False,
 ) -> ReportData:
     """Measure classes, distances and confusions, and choose the samples to show.
@@ -138,13 +141,14 @@ def assemble(
         split_sizes: Samples of each split.
         texts: For train and for test, what gives the names and drawings of samples at some places.
         points: How many samples to draw on the map.
+        umap: Whether the map has a layout by UMAP too.
         changed_data: Whether the training data are not those of the checkpoint.
     """
     num_classes = run.task.num_classes
     recall = recall_per_class(test.codes, test.predicted, num_classes)
     found = find_confusions(test.codes, test.predicted, num_classes)
     confusions = [(one, _examples(one, test, training)) for one in shown_confusions(found)]
-    chosen = choose_points(training, test, points)
+    chosen = choose_points(training, test, points, umap)
     examples = [example for _, several in confusions for example in several]
     drawn_training = {*chosen.training.tolist(), *(one.training for one in examples if one.training is not None)}
     drawn_test = {*chosen.test.tolist(), *(one.test for one in examples)}
@@ -208,13 +212,14 @@ def means_of(training: EvaluatedSamples) -> ClassMeans:
     return ClassMeans(None, (sums / numpy.maximum(samples, 1)[:, None]).astype(numpy.float32), samples)
 
 
-def choose_points(training: EvaluatedSamples, test: EvaluatedSamples, points: int) -> MapPoints:
+def choose_points(training: EvaluatedSamples, test: EvaluatedSamples, points: int, umap: bool = False) -> MapPoints:
     """Draw the samples of the map, half of them test samples, stratified by class, and lay them out.
 
     Args:
         training: Embedded training samples.
         test: Evaluated test samples.
         points: How many in all; where one split has fewer than half, the other has more.
+        umap: Whether to lay them out by UMAP too.
     """
     half = max(points // 2, points - len(training))
     chosen_test = draw_stratified(test.codes, max(1, half))
@@ -222,7 +227,7 @@ def choose_points(training: EvaluatedSamples, test: EvaluatedSamples, points: in
     embeddings = numpy.concatenate([training.embeddings[chosen_training], test.embeddings[chosen_test]])
     plane, variance = principal_components(embeddings)
     layouts = {"PCA": plane}
-    if has_umap() and len(embeddings) > 3:
+    if umap and len(embeddings) > 3:
         layouts["UMAP"] = umap_layout(embeddings)
     return MapPoints(chosen_training, chosen_test, layouts, variance)
 

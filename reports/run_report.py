@@ -27,13 +27,14 @@ from reports.report_data import POINTS, ReportData, SampleTexts, collect
 from reports.run_description import facts, texts, tiles, warnings
 
 
-def write_report(path: Path, output: Path | None = None, points: int = POINTS) -> Path:
+def write_report(path: Path, output: Path | None = None, points: int = POINTS, umap: bool = False) -> Path:
     """Write the report of a run.
 
     Args:
         path: A run's folder or a checkpoint.
         output: The file; `report.html` in the run's folder if None.
         points: How many samples to draw on the map.
+        umap: Whether the map has a layout by UMAP too.
 
     Returns:
         The file.
@@ -42,7 +43,7 @@ def write_report(path: Path, output: Path | None = None, points: int = POINTS) -
         InputError: If the run or its table cannot be read.
     """
     start = time.monotonic()
-    return write_page(collect(path, points), output, start)
+    return write_page(collect(path, points, umap), output, start)
 
 
 def write_page(data: ReportData, output: Path | None = None, start: float | None = None) -> Path:

@@ -52,9 +52,12 @@ def test_the_report_of_a_run_agrees_with_its_test_metrics(folder: Path) -> None:
 def test_a_checkpoint_and_another_file_and_fewer_points(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     checkpoint = "runs/inn_stems/version_0/checkpoints/last.ckpt"
-    assert in_this_process(monkeypatch, "report", checkpoint, "--output", "other.html", "--points", "160") == 0
+    assert (
+        in_this_process(monkeypatch, "report", checkpoint, "--output", "other.html", "--points", "160", "--umap") == 0
+    )
     payload = payload_of(folder / "other.html")
     assert len(payload["map"]["names"]) == 160
+    assert {name: len(layout[0]) for name, layout in payload["map"]["layouts"].items()} == {"PCA": 160, "UMAP": 160}
     assert set(payload["map"]["classes"]) == set(range(73))
 
 

@@ -75,6 +75,8 @@ class Recluster(lightning.Callback):
                 "start_epoch and every_n_epochs: expected 0 or more and 1 or more, "
                 f"got {start_epoch} and {every_n_epochs}."
             )
+        if min_size < 1:
+            raise ValueError(f"min_size: expected 1 or more, got {min_size}.")
         if sample_per_class is not None and sample_per_class < 1:
             raise ValueError(f"sample_per_class: expected 1 or more, got {sample_per_class}.")
         self.start_epoch, self.every_n_epochs = start_epoch, every_n_epochs

@@ -105,8 +105,16 @@ class DrugDataModule(lightning.LightningDataModule):
             order_seed: Of the order of training samples.
             num_workers: Worker processes of each loader; 0 slices batches in the main process.
             cache_folder: Where features are kept; $TAILMOL_CACHE or the user's cache folder if null.
+
+        Raises:
+            ValueError: If a batch size is below 1.
         """
         super().__init__()
+        if batch_size < 1 or evaluation_batch_size < 1:
+            raise ValueError(
+                "batch_size and evaluation_batch_size: expected 1 or more, "
+                f"got {batch_size} and {evaluation_batch_size}."
+            )
         self.source, self.input = source, input
         self.smiles_columns, self.label_column = smiles_columns, label_column
         self.id_column, self.split_column, self.sequence_column = id_column, split_column, sequence_column

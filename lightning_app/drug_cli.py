@@ -109,6 +109,11 @@ class DrugCLI(LightningCLI):
         if {"-h", "--help"} & set(arguments):
             parser.parse_args(arguments)
         configs = find_configs(arguments)
+        for path in map(Path, configs):
+            if path.parent.parent == CONFIGS and path.parent.name in ("sweep", "benchmark"):
+                raise InputError(
+                    f"config: {path.name} in configs/{path.parent.name} is for lightning {path.parent.name}."
+                )
         with tempfile.TemporaryDirectory() as folder:
             base = Path(folder) / "base.yaml"
             base.write_text(self._base_settings(arguments))

@@ -58,6 +58,7 @@ def test_an_unknown_subcommand_is_one_sentence(tmp_path: Path) -> None:
         (["fit", f"{CONFIGS}/debug.yaml"], f"'{CONFIGS}/debug.yaml' stands behind no option; a table goes after"),
         (["fit", "x.csv"], "'x.csv' stands behind no option."),
         (["fit", "--model.encoder.init_args.foo", "3"], "model.encoder: there is no setting 'foo' here."),
+        (["fit", "--config", "sweep/default.yaml"], "config: default.yaml in configs/sweep is for lightning sweep."),
         (["fit", "--model.encoder", "GINN"], "model.encoder: expected modules.encoders."),
         (["test", "--ckpt_path", "gone.ckpt"], "ckpt_path: there is no file gone.ckpt."),
     ],
@@ -75,6 +76,22 @@ def test_what_is_missing_is_named_before_anything_is_done(
     assert message.startswith(f"lightning: error: {sentence}")
     assert message.count("\n") == 0
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ("--data.batch_size=0", "batch_size and evaluation_batch_size: expected 1 or more, got 0 and 512."),
+        ("--recluster.min_size=0", "min_size: expected 1 or more, got 0."),
+        ("--model.experts=0", "experts and expert_diversity: expected 1 or more and 0 or more, got 0 and 0.2."),
+    ],
+)
+def test_a_number_out_of_range_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: str, sentence: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert in_this_process(monkeypatch, "fit", option) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"lightning: error: settings: {sentence}"
 
 
 @pytest.mark.parametrize(

@@ -110,10 +110,18 @@ class BenchmarkStudy:
         return polars.DataFrame(rows, infer_schema_length=None)
 
     def export(self) -> None:
-        """Write `cells.csv`, from which a study on another machine goes on."""
-        frame = self.frame()
-        if not frame.is_empty():
-            write_csv(frame, self.folder / "cells.csv")
+        """Write `cells.csv`, from which a study on another machine goes on.
+
+        Rows of cells that the plan does not have, as after a data set was taken out of it, are kept below the others.
+        """
+        frame, path = self.frame(), self.folder / "cells.csv"
+        if frame.is_empty():
+            return
+        if path.is_file():
+            known = polars.read_csv(path, infer_schema_length=None)
+            others = known.filter(~polars.col("arguments").is_in([cell.arguments for cell in self.plan.cells]))
+            frame = polars.concat([frame, others], how="diagonal_relaxed")
+        write_csv(frame, path)
 
     def _state(self, trial: FrozenTrial) -> str:
         from optuna.trial import TrialState

@@ -67,6 +67,17 @@ def test_every_cell_is_run_once_in_order_and_not_again(tmp_path: Path, runs: Pre
     assert frame["accuracy"].null_count() == len(CELLS)
 
 
+def test_a_smaller_plan_keeps_the_cells_of_the_larger_one(tmp_path: Path, runs: PretendedRuns) -> None:
+    BenchmarkStudy(PLAN, tmp_path).work()
+    (tmp_path / "study.db").unlink()
+    smaller = BenchmarkStudy(BenchmarkPlan("plan", "a", None, CELLS[:3]), tmp_path)
+    smaller.export()
+    assert len(smaller.frame()) == 3
+    assert polars.read_csv(tmp_path / "cells.csv")["arguments"].to_list() == [cell.arguments for cell in CELLS]
+    BenchmarkStudy(PLAN, tmp_path).work()
+    assert len(runs.names) == len(CELLS)
+
+
 def test_workers_share_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pretended = PretendedRuns(seconds=0.05)
     monkeypatch.setattr(benchmark_study, "run_cell", pretended)

@@ -8,7 +8,7 @@ import polars
 
 from datamodules.atomic_file import write_csv, write_file
 from experiments.rank_plot import plot_ranks
-from experiments.result_tables import rank_summary, summarise, to_latex, to_markdown
+from experiments.result_tables import rank_summary, signed, summarise, to_latex, to_markdown
 
 
 def write_tables(cells: polars.DataFrame, baseline: str, ours: str | None, folder: Path) -> list[Path]:
@@ -67,5 +67,5 @@ def _gain(difference: float | None, low: float | None, high: float | None) -> st
     """What is gained where the table has what the other one gains."""
     if difference is None:
         return "–"
-    interval = "" if low is None or high is None else f" [{-high:+.3f}, {-low:+.3f}]"
-    return f"{-difference:+.3f}{interval}"
+    interval = "" if low is None or high is None else f" [{signed(-high)}, {signed(-low)}]"
+    return f"{signed(-difference)}{interval}"

@@ -235,12 +235,17 @@ def _numbers(row: dict[str, Any]) -> list[str]:
         _with_interval(row, "mean", ("low", "high"), "{:.3f}".format),
         "baseline"
         if row["is_baseline"]
-        else _with_interval(row, "difference", ("difference_low", "difference_high"), "{:+.3f}".format),
+        else _with_interval(row, "difference", ("difference_low", "difference_high"), signed),
         _shown(row["p_holm"], _p_value),
-        _shown(row["effect_size"], "{:+.3f}".format),
+        _shown(row["effect_size"], signed),
         *(_shown(row[column], "{:.3f}".format) for column in (*_GROUPS, "accuracy")),
         _shown(row["seconds"], "{:.1f}".format),
     ]
+
+
+def signed(value: float) -> str:
+    """A difference with its sign; one that rounds to nothing is +0.000."""
+    return f"{round(value, 3) + 0.0:+.3f}"
 
 
 def _with_interval(row: dict[str, Any], column: str, bounds: tuple[str, str], form: Callable[[float], str]) -> str:

@@ -29,9 +29,11 @@ from datamodules.table_chunks import ChunkedTable, TableChunk, open_table
 CHUNK_ROWS = 16_384
 """About how many rows are in memory with their features and predictions; three chunks are at work at a time."""
 
+MOLECULES_FOR_ONE_PROCESS = 2_000
+"""Tables of more rows are featurised by processes of their own."""
+
 _CHUNKS_AHEAD = 2
 _MOLECULES_PER_TASK = 1_000
-_MOLECULES_FOR_ONE_PROCESS = 2_000
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def _featured_chunks(
     with ExitStack() as stack:
         # Of this process, one chunk at a time: what featurising has learned of atoms is shared by its threads.
         features_of, at_once = partial(featurise, settings=settings), 1
-        if table.rows > _MOLECULES_FOR_ONE_PROCESS:
+        if table.rows > MOLECULES_FOR_ONE_PROCESS:
             workers = stack.enter_context(_worker_processes(processes))
             features_of, at_once = partial(_featurise_in, workers, settings), _CHUNKS_AHEAD
 

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 from torch.utils.data import DataLoader
@@ -17,7 +18,13 @@ from datamodules.array_table import kind_of_file
 from datamodules.dataset_catalog import find_source
 from datamodules.input_error import InputError
 from datamodules.molecule_batch import MoleculeBatch
-from datamodules.prediction_rows import CHUNK_ROWS, PredictionRows, PredictionTable, open_prediction_table
+from datamodules.prediction_rows import (
+    CHUNK_ROWS,
+    MOLECULES_FOR_ONE_PROCESS,
+    PredictionRows,
+    PredictionTable,
+    open_prediction_table,
+)
 from lightning_app.drug_cli import DrugCLI
 from lightning_app.evidence_file import find_evidence_of
 from lightning_app.terminal import terminal_mode
@@ -94,14 +101,19 @@ def main(arguments: list[str]) -> None:
         rows = PredictionRows(_open_table(cli, Path(folder)), cli.datamodule.evaluation_batch_size)
         shown = cli.config.trainer.enable_progress_bar is not False and not terminal_mode().quiet
         cli.writer.expect(rows, columns, shown)
+        on_gpu = cli.trainer.strategy.root_device.type == "cuda"
+        threads = torch.get_num_threads()
         try:
-            on_gpu = cli.trainer.strategy.root_device.type == "cuda"
+            if rows.table.rows > MOLECULES_FOR_ONE_PROCESS and not on_gpu:
+                # Other processes featurise meanwhile; threads of torch that wait for a core hold up all the others.
+                torch.set_num_threads(max(1, threads // 2))
             loader: DataLoader[MoleculeBatch] = DataLoader(rows, batch_size=None, pin_memory=on_gpu)
             cli.trainer.predict(
                 cli.model, loader, ckpt_path=cli.checkpoint, return_predictions=False, weights_only=True
             )
             cli.writer.join(cli.trainer)
         finally:
+            torch.set_num_threads(threads)
             cli.writer.remove_chunks(cli.trainer)
     if cli.trainer.is_global_zero:
         _report(rows.table.rows, cli.writer.unusable, cli.config.output)

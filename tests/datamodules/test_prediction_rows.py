@@ -66,7 +66,7 @@ def test_worker_processes_compute_the_same(tmp_path: Path, monkeypatch: pytest.M
     path = tmp_path / "new.csv"
     polars.DataFrame({"smiles": SMILES * 3}).write_csv(path)
     expected, reasons = served(path, 8)
-    monkeypatch.setattr(prediction_rows, "_MOLECULES_FOR_ONE_PROCESS", 0)
+    monkeypatch.setattr(prediction_rows, "MOLECULES_FOR_ONE_PROCESS", 0)
     monkeypatch.setattr(prediction_rows, "_MOLECULES_PER_TASK", 3)
     found, found_reasons = served(path, 8)
     assert found_reasons == reasons

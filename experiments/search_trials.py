@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import sys
-from argparse import ArgumentError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +14,6 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import Callback
-from lightning.pytorch.cli import LightningArgumentParser
 
 from datamodules.input_error import InputError
 from experiments.search_results import ERROR, SETTINGS, one_line
@@ -32,15 +30,7 @@ _TRIAL_OPTIONS = ["--tracking.wandb=disabled", "--trainer.enable_progress_bar=fa
 """What the user's options may change: many short runs need no dashboard and no bar of their own."""
 
 
-class _SweptCLI(FitCLI):
-    """Settings of `lightning fit`, which are refused by an exception where the command would exit."""
-
-    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
-        """See `LightningCLI.init_parser`."""
-        return super().init_parser(**{**kwargs, "exit_on_error": False})
-
-
-class SettingsCheck(_SweptCLI):
+class SettingsCheck(FitCLI):
     """Parses a command line of `lightning fit` and makes nothing."""
 
     def before_instantiate_classes(self) -> None:
@@ -53,7 +43,7 @@ class SettingsCheck(_SweptCLI):
         """There is nothing to finish."""
 
 
-class TrialCLI(_SweptCLI):
+class TrialCLI(FitCLI):
     """Training with callbacks of the search."""
 
     def __init__(self, arguments: list[str], watching: list[Callback]) -> None:
@@ -111,12 +101,9 @@ def check_settings(space: SearchSpace, further: list[str]) -> None:
     Raises:
         InputError: If the settings of a trial would be refused.
     """
-    try:
-        for values in space.examples():
-            with _kept_process():
-                config = SettingsCheck([*_TRIAL_OPTIONS, *fit_arguments(space, values, further)]).config
-    except ArgumentError as error:
-        raise InputError(f"settings: {one_line(error)}") from error
+    for values in space.examples():
+        with _kept_process():
+            config = SettingsCheck([*_TRIAL_OPTIONS, *fit_arguments(space, values, further)]).config
     if config.ckpt_path is not None:
         raise InputError("ckpt_path: every trial of a sweep begins anew; leave it out.")
     devices = config.trainer.devices
@@ -158,7 +145,7 @@ class Objective:
         except (Exception, KeyboardInterrupt) as error:
             message = "interrupted" if isinstance(error, KeyboardInterrupt) else one_line(error)
             trial.set_user_attr(ERROR, message)
-            expected = isinstance(error, (InputError, ArgumentError, KeyboardInterrupt))
+            expected = isinstance(error, (InputError, KeyboardInterrupt))
             _log.warning(f"Trial {trial.number}: failed; {message}", exc_info=None if expected else error)
             raise
 

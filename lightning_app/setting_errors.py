@@ -46,7 +46,8 @@ def _unknown_option(given: str, parser: ArgumentParser, arguments: Sequence[str]
         table = f"; a table goes after --data.source: --data.source {given}" if Path(given).is_file() else ""
         return f"{given!r} stands behind no option{table}."
     name = given.split("=")[0]
-    near = difflib.get_close_matches(name, [option for option in parser._option_string_actions if "." in option], 1)
+    options = [option for option in parser._option_string_actions if "." in option]
+    near = difflib.get_close_matches(name, options, 1, 0.75)
     meant = f" Did you mean {near[0]}?" if near else ""
     return f"there is no option {name}; lightning {_subcommand(parser)} --help lists what there is.{meant}"
 

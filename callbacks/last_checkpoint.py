@@ -13,7 +13,7 @@ class LastCheckpoint(ModelCheckpoint):
     """Writes `last.ckpt` every so many training steps, but not at the last step of an epoch.
 
     There Lightning would resume at the next epoch without having validated this one; `lightning fit` has another
-    callback that writes `last.ckpt` after each validation.
+    callback that writes `last.ckpt` at the end of each epoch.
     """
 
     def __init__(self, folder: Path, every_n_steps: int) -> None:

@@ -61,14 +61,15 @@ class FitCLI(DrugCLI):
         folder = self.folder / "checkpoints"
         best = ModelCheckpoint(folder, "best", monitor=MONITORED, mode="max", enable_version_counter=False)
         # `save_last` of `best` would write only with a better epoch.
-        validated = ModelCheckpoint(
-            folder, "last", every_n_epochs=1, save_on_train_epoch_end=False, enable_version_counter=False
+        # At the end of the epoch, where early stopping has seen the metric, which no checkpoint holds.
+        ended = ModelCheckpoint(
+            folder, "last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
         )
         within = LastCheckpoint(folder, self.config.checkpoint_every_n_steps)
         stages = [self.config_init.recluster, self.config_init.retrain_classifier, self.config_init.distill]
         shows_progress = self.config.trainer.enable_progress_bar is not False and not terminal_mode().quiet
         progress = [TrainingProgress()] if shows_progress else []
-        return [*stages, self.config_init.early_stopping, best, validated, within, *progress]
+        return [*stages, self.config_init.early_stopping, best, ended, within, *progress]
 
     def after_instantiate_classes(self) -> None:
         """Training takes the classes from the table, also when it is resumed."""

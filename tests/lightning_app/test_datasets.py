@@ -25,7 +25,7 @@ def listed(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
     main([])
     header, *lines, use = capsys.readouterr().out.splitlines()
     assert header.split() == ["Data", "set", "Input", "Rows", "Classes", "Imbalance", "Licence", "Stored"]
-    assert use.startswith("Use one with: lightning fit --config data/NAME.yaml")
+    assert use.startswith("Use one with: lightning fit --data.source NAME")
     return {line.split()[0]: " ".join(line.split()[1:]) for line in lines}
 
 

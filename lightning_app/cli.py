@@ -116,7 +116,7 @@ def _explain(error: Exception, subcommand: str) -> int:
         extra = _EXTRAS[str(error.name).split(".")[0]]
         return _complain(f"{subcommand} needs the package {error.name}; pip install 'tailmol[{extra}]' brings it.")
     if type(error).__name__ == "MisconfigurationException":
-        return _complain(f"trainer: {str(error).rstrip('!')}")
+        return _complain(f"trainer: {str(error).rstrip('.!')}.")
     what = str(error).rstrip(".")
     _complain(
         f"{type(error).__name__}: {what}. This is a mistake of ours, or of a setting that we do not check; --debug "

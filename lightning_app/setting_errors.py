@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
 from lightning_app.option_values import describe_values, import_classes
+from lightning_app.setting_layers import option_value
 
 
 def reword(message: str, parser: ArgumentParser, arguments: Sequence[str]) -> str:
@@ -23,7 +25,7 @@ def reword(message: str, parser: ArgumentParser, arguments: Sequence[str]) -> st
     """
     unknown = re.search(r"unrecognized arguments: (\S+)", message)
     if unknown:
-        return _unknown_option(unknown[1], parser, arguments)
+        return _unknown_option(unknown[1], parser)
     key = re.search(r'Parser key "([^"]+)"', message)
     refused = re.search(r"Option '(\S+)' is not accepted", message)
     if refused:
@@ -36,12 +38,11 @@ def reword(message: str, parser: ArgumentParser, arguments: Sequence[str]) -> st
     expected = describe_values(hints[0]) if hints else None
     if expected is None:
         return f"{key[1]}: {_one_line(message.split(':', 1)[1])}."
-    return f"{key[1]}: expected {expected}, got {_value(key[1], arguments, given and given[1])}."
+    value = given[1] if given else option_value(arguments, f"--{key[1]}")
+    return f"{key[1]}: expected {expected}, got {value!r}."
 
 
-def _unknown_option(given: str, parser: ArgumentParser, arguments: Sequence[str]) -> str:
-    import difflib
-
+def _unknown_option(given: str, parser: ArgumentParser) -> str:
     if not given.startswith("-"):
         table = f"; a table goes after --data.source: --data.source {given}" if Path(given).is_file() else ""
         return f"{given!r} stands behind no option{table}."
@@ -50,12 +51,6 @@ def _unknown_option(given: str, parser: ArgumentParser, arguments: Sequence[str]
     near = difflib.get_close_matches(name, options, 1, 0.75)
     meant = f" Did you mean {near[0]}?" if near else ""
     return f"there is no option {name}; lightning {_subcommand(parser)} --help lists what there is.{meant}"
-
-
-def _value(key: str, arguments: Sequence[str], said: str | None) -> str:
-    from lightning_app.setting_layers import option_value
-
-    return repr(said if said is not None else option_value(arguments, f"--{key}"))
 
 
 def _subcommand(parser: ArgumentParser) -> str:

@@ -55,6 +55,9 @@ def log_report_panels(loggers: Sequence[Logger], data: ReportData, figures: Mapp
         figures: The report's.
         step: Of the trainer.
     """
+    runs = _runs(loggers)
+    if not runs:
+        return
     scores, names = data.scores, data.scores.names
     rivals = data.distances.rivals[-1].tolist()
     classes: dict[str, Sequence[Any]] = {
@@ -79,7 +82,9 @@ def log_report_panels(loggers: Sequence[Logger], data: ReportData, figures: Mapp
     }
     panels = {f"report/{name}": value for name, value in figures.items()}
     tables = {"report/classes": classes, "report/confusions": confusions}
-    _log(_runs(loggers), panels, tables, step, {"report/examples": example_page(data)} if found else {})
+    page = example_page(data)
+    # Arrays have no such drawings.
+    _log(runs, panels, tables, step, {"report/examples": page} if "<svg" in page else {})
 
 
 def example_page(data: ReportData) -> str:

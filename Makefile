@@ -56,8 +56,8 @@ $(VENV)/.bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
 	touch $@
 
-TABLES := $(addprefix $(TAILMOL_TABLES)/,$(addsuffix _6000.csv,uspto_50k hiv drugbank))
-GRIDS := comparison ablation failure_signatures central_claim comparison_samples ablation_samples
+TABLES := $(foreach table,uspto_50k hiv drugbank,$(addprefix $(TAILMOL_TABLES)/$(table),.csv _6000.csv))
+GRIDS := comparison ablation failure_signatures central_claim comparison_samples ablation_samples full_tables
 ifdef QUICK
 results: setup ## the tables of docs/results.md: some nights on two cores; QUICK=1: minutes, on embedded data
 	$(BIN)/lightning benchmark --config benchmark/quick.yaml
@@ -73,4 +73,6 @@ results: setup $(TABLES)
 	$(BIN)/python -m scripts.update_results
 endif
 $(TAILMOL_TABLES)/%_6000.csv:
+	$(BIN)/python -m benchmarks.sample_table $* --label Y --rows 6000 --output $@
+$(TAILMOL_TABLES)/%.csv:
 	$(BIN)/python -m benchmarks.sample_table $* --label Y --output $@

@@ -1,7 +1,7 @@
-"""A stratified sample of a table, so that a benchmark of many runs fits a small machine.
+"""A table as CSV, whole or a stratified sample, so that a benchmark of many runs fits a small machine.
 
-Each class gives its share of the rows, rounded, but six rows or all it has where the share is less; the rows are drawn
-by seed and keep their order.
+Of a sample, each class gives its share of the rows, rounded, but six rows or all it has where the share is less; the
+rows are drawn by seed and keep their order.
 
     python -m benchmarks.sample_table hiv --label Y --rows 6000 --output hiv_6000.csv
 """
@@ -26,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", help="a CSV, TSV or Parquet file, plain or gzip, or a known data set")
     parser.add_argument("--label", required=True, help="the column with the class")
-    parser.add_argument("--rows", type=int, default=6000, help="about how many rows to draw")
+    parser.add_argument("--rows", type=int, help="about how many rows to draw; all without it")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, required=True, help="the CSV file to write")
     arguments = parser.parse_args()
@@ -36,7 +36,8 @@ def main() -> None:
     kept = []
     for label in sorted(set(labels.tolist())):
         rows = numpy.flatnonzero(labels == label)
-        number = min(len(rows), max(FEWEST, round(arguments.rows * len(rows) / len(labels))))
+        share = (arguments.rows or len(labels)) * len(rows) / len(labels)
+        number = min(len(rows), max(FEWEST, round(share)))
         kept.append(generator.choice(rows, number, replace=False))
     sample = frame[numpy.sort(numpy.concatenate(kept))]
     arguments.output.parent.mkdir(parents=True, exist_ok=True)

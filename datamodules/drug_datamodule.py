@@ -129,8 +129,12 @@ class DrugDataModule(lightning.LightningDataModule):
         self._records: DrugRecords | None = None
 
     def prepare_data(self) -> None:
-        """Read and featurise the table, on one process of a machine."""
-        self._load(labelled=self._trainer_stage() != "predict")
+        """Set up on one process of a machine, before trackers start and the others read what is cached."""
+        stage = self.trainer.state.fn if self.trainer else None
+        if stage is None:
+            self._load(labelled=True)
+        else:
+            self.setup(stage.value)
 
     def setup(self, stage: str) -> None:
         """Read the table and, unless to predict, check and divide it.
@@ -269,10 +273,6 @@ class DrugDataModule(lightning.LightningDataModule):
         if table.columns.id:
             columns.append(table.frame[table.columns.id].gather(rows).alias("id"))
         return polars.DataFrame(columns)
-
-    def _trainer_stage(self) -> str | None:
-        state = self.trainer.state.fn if self.trainer else None
-        return None if state is None else state.value
 
     def _write(self, name: str, frame: polars.DataFrame) -> str:
         """Write a listing into the run's folder, from the first process; without a trainer nothing is written."""

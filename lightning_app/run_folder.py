@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ class RunSettings:
 
 
 def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None) -> Path:
-    """Make the folder of this run, the same one on every process.
+    """Make the folder of this run, the same one on every process; if nothing is written there, it is removed at the end.
 
     A resumed run goes on in the folder that it was stopped in. Processes that Lightning starts inherit the first
     one's choice; processes of a cluster agree on the job's number.
@@ -54,7 +55,13 @@ def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None) -
             raise InputError(f"run.version: {folder} holds a run already; choose another name, or leave it out.")
     folder.mkdir(parents=True, exist_ok=True)
     os.environ[_SHARED_FOLDER] = str(folder.resolve())
+    atexit.register(_remove_if_empty, folder.resolve())
     return folder
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _resumed_folder(checkpoint: Path) -> Path | None:

@@ -125,6 +125,16 @@ def test_a_table_that_cannot_be_used_gets_one_sentence(
     assert bool(rejected) == ("rejected.csv" in errors[0] or "single class" in errors[0])
 
 
+def test_a_refused_table_starts_no_tracker_and_leaves_no_empty_folder(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("smiles,label\nCCO,a\nCCC,b\nC(,a\n")
+    for source, left in (("table.csv", ["rejected.csv"]), ("missing.csv", None)):
+        done = lightning(tmp_path, "fit", *TINY, "--data.source", source, WANDB_MODE="offline")
+        assert done.returncode == 2
+        assert len(done.stderr.splitlines()) == 1, done.stderr
+        folder = tmp_path / "runs" / source.split(".")[0] / "version_0"
+        assert (sorted(path.name for path in folder.iterdir()) if folder.exists() else None) == left
+
+
 def test_a_reference_across_two_files_follows_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "one.yaml").write_text("recluster:\n  every_n_epochs: ${data.batch_size}\n")

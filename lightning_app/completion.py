@@ -36,6 +36,8 @@ _lightning_on_tab() {
 }
 complete -o bashdefault -F _lightning_on_tab lightning"""
 
+_ZSH_VALUE = re.compile(r'^  (\{[\w,-]+\}"|"--[\w.-]+)(\[(?:[^\]\\]|\\.)*\]:)', re.MULTILINE)
+
 
 def main(arguments: list[str]) -> None:
     """Run the subcommand.
@@ -78,7 +80,16 @@ def completion_script(shell: str) -> str:
             if complete:
                 action.complete = complete  # type: ignore[attr-defined]
             subparser._add_action(action)
-    return shtab.complete(parser, shell) + (_BASH if shell == "bash" else "")
+    script = str(shtab.complete(parser, shell))
+    return script + _BASH if shell == "bash" else _ZSH_VALUE.sub(_with_equals_sign, script)
+
+
+def _with_equals_sign(option: re.Match[str]) -> str:
+    """A zsh specification that takes --option=value too, and one with a short form as often as it is given."""
+    names, description = option[1], option[2]
+    if names.startswith("{"):
+        return f'  "*"{names.replace("--config", "--config=")}{description}'
+    return f"  {names}={description}"
 
 
 def _actions(subcommand: str) -> list[Action]:

@@ -28,7 +28,7 @@ class RunSettings:
 
 
 def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None) -> Path:
-    """Make the folder of this run, the same one on every process; if nothing is written there, it is removed at the end.
+    """Make the folder of this run, the same one on every process; it is removed at the end if nothing was written.
 
     A resumed run goes on in the folder that it was stopped in. Processes that Lightning starts inherit the first
     one's choice; processes of a cluster agree on the job's number.

@@ -1,7 +1,11 @@
-"""What TAB offers, asked of a real bash that has read the script."""
+"""What TAB offers, asked of real shells that have read the script."""
 
 from __future__ import annotations
 
+import os
+import pty
+import select
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -128,8 +132,52 @@ def test_folders_are_offered_where_a_folder_is_meant(script: Path, tmp_path: Pat
 def test_zsh_gets_a_script_of_its_own() -> None:
     script = completion_script("zsh")
     assert script.startswith("#compdef lightning\n")
-    assert '"--recluster.method[' in script
+    assert '"--recluster.method=[' in script
     assert ":(kmeans bounded)" in script
+
+
+@pytest.fixture(scope="module")
+def zsh_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("zsh")
+    (folder / "_lightning").write_text(completion_script("zsh"))
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="no zsh")
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("f", "fit "),
+        ("fit --data.so", "fit --data.source="),
+        ("fit --data.source di", "fit --data.source digits "),
+        ("fit --data.source=di", "fit --data.source=digits "),
+        ("fit -c method/paper.yaml --config method/ldam_", "--config method/ldam_drw.yaml "),
+        ("fit --report t", "fit --report true "),
+        ("report --um", "report --umap "),
+    ],
+)
+def test_zsh_completes_on_a_terminal(zsh_folder: Path, typed: str, completed: str) -> None:
+    process, terminal = pty.fork()
+    if process == 0:
+        os.chdir(zsh_folder)
+        variables = {**os.environ, "TERM": "dumb", "PS1": "> ", "COLUMNS": "200", "HOME": str(zsh_folder)}
+        os.execvpe("zsh", ["zsh", "-f"], variables)
+    os.write(terminal, b"fpath=($PWD $fpath); autoload -U compinit; compinit -u -D; print rea''dy\n")
+    _read_until(terminal, "ready\r\n")
+    os.write(terminal, f"lightning {typed}\t".encode())
+    shown = _read_until(terminal, completed)
+    os.close(terminal)
+    os.waitpid(process, 0)
+    assert completed in shown
+
+
+def _read_until(terminal: int, text: str) -> str:
+    """What a terminal shows until it shows `text`, at most ten seconds without anything new."""
+    shown = ""
+    while text not in shown and select.select([terminal], [], [], 10)[0]:
+        shown += os.read(terminal, 65536).decode()
+    return shown
 
 
 def test_another_shell_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import itertools
+import json
+import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from datamodules.input_error import InputError
+from lightning_app.setting_layers import settings_files
 
 _KEYS = {"baseline", "ours", "data", "encoders", "methods", "split_seeds", "seeds", "arguments"}
 _DATA_KEYS = {"arguments", "last", "split_seeds", "seeds", "seconds"}
@@ -27,6 +32,7 @@ class Cell:
         seed: Seed of the weights and of the order of samples.
         arguments: What `lightning fit` is called with, the seeds included. Two cells are the same if this is.
         seconds: How long the plan says that the run takes; None if it does not.
+        settings: A digest of the settings files that the arguments bring in.
     """
 
     data: str
@@ -36,11 +42,17 @@ class Cell:
     seed: int
     arguments: str
     seconds: float | None = None
+    settings: str | None = None
 
     @property
     def name(self) -> str:
-        """For folders and messages."""
+        """For messages."""
         return f"{self.data} {self.encoder} {self.method} split {self.split_seed} seed {self.seed}"
+
+    @property
+    def folder(self) -> str:
+        """What the names of its runs' folders start with; the number of the trial follows."""
+        return f"{self.name.replace(' ', '_')}_trial_"
 
 
 @dataclass(frozen=True)
@@ -72,15 +84,10 @@ def read_plan(path: Path) -> BenchmarkPlan:
         path: The file.
 
     Raises:
-        InputError: If it is missing, no such mapping, or the baseline is none of its methods.
+        InputError: If it is missing, no such mapping, the baseline is none of its methods, or one of the settings files
+            that it names is missing.
     """
-    import yaml
-
-    try:
-        settings = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"config: {path} cannot be read as YAML ({error}).") from error
-    settings = _mapping(settings, str(path), _KEYS)
+    settings = _mapping(_read_yaml(path), str(path), _KEYS)
     missing = sorted({"baseline", "data", "methods"} - set(settings))
     if missing:
         raise InputError(f"config: {path} has no {missing[0]!r}; expected baseline, data and methods.")
@@ -91,6 +98,7 @@ def read_plan(path: Path) -> BenchmarkPlan:
     for key in ("baseline", "ours"):
         if settings.get(key, settings["baseline"]) not in methods:
             raise InputError(f"config: the {key} {settings[key]!r} is none of the methods {', '.join(methods)}.")
+    digest_of = functools.cache(_digest)
     cells: list[Cell] = []
     for data, given in _mapping(settings["data"], "data").items():
         own = _mapping(given, f"data.{data}", _DATA_KEYS) if isinstance(given, dict) else {"arguments": given}
@@ -100,8 +108,10 @@ def read_plan(path: Path) -> BenchmarkPlan:
             layers = [own.get("arguments", ""), encoders[encoder], methods[method], own.get("last", "")]
             layers.append(settings.get("arguments", ""))
             words = [word for layer in layers for word in _words(layer, f"{data} {encoder} {method}")]
+            digest = digest_of(tuple(words))
             words += ["--data.split_seed", str(split_seed), "--seed_everything", str(seed)]
-            cells.append(Cell(data, encoder, method, split_seed, seed, shlex.join(words), own.get("seconds")))
+            arguments = shlex.join(words)
+            cells.append(Cell(data, encoder, method, split_seed, seed, arguments, own.get("seconds"), digest))
     return BenchmarkPlan(path.stem, settings["baseline"], settings.get("ours"), tuple(cells))
 
 
@@ -125,4 +135,22 @@ def _seeds(value: object, what: str) -> list[int]:
 def _words(value: object, what: str) -> list[str]:
     if not isinstance(value, str):
         raise InputError(f"config: the arguments of {what}: expected text, got {value!r}.")
-    return shlex.split(value)
+    try:
+        return shlex.split(value)
+    except ValueError as error:
+        raise InputError(f"config: the arguments of {what} cannot be divided into words ({error}).") from error
+
+
+def _digest(words: tuple[str, ...]) -> str:
+    """Of the contents of the files that lie under a run's options, whatever their comments say."""
+    files = settings_files([os.path.expandvars(word) for word in words])
+    return hashlib.sha256(json.dumps([_read_yaml(path) for path in files], default=str).encode()).hexdigest()[:12]
+
+
+def _read_yaml(path: Path) -> object:
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"config: {path} cannot be read as YAML ({error}).") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import math
 import os
 import shlex
 import shutil
@@ -25,24 +26,22 @@ class CellFailedError(Exception):
     """A run of a cell ended without metrics; the message says why."""
 
 
-def run_cell(cell: Cell, folder: Path, beat: Callable[[], None]) -> dict[str, Any]:
+def run_cell(cell: Cell, run: Path, beat: Callable[[], None]) -> dict[str, Any]:
     """Run a cell and wait for it.
 
-    What it printed is in `log.txt` of the cell's folder. Checkpoints are deleted when it has ended.
+    What it printed is in `log.txt` of its folder. Checkpoints are deleted when it has ended.
 
     Args:
         cell: What to run.
-        folder: The benchmark's.
+        run: A folder that is not there yet.
         beat: Called every few seconds while the run goes on.
 
     Returns:
         The test metrics by name, `seconds`, `peak_megabytes` of the process, `train_samples` and `test_samples`.
 
     Raises:
-        CellFailedError: If the process failed or wrote no metrics.
+        CellFailedError: If the process failed, wrote no metrics, or its balanced accuracy is undefined.
     """
-    run = folder / "runs" / cell.name.replace(" ", "_")
-    shutil.rmtree(run, ignore_errors=True)
     run.mkdir(parents=True)
     words = shlex.split(os.path.expandvars(cell.arguments))
     own = ["--run.root", str(run.parent), "--run.name", run.name, "--run.version", "fit"]
@@ -92,6 +91,9 @@ def _metrics(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, polars.exceptions.PolarsError) as error:
         raise CellFailedError(f"the run wrote no metrics ({error})") from error
     values = {name.removeprefix("test/"): value for name, value in metrics.items() if "/recall/" not in name}
+    accuracy = values.get("balanced_accuracy")
+    if accuracy is None or not math.isfinite(accuracy):
+        raise CellFailedError(f"the run has no balanced accuracy but {accuracy}")
     return {**values, "train_samples": int((splits == "train").sum()), "test_samples": int((splits == "test").sum())}
 
 

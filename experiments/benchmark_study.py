@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-import uuid
 import warnings
 from collections.abc import Callable
 from datetime import datetime
@@ -16,7 +16,7 @@ import polars
 from datamodules.atomic_file import write_csv
 from experiments.benchmark_plan import BenchmarkPlan, Cell
 from experiments.benchmark_run import HEARTBEAT_SECONDS, CellFailedError, run_cell
-from experiments.study_storage import open_storage
+from experiments.study_storage import open_storage, opening
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -31,7 +31,8 @@ class BenchmarkStudy:
 
     A worker claims a cell by adding a running trial that names it; of several trials of one cell that with the lowest
     number counts, since a database numbers them one after the other. A claim whose worker has sent no sign of life for
-    half a minute is free again. A cell that failed is left, with its error.
+    half a minute is free again, and so is a cell whose settings files have changed. A cell that failed is left, with
+    its error.
     """
 
     def __init__(
@@ -44,18 +45,22 @@ class BenchmarkStudy:
             folder: For the runs, the study and `cells.csv`.
             storage: Address of an RDB as SQLAlchemy writes it; `study.db` in the folder if None.
             retry_failed: Whether cells that failed before now are run again.
+
+        Raises:
+            InputError: If the database cannot be used.
         """
         import optuna
 
-        folder.mkdir(parents=True, exist_ok=True)
         self.plan, self.folder = plan, folder
+        self._settings = {cell.arguments: cell.settings for cell in plan.cells}
         self._retried_before = datetime.now() if retry_failed else datetime.min
         address = storage or f"sqlite:///{(folder / 'study.db').resolve()}"
-        self.storage = open_storage(address, HEARTBEAT_SECONDS, _GRACE_SECONDS)
-        self.study = optuna.create_study(
-            study_name=plan.name, storage=self.storage, load_if_exists=True, direction="maximize"
-        )
-        self._import(folder / "cells.csv")
+        with opening(folder):
+            self.storage = open_storage(address, HEARTBEAT_SECONDS, _GRACE_SECONDS)
+            self.study = optuna.create_study(
+                study_name=plan.name, storage=self.storage, load_if_exists=True, direction="maximize"
+            )
+            self._import(folder / "cells.csv")
 
     def work(self, on_cell: Callable[[Cell, str], None] | None = None) -> None:
         """Run free cells until none is left, and wait for those that other workers run.
@@ -84,15 +89,15 @@ class BenchmarkStudy:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             optuna.storages.fail_stale_trials(self.study)
         found = dict.fromkeys((cell.arguments for cell in self.plan.cells), "free")
-        for trial in self.study.get_trials(deepcopy=False):
-            if found.get(trial.user_attrs["cell"]) in ("free", "failed") and self._state(trial) != "free":
+        for trial in self._trials():
+            if found[trial.user_attrs["cell"]] in ("free", "failed") and self._state(trial) != "free":
                 found[trial.user_attrs["cell"]] = self._state(trial)
         return found
 
     def frame(self) -> polars.DataFrame:
         """One row for each finished cell of the plan, in its order; see `run_cell` for the columns."""
         records: dict[str, dict[str, Any]] = {}
-        for trial in self.study.get_trials(deepcopy=False):
+        for trial in self._trials():
             known = records.get(trial.user_attrs["cell"])
             if "error" in trial.user_attrs or "metrics" in trial.user_attrs:
                 records[trial.user_attrs["cell"]] = known if known and "metrics" in known else trial.user_attrs
@@ -102,6 +107,7 @@ class BenchmarkStudy:
                 "state": "complete" if "metrics" in record else "failed",
                 "error": record.get("error"),
                 **record.get("metrics", {}),
+                "settings": record.get("settings"),
                 "arguments": cell.arguments,
             }
             for cell in self.plan.cells
@@ -123,50 +129,70 @@ class BenchmarkStudy:
             frame = polars.concat([frame, others], how="diagonal_relaxed")
         write_csv(frame, path)
 
+    def _trials(self) -> list[FrozenTrial]:
+        """Those of the plan's cells, with the settings of today as far as one knows."""
+        return [
+            trial
+            for trial in self.study.get_trials(deepcopy=False)
+            if trial.user_attrs["cell"] in self._settings
+            and trial.user_attrs.get("settings") in (None, self._settings[trial.user_attrs["cell"]])
+        ]
+
     def _state(self, trial: FrozenTrial) -> str:
         from optuna.trial import TrialState
 
         if trial.state == TrialState.FAIL and "error" in trial.user_attrs:
             retried = trial.datetime_complete is not None and trial.datetime_complete < self._retried_before
             return "free" if retried else "failed"
+        if trial.state == TrialState.RUNNING and "alive" not in trial.user_attrs:
+            # Its worker ended before the first sign of life, of which Optuna never despairs.
+            age = datetime.now() - (trial.datetime_start or datetime.min)
+            return "free" if age.total_seconds() > _GRACE_SECONDS else "running"
         return {TrialState.RUNNING: "running", TrialState.COMPLETE: "complete"}.get(trial.state, "free")
 
     def _claim(self, cell: Cell) -> int | None:
         """The number of the trial that claims a cell, or None where another worker was faster."""
         from optuna.trial import TrialState, create_trial
 
-        token = uuid.uuid4().hex
-        attributes = {"cell": cell.arguments, "claim": token}
-        self.study.add_trial(create_trial(state=TrialState.RUNNING, user_attrs=attributes))
-        rivals = [trial for trial in self.study.get_trials() if trial.user_attrs["cell"] == cell.arguments]
-        own = next(trial.number for trial in rivals if trial.user_attrs.get("claim") == token)
-        self.storage.record_heartbeat(self._trial_id(own))
+        claim = create_trial(state=TrialState.RUNNING, user_attrs={"cell": cell.arguments, "settings": cell.settings})
+        trial_id = self.storage.create_new_trial(self.study._study_id, claim)
+        self.storage.record_heartbeat(trial_id)
+        self.storage.set_trial_user_attr(trial_id, "alive", True)
+        own = self.storage.get_trial(trial_id).number
+        rivals = [trial for trial in self._trials() if trial.user_attrs["cell"] == cell.arguments]
         if any(trial.number < own and self._state(trial) != "free" for trial in rivals):
-            self.study.tell(own, state=TrialState.PRUNED)
+            self.storage.set_trial_state_values(trial_id, TrialState.PRUNED)
             return None
+        for rival in rivals:
+            shutil.rmtree(self._run_folder(cell, rival.number), ignore_errors=True)
         return own
 
     def _run(self, cell: Cell, number: int) -> str:
         """Run a claimed cell and record its metrics or its error, which is returned."""
+        from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
-        trial_id = self._trial_id(number)
+        trial_id = self.storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)
+        run, beat = self._run_folder(cell, number), partial(self.storage.record_heartbeat, trial_id)
         try:
-            metrics = run_cell(cell, self.folder, partial(self.storage.record_heartbeat, trial_id))
-        except CellFailedError as error:
-            self.storage.set_trial_user_attr(trial_id, "error", str(error))
-            self.study.tell(number, state=TrialState.FAIL)
-            return str(error)
-        except BaseException:
-            self.study.tell(number, state=TrialState.FAIL)
-            raise
-        self.storage.set_trial_user_attr(trial_id, "metrics", metrics)
-        self.study.tell(number, metrics["balanced_accuracy"])
+            try:
+                metrics = run_cell(cell, run, beat)
+            except CellFailedError as error:
+                self.storage.set_trial_user_attr(trial_id, "error", str(error))
+                self.storage.set_trial_state_values(trial_id, TrialState.FAIL)
+                return str(error)
+            except BaseException:
+                self.storage.set_trial_state_values(trial_id, TrialState.FAIL)
+                raise
+            self.storage.set_trial_user_attr(trial_id, "metrics", metrics)
+            self.storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [metrics["balanced_accuracy"]])
+        except UpdateFinishedTrialError:
+            return f"no sign of life for {_GRACE_SECONDS} s, as after a suspend; the cell was given to another worker"
         return ""
 
-    def _trial_id(self, number: int) -> int:
-        study = self.storage.get_study_id_from_name(self.plan.name)
-        return self.storage.get_trial_id_from_study_id_trial_number(study, number)
+    def _run_folder(self, cell: Cell, number: int) -> Path:
+        """Of one attempt, since a worker that was taken for dead may still be writing."""
+        return self.folder / "runs" / f"{cell.folder}{number}"
 
     def _import(self, path: Path) -> None:
         """Add the complete cells of a file that the study does not know."""
@@ -175,9 +201,11 @@ class BenchmarkStudy:
         if not path.is_file():
             return
         states = self.states()
-        columns = {*IDENTITY, "state", "error", "arguments"}
+        columns = {*IDENTITY, "state", "error", "settings", "arguments"}
         for row in polars.read_csv(path, infer_schema_length=None).iter_rows(named=True):
+            if row.get("settings") not in (None, self._settings.get(row["arguments"])):
+                continue
             if row["state"] == "complete" and states.get(row["arguments"]) in ("free", "failed"):
                 metrics = {name: value for name, value in row.items() if name not in columns}
-                attributes = {"cell": row["arguments"], "metrics": metrics}
+                attributes = {"cell": row["arguments"], "settings": row.get("settings"), "metrics": metrics}
                 self.study.add_trial(create_trial(value=metrics["balanced_accuracy"], user_attrs=attributes))

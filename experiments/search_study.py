@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datamodules.input_error import InputError
-from experiments.search_results import one_line
-from experiments.study_storage import open_storage
+from experiments.study_storage import open_storage, opening
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -30,27 +29,20 @@ def open_study(space: SearchSpace, folder: Path, address: str | None) -> Study:
         InputError: If the database cannot be used, or holds another search of this name.
     """
     import optuna
-    from filelock import FileLock
-    from sqlalchemy.exc import SQLAlchemyError
 
-    folder.mkdir(parents=True, exist_ok=True)
     # Best of a few trials that all learn from each other; Hyperband would share them out among its brackets.
     pruner = optuna.pruners.MedianPruner(n_warmup_steps=space.patience - 1) if space.patience else None
-    try:
-        # Two workers that make the tables at once would be in each other's way.
-        with FileLock(folder / ".study.lock"):
-            study = optuna.create_study(
-                study_name=folder.resolve().name,
-                storage=open_storage(address or f"sqlite:///{(folder / _STUDY).resolve()}", _HEARTBEAT, _GRACE),
-                direction="maximize" if space.maximize else "minimize",
-                pruner=pruner or optuna.pruners.NopPruner(),
-                load_if_exists=True,
-            )
-            known = study.user_attrs.get(_SPACE)
-            if known is None:
-                study.set_user_attr(_SPACE, space.fingerprint)
-    except (SQLAlchemyError, ImportError, ValueError) as error:
-        raise InputError(f"storage: {one_line(error)}") from error
+    with opening(folder):
+        study = optuna.create_study(
+            study_name=folder.resolve().name,
+            storage=open_storage(address or f"sqlite:///{(folder / _STUDY).resolve()}", _HEARTBEAT, _GRACE),
+            direction="maximize" if space.maximize else "minimize",
+            pruner=pruner or optuna.pruners.NopPruner(),
+            load_if_exists=True,
+        )
+        known = study.user_attrs.get(_SPACE)
+        if known is None:
+            study.set_user_attr(_SPACE, space.fingerprint)
     if known not in (None, space.fingerprint):
         raise InputError(f"folder: {folder} holds a search over other parameters; choose another one.")
     if any(folder.glob("trial_*")) and not study.get_trials(deepcopy=False):

@@ -3,12 +3,39 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from datamodules.input_error import InputError
+from experiments.search_results import one_line
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
 _LOCK_SECONDS = 120
+
+
+@contextmanager
+def opening(folder: Path) -> Iterator[None]:
+    """While a study is opened or made: the workers of a machine that share its folder wait for each other.
+
+    Args:
+        folder: The study's; made if it is missing.
+
+    Raises:
+        InputError: If the database cannot be used.
+    """
+    from filelock import FileLock
+    from sqlalchemy.exc import SQLAlchemyError
+
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".study.lock"):
+            yield
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        raise InputError(f"storage: {one_line(error)}") from error
 
 
 def open_storage(address: str, heartbeat_seconds: int, grace_seconds: int) -> RDBStorage:

@@ -40,7 +40,9 @@ def main(arguments: list[str]) -> None:
     study.export()
     frame = study.frame()
     failed = frame.filter(frame["state"] == "failed") if len(frame) else frame
-    if len(frame) > len(failed):
+    if len(frame) and plan.baseline not in frame.filter(frame["state"] == "complete")["method"]:
+        print(f"No tables: no run of the baseline, {plan.baseline}, is complete.")
+    elif len(frame):
         from experiments.benchmark_report import write_tables
 
         for path in write_tables(_with_peers(frame, folder), plan.baseline, plan.ours, folder):
@@ -120,7 +122,7 @@ def _list(study: BenchmarkStudy) -> None:
     if "seconds" in frame.columns:
         median = frame.group_by("data", "encoder").agg(polars.col("seconds").median())
         known = {(row["data"], row["encoder"]): row["seconds"] for row in median.iter_rows(named=True)}
-    times = [known.get((cell.data, cell.encoder), cell.seconds) for cell in left]
+    times = [known.get((cell.data, cell.encoder)) or cell.seconds for cell in left]
     seconds = sum(time for time in times if time is not None)
     unknown = sum(time is None for time in times)
     print(f"{len(study.plan.cells)} cells, {len(left)} left: about {seconds / 3600:.1f} hours on one worker", end="")

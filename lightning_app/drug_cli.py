@@ -14,7 +14,6 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.strategies import DDPStrategy
 
 from datamodules.atomic_file import write_file
-from datamodules.dataset_catalog import find_dataset
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
 from datamodules.input_error import InputError
@@ -22,7 +21,7 @@ from lightning_app.checkpoint_file import read_checkpoint
 from lightning_app.cli import subcommand_lines
 from lightning_app.run_folder import RunSettings, claim_run_folder
 from lightning_app.setting_errors import reword
-from lightning_app.setting_layers import CONFIGS, find_configs, option_value
+from lightning_app.setting_layers import CONFIGS, dataset_settings, find_configs, option_value
 from lightning_app.terminal import terminal_mode
 from lightning_app.tracking import TrackingSettings, make_loggers
 from modules.drug_classifier import DrugClassifier
@@ -117,7 +116,9 @@ class DrugCLI(LightningCLI):
         with tempfile.TemporaryDirectory() as folder:
             base = Path(folder) / "base.yaml"
             base.write_text(self._base_settings(arguments))
-            layers = ["--config", str(base), *self._dataset_settings(arguments)]
+            # A checkpoint brings the settings of its data set.
+            dataset = dataset_settings(arguments) if self.trained_task is None else None
+            layers = ["--config", str(base), *(["--config", str(dataset)] if dataset else [])]
             try:
                 self.config = parser.parse_args([*layers, *configs])
             except ArgumentError as error:
@@ -135,13 +136,6 @@ class DrugCLI(LightningCLI):
         if self.kept_settings is not None:
             settings = {name: settings[name] for name in self.kept_settings}
         return yaml.safe_dump(self.adapt_settings(settings))
-
-    def _dataset_settings(self, arguments: list[str]) -> list[str]:
-        """The shipped settings of a data set that the command line names, unless a checkpoint brings its own."""
-        source = option_value(arguments, "--data.source")
-        shipped = CONFIGS / "data" / f"{source}.yaml"
-        named = self.trained_task is None and source is not None and find_dataset(source) is not None
-        return ["--config", str(shipped)] if named and shipped.is_file() else []
 
     def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Change a checkpoint's settings for this subcommand, before the user's are laid over them."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
+from datamodules.dataset_catalog import find_dataset
 from datamodules.input_error import InputError
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -46,6 +48,33 @@ def find_configs(arguments: Sequence[str]) -> list[str]:
         else:
             found.append(argument)
     return found
+
+
+def dataset_settings(arguments: Sequence[str]) -> Path | None:
+    """The shipped settings of a data set that the command line names.
+
+    Args:
+        arguments: The command line after the subcommand.
+    """
+    source = option_value(arguments, "--data.source")
+    shipped = CONFIGS / "data" / f"{source}.yaml"
+    return shipped if source is not None and find_dataset(source) is not None and shipped.is_file() else None
+
+
+def settings_files(arguments: Sequence[str]) -> list[Path]:
+    """The YAML files whose settings a `fit` with this command line has, the lowest layer first.
+
+    Args:
+        arguments: The command line after `fit`.
+
+    Raises:
+        InputError: If there is no such file.
+    """
+    found = find_configs(arguments)
+    named = [Path(word) for option, word in pairwise(found) if option in ("--config", "-c")]
+    named += [Path(word.removeprefix("--config=")) for word in found if word.startswith("--config=")]
+    dataset = dataset_settings(arguments)
+    return [CONFIGS / "default.yaml", *([dataset] if dataset else []), *named]
 
 
 def shipped_names(folder: str) -> list[str]:

@@ -29,6 +29,13 @@ def plan_file(folder: Path, text: str) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def _settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("small", "b"):
+        Path(f"{name}.yaml").write_text("model: {dropout: 0.5}\n")
+
+
 def test_cells_come_split_by_split_with_the_arguments_in_order(tmp_path: Path) -> None:
     plan = read_plan(plan_file(tmp_path, PLAN))
     assert (plan.name, plan.baseline, plan.ours) == ("plan", "a", None)
@@ -59,6 +66,8 @@ def test_cells_come_split_by_split_with_the_arguments_in_order(tmp_path: Path) -
         ("split_seeds: 2", "splits: 2", "has an unknown key 'splits'; expected arguments, baseline"),
         ("baseline: a", "", "has no 'baseline'; expected baseline, data and methods"),
         ('a: ""', "a: 3", "the arguments of one small a: expected text, got 3"),
+        ('a: ""', "a: --run.name it's", "the arguments of one small a cannot be divided into words"),
+        ("b.yaml", "c.yaml", "there is no file 'c.yaml', here or among the shipped ones"),
         (PLAN, "[1]", r"to map names to settings, got \[1\]"),
         (PLAN, "{", "cannot be read as YAML"),
     ],
@@ -68,9 +77,24 @@ def test_a_wrong_plan_is_refused_with_one_sentence(tmp_path: Path, old: str, new
         read_plan(plan_file(tmp_path, PLAN.replace(old, new)))
 
 
+def test_cells_have_other_settings_when_a_file_says_something_else(tmp_path: Path) -> None:
+    def settings() -> dict[str, set[str | None]]:
+        cells = read_plan(plan_file(tmp_path, PLAN)).cells
+        return {method: {cell.settings for cell in cells if cell.method == method} for method in ("a", "b")}
+
+    before = settings()
+    assert len(before["a"]) == len(before["b"]) == 1
+    assert before["a"] != before["b"]
+    Path("b.yaml").write_text("# A comment is no setting.\nmodel:\n  dropout: 0.5\n")
+    assert settings() == before
+    Path("b.yaml").write_text("model: {dropout: 0.25}\n")
+    after = settings()
+    assert after["a"] == before["a"]
+    assert after["b"] != before["b"]
+
+
 @pytest.mark.parametrize("path", sorted((CONFIGS / "benchmark").glob("*.yaml")), ids=lambda path: str(path.stem))
-def test_every_shipped_plan_has_settings_of_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_every_shipped_plan_has_settings_of_fit(path: Path) -> None:
     plan = read_plan(path)
     assert len({cell.arguments for cell in plan.cells}) == len(plan.cells)
     first = plan.cells[0]

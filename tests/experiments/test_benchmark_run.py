@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from experiments.benchmark_plan import Cell
-from experiments.benchmark_run import CellFailedError, run_cell
+from experiments.benchmark_run import CellFailedError, _metrics, run_cell
 
 SMALL = "--config encoder/fingerprint.yaml --trainer.max_epochs 1 --trainer.accelerator cpu --data.fingerprint_size 128"
 
@@ -15,14 +15,14 @@ def test_a_run_gives_its_metrics_and_leaves_no_checkpoint(tmp_path: Path, monkey
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("WHERE", "inn_stems")
     cell = Cell("inn_stems", "fingerprint", "default", 1, 0, f"--data.source $WHERE {SMALL} --data.split_seed 1")
-    values = run_cell(cell, tmp_path, lambda: None)
+    run = tmp_path / "runs" / "one"
+    values = run_cell(cell, run, lambda: None)
     assert 0 < values["balanced_accuracy"] < 1
     assert (values["train_samples"], values["test_samples"]) == (438, 129)
     assert values["seconds"] > 0
     assert values["peak_megabytes"] > 100
     assert not [name for name in values if "recall/" in name]
-    run = tmp_path / "runs/inn_stems_fingerprint_default_split_1_seed_0"
-    assert (run / "fit/class_weights.csv").is_file() or (run / "fit/test_metrics.json").is_file()
+    assert (run / "log.txt").is_file()
     assert not list(run.rglob("*.ckpt"))
 
 
@@ -32,4 +32,12 @@ def test_a_run_that_fails_says_why(tmp_path: Path) -> None:
     with pytest.raises(
         CellFailedError, match=r"exit status 2: data\.source: 'no_such_table.csv' is neither a file nor"
     ):
-        run_cell(cell, tmp_path, lambda: None)
+        run_cell(cell, tmp_path / "run", lambda: None)
+
+
+@pytest.mark.parametrize("value", ["null", "NaN"])
+def test_a_run_without_balanced_accuracy_has_failed(tmp_path: Path, value: str) -> None:
+    (tmp_path / "test_metrics.json").write_text(f'{{"test/balanced_accuracy": {value}, "test/accuracy": 0.5}}')
+    (tmp_path / "splits.csv").write_text("row,split\n1,train\n2,test\n")
+    with pytest.raises(CellFailedError, match="the run has no balanced accuracy but"):
+        _metrics(tmp_path)

@@ -6,15 +6,19 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import polars
 import pytest
 
+from datamodules.input_error import InputError
 from experiments import benchmark_study
 from experiments.benchmark_plan import BenchmarkPlan, Cell
 from experiments.benchmark_run import CellFailedError
@@ -36,7 +40,7 @@ class PretendedRuns:
         self.failing, self.seconds = failing, seconds
         self.names: list[str] = []
 
-    def __call__(self, cell: Cell, folder: Path, beat: Callable[[], None]) -> dict[str, Any]:
+    def __call__(self, cell: Cell, run: Path, beat: Callable[[], None]) -> dict[str, Any]:
         """Run."""
         self.names.append(cell.name)
         time.sleep(self.seconds)
@@ -83,11 +87,8 @@ def test_workers_share_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(benchmark_study, "run_cell", pretended)
     monkeypatch.setattr(benchmark_study, "_WAIT_SECONDS", 0.05)
     workers = [BenchmarkStudy(PLAN, tmp_path) for _ in range(3)]
-    threads = [threading.Thread(target=worker.work) for worker in workers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(lambda worker: worker.work(), workers))
     assert sorted(pretended.names) == sorted(cell.name for cell in CELLS)
 
 
@@ -120,6 +121,90 @@ def test_a_claim_without_sign_of_life_is_free_again(
     assert study.states()[CELLS[0].arguments] == "running"
     study.work()
     assert sorted(runs.names) == sorted(cell.name for cell in CELLS)
+
+
+def test_a_claim_cut_short_before_its_first_sign_of_life_is_free_again(
+    tmp_path: Path, runs: PretendedRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark_study, "_GRACE_SECONDS", 1)
+    monkeypatch.setattr(benchmark_study, "_WAIT_SECONDS", 0.1)
+    stopped = BenchmarkStudy(PLAN, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(stopped.storage, "record_heartbeat", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            stopped.work()
+    assert stopped.states()[CELLS[0].arguments] == "running"
+    BenchmarkStudy(PLAN, tmp_path).work()
+    assert sorted(runs.names) == sorted(cell.name for cell in CELLS)
+
+
+def test_a_worker_that_was_taken_for_dead_goes_on_with_other_cells(
+    tmp_path: Path, runs: PretendedRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark_study, "_GRACE_SECONDS", 1)
+    suspended, other = BenchmarkStudy(PLAN, tmp_path), BenchmarkStudy(PLAN, tmp_path)
+    seen: list[str] = []
+
+    def run(cell: Cell, folder: Path, beat: Callable[[], None]) -> dict[str, Any]:
+        if not seen:
+            seen.append(cell.name)
+            time.sleep(2.5)
+            other.work()
+        return runs(cell, folder, beat)
+
+    monkeypatch.setattr(benchmark_study, "run_cell", run)
+    errors: list[str] = []
+    suspended.work(lambda cell, error: errors.append(error))
+    assert len(errors) == 1
+    assert errors[0].startswith("no sign of life for 1 s")
+    frame = suspended.frame()
+    assert frame["arguments"].to_list() == [cell.arguments for cell in CELLS]
+    assert (frame["state"] == "complete").all()
+
+
+def test_an_attempt_has_a_folder_of_its_own_and_those_before_it_are_deleted(
+    tmp_path: Path, runs: PretendedRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.failing = "a split 0"
+    BenchmarkStudy(PLAN, tmp_path).work()
+    for number in range(len(CELLS)):
+        (tmp_path / "runs" / f"{CELLS[number].folder}{number}").mkdir(parents=True)
+    BenchmarkStudy(PLAN, tmp_path, retry_failed=True).work()
+    left = {path.name for path in (tmp_path / "runs").iterdir()}
+    assert left == {f"{CELLS[number].folder}{number}" for number in range(1, len(CELLS))}
+
+
+def test_cells_whose_settings_changed_are_run_again(tmp_path: Path, runs: PretendedRuns) -> None:
+    def plan(settings: str | None) -> BenchmarkPlan:
+        cells = tuple(replace(cell, settings=settings if cell.method == "b" else "same") for cell in CELLS)
+        return BenchmarkPlan("plan", "a", None, cells)
+
+    BenchmarkStudy(plan("old"), tmp_path).work()
+    changed = BenchmarkStudy(plan("new"), tmp_path)
+    assert sorted(changed.states().values()) == ["complete"] * 3 + ["free"] * 3
+    changed.work()
+    assert runs.names[len(CELLS) :] == [cell.name for cell in CELLS if cell.method == "b"]
+    assert changed.frame()["settings"].to_list() == ["same", "new"] * 3
+    (tmp_path / "study.db").unlink()
+    assert set(BenchmarkStudy(plan("new"), tmp_path).states().values()) == {"complete"}
+    assert sorted(BenchmarkStudy(plan("newest"), tmp_path).states().values()) == ["complete"] * 3 + ["free"] * 3
+
+
+@pytest.mark.slow
+def test_workers_may_open_a_new_study_at_once(tmp_path: Path) -> None:
+    with ProcessPoolExecutor(4, get_context("spawn")) as processes:
+        opened = [processes.submit(_open_study, tmp_path) for _ in range(4)]
+        assert [future.result() for future in opened] == [len(CELLS)] * 4
+
+
+def _open_study(folder: Path) -> int:
+    return len(BenchmarkStudy(PLAN, folder).states())
+
+
+def test_a_database_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
+    for address in ("nonsense", "postgresql+nodriver://host/base"):
+        with pytest.raises(InputError, match=r"^storage: "):
+            BenchmarkStudy(PLAN, tmp_path, address)
 
 
 def test_a_study_goes_on_from_the_table_of_another_machine(tmp_path: Path, runs: PretendedRuns) -> None:

@@ -69,7 +69,7 @@ results: setup $(TABLES)
 	for grid in comparison comparison_samples; do \
 		$(BIN)/python -m benchmarks.peer_classifiers --config benchmark/$$grid.yaml \
 		&& $(BIN)/lightning benchmark --config benchmark/$$grid.yaml --tables-only || exit 1; done
-	$(BIN)/python -m benchmarks.central_claim results/central_claim
+	$(BIN)/python -m benchmarks.central_claim --config benchmark/central_claim.yaml
 	$(BIN)/python -m scripts.update_results
 endif
 $(TAILMOL_TABLES)/%_6000.csv:

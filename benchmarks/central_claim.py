@@ -1,22 +1,27 @@
 """Is a rare class a hard one? Rank correlations of a class's recall with its count and with its nearest rival.
 
 Reads the runs of a benchmark that reclusters (`benchmark/central_claim.yaml`): the recall of each class on the test
-split, and its training count and distances at the last recluster. Values of a class are averaged over the runs of a
-data set; the correlation is Spearman's over the classes, with a 95 % bootstrap interval.
+split, and its training count and distances at the last recluster. They are kept in `classes.csv` of the benchmark's
+folder, which goes on from there where the runs are gone. Values of a class are averaged over the runs of a data set;
+the correlation is Spearman's over the classes, with a 95 % bootstrap interval.
 
-    python -m benchmarks.central_claim results/central_claim
+    python -m benchmarks.central_claim --config benchmark/central_claim.yaml
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import polars
 
-from datamodules.atomic_file import write_file
+from datamodules.atomic_file import write_csv, write_file
+from experiments.benchmark_plan import BenchmarkPlan, read_plan
+from experiments.benchmark_study import IDENTITY
 from experiments.paired_statistics import spearman
+from lightning_app.setting_layers import find_configs
 
 MEASURES = {
     "training_samples": "count",
@@ -37,32 +42,57 @@ def classes_of(run: Path) -> polars.DataFrame:
     return rows.select("class", "recall", *MEASURES).drop_nulls("recall")
 
 
-def table(folder: Path) -> str:
-    """The correlations of each data set, as Markdown."""
-    cells = polars.read_csv(folder / "cells.csv").filter(polars.col("state") == "complete")
+def all_classes(plan: BenchmarkPlan, folder: Path) -> polars.DataFrame:
+    """The rows of `classes_of` for the cells of a plan, from the runs, or from `classes.csv` where there is none."""
+    path = folder / "classes.csv"
+    known = polars.read_csv(path, schema_overrides={"class": polars.String}) if path.is_file() else polars.DataFrame()
+    parts = []
+    for cell in plan.cells:
+        identity = {name: getattr(cell, name) for name in IDENTITY}
+        runs = [file.parent for file in (folder / "runs").glob(f"{cell.folder}*/fit/test_metrics.json")]
+        if runs:
+            columns = [polars.lit(value).alias(name) for name, value in identity.items()]
+            parts.append(classes_of(runs[0]).select(*columns, polars.all()))
+        elif len(known):
+            parts.append(known.filter(**identity))
+    return polars.concat(parts, how="vertical_relaxed") if parts else known
+
+
+def table(classes: polars.DataFrame) -> str:
+    """The correlations of each data set, as Markdown.
+
+    Args:
+        classes: Of `all_classes`.
+    """
     lines = [f"| data | runs | classes | {' | '.join(MEASURES.values())} |", f"| --- | ---: | ---: |{' --- |' * 4}"]
-    for (data,), rows in cells.group_by("data", maintain_order=True):
-        names = [
-            f"{row['data']} {row['encoder']} {row['method']} split {row['split_seed']} seed {row['seed']}"
-            for row in rows.iter_rows(named=True)
-        ]
-        runs = [classes_of(folder / "runs" / name.replace(" ", "_") / "fit") for name in names]
-        classes = polars.concat(runs).group_by("class").mean()
+    for (data,), rows in classes.group_by("data", maintain_order=True):
+        # In order, since the bootstrap draws by place.
+        means = rows.group_by("class").agg(polars.col("recall", *MEASURES).mean()).sort("class")
         texts = []
         for measure in MEASURES:
-            kept = classes.drop_nulls(measure).filter(polars.col(measure).is_finite())
+            kept = means.drop_nulls(measure).filter(polars.col(measure).is_finite())
             rho, low, high = spearman(kept["recall"].to_numpy(), kept[measure].to_numpy())
             texts.append(f"{rho:+.2f} [{low:+.2f}, {high:+.2f}]" if rho == rho else "-")
-        lines.append(f"| {data} | {len(runs)} | {len(classes)} | {' | '.join(texts)} |")
+        runs = rows.n_unique(["encoder", "method", "split_seed", "seed"])
+        lines.append(f"| {data} | {runs} | {len(means)} | {' | '.join(texts)} |")
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
     """Print the table and write it into the folder as `central_claim.md`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="where lightning benchmark wrote")
-    folder = parser.parse_args().folder
-    text = table(folder)
+    parser.add_argument("--config", required=True, help="the benchmark's file")
+    parser.add_argument("--folder", type=Path, help="results/<name of the file> if left out")
+    arguments = parser.parse_args()
+    plan = read_plan(Path(find_configs(["--config", arguments.config])[1]))
+    folder = arguments.folder or Path("results") / plan.name
+    classes = all_classes(plan, folder)
+    if classes.is_empty():
+        sys.exit(
+            f"{folder} holds no run and no classes.csv; run lightning benchmark --config {arguments.config} first."
+        )
+    write_csv(classes, folder / "classes.csv")
+    text = table(classes)
     print(text, end="")
     write_file(folder / "central_claim.md", lambda path: path.write_text(text))
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 Floats = NDArray[numpy.float64]
 
-_RESAMPLES = 1000
 _FEWEST_DATA_SETS = 2
 _FEWEST_METHODS = 3
 # Scores are of order one: differences that are equal as decimals lie this close together as binary fractions.
@@ -172,14 +171,15 @@ def ranks(scores: Floats) -> Ranks:
     return Ranks(mean_ranks, friedman_p, posthoc_nemenyi_friedman(scores).to_numpy())
 
 
-def spearman(x: Floats, y: Floats, confidence: float = 0.95, seed: int = 0) -> Correlation:
+def spearman(x: Floats, y: Floats, confidence: float = 0.95, seed: int = 0, resamples: int = 10_000) -> Correlation:
     """Spearman's rank correlation, with a percentile bootstrap interval over the pairs (Efron, 1979).
 
     Args:
         x: ``(N,)``, finite.
         y: ``(N,)``, finite.
         confidence: Coverage of the interval, between 0 and 1, both excluded.
-        seed: Of the 1,000 resamples. Those in which `x` or `y` is constant are skipped.
+        seed: Of the resamples.
+        resamples: How many are drawn; those in which `x` or `y` is constant are skipped.
 
     Returns:
         The correlation and the bounds, between -1 and 1; NaN for fewer than three pairs or a constant `x` or `y`.
@@ -196,7 +196,7 @@ def spearman(x: Floats, y: Floats, confidence: float = 0.95, seed: int = 0) -> C
         return Correlation(nan, nan, nan)
     from scipy.stats import spearmanr
 
-    drawn = numpy.random.default_rng(seed).integers(len(x), size=(_RESAMPLES, len(x)))
+    drawn = numpy.random.default_rng(seed).integers(len(x), size=(resamples, len(x)))
     drawn = drawn[(numpy.ptp(x[drawn], axis=1) > 0) & (numpy.ptp(y[drawn], axis=1) > 0)]
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     low, high = numpy.quantile(_rank_correlations(x[drawn], y[drawn]), tails)

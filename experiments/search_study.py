@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,20 +14,25 @@ if TYPE_CHECKING:
 
     from experiments.search_space import SearchSpace
 
-_STUDY, _SPACE = "study.db", "search_space"
+_STUDY, _SPACE, _OPTIONS = "study.db", "search_space", "fit_options"
+_OF_A_WORKER = (
+    *("--run.", "--tracking.", "--trainer.accelerator", "--trainer.devices", "--trainer.enable_progress_bar"),
+    *("--data.num_workers", "--data.cache_folder"),
+)
 _HEARTBEAT, _GRACE = 30, 180
 
 
-def open_study(space: SearchSpace, folder: Path, address: str | None) -> Study:
+def open_study(space: SearchSpace, folder: Path, address: str | None, further: Sequence[str] | None = None) -> Study:
     """The study of a search, made if it is not there yet.
 
     Args:
         space: The search.
         folder: The sweep's, which names the study.
         address: Of the database; an SQLite file in the folder if None.
+        further: Options of `lightning fit` that the user gave; None if nothing is to be run.
 
     Raises:
-        InputError: If the database cannot be used, or holds another search of this name.
+        InputError: If the database cannot be used, or holds another search of this name, or one with other options.
     """
     import optuna
 
@@ -43,8 +49,28 @@ def open_study(space: SearchSpace, folder: Path, address: str | None) -> Study:
         known = study.user_attrs.get(_SPACE)
         if known is None:
             study.set_user_attr(_SPACE, space.fingerprint)
+        options = None if further is None else _comparable([*space.fit_options, *further])
+        trained = study.user_attrs.get(_OPTIONS)
+        if trained is None and options is not None:
+            study.set_user_attr(_OPTIONS, options)
     if known not in (None, space.fingerprint):
         raise InputError(f"folder: {folder} holds a search over other parameters; choose another one.")
+    if trained is not None and options is not None and trained != options:
+        raise InputError(
+            f"folder: the trials in {folder} were trained with {' '.join(trained) or 'no options'}, got "
+            f"{' '.join(options) or 'none'}; choose another folder, since their values cannot be compared."
+        )
     if any(folder.glob("trial_*")) and not study.get_trials(deepcopy=False):
         raise InputError(f"folder: {folder} holds trials that the storage does not know; choose another one.")
     return study
+
+
+def _comparable(options: Sequence[str]) -> list[str]:
+    """The options of `lightning fit` but for those that may differ from worker to worker."""
+    kept: list[str] = []
+    dropping = False
+    for word in options:
+        dropping = word.startswith(_OF_A_WORKER) if word.startswith("--") else dropping
+        if not dropping:
+            kept.append(word)
+    return kept

@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> None:
     folder = Path(settings.folder or Path("sweeps") / space.name)
     if settings.trials:
         check_settings(space, further)
-    study = open_study(space, folder, settings.storage)
+    study = open_study(space, folder, settings.storage, further if settings.trials else None)
     stopped = bool(settings.trials) and _search(
         study, Objective(space, further, folder, settings.seed), settings.trials
     )

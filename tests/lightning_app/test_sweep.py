@@ -186,6 +186,20 @@ def test_another_search_in_the_same_folder_is_refused(tmp_path: Path) -> None:
         open_study(other, folder, f"sqlite:///{tmp_path / 'other.db'}")
 
 
+def test_trials_of_other_data_or_options_are_not_mixed(tmp_path: Path) -> None:
+    folder, space = tmp_path / "sweeps/small", read_search_space(write_space(tmp_path))
+    given = ["--data.source", "one.csv", "--trainer.max_epochs=3"]
+    open_study(space, folder, None, given)
+    open_study(space, folder, None, [*given, "--trainer.devices", "[1]", "--run.root=elsewhere"])
+    open_study(space, folder, None)
+    for other in (["--data.source", "two.csv", "--trainer.max_epochs=3"], given[:2], []):
+        with pytest.raises(InputError, match=r"were trained with --config=encoder/fingerprint.yaml .*one\.csv"):
+            open_study(space, folder, None, other)
+    longer = read_search_space(write_space(tmp_path, epochs=2))
+    with pytest.raises(InputError, match="cannot be compared"):
+        open_study(longer, folder, None, given)
+
+
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """A worker in a process of its own."""
     command = [str(Path(sys.executable).with_name("lightning")), "sweep", *arguments]

@@ -38,6 +38,7 @@ def plot_ranks(cells: polars.DataFrame, metric: str, path: Path) -> bool:
     names, ranked = rank_methods(cells, metric)
     if ranked is None or ranked.nemenyi is None:
         return False
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
     from pandas import DataFrame, Series
     from scikit_posthocs import critical_difference_diagram
@@ -51,9 +52,10 @@ def plot_ranks(cells: polars.DataFrame, metric: str, path: Path) -> bool:
         label_props={"parse_math": False},
         text_h_margin=_LABEL_DISTANCE * float(numpy.ptp(ranked.mean_ranks)),
     )
-    # Without the date the same ranks make the same drawing.
-    write_file(
-        path,
-        lambda temporary: figure.savefig(temporary, format="svg", bbox_inches="tight", metadata={"Date": None}),
-    )
+    # Without the date, and with names that are not drawn, the same ranks make the same file.
+    with rc_context({"svg.hashsalt": "ranks"}):
+        write_file(
+            path,
+            lambda temporary: figure.savefig(temporary, format="svg", bbox_inches="tight", metadata={"Date": None}),
+        )
     return True

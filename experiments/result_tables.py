@@ -74,24 +74,31 @@ def summarise(cells: polars.DataFrame, baseline: str, metric: str = "balanced_ac
 
 
 def method_scores(cells: polars.DataFrame, metric: str) -> tuple[list[str], Floats]:
-    """Mean scores over the splits of every data set, of the methods that all data sets have.
+    """Mean scores on every data set, of the methods that all data sets have, over the splits that these all have.
 
     Args:
         cells: As for `summarise`; only complete runs count.
         metric: The column of the scores.
 
     Returns:
-        The M names, sorted: the method, after the encoder if there are several; and scores ``(data sets, M)``.
+        The M names, sorted: the method, after the encoder if there are several; and scores ``(data sets, M)``. There is
+        no name where no method is on all data sets, or a data set has no split that is common to them.
 
     Raises:
         ValueError: If `metric` is no column.
     """
     splits = _split_means(cells, [metric]).drop_nulls(metric)
     name = polars.concat_str("encoder", "method", separator=" ") if splits["encoder"].n_unique() > 1 else "method"
-    means = splits.group_by("data", polars.col(name).alias("name") if isinstance(name, str) else name.alias("name"))
-    table = means.agg(polars.col(metric).mean()).sort("data", "name").pivot("data", index="name", values=metric)
-    shared = table.drop_nulls().sort("name")
-    return shared["name"].to_list(), shared.drop("name").to_numpy().T
+    splits = splits.with_columns(name=name)
+    data_sets = splits["data"].n_unique()
+    shared = splits.filter(polars.col("data").n_unique().over("name") == data_sets)
+    methods = shared["name"].n_unique()
+    common = shared.filter(polars.col("name").n_unique().over("data", "split_seed") == methods)
+    if common["data"].n_unique() < data_sets:
+        return [], numpy.zeros((0, 0))
+    means = common.group_by("data", "name").agg(polars.col(metric).mean()).sort("data", "name")
+    table = means.pivot("data", index="name", values=metric).sort("name")
+    return table["name"].to_list(), table.drop("name").to_numpy().T
 
 
 def rank_methods(cells: polars.DataFrame, metric: str) -> tuple[list[str], Ranks | None]:
@@ -101,7 +108,7 @@ def rank_methods(cells: polars.DataFrame, metric: str) -> tuple[list[str], Ranks
 
 
 def rank_summary(cells: polars.DataFrame, metric: str = "balanced_accuracy") -> tuple[polars.DataFrame, str]:
-    """Mean ranks over the data sets of the methods that all data sets have, and what Friedman's test says.
+    """Mean ranks over the data sets, as of `method_scores`, and what Friedman's test says.
 
     Args:
         cells: As for `summarise`.

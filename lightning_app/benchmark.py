@@ -60,7 +60,7 @@ def _with_peers(frame: polars.DataFrame, folder: Path) -> polars.DataFrame:
         return frame
     peers = polars.read_csv(path, infer_schema_length=None)
     return polars.concat(
-        [frame, peers.filter(polars.col("data").is_in(frame["data"].unique()))], how="diagonal_relaxed"
+        [frame, peers.filter(polars.col("data").is_in(frame["data"].unique().implode()))], how="diagonal_relaxed"
     )
 
 

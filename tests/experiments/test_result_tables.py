@@ -203,6 +203,14 @@ class TestRankSummary:
         failed = frame(cells.to_dicts(), runs("seesaw", [None], data="tox"))
         assert rank_summary(failed)[0].equals(rank_summary(cells)[0])
 
+    def test_only_splits_that_all_methods_have_count(self) -> None:
+        # On the first split, which is all that focal has, base is better than ldam; over both it is worse.
+        scores = {"base": [0.7, 0.2], "focal": [0.5], "ldam": [0.6, 0.9]}
+        cells = frame(*(runs(method, scores[method], data=data) for data in ("hiv", "tox") for method in scores))
+        assert rank_summary(cells)[0]["method"].to_list() == ["base", "ldam", "focal"]
+        apart = frame(cells.to_dicts(), runs("seesaw", [None, 0.5]), runs("seesaw", [0.5], data="tox"))
+        assert method_scores(apart, "balanced_accuracy")[0] == []
+
     def test_with_several_encoders_a_method_is_named_after_its_encoder(self) -> None:
         cells = three_methods("hiv", "tox")
         names, scores = method_scores(frame(cells.to_dicts(), runs("base", [0.1], encoder="ecfp")), "balanced_accuracy")
@@ -296,6 +304,11 @@ class TestPlotRanks:
         for label in ("ldam (1)", "focal (2)", "(3) base"):
             assert label in text
         assert list(path.parent.iterdir()) == [path]
+
+    def test_the_same_ranks_make_the_same_file(self, tmp_path: Path) -> None:
+        for name in ("one.svg", "two.svg"):
+            plot_ranks(three_methods("hiv", "tox"), "balanced_accuracy", tmp_path / name)
+        assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
 
     def test_no_figure_is_left_open(self, tmp_path: Path) -> None:
         from matplotlib import pyplot

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
+import uuid
 from pathlib import Path
 from typing import Any
 
 import lightning
 import polars
+from polars import selectors
 
 from callbacks.prediction_columns import PredictionColumns, Values
 from datamodules.atomic_file import write_file
@@ -62,7 +63,7 @@ class PredictionWriter(lightning.Callback):
         """Share out the rows, which Lightning reads before prediction starts, and make the folder for the chunks."""
         from tqdm import tqdm
 
-        name = f".{self.output.name}.{os.getpid()}.parts"
+        name = f".{self.output.name}.{uuid.uuid4().hex}.parts"
         self._folder = self.output.parent / trainer.strategy.broadcast(name)
         self._folder.mkdir(parents=True, exist_ok=True)
         self._rows.share(trainer.global_rank, trainer.world_size)
@@ -143,6 +144,12 @@ class PredictionWriter(lightning.Callback):
             if self.output.suffix == ".parquet":
                 frame.write_parquet(path)
             else:
+                unwritable = frame.select(selectors.nested() | selectors.binary()).columns
+                if unwritable:
+                    raise InputError(
+                        f"output: the table's column {unwritable[0]!r} holds lists, structures or bytes, which "
+                        f"{self.output.suffix} cannot hold; give a path that ends in .parquet."
+                    )
                 separator = "\t" if self.output.suffix == ".tsv" else ","
                 frame.write_csv(path, separator=separator, include_header=chunk.first_row == 0)
 

@@ -71,7 +71,9 @@ def _resumed_folder(checkpoint: Path) -> Path | None:
 
 def _job_number() -> str | None:
     if "SLURM_JOB_ID" in os.environ and int(os.environ.get("SLURM_NTASKS", "1")) > 1:
-        return f"job_{os.environ['SLURM_JOB_ID']}"
+        # One job may start several runs, each a step of its own.
+        step = os.environ.get("SLURM_STEP_ID", "0")
+        return f"job_{os.environ['SLURM_JOB_ID']}" + (f"_{step}" if step != "0" else "")
     if "TORCHELASTIC_RUN_ID" in os.environ:
         return f"job_{os.environ['TORCHELASTIC_RUN_ID']}_{os.environ.get('MASTER_PORT', '0')}"
     return None

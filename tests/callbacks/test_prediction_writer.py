@@ -205,3 +205,13 @@ def test_a_failure_leaves_the_old_output_alone(tmp_path: Path, monkeypatch: pyte
         predict(tmp_path / "new.csv", tmp_path / "out.csv", 4)
     assert (tmp_path / "out.csv").read_text() == "old"
     assert list(tmp_path.glob(".*")) == []
+
+
+def test_a_column_that_text_cannot_hold_is_named(tmp_path: Path) -> None:
+    table = polars.DataFrame({"smiles": ["CCO", "CCC"], "assays": [[1, 2], [3]]})
+    table.write_parquet(tmp_path / "in.parquet")
+    with pytest.raises(InputError, match=r"the table's column 'assays' holds lists, .*ends in \.parquet"):
+        predict(tmp_path / "in.parquet", tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+    predict(tmp_path / "in.parquet", tmp_path / "out.parquet")
+    assert polars.read_parquet(tmp_path / "out.parquet")["assays"].to_list() == [[1, 2], [3]]

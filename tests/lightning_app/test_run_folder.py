@@ -12,7 +12,14 @@ from lightning_app.run_folder import RunSettings, claim_run_folder
 
 @pytest.fixture(autouse=True)
 def _no_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("LOCAL_RANK", "TAILMOL_RUN_FOLDER", "SLURM_JOB_ID", "SLURM_NTASKS", "TORCHELASTIC_RUN_ID"):
+    for name in (
+        "LOCAL_RANK",
+        "TAILMOL_RUN_FOLDER",
+        "SLURM_JOB_ID",
+        "SLURM_NTASKS",
+        "SLURM_STEP_ID",
+        "TORCHELASTIC_RUN_ID",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TAILMOL_RUN_FOLDER", "unused")
     monkeypatch.chdir(tmp_path)
@@ -51,3 +58,7 @@ def test_processes_of_a_cluster_agree_on_the_job(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("SLURM_JOB_ID", "77")
     monkeypatch.setenv("SLURM_NTASKS", "8")
     assert {claim_run_folder(RunSettings(), "x.csv", None) for _ in range(2)} == {Path("runs/x/job_77")}
+    monkeypatch.setenv("SLURM_STEP_ID", "0")
+    assert claim_run_folder(RunSettings(), "x.csv", None) == Path("runs/x/job_77")
+    monkeypatch.setenv("SLURM_STEP_ID", "1")
+    assert {claim_run_folder(RunSettings(), "x.csv", None) for _ in range(2)} == {Path("runs/x/job_77_1")}

@@ -40,6 +40,9 @@ _UNTRUE_WARNINGS = (
     r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint",
 )
 
+_PROCESS_NUMBERS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
+"""Environment variables that torchrun, Lightning and SLURM number the processes of a run with."""
+
 _EXTRAS = {
     **dict.fromkeys(
         ("optuna", "optuna_integration", "sklearn", "scikit_posthocs", "statsmodels", "matplotlib"), "experiments"
@@ -89,16 +92,15 @@ def main() -> None:
         known = ", ".join(SUBCOMMANDS)
         sys.exit(_complain(f"there is no subcommand {arguments[0]!r}; expected one of {known}."))
     module, function = SUBCOMMANDS[arguments[0]]
-    # Every process of a run says the same; the first one is enough.
-    first = int(os.environ.get("LOCAL_RANK", "0")) == 0
+    process = next((int(os.environ[name]) for name in _PROCESS_NUMBERS if name in os.environ), 0)
     try:
         run = getattr(importlib.import_module(module), function)
-        _set_up_messages(first)
+        _set_up_messages(process == 0)
         run(arguments[1:])
     except Exception as error:
         if terminal_mode().debug:
             raise
-        sys.exit(_explain(error, arguments[0]) if first else 2)
+        sys.exit(_explain(error, arguments[0], process))
 
 
 def subcommand_lines() -> dict[str, str]:
@@ -106,22 +108,21 @@ def subcommand_lines() -> dict[str, str]:
     return dict(re.findall(r"^  (\w+) +(.*)$", HELP, re.MULTILINE))
 
 
-def _explain(error: Exception, subcommand: str) -> int:
+def _explain(error: Exception, subcommand: str, process: int) -> int:
     """Say what is wrong in one sentence; the exit status is 2 where the user's input is at fault, else 1."""
     from datamodules.input_error import InputError
 
     if isinstance(error, InputError):
-        return _complain(str(error))
+        # Every process finds the same mistake in the same input; the first one says so.
+        return 2 if process else _complain(str(error))
     if isinstance(error, ModuleNotFoundError) and str(error.name).split(".")[0] in _EXTRAS:
         extra = _EXTRAS[str(error.name).split(".")[0]]
         return _complain(f"{subcommand} needs the package {error.name}; pip install 'tailmol[{extra}]' brings it.")
     if type(error).__name__ == "MisconfigurationException":
         return _complain(f"trainer: {str(error).rstrip('.!')}.")
-    what = str(error).rstrip(".")
-    _complain(
-        f"{type(error).__name__}: {what}. This is a mistake of ours, or of a setting that we do not check; --debug "
-        "shows where."
-    )
+    where = f"process {process}: " if process else ""
+    what = f"{type(error).__name__}: {str(error).rstrip('.')}"
+    _complain(f"{where}{what}. This is a mistake of ours, or of a setting that we do not check; --debug shows where.")
     return 1
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from datamodules.input_error import InputError
 from lightning_app.terminal import take_terminal_mode, terminal_mode
 from tests.lightning_app.command import TINY, in_this_process
 
@@ -61,3 +62,24 @@ def test_a_mistake_of_ours_is_one_sentence_unless_debugging(
     assert "Traceback" not in error
     with pytest.raises(ZeroDivisionError):
         in_this_process(monkeypatch, "datasets", "--debug")
+
+
+@pytest.mark.parametrize("variable", ["RANK", "LOCAL_RANK", "SLURM_PROCID"])
+def test_the_first_process_speaks_for_all_of_the_input_and_each_for_itself_of_the_rest(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str
+) -> None:
+    def fail(error: Exception) -> str:
+        def broken(arguments: list[str]) -> None:
+            raise error
+
+        monkeypatch.setattr("lightning_app.datasets.main", broken)
+        assert in_this_process(monkeypatch, "datasets") in (1, 2)
+        return capsys.readouterr().err
+
+    monkeypatch.setenv(variable, "0")
+    assert fail(InputError("data.source: is missing.")) == "lightning: error: data.source: is missing.\n"
+    monkeypatch.setenv(variable, "1")
+    assert fail(InputError("data.source: is missing.")) == ""
+    assert fail(RuntimeError("CUDA out of memory")).startswith(
+        "lightning: error: process 1: RuntimeError: CUDA out of memory. "
+    )

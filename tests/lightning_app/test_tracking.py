@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import polars
@@ -23,6 +24,19 @@ def test_a_resumed_run_keeps_the_rows_that_are_there(tmp_path: Path) -> None:
     assert rows["step"].to_list() == [1, 2]
     assert rows["loss"].to_list() == [0.5, 0.25]
     assert rows["accuracy"].to_list() == [None, 0.75]
+
+
+def test_a_column_may_have_a_comma_or_a_quote_in_its_name(tmp_path: Path) -> None:
+    amide, quoted = "test/recall/amide, aromatic", 'test/recall/the "rare" one'
+    for step, values in enumerate([{"loss": 0.5, amide: 0.25, quoted: 0.75}, {"loss": 0.125, amide: 1.0, "more": 2.0}]):
+        logger = ContinuedCSVLogger(tmp_path, name="data", version="version_0")
+        logger.log_metrics({**values}, step)
+        logger.save()
+    with (tmp_path / "data/version_0/metrics.csv").open(newline="") as file:
+        first, second = csv.DictReader(file)
+    assert (first["loss"], first[amide], first[quoted], first["more"]) == ("0.5", "0.25", "0.75", "")
+    assert (second["loss"], second[amide], second[quoted], second["more"]) == ("0.125", "1.0", "", "2.0")
+    assert [path.name for path in (tmp_path / "data/version_0").iterdir()] == ["metrics.csv"]
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from modules.drug_classifier import DrugClassifier
 
 
-def read_checkpoint(path: Path) -> tuple[dict[str, Any], DrugTask]:
+def read_checkpoint(path: Path, setting: str = "ckpt_path") -> tuple[dict[str, Any], DrugTask]:
     """Read the settings and the task of a checkpoint, without pickle.
 
     Args:
         path: A checkpoint that `lightning fit` wrote.
+        setting: Where the user named it.
 
     Returns:
         The settings of the run, as plain types, and what its model knows of its data.
@@ -27,19 +28,20 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], DrugTask]:
     import torch
 
     if not path.is_file():
-        raise InputError(f"ckpt_path: there is no file {path}.")
+        raise InputError(f"{setting}: there is no file {path}.")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         return dict(checkpoint["run_config"]), DrugTask.from_dict(checkpoint["drug_task"])
     except Exception as error:
-        raise InputError(f"ckpt_path: {path} is no whole checkpoint of lightning fit ({error}).") from error
+        raise InputError(f"{setting}: {path} is no whole checkpoint of lightning fit ({error}).") from error
 
 
-def load_model(path: Path) -> DrugClassifier:
+def load_model(path: Path, setting: str = "ckpt_path") -> DrugClassifier:
     """Make the model of a checkpoint, with its weights, on the CPU.
 
     Args:
         path: A checkpoint that `lightning fit` wrote.
+        setting: Where the user named it.
 
     Raises:
         InputError: If the file is missing, damaged, or not such a checkpoint.
@@ -49,7 +51,7 @@ def load_model(path: Path) -> DrugClassifier:
 
     from modules.drug_classifier import DrugClassifier
 
-    settings, _ = read_checkpoint(path)
+    settings, _ = read_checkpoint(path, setting)
     parser = ArgumentParser()
     parser.add_class_arguments(DrugClassifier, "model")
     model = parser.instantiate(parser.parse_object({"model": settings["model"]})).model

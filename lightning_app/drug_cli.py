@@ -184,11 +184,9 @@ class DrugCLI(LightningCLI):
         logger = make_loggers(self.config_init.tracking, self.folder) if self.uses_run_folder else False
         changed = {"callbacks": callbacks, "logger": logger, "use_distributed_sampler": False}
         trainer = Trainer(**{**settings, **changed, **kwargs})
-        model = self.config.model
         second_stage = self.config.get("retrain_classifier.start_epoch") is not None
-        unused = model.classification_start_epoch > 0 or second_stage or model.contrastive_weight == 0
-        if isinstance(trainer.strategy, DDPStrategy) and unused:
-            # Some parameters have no gradient in one of the stages, which plain DDP takes for a mistake.
+        if isinstance(trainer.strategy, DDPStrategy) and (second_stage or self.config_init.model.has_unused_parameters):
+            # Plain DDP takes a parameter without a gradient for a mistake.
             trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
         return trainer
 

@@ -71,12 +71,25 @@ class FitCLI(DrugCLI):
         progress = [TrainingProgress()] if shows_progress else []
         return [*stages, self.config_init.early_stopping, best, ended, within, *progress]
 
+    def before_instantiate_classes(self) -> None:
+        """Name the teacher's file whole, so that the run can be resumed from another folder."""
+        super().before_instantiate_classes()
+        teacher = self.config.distill.teacher
+        if teacher is not None:
+            self.config.distill.teacher = str(Path(teacher).resolve())
+
     def after_instantiate_classes(self) -> None:
         """Training takes the classes from the table, also when it is resumed."""
         super().after_instantiate_classes()
         self.datamodule.trained_task = None
         if self.model.class_scales and self.config.retrain_classifier.start_epoch is None:
             raise InputError("model.class_scales: they train in a second stage; set retrain_classifier.start_epoch.")
+        retrained, distilled = self.config.retrain_classifier.start_epoch, self.config.distill.start_epoch
+        if retrained is not None and distilled is not None and retrained <= distilled:
+            raise InputError(
+                f"retrain_classifier.start_epoch: expected a number above distill.start_epoch, {distilled}, since the "
+                f"student needs an encoder of its own first; got {retrained}."
+            )
         teacher = self.config.distill.teacher
         if (self.model.distillation is None) != (teacher is None and self.config.distill.start_epoch is None):
             raise InputError(
@@ -84,7 +97,7 @@ class FitCLI(DrugCLI):
                 "distill.start_epoch, or neither."
             )
         if teacher is not None:
-            self.config_init.distill.given = load_model(Path(teacher))
+            self.config_init.distill.given = load_model(Path(teacher), "distill.teacher")
 
 
 def main(arguments: list[str]) -> None:

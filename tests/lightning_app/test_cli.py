@@ -201,3 +201,28 @@ def test_configs_of_the_current_folder_go_before_shipped_ones(tmp_path: Path, mo
     assert find_configs(["-c", "debug.yaml"]) == ["-c", "debug.yaml"]
     with pytest.raises(InputError, match=r"config: there is no file 'nope.yaml', here or among .*debug.yaml"):
         find_configs(["--config", "nope.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (
+            ["--config=method/virtual_examples.yaml", "--distill.start_epoch=3", "--retrain_classifier.start_epoch=3"],
+            "retrain_classifier.start_epoch: expected a number above distill.start_epoch, 3, ",
+        ),
+        (
+            ["--config=method/virtual_examples.yaml", "--distill.start_epoch=null", "--distill.teacher=gone.ckpt"],
+            "distill.teacher: there is no file ",
+        ),
+    ],
+)
+def test_a_student_needs_a_teacher_and_an_encoder(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    sentence: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert in_this_process(monkeypatch, "fit", *TINY, "--tracking.wandb=disabled", *options) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"lightning: error: {sentence}")

@@ -13,7 +13,7 @@ from torch import Tensor
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.molecule_batch import MoleculeBatch
 from modules.drug_classifier import DrugClassifier
-from modules.processes import sum_over_processes
+from modules.processes import gather_rows, sum_over_processes
 from modules.unit_embeddings import unit_embeddings
 
 
@@ -140,23 +140,8 @@ def embed_training_set(
             found.append((batch.sample_index, model.embed(batch).float(), batch.labels))
     model.train(was_training)
     index, embeddings, labels = (torch.cat(column) for column in zip(*found, strict=True))
-    index, embeddings, labels = _gather_rows(trainer, index, embeddings, labels)
+    index, embeddings, labels = (gather_rows(column) for column in (index, embeddings, labels))
     order = index.argsort()
     if not numpy.array_equal(index[order].cpu().numpy(), expected):
         raise RuntimeError(f"Expected to embed each of {len(expected)} training samples once, got {len(index)} rows.")
     return embeddings[order], labels[order]
-
-
-def _gather_rows(trainer: lightning.Trainer, *columns: Tensor) -> tuple[Tensor, ...]:
-    """The rows of all processes, whose shares may differ in size."""
-    if trainer.world_size == 1:
-        return columns
-    # all_gather needs equal shapes, so shares are padded to the largest.
-    sizes = trainer.strategy.all_gather(torch.tensor(len(columns[0]), device=columns[0].device)).flatten().tolist()
-    gathered = []
-    for column in columns:
-        padded = column.new_zeros(max(sizes), *column.shape[1:])
-        padded[: len(column)] = column
-        shares = trainer.strategy.all_gather(padded)
-        gathered.append(torch.cat([share[:size] for share, size in zip(shares, sizes, strict=True)]))
-    return tuple(gathered)

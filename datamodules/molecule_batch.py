@@ -23,8 +23,8 @@ class MoleculeBatch:
     An array is carried as a molecule without atoms, whose fingerprint entries are its features other than zero.
 
     Attributes:
-        atom_codes: (A, 10) uint8, the columns of `molecule_features.ATOM_CODE_SIZES`.
-        bond_codes: (E,) uint8, values below `molecule_features.BOND_CODE_SIZE`.
+        atom_codes: (A, 10) uint8, the columns of `molecule_graphs.ATOM_CODE_SIZES`.
+        bond_codes: (E,) uint8, values below `molecule_graphs.BOND_CODE_SIZE`.
         source: (E,) int64, the atom that a bond leaves; bonds are sorted by target.
         target: (E,) int64, the atom that a bond enters.
         atoms_per_molecule: (M,) int64.

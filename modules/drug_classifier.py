@@ -22,14 +22,14 @@ from modules.classifier_head import ClassifierHead
 from modules.distillation import Distillation
 from modules.encoders import Encoder
 from modules.experts import Experts, diversity
-from modules.logit_correction import LogitCorrection
+from modules.logit_correction import LogitCorrection, TauNormalisation
 from modules.losses import ClassificationLoss, ContrastiveLoss
 from modules.mixing import Mixup
 from modules.perceptron import perceptron
 from modules.prediction import Prediction
 from modules.processes import gather_rows, rank_and_world_size
 from modules.subclusters import nearest_subclusters
-from modules.tail_metrics import TailMetrics
+from modules.tail_metrics import TailMetrics, check_fractions
 from modules.views import make_view
 
 NEVER = -1e4
@@ -141,6 +141,16 @@ class DrugClassifier(lightning.LightningModule):
             raise ValueError("mixing and distillation: a teacher has no answer for mixtures; expected one to be null.")
         if cosine_scale is not None and not cosine_scale > 0:
             raise ValueError(f"cosine_scale: expected a number above 0, got {cosine_scale}.")
+        if not all(0 <= share < 1 for share in (dropout, *(view_probabilities or ()))):
+            raise ValueError(
+                "dropout and view_probabilities: expected numbers from 0 to below 1, "
+                f"got {dropout} and {view_probabilities}."
+            )
+        if isinstance(correction, TauNormalisation) and (experts > 1 or cosine_scale is not None or class_scales):
+            raise ValueError(
+                "correction: TauNormalisation needs one linear classifier, so no experts, cosine_scale or class_scales."
+            )
+        check_fractions(head_fraction, tail_fraction)
         self.encoder = encoder
         self.classification_loss = classification_loss
         self.contrastive, self.warmup_contrastive = contrastive, warmup_contrastive
@@ -193,10 +203,9 @@ class DrugClassifier(lightning.LightningModule):
         for loss in (self.contrastive, self.warmup_contrastive):
             if loss is not None:
                 loss.build(counts, self.projection_dims[-1] if self.projection_dims else size)
-        present = counts > 0
         self.register_buffer("class_counts", counts, persistent=False)
-        self.register_buffer("class_weights", present / present.sum())
-        self.register_buffer("class_temperatures", torch.full((task.num_classes,), self.temperature))
+        self.register_buffer("class_weights", torch.zeros(task.num_classes))
+        self.register_buffer("class_temperatures", torch.zeros(task.num_classes))
         if self.correction is not None:
             self.register_buffer("logit_scale", torch.ones(task.num_classes))
             self.register_buffer("logit_offset", torch.zeros(task.num_classes))
@@ -212,8 +221,10 @@ class DrugClassifier(lightning.LightningModule):
         self.log_losses = LogLosses()
 
     def forget_subclusters(self) -> None:
-        """Go back to where there are no sub-clusters yet."""
-        device = self.class_counts.device
+        """Go back to where there are no sub-clusters yet, and all classes weigh alike."""
+        device, present = self.class_counts.device, self.class_counts > 0
+        self.class_weights.copy_(present / present.sum())
+        self.class_temperatures.fill_(self.temperature)
         self.subcluster_ids = torch.zeros(0, dtype=torch.int64, device=device)
         self.subcluster_centroids = torch.zeros(0, self.encoder.output_dim, device=device)
         self.subcluster_classes = torch.zeros(0, dtype=torch.int64, device=device)
@@ -249,6 +260,23 @@ class DrugClassifier(lightning.LightningModule):
     def temperature(self) -> float:
         """Temperature of the contrastive loss, and of a class that is one sub-cluster."""
         return 0.1 if self.contrastive is None else self.contrastive.temperature
+
+    @property
+    def has_unused_parameters(self) -> bool:
+        """Whether a step of some epoch leaves parameters of the model or its losses out."""
+        first = self.contrastive
+        if first is not None and first.needs_subclusters:
+            first = self.warmup_contrastive
+        used = [None] if self.contrastive_weight == 0 else [first, self.contrastive]
+        losses = [loss for loss in (self.contrastive, self.warmup_contrastive) if loss is not None]
+        # Those that make something of their own when they are built.
+        trained = [loss for loss in losses if type(loss).build is not ContrastiveLoss.build]
+        projected_at_times = bool(self.projection_dims) and None in used
+        return (
+            self.classification_start_epoch > 0
+            or projected_at_times
+            or any(loss is not other for loss in trained for other in used)
+        )
 
     @property
     def reclustered(self) -> bool:
@@ -329,6 +357,11 @@ class DrugClassifier(lightning.LightningModule):
         own = [torch.cat(column) for column in zip(none, *self._validation_logits, strict=True)]
         self._validation_logits = []
         logits, labels = (gather_rows(column) for column in own)
+        if not bool(logits.isfinite().all()):
+            raise InputError(
+                f"Epoch {self.current_epoch}: the scores of validation samples are NaN or infinite; try a lower "
+                "model.optimizer.lr."
+            )
         fitting = self.trainer.state.fn == TrainerFn.FITTING
         if fitting and self.correction is not None:
             strength, scale, offset = self.correction.choose(logits, labels, self.class_counts, self.classifier)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from datamodules.atomic_file import write_file
 from datamodules.input_error import InputError
+from modules.lloyd import nearest
 from modules.unit_embeddings import unit_embeddings
 
 NEIGHBOUR = 5
@@ -43,9 +44,7 @@ class PredictionEvidence:
         Args:
             embeddings: Floating point (B, d); normalised inside.
         """
-        centroids = self.centroids.to(embeddings.device)
-        offsets = -0.5 * centroids.square().sum(dim=1)
-        return torch.addmm(offsets, unit_embeddings(embeddings), centroids.T).argmax(dim=1)
+        return nearest(unit_embeddings(embeddings), self.centroids.to(embeddings.device))
 
     def out_of_distribution(self, embeddings: Tensor) -> Tensor:
         """The share of validation samples that are nearer to the training samples than each sample is, fp32 (B,).

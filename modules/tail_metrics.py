@@ -46,12 +46,9 @@ def head_middle_tail(
         raise ValueError(f"class_counts must have shape (C,) with C >= 2, got {tuple(class_counts.shape)}")
     if not bool((class_counts >= 0).all()):
         raise ValueError(f"class_counts must not be negative or NaN, got {class_counts.tolist()}")
-    if not 0 < head_fraction < 1:
-        raise ValueError(f"head_fraction must lie between 0 and 1, got {head_fraction}")
+    check_fractions(head_fraction, tail_fraction)
     # Decimal fractions, because a float product such as 0.28 * 25 lies above 7 and its ceiling is 8.
     head_share = Fraction(str(head_fraction))
-    if not 0 <= tail_fraction <= 1 or Fraction(str(tail_fraction)) > 1 - head_share:
-        raise ValueError(f"tail_fraction must lie between 0 and 1 - head_fraction, got {tail_fraction}")
     tail_share_of_rest = Fraction(str(tail_fraction)) / (1 - head_share)
 
     counts = class_counts.tolist()
@@ -62,6 +59,22 @@ def head_middle_tail(
     tail_size = round(tail_share_of_rest * (len(ranked) - head_size))
     tail_start = len(ranked) - tail_size
     return {"head": ranked[:head_size], "middle": ranked[head_size:tail_start], "tail": ranked[tail_start:]}
+
+
+def check_fractions(head_fraction: float, tail_fraction: float) -> None:
+    """Refuse shares of which `head_middle_tail` can make no groups.
+
+    Args:
+        head_fraction: Share of the classes in the head.
+        tail_fraction: Share of the classes in the tail.
+
+    Raises:
+        ValueError: If one is out of range.
+    """
+    if not 0 < head_fraction < 1:
+        raise ValueError(f"head_fraction must lie between 0 and 1, got {head_fraction}")
+    if not 0 <= tail_fraction <= 1 or Fraction(str(tail_fraction)) > 1 - Fraction(str(head_fraction)):
+        raise ValueError(f"tail_fraction must lie between 0 and 1 - head_fraction, got {tail_fraction}")
 
 
 class TailMetrics(Metric):

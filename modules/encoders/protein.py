@@ -70,6 +70,9 @@ class ProteinCNN(Encoder):
         """
         if len(batch.protein_of_sample) != len(batch):
             raise ValueError("batch: a ProteinCNN needs samples with a protein, data.input drug_protein; got none.")
+        if len(batch) == 0:
+            # A process may have no sample of a last batch.
+            return self.residue_embedding.weight.new_zeros(0, self.output_dim)
         lengths = batch.residues_per_protein
         starts = torch.cumsum(lengths, 0) - lengths
         lengths = lengths.clamp(max=self.max_residues)

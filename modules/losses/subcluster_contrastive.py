@@ -5,7 +5,13 @@ from torch import Tensor
 
 from modules.losses.classification import check_range
 from modules.losses.contrastive import ContrastiveLoss
-from modules.losses.contrastive_terms import check_views, contrastive_term, group_term, pairwise_similarity
+from modules.losses.contrastive_terms import (
+    check_views,
+    contrastive_term,
+    group_term,
+    pairwise_similarity,
+    same_sample,
+)
 
 
 class SubclusterContrastiveLoss(ContrastiveLoss):
@@ -76,11 +82,9 @@ class SubclusterContrastiveLoss(ContrastiveLoss):
     def _class_term(similarity: Tensor, labels: Tensor, subclusters: Tensor, class_temperatures: Tensor) -> Tensor:
         """Contrast each anchor's class, its own sub-cluster left out (L2)."""
         view_count = len(similarity) // len(labels)
-        samples = torch.arange(len(labels), device=labels.device).repeat_interleave(view_count)
-        anchor_labels = labels[samples]
-        anchor_subclusters = subclusters[samples]
-        itself = torch.eye(len(samples), dtype=torch.bool, device=samples.device)
-        own_views = (samples.unsqueeze(1) == samples.unsqueeze(0)) & ~itself
+        anchor_labels = labels.repeat_interleave(view_count)
+        anchor_subclusters = subclusters.repeat_interleave(view_count)
+        own_views = same_sample(len(labels), view_count, labels.device).fill_diagonal_(False)
         other_subcluster = anchor_subclusters.unsqueeze(1) != anchor_subclusters.unsqueeze(0)
         same_class = anchor_labels.unsqueeze(1) == anchor_labels.unsqueeze(0)
         return contrastive_term(

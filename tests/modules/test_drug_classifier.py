@@ -20,8 +20,9 @@ from modules.distillation import Distillation
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP
 from modules.experts import diversity
-from modules.logit_correction import PriorCorrection
+from modules.logit_correction import PriorCorrection, TauNormalisation
 from modules.losses import CrossEntropyLoss, SubclusterContrastiveLoss, SupervisedContrastiveLoss
+from modules.losses.balanced_contrastive import BalancedContrastiveLoss
 from modules.losses.influence_balanced import InfluenceBalancedLoss
 from modules.losses.instance_balanced_contrastive import InstanceBalancedContrastiveLoss
 from modules.mixing import Mixup
@@ -77,6 +78,60 @@ def test_a_fresh_model_weighs_the_classes_with_samples_alike_and_has_no_subclust
     assert model.class_weights.tolist() == [0.5, 0.5, 0.0]
     assert len(model.subcluster_ids) == len(model.subcluster_centroids) == len(model.subcluster_classes) == 0
     assert not model.reclustered
+
+
+def test_without_subclusters_again_all_is_as_in_a_fresh_model() -> None:
+    model, fresh = make_model(), make_model()
+    model.class_weights = torch.tensor([0.75, 0.25, 0.0])
+    model.class_temperatures = torch.tensor([0.5, 0.25, 0.125])
+    model.subcluster_ids = torch.zeros(26, dtype=torch.int64)
+    model.forget_subclusters()
+    for name, value in fresh.state_dict().items():
+        assert torch.equal(model.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"view_probabilities": (1.0, 0.1)},
+        {"dropout": 1.0},
+        {"head_fraction": 0.0},
+        {"head_fraction": 0.6, "tail_fraction": 0.5},
+        {"correction": TauNormalisation(), "experts": 2},
+        {"correction": TauNormalisation(), "cosine_scale": 10.0},
+    ],
+    ids=str,
+)
+def test_settings_that_cannot_work_are_refused_before_there_are_data(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        DrugClassifier(FingerprintMLP([8]), CrossEntropyLoss(), **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, False),
+        ({"projection_dims": [4]}, True),
+        ({"classification_start_epoch": 1, "contrastive": SupervisedContrastiveLoss()}, True),
+        ({"contrastive": SupervisedContrastiveLoss(), "projection_dims": [4]}, False),
+        ({"contrastive": SupervisedContrastiveLoss(), "projection_dims": [4], "contrastive_weight": 0.0}, True),
+        ({"contrastive": SubclusterContrastiveLoss()}, False),
+        ({"contrastive": SubclusterContrastiveLoss(), "projection_dims": [4]}, True),
+        ({"contrastive": SubclusterContrastiveLoss(), "warmup_contrastive": BalancedContrastiveLoss()}, True),
+        ({"contrastive": BalancedContrastiveLoss()}, False),
+    ],
+    ids=str,
+)
+def test_parameters_that_some_step_leaves_out_are_known(settings: dict[str, Any], expected: bool) -> None:
+    model = make_model(view_probabilities=(0.1, 0.1), **settings)
+    assert model.has_unused_parameters == expected
+    without_gradient = set()
+    for found in (0, 26):
+        model.subcluster_ids = torch.zeros(found, dtype=torch.int64)
+        model.zero_grad(set_to_none=True)
+        step(model, make_batch(), 0)[0].backward()  # type: ignore[no-untyped-call]
+        without_gradient |= {name for name, parameter in model.named_parameters() if parameter.grad is None}
+    assert bool(without_gradient) == expected
 
 
 def test_plain_cross_entropy_step_is_the_loss_of_the_forward_pass() -> None:

@@ -101,3 +101,17 @@ def test_an_encoder_that_would_ignore_the_protein_is_refused() -> None:
     with pytest.raises(InputError, match=r"model.encoder: drug_protein data need .* modules.encoders.ProteinCNN"):
         DrugClassifier(GIN(), CrossEntropyLoss()).build(TASK)
     DrugClassifier(Fusion([GIN(), ProteinCNN()]), CrossEntropyLoss()).build(TASK)
+
+
+def test_a_batch_without_samples_has_no_embeddings(randomise: Randomise, make_batch: MakeBatch) -> None:
+    batch = with_proteins(make_batch([["CCO"]]), ["MKV"])
+    none = torch.zeros(0, dtype=torch.int64)
+    empty = replace(
+        batch,
+        sample_index=none,
+        labels=none,
+        residue_codes=none.to(torch.uint8),
+        residues_per_protein=none,
+        protein_of_sample=none,
+    )
+    assert encoder(randomise)(empty).shape == (0, 16)

@@ -1,9 +1,9 @@
 """What a user would train instead, on the splits of a benchmark: scikit-learn on fingerprint counts.
 
-Logistic regression and random forests, each plain and with balanced class weights, on Morgan counts: of one molecule
-as they are, of a reaction product minus reactants, of a pair both; on the values themselves where samples are arrays.
-Writes `peers.csv` into the benchmark's folder, whose rows `lightning benchmark` takes into its tables. What is there is
-not computed again.
+Logistic regression and random forests, each plain and with balanced class weights, on the fingerprint counts of
+`data.fingerprint_kinds`: of one molecule as they are, of a reaction product minus reactants, of a pair both; on the
+values themselves where samples are arrays. Writes `peers.csv` into the benchmark's folder, whose rows `lightning
+benchmark` takes into its tables. What is there is not computed again, unless the settings have changed.
 
     python -m benchmarks.peer_classifiers --config benchmark/comparison.yaml
 """
@@ -83,6 +83,11 @@ def measure(name: str, data: DrugDataModule, seed: int) -> dict[str, Any]:
     }
 
 
+def _is_current(row: dict[str, Any], cell: Cell | None) -> bool:
+    """Whether a row has the settings of today; what the plan does not have, or says nothing of them, is kept."""
+    return cell is None or all(row.get(name) in (None, getattr(cell, name)) for name in ("settings", "arguments"))
+
+
 def main() -> None:
     """Measure each peer on each split of each data set."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -94,8 +99,9 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "peers.csv"
     rows = polars.read_csv(path, infer_schema_length=None).rows(named=True) if path.is_file() else []
-    known = {(row["data"], row["split_seed"], row["method"]) for row in rows}
     firsts = {(cell.data, cell.split_seed): cell for cell in reversed(plan.cells)}
+    rows = [row for row in rows if _is_current(row, firsts.get((row["data"], row["split_seed"])))]
+    known = {(row["data"], row["split_seed"], row["method"]) for row in rows}
     for (name, split_seed), cell in sorted(firsts.items()):
         missing = [peer for peer in PEERS if (name, split_seed, peer) not in known]
         if not missing:
@@ -104,7 +110,8 @@ def main() -> None:
             data = load(cell, runs)
         for peer in missing:
             identity = {"data": name, "encoder": "fingerprint", "method": peer, "split_seed": split_seed, "seed": 0}
-            rows.append({**identity, "state": "complete", **measure(peer, data, split_seed)})
+            made = {"settings": cell.settings, "arguments": cell.arguments}
+            rows.append({**identity, "state": "complete", **measure(peer, data, split_seed), **made})
             print(f"{name} split {split_seed} {peer}: {rows[-1]['balanced_accuracy']:.4f}", flush=True)
             write_csv(polars.DataFrame(rows, infer_schema_length=None), path)
 

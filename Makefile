@@ -51,13 +51,12 @@ bench: $(VENV)/.bench peers ## accuracy, speed and memory against other projects
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.predict
 	$(BIN)/python -m benchmarks.overhead
-	$(BIN)/python benchmarks/fingerprint_baseline.py
 $(VENV)/.bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
 	touch $@
 
 TABLES := $(foreach table,uspto_50k hiv drugbank,$(addprefix $(TAILMOL_TABLES)/$(table),.csv _6000.csv))
-GRIDS := comparison ablation failure_signatures central_claim comparison_samples ablation_samples full_tables
+GRIDS := comparison ablation failure_signatures central_claim comparison_samples full_tables
 ifdef QUICK
 results: setup ## the tables of docs/results.md: some nights on two cores; QUICK=1: minutes, on embedded data
 	$(BIN)/lightning benchmark --config benchmark/quick.yaml

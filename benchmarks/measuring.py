@@ -18,7 +18,6 @@ from types import TracebackType
 CHECKOUT = Path(__file__).resolve().parents[1]
 PEERS_PYTHON = CHECKOUT / ".venv-peers" / "bin" / "python"
 INN_TABLE = CHECKOUT / "datamodules" / "inn_stems" / "inn_stems.csv"
-HIV_TABLE = CHECKOUT.parent / "shared" / "data" / "hiv.tab.gz"
 
 Work = Callable[[int], object]
 """What is timed, given the number of the turn."""
@@ -36,7 +35,7 @@ def parse_options(description: str | None, molecules: int, repeats: int) -> argp
         repeats: Default number of turns that count.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--table", type=Path, help="a table of SMILES instead of the default one")
+    parser.add_argument("--table", type=Path, help="a table of SMILES instead of the embedded drugs")
     parser.add_argument("--column", help="its SMILES column (default: smiles)")
     parser.add_argument("--molecules", type=int, default=molecules, help=f"default {molecules:,}")
     parser.add_argument("--repeats", type=int, default=repeats, help=f"turns that count, default {repeats}")
@@ -47,11 +46,10 @@ def parse_options(description: str | None, molecules: int, repeats: int) -> argp
 def read_smiles(table: Path | None, column: str | None, number: int) -> list[str]:
     """That many SMILES that RDKit can read, in random order.
 
-    The default table is HIV's where it lies beside the checkout, else the embedded drugs. One that is too small is
-    filled up with other ways to write its molecules.
+    A table that is too small is filled up with other ways to write its molecules.
 
     Args:
-        table: A table, or None for the default.
+        table: A table, or None for the embedded drugs.
         column: Its SMILES column; None for `smiles`.
         number: How many.
     """
@@ -60,7 +58,7 @@ def read_smiles(table: Path | None, column: str | None, number: int) -> list[str
     from datamodules.table_file import read_frame
 
     if table is None:
-        table, column = (HIV_TABLE, "X") if HIV_TABLE.is_file() else (INN_TABLE, "smiles")
+        table, column = INN_TABLE, "smiles"
     frame, _ = read_frame(table)
     smiles = list(dict.fromkeys(text for text in frame[column or "smiles"] if text))
     random.Random(0).shuffle(smiles)

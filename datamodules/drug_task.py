@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from datamodules.drug_table import MOLECULES_PER_SAMPLE, InputKind
+from datamodules.drug_table import InputKind
 from datamodules.molecule_features import FeatureSettings
 
 
@@ -36,11 +36,6 @@ class DrugTask:
     def num_training_samples(self) -> int:
         """N, the number of samples in the training split."""
         return sum(self.class_counts)
-
-    @property
-    def molecules_per_sample(self) -> int:
-        """1 for molecules and arrays, 2 for reactions and pairs."""
-        return MOLECULES_PER_SAMPLE[self.input]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types only, so that a checkpoint loads without pickle."""

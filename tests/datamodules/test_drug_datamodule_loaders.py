@@ -99,7 +99,7 @@ def test_pairs_have_two_molecules_a_sample(tmp_path: Path) -> None:
     text = "x1,x2,y\n" + "".join(f"{'C' * row},{'O' * (row % 3 + 1)},{row % 2}\n" for row in range(1, 31))
     module = data_module(tmp_path, text, input="pair")
     batch = next(iter(fit_loader(module)))
-    assert batch.molecules_per_sample == module.task.molecules_per_sample == 2
+    assert batch.molecules_per_sample == 2
     rows = module.records.rows["train"][batch.sample_index]
     expected = [length for row in rows.tolist() for length in (row + 1, (row + 1) % 3 + 1)]
     assert batch.atoms_per_molecule.tolist() == expected

@@ -5,7 +5,6 @@ from io import BytesIO
 import pytest
 import torch
 
-from datamodules.drug_table import InputKind
 from datamodules.drug_task import DrugTask
 from datamodules.molecule_features import FeatureSettings
 
@@ -15,11 +14,6 @@ TASK = DrugTask("reaction", ("1", "2", "other"), (7, 0, 3), FeatureSettings(3, 5
 def test_counts() -> None:
     assert TASK.num_classes == 3
     assert TASK.num_training_samples == 10
-
-
-@pytest.mark.parametrize(("kind", "expected"), [("molecule", 1), ("reaction", 2), ("pair", 2)])
-def test_molecules_of_a_sample(kind: InputKind, expected: int) -> None:
-    assert replace(TASK, input=kind).molecules_per_sample == expected
 
 
 def test_the_dictionary_has_plain_types_only() -> None:

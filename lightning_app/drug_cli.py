@@ -7,6 +7,7 @@ from argparse import ArgumentError
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -176,6 +177,9 @@ class DrugCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer with the callbacks and loggers of the subcommand."""
         settings = self.config_init.trainer.as_dict()
+        if settings["accelerator"] == "auto" and torch.backends.mps.is_available():
+            # Apple's GPUs have no float64, in which distances are computed.
+            settings["accelerator"] = "cpu"
         if terminal_mode().quiet:
             settings["enable_progress_bar"] = False
         callbacks = self.callbacks() + (settings["callbacks"] or [])

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy
 import pytest
 import yaml
+from lightning.pytorch.accelerators import CPUAccelerator, MPSAccelerator
 
 from datamodules.input_error import InputError
 from lightning_app.cli import SUBCOMMANDS
+from lightning_app.fit import FitCLI
 from lightning_app.setting_layers import CONFIGS, find_configs, option_value
 from tests.lightning_app.command import TINY, in_this_process, lightning, succeed
 
@@ -184,6 +186,14 @@ def test_factors_of_classes_need_a_second_stage(
     monkeypatch.chdir(tmp_path)
     assert in_this_process(monkeypatch, "fit", *TINY, "--model.class_scales=true", "--tracking.wandb=disabled") == 2
     assert "model.class_scales: they train in a second stage" in capsys.readouterr().err
+
+
+def test_a_device_without_float64_is_not_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
+    monkeypatch.setattr("platform.processor", lambda: "arm")
+    assert MPSAccelerator.is_available()
+    assert isinstance(FitCLI(["--tracking.wandb=disabled"]).trainer.accelerator, CPUAccelerator)
 
 
 def test_option_value_takes_the_last_of_both_forms() -> None:

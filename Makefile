@@ -41,7 +41,7 @@ $(PEERS)/.installed: benchmarks/peers.txt
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers.txt
 	touch $@
 
-bench: $(VENV)/.bench peers ## accuracy, speed and memory against other projects; an hour on two cores
+bench: $(VENV)/.bench peers ## speed and memory against other projects; an hour on two cores
 	$(BIN)/python -m benchmarks.featurise
 	$(BIN)/python -m benchmarks.train_step
 	$(BIN)/python -m benchmarks.loader

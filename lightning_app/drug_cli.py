@@ -28,6 +28,12 @@ from lightning_app.tracking import TrackingSettings, make_loggers
 from modules.drug_classifier import DrugClassifier
 
 
+def _place_in_help(group: Any) -> int:
+    """What a user changes most comes first."""
+    section = group._group_actions[0].dest if group._group_actions else ""
+    return {"help": 0, "data": 1, "model": 2, "trainer": 4}.get(section, 3)
+
+
 class SaveRunConfig(SaveConfigCallback):
     """Writes the resolved settings into the run's folder and sends them to W&B, once."""
 
@@ -107,6 +113,7 @@ class DrugCLI(LightningCLI):
         OmegaConf.register_resolver("share", lambda whole, part: max(1, round(whole * part)), replace=True)
         arguments = list(cast("list[str]", args))
         if {"-h", "--help"} & set(arguments):
+            parser._action_groups = sorted(parser._action_groups, key=_place_in_help)
             parser.parse_args(arguments)
         configs = find_configs(arguments)
         for path in map(Path, configs):

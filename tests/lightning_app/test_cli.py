@@ -35,6 +35,16 @@ def test_help_is_quick_and_names_every_subcommand(tmp_path: Path) -> None:
     assert all(f"  {name} " in text for name in SUBCOMMANDS)
 
 
+def test_help_of_fit_begins_with_what_is_changed_most(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert in_this_process(monkeypatch, "fit", "--help") == 0
+    text = capsys.readouterr().out
+    names = ("--config", "--data.source", "--model.encoder", "--recluster.start_epoch", "--trainer.max_epochs")
+    places = [text.index(f"\n  {name} ") if name != "--config" else text.index(name) for name in names]
+    assert places == sorted(places)
+
+
 def test_an_unknown_subcommand_is_one_sentence(tmp_path: Path) -> None:
     done = lightning(tmp_path, "train")
     assert done.returncode == 2

@@ -45,14 +45,19 @@ def plot_ranks(cells: polars.DataFrame, metric: str, path: Path) -> bool:
 
     # Not by pyplot, which keeps its figures and chooses a window system.
     figure = Figure(figsize=(_WIDTH, _HEIGHT + _HEIGHT_PER_METHOD * len(names)))
+    axes = figure.add_subplot()
     critical_difference_diagram(
         Series(ranked.mean_ranks, index=names),
         DataFrame(ranked.nemenyi, index=names, columns=names),
-        ax=figure.add_subplot(),
+        ax=axes,
         label_props={"parse_math": False},
         text_h_margin=_LABEL_DISTANCE * float(numpy.ptp(ranked.mean_ranks)),
     )
-    # Without the date, and with names that are not drawn, the same ranks make the same file.
+    # Without the date, with names that are not drawn and bars whose points do not come from a set, the same ranks make
+    # the same file.
+    for line in axes.get_lines():
+        if numpy.ptp(numpy.asarray(line.get_ydata())) == 0:
+            line.set_xdata(numpy.sort(numpy.asarray(line.get_xdata())))
     with rc_context({"svg.hashsalt": "ranks"}):
         write_file(
             path,

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
+from datamodules.input_error import InputError
 from datamodules.molecule_batch import MoleculeBatch
 from datamodules.molecule_features import FeatureSettings
 from modules.distillation import Distillation
@@ -389,3 +390,13 @@ def test_a_process_without_validation_samples_leaves_them_to_the_others() -> Non
     with pytest.raises(ValueError, match="TailMetrics got no samples"):
         model.on_validation_epoch_end()
     assert float(model.calibration.temperature) == 1.0
+
+
+def test_scores_that_are_not_finite_stop_the_run_with_a_sentence() -> None:
+    model = make_model()
+    model._validation_logits = [(torch.tensor([[0.5, float("nan"), 0.0]]), torch.tensor([0]))]
+    with (
+        patch.object(DrugClassifier, "current_epoch", new_callable=PropertyMock, return_value=3),
+        pytest.raises(InputError, match=r"Epoch 3: the scores of validation samples are NaN or infinite; try a lower"),
+    ):
+        model.on_validation_epoch_end()

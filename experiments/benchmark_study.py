@@ -6,6 +6,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -182,7 +183,8 @@ class BenchmarkStudy:
                 self.storage.set_trial_state_values(trial_id, TrialState.FAIL)
                 return str(error)
             except BaseException:
-                self.storage.set_trial_state_values(trial_id, TrialState.FAIL)
+                with suppress(UpdateFinishedTrialError):
+                    self.storage.set_trial_state_values(trial_id, TrialState.FAIL)
                 raise
             self.storage.set_trial_user_attr(trial_id, "metrics", metrics)
             self.storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [metrics["balanced_accuracy"]])

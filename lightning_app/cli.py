@@ -40,8 +40,11 @@ _UNTRUE_WARNINGS = (
     r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint",
 )
 
-_PROCESS_NUMBERS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
-"""Environment variables that torchrun, Lightning and SLURM number the processes of a run with."""
+_PROCESS_NUMBERS = ("RANK", "LOCAL_RANK")
+"""Environment variables that torchrun and Lightning number the processes of a run with.
+
+SLURM's is none of them: it also numbers the workers of a benchmark, whose runs inherit it and must say what is wrong.
+"""
 
 _EXTRAS = {
     **dict.fromkeys(

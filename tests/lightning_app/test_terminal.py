@@ -64,7 +64,7 @@ def test_a_mistake_of_ours_is_one_sentence_unless_debugging(
         in_this_process(monkeypatch, "datasets", "--debug")
 
 
-@pytest.mark.parametrize("variable", ["RANK", "LOCAL_RANK", "SLURM_PROCID"])
+@pytest.mark.parametrize("variable", ["RANK", "LOCAL_RANK"])
 def test_the_first_process_speaks_for_all_of_the_input_and_each_for_itself_of_the_rest(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str
 ) -> None:
@@ -83,3 +83,11 @@ def test_the_first_process_speaks_for_all_of_the_input_and_each_for_itself_of_th
     assert fail(RuntimeError("CUDA out of memory")).startswith(
         "lightning: error: process 1: RuntimeError: CUDA out of memory. "
     )
+
+
+def test_a_worker_of_a_cluster_speaks_for_itself(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SLURM_PROCID", "3")
+    assert in_this_process(monkeypatch, "benchmark", "--config", "gone.yaml") == 2
+    assert capsys.readouterr().err.startswith("lightning: error: config: there is no file 'gone.yaml'")

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import polars
 
-from datamodules.atomic_file import write_csv, write_file
+from base.atomic_file import write_csv, write_file
 from experiments.benchmark_plan import BenchmarkPlan, read_plan
 from experiments.benchmark_study import IDENTITY
 from experiments.paired_statistics import spearman
-from lightning_app.setting_layers import find_configs
+from workflows.setting_layers import find_configs
 
 MEASURES = {
     "training_samples": "count",

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from benchmarks.measuring import describe_machine, measure_in_turns, print_table, speed_ratio, write_json
 from modules.losses import ContrastiveLoss, SubclusterContrastiveLoss, SupervisedContrastiveLoss
-from modules.losses.balanced_contrastive import BalancedContrastiveLoss
-from modules.losses.k_positive_contrastive import KPositiveContrastiveLoss
-from modules.losses.minority_contrastive import MinorityContrastiveLoss
+from modules.losses.contrastive.balanced_contrastive import BalancedContrastiveLoss
+from modules.losses.contrastive.k_positive_contrastive import KPositiveContrastiveLoss
+from modules.losses.contrastive.minority_contrastive import MinorityContrastiveLoss
 from modules.unit_embeddings import unit_embeddings
 
 SAMPLES, VIEWS, WIDTH, CLASSES, THREADS = 1_024, 2, 128, 70, 2

@@ -32,8 +32,8 @@ from benchmarks.measuring import (
     speed_row,
     write_json,
 )
-from datamodules.molecule_features import FeatureSettings, featurise
-from datamodules.molecule_graphs import GraphBuilder, SmilesReader
+from datamodules.chemistry.molecule_features import FeatureSettings, featurise
+from datamodules.chemistry.molecule_graphs import GraphBuilder, SmilesReader
 from datamodules.part_files import write_parts
 
 CHUNK = 2_000

@@ -55,7 +55,7 @@ def read_smiles(table: Path | None, column: str | None, number: int) -> list[str
     """
     from rdkit import Chem, rdBase
 
-    from datamodules.table_file import read_frame
+    from datamodules.tables.table_file import read_frame
 
     if table is None:
         table, column = INN_TABLE, "smiles"

@@ -20,7 +20,7 @@ def write(folder: Path, sizes: list[int], table: Path | None, column: str | None
     """
     import polars
 
-    from datamodules.table_file import read_frame
+    from datamodules.tables.table_file import read_frame
 
     largest = max(sizes)
     if table is None:

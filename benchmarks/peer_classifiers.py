@@ -26,13 +26,13 @@ from sklearn.base import ClassifierMixin
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
-from datamodules.atomic_file import write_csv
+from base.atomic_file import write_csv
 from datamodules.drug_datamodule import DrugDataModule
-from datamodules.splits import SplitName
+from datamodules.splits.splitters import SplitName
 from experiments.benchmark_plan import Cell, read_plan
 from lightning_app.fit import FitCLI
-from lightning_app.setting_layers import find_configs
-from modules.tail_metrics import TailMetrics
+from modules.evaluation.tail_metrics import TailMetrics
+from workflows.setting_layers import find_configs
 
 PEERS: dict[str, Callable[[int], ClassifierMixin]] = {
     "logistic": lambda seed: LogisticRegression(max_iter=1000),

@@ -43,9 +43,9 @@ def reference(checkpoint: Path, table: Path, output: Path) -> None:
     import torch
 
     from datamodules.drug_records import featurise_table
-    from datamodules.drug_table import read_table
     from datamodules.sample_rows import SampleRows
-    from lightning_app.checkpoint_file import load_model
+    from datamodules.tables.drug_table import read_table
+    from modules.checkpoint_file import load_model
 
     model = load_model(checkpoint).eval()
     assert model.task is not None

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy
 
-from datamodules.atomic_file import write_csv
-from datamodules.dataset_catalog import find_source
+from base.atomic_file import write_csv
+from datamodules.datasets.dataset_catalog import find_source
 from datamodules.feature_cache import default_cache_folder
-from datamodules.table_file import read_frame
+from datamodules.tables.table_file import read_frame
 
 FEWEST = 6
 

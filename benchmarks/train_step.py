@@ -30,9 +30,9 @@ from benchmarks.measuring import (
     write_json,
 )
 from benchmarks.peer_models import GCN_HIDDEN, GCN_LAYERS, HIDDEN, LAYERS, training_step
+from datamodules.chemistry.molecule_features import FeatureSettings, featurise
 from datamodules.drug_task import DrugTask
 from datamodules.molecule_batch import MoleculeBatch, MoleculeStore
-from datamodules.molecule_features import FeatureSettings, featurise
 from modules.encoders.encoder import Encoder
 from modules.encoders.gcn import GCN
 from modules.encoders.gin import GIN

@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import lightning
 
+from base.errors import InputError
 from callbacks.training_stages import reset_layers, restart_schedule
 from datamodules.drug_datamodule import DrugDataModule
-from datamodules.input_error import InputError
 from modules.distillation import Teacher
 from modules.drug_classifier import DrugClassifier
 

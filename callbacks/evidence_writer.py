@@ -13,10 +13,10 @@ from torch import Tensor
 from callbacks.recluster import Recluster
 from callbacks.training_embeddings import embed_training_set, sampled_rows
 from datamodules.drug_datamodule import DrugDataModule
-from datamodules.drug_table import DrugTable
 from datamodules.molecule_batch import MoleculeBatch
+from datamodules.tables.drug_table import DrugTable
 from modules.drug_classifier import DrugClassifier
-from modules.prediction_evidence import PredictionEvidence, central_samples, neighbour_distances
+from modules.evaluation.prediction_evidence import PredictionEvidence, central_samples, neighbour_distances
 from modules.processes import gather_rows
 from modules.subclusters import Subclusters, subcluster
 from modules.unit_embeddings import group_means, unit_embeddings

@@ -11,10 +11,10 @@ import lightning
 import polars
 from polars import selectors
 
-from callbacks.prediction_columns import PredictionColumns, Values
-from datamodules.atomic_file import write_file
-from datamodules.input_error import InputError
+from base.atomic_file import write_file
+from base.errors import InputError
 from datamodules.prediction_rows import PredictionRows, usable_rows
+from modules.evaluation.prediction_columns import PredictionColumns, Values
 
 
 class PredictionWriter(lightning.Callback):

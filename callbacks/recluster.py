@@ -10,17 +10,17 @@ import lightning
 import torch
 from torch import Tensor
 
+from base.errors import InputError
 from callbacks.recluster_report import ReclusterResult, report_recluster
-from callbacks.training_confusion import TrainingConfusion
 from callbacks.training_embeddings import RunningEmbeddings, embed_training_set, sampled_rows
 from datamodules.drug_datamodule import DrugDataModule
-from datamodules.input_error import InputError
 from datamodules.molecule_batch import MoleculeBatch
 from modules.class_difficulty import confusion_rate, difficulty_weights, neighbour_overlap, relative_spread
 from modules.class_distances import class_distances, class_temperatures, distance_weights, subcluster_distances
+from modules.clustering.spherical_kmeans import Backend
 from modules.drug_classifier import DrugClassifier
+from modules.evaluation.training_confusion import TrainingConfusion
 from modules.processes import broadcast_from_first
-from modules.spherical_kmeans import Backend
 from modules.subclusters import Method, share_moved, subcluster, subclusters_per_class
 
 Difficulty = Literal["distance", "class_distance", "neighbours", "spread", "confusion"]

@@ -14,10 +14,10 @@ import torch
 from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
 
-from datamodules.atomic_file import write_csv
+from base.atomic_file import write_csv
 from modules.drug_classifier import DrugClassifier
+from modules.evaluation.class_means_file import ClassMeans, write_class_means
 from modules.subclusters import Subclusters
-from reports.class_means_file import ClassMeans, write_class_means
 from reports.wandb_panels import log_recluster_panels
 
 _log = logging.getLogger("tailmol")

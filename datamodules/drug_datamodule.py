@@ -14,9 +14,10 @@ import polars
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from datamodules.array_table import kind_of_file, read_array_table
-from datamodules.atomic_file import write_csv
-from datamodules.dataset_catalog import find_source
+from base.atomic_file import write_csv
+from base.errors import InputError
+from datamodules.chemistry.molecule_features import FeatureSettings, FingerprintKind
+from datamodules.datasets.dataset_catalog import find_source
 from datamodules.drug_records import (
     DrugRecords,
     FeaturedTable,
@@ -25,17 +26,16 @@ from datamodules.drug_records import (
     featurise_table,
     reject_unusable,
 )
-from datamodules.drug_table import DrugTable, InputKind, read_table
 from datamodules.drug_task import DrugTask
 from datamodules.feature_cache import default_cache_folder
-from datamodules.input_error import InputError
 from datamodules.molecule_batch import MoleculeBatch
-from datamodules.molecule_features import FeatureSettings, FingerprintKind
-from datamodules.rejected_rows import check_rejected, rejected_rows
 from datamodules.sample_rows import SampleRows
 from datamodules.samplers import Draw, EpochBatches
 from datamodules.sampling import Sampling
-from datamodules.splits import Fractions, SplitMethod, SplitName, SplitPart
+from datamodules.splits.splitters import Fractions, SplitMethod, SplitName, SplitPart
+from datamodules.tables.array_table import kind_of_file, read_array_table
+from datamodules.tables.drug_table import DrugTable, InputKind, read_table
+from datamodules.tables.rejected_rows import check_rejected, rejected_rows
 
 _log = logging.getLogger("tailmol")
 

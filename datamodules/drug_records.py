@@ -13,18 +13,17 @@ import numpy
 import polars
 from numpy.typing import NDArray
 
-from datamodules.drug_table import DrugTable, class_vocabulary
-from datamodules.duplicates import conflicting_duplicates
+from base.errors import InputError
+from datamodules.chemistry.molecule_features import FEATURE_VERSION, Features, FeatureSettings, featurise
+from datamodules.chemistry.molecule_scaffolds import murcko_scaffolds
+from datamodules.chemistry.protein_sequences import ProteinSequences
 from datamodules.feature_cache import cache_key, cached_arrays
-from datamodules.input_error import InputError
-from datamodules.long_tail import thin_to_long_tail
 from datamodules.molecule_batch import MoleculeStore
-from datamodules.molecule_features import FEATURE_VERSION, Features, FeatureSettings, featurise
-from datamodules.molecule_scaffolds import murcko_scaffolds
 from datamodules.part_files import write_parts
-from datamodules.protein_sequences import ProteinSequences
 from datamodules.sample_arrays import SampleArrays
-from datamodules.splits import (
+from datamodules.splits.duplicates import conflicting_duplicates
+from datamodules.splits.long_tail import thin_to_long_tail
+from datamodules.splits.splitters import (
     SPLIT_NAMES,
     Fractions,
     SplitMethod,
@@ -36,6 +35,7 @@ from datamodules.splits import (
     scaffold_split,
     standard_split,
 )
+from datamodules.tables.drug_table import DrugTable, class_vocabulary
 
 _log = logging.getLogger("tailmol")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from datamodules.drug_table import InputKind
-from datamodules.molecule_features import FeatureSettings
+from datamodules.chemistry.molecule_features import FeatureSettings
+from datamodules.tables.drug_table import InputKind
 
 
 @dataclass(frozen=True)

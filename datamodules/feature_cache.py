@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy
 
-from datamodules.atomic_file import write_json
-from datamodules.molecule_features import Features
-from datamodules.process_lock import hold_alone
+from base.atomic_file import write_json
+from base.process_lock import hold_alone
+from datamodules.chemistry.molecule_features import Features
 
 _MANIFEST = "manifest.json"
 _CHECKED_BYTES = 1 << 20

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.molecule_features import Features
-from datamodules.protein_sequences import ProteinSequences
+from datamodules.chemistry.molecule_features import Features
+from datamodules.chemistry.protein_sequences import ProteinSequences
 
 _NO_PROTEINS = (numpy.empty(0, dtype=numpy.uint8), numpy.empty(0, dtype=numpy.int64), numpy.empty(0, dtype=numpy.int64))
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy
 
-from datamodules.atomic_file import write_file
-from datamodules.molecule_features import Features
+from base.atomic_file import write_file
+from datamodules.chemistry.molecule_features import Features
 
 _MOLECULES_PER_PART = 1_000
 _PARTS_FOR_ONE_PROCESS = 2

@@ -19,12 +19,12 @@ import polars
 from numpy.typing import NDArray
 from torch.utils.data import IterableDataset
 
-from datamodules.array_table import read_array_table
+from datamodules.chemistry.molecule_features import Features, FeatureSettings, featurise
 from datamodules.drug_records import FeaturedTable, featurise_with
-from datamodules.drug_table import Columns, InputKind, choose_columns, make_table
 from datamodules.molecule_batch import MoleculeBatch
-from datamodules.molecule_features import Features, FeatureSettings, featurise
-from datamodules.table_chunks import ChunkedTable, TableChunk, open_table
+from datamodules.tables.array_table import read_array_table
+from datamodules.tables.drug_table import Columns, InputKind, choose_columns, make_table
+from datamodules.tables.table_chunks import ChunkedTable, TableChunk, open_table
 
 CHUNK_ROWS = 16_384
 """About how many rows are in memory with their features and predictions; three chunks are at work at a time."""

@@ -9,8 +9,8 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from datamodules.molecule_features import Features
-from datamodules.molecule_graphs import ATOM_CODE_SIZES
+from datamodules.chemistry.molecule_features import Features
+from datamodules.chemistry.molecule_graphs import ATOM_CODE_SIZES
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from datamodules.input_error import InputError
-from lightning_app.setting_layers import settings_files
+from base.errors import InputError
+from workflows.setting_layers import settings_files
 
 _KEYS = {"baseline", "ours", "data", "encoders", "methods", "split_seeds", "seeds", "arguments"}
 _DATA_KEYS = {"arguments", "last", "split_seeds", "seeds", "seconds"}

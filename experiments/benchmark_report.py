@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars
 
-from datamodules.atomic_file import write_csv, write_file
+from base.atomic_file import write_csv, write_file
 from experiments.rank_plot import plot_ranks
 from experiments.result_tables import rank_summary, signed, summarise, to_latex, to_markdown
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars
 
-from datamodules.atomic_file import write_csv
+from base.atomic_file import write_csv
 from experiments.benchmark_plan import BenchmarkPlan, Cell
 from experiments.benchmark_run import HEARTBEAT_SECONDS, CellFailedError, run_cell
 from experiments.study_storage import open_storage, opening

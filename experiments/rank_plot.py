@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy
 import polars
 
-from datamodules.atomic_file import write_file
+from base.atomic_file import write_file
 from experiments.result_tables import rank_methods
 
 # Inches.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
-from datamodules.atomic_file import write_csv, write_file
+from base.atomic_file import write_csv, write_file
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
-from datamodules.input_error import InputError
+from base.errors import InputError
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial

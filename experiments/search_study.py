@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datamodules.input_error import InputError
+from base.errors import InputError
 from experiments.study_storage import open_storage, opening
 
 if TYPE_CHECKING:

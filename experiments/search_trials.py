@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import Callback
 
-from datamodules.input_error import InputError
+from base.errors import InputError
 from experiments.search_results import ERROR, SETTINGS, one_line
 from experiments.search_space import SearchSpace, fit_arguments, suggest
 from lightning_app.fit import FitCLI

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datamodules.input_error import InputError
+from base.errors import InputError
 from experiments.search_results import one_line
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lightning_app.setting_layers import find_configs, shipped_names
+from workflows.setting_layers import find_configs, shipped_names
 
 if TYPE_CHECKING:
     import polars

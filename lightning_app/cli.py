@@ -9,7 +9,7 @@ import re
 import sys
 import warnings
 
-from lightning_app.terminal import take_terminal_mode, terminal_mode
+from workflows.terminal import take_terminal_mode, terminal_mode
 
 SUBCOMMANDS = {
     "fit": ("lightning_app.fit", "main"),
@@ -113,7 +113,7 @@ def subcommand_lines() -> dict[str, str]:
 
 def _explain(error: Exception, subcommand: str, process: int) -> int:
     """Say what is wrong in one sentence; the exit status is 2 where the user's input is at fault, else 1."""
-    from datamodules.input_error import InputError
+    from base.errors import InputError
 
     if isinstance(error, InputError):
         # Every process finds the same mistake in the same input; the first one says so.

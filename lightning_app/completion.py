@@ -9,8 +9,8 @@ from argparse import Action, ArgumentParser
 from typing import Any
 
 from lightning_app.cli import SUBCOMMANDS, subcommand_lines
-from lightning_app.option_values import import_classes, listed_values, named_classes
-from lightning_app.setting_layers import shipped_names
+from workflows.option_values import import_classes, listed_values, named_classes
+from workflows.setting_layers import shipped_names
 
 _FILES = ("ckpt_path", "output", "distill.teacher", "run", "runs")
 _FOLDERS = ("folder", "run.root", "data.cache_folder", "trainer.default_root_dir")
@@ -139,7 +139,7 @@ def _files_and_names(action: Action, subcommand: str) -> dict[str, Any] | None:
     """How shtab completes an option that takes a file, a folder, or a file and known names."""
     import shtab
 
-    from datamodules.dataset_catalog import CATALOGUE
+    from datamodules.datasets.dataset_catalog import CATALOGUE
 
     if action.dest == "data.source":
         return _files_or("data_sets", list(CATALOGUE))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from datamodules.dataset_catalog import CATALOGUE, local_file
-from datamodules.input_error import InputError
+from base.errors import InputError
+from datamodules.datasets.dataset_catalog import CATALOGUE, local_file
 
 HELP = """\
 usage: lightning datasets

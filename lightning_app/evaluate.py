@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from datamodules.atomic_file import write_json
-from lightning_app.drug_cli import DrugCLI
-from lightning_app.test_report import finite_metrics, report_test
+from base.atomic_file import write_json
+from workflows.drug_cli import DrugCLI
+from workflows.run_summary import finite_metrics, report_test
 
 
 class ValidateCLI(DrugCLI):

@@ -10,18 +10,18 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser
 
+from base.errors import InputError
 from callbacks.distill import Distill
 from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.recluster import Recluster
 from callbacks.retrain_classifier import RetrainClassifier
 from callbacks.training_progress import TrainingProgress
-from datamodules.input_error import InputError
-from lightning_app.checkpoint_file import load_model
-from lightning_app.drug_cli import DrugCLI
-from lightning_app.evidence_file import write_evidence
 from lightning_app.report import report_run
-from lightning_app.terminal import terminal_mode
-from lightning_app.test_report import report_test
+from modules.checkpoint_file import load_model
+from workflows.drug_cli import DrugCLI
+from workflows.evidence_file import write_evidence
+from workflows.run_summary import report_test
+from workflows.terminal import terminal_mode
 
 _log = logging.getLogger("tailmol")
 

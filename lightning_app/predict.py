@@ -12,11 +12,9 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 from torch.utils.data import DataLoader
 
-from callbacks.prediction_columns import PredictionColumns
+from base.errors import InputError
 from callbacks.prediction_writer import PredictionWriter
-from datamodules.array_table import kind_of_file
-from datamodules.dataset_catalog import find_source
-from datamodules.input_error import InputError
+from datamodules.datasets.dataset_catalog import find_source
 from datamodules.molecule_batch import MoleculeBatch
 from datamodules.prediction_rows import (
     CHUNK_ROWS,
@@ -25,9 +23,11 @@ from datamodules.prediction_rows import (
     PredictionTable,
     open_prediction_table,
 )
-from lightning_app.drug_cli import DrugCLI
-from lightning_app.evidence_file import find_evidence_of
-from lightning_app.terminal import terminal_mode
+from datamodules.tables.array_table import kind_of_file
+from modules.evaluation.prediction_columns import PredictionColumns
+from workflows.drug_cli import DrugCLI
+from workflows.evidence_file import find_evidence_of
+from workflows.terminal import terminal_mode
 
 
 class PredictCLI(DrugCLI):

@@ -10,16 +10,16 @@ import numpy
 import polars
 import torch
 
-from callbacks.prediction_columns import PredictionColumns
+from base.errors import InputError
+from datamodules.chemistry.molecule_features import featurise
 from datamodules.drug_records import featurise_with
-from datamodules.drug_table import Columns, InputKind, make_table
-from datamodules.input_error import InputError
-from datamodules.molecule_features import featurise
 from datamodules.prediction_rows import FeaturedChunk
-from lightning_app.checkpoint_file import load_model
-from lightning_app.evidence_file import find_evidence_of
-from lightning_app.terminal import terminal_mode
+from datamodules.tables.drug_table import Columns, InputKind, make_table
+from modules.checkpoint_file import load_model
 from modules.drug_classifier import DrugClassifier
+from modules.evaluation.prediction_columns import PredictionColumns
+from workflows.evidence_file import find_evidence_of
+from workflows.terminal import terminal_mode
 
 _PARTS: dict[InputKind, tuple[str, ...]] = {
     "molecule": ("SMILES",),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lightning_app.terminal import terminal_mode
+from workflows.terminal import terminal_mode
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datamodules.input_error import InputError
+from base.errors import InputError
 from experiments.search_results import ERROR, print_results, rank_trials, write_results
 from experiments.search_space import read_search_space
 from experiments.search_study import open_study
 from experiments.search_trials import Objective, check_settings
-from lightning_app.setting_layers import find_configs, shipped_names
+from workflows.setting_layers import find_configs, shipped_names
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -14,22 +14,22 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from base.errors import InputError
 from datamodules.drug_task import DrugTask
-from datamodules.input_error import InputError
 from datamodules.molecule_batch import MoleculeBatch
-from modules.calibration import LogLosses, TemperatureScaling
-from modules.classifier_head import ClassifierHead
 from modules.distillation import Distillation
 from modules.encoders import Encoder
-from modules.experts import Experts, diversity
-from modules.logit_correction import LogitCorrection, TauNormalisation
+from modules.evaluation.calibration import LogLosses, TemperatureScaling
+from modules.evaluation.logit_correction import LogitCorrection, TauNormalisation
+from modules.evaluation.prediction import Prediction
+from modules.evaluation.tail_metrics import TailMetrics, check_fractions
+from modules.heads.classifier_head import ClassifierHead
+from modules.heads.experts import Experts, diversity
+from modules.heads.perceptron import perceptron
 from modules.losses import ClassificationLoss, ContrastiveLoss
 from modules.mixing import Mixup
-from modules.perceptron import perceptron
-from modules.prediction import Prediction
 from modules.processes import gather_rows, rank_and_world_size
 from modules.subclusters import nearest_subclusters
-from modules.tail_metrics import TailMetrics, check_fractions
 from modules.views import make_view
 
 NEVER = -1e4

@@ -6,9 +6,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from modules.bounded_kmeans import bounded_kmeans
+from modules.clustering.bounded_kmeans import bounded_kmeans
+from modules.clustering.spherical_kmeans import Backend, spherical_kmeans
 from modules.processes import rank_and_world_size, sum_over_processes
-from modules.spherical_kmeans import Backend, spherical_kmeans
 from modules.unit_embeddings import check_rows, group_means, unit_embeddings
 
 # Normalised at a time: small enough for the next ones to be written over them.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from reports.class_means_file import ClassMeans
+from modules.evaluation.class_means_file import ClassMeans
 
 CLASSES_SHOWN = 80
 STEPS_SHOWN = 30

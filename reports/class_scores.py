@@ -51,7 +51,7 @@ def class_groups(training: Sequence[int], head_fraction: float, tail_fraction: f
     """
     import torch
 
-    from modules.tail_metrics import head_middle_tail
+    from modules.evaluation.tail_metrics import head_middle_tail
 
     groups: list[Group] = ["middle"] * len(training)
     for group, codes in head_middle_tail(torch.tensor(training), head_fraction, tail_fraction).items():

@@ -18,7 +18,7 @@ import numpy
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from datamodules.drug_table import DrugTable
+    from datamodules.tables.drug_table import DrugTable
 
 WIDTH, HEIGHT = 400, 290
 THUMBNAIL = 32

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy
 from numpy.typing import NDArray
 
-from datamodules.splits import SplitName
+from datamodules.splits.splitters import SplitName
 from reports.stratified import draw_stratified
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy
 from numpy.typing import NDArray
 
-from datamodules.input_error import InputError
+from base.errors import InputError
+from modules.evaluation.class_means_file import ClassMeans
 from reports.class_distance_matrix import ClassDistances, compare_classes
-from reports.class_means_file import ClassMeans
 from reports.class_scores import ClassScores, Group, class_groups, recall_per_class
 from reports.confusions import Confusion, Example, find_confusions, find_examples, shown_confusions
 from reports.drawings import draw_samples
@@ -94,7 +94,7 @@ def collect(path: Path, points: int = POINTS, umap: bool = False) -> ReportData:
     Raises:
         InputError: If the run or its table cannot be read.
     """
-    from lightning_app.checkpoint_file import load_model
+    from modules.checkpoint_file import load_model
 
     if points < 1:
         raise InputError(f"--points: expected 1 or more, got {points}.")

@@ -11,8 +11,8 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from datamodules.atomic_file import write_file
-from datamodules.input_error import InputError
+from base.atomic_file import write_file
+from base.errors import InputError
 from reports.class_scores import Group, class_groups
 from reports.embedding_map import PALETTE
 from reports.figures import Figure, figure, log_axis, plain_text

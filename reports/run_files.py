@@ -10,9 +10,9 @@ from typing import Any
 import polars
 from numpy.typing import NDArray
 
+from base.errors import InputError
 from datamodules.drug_task import DrugTask
-from datamodules.input_error import InputError
-from reports.class_means_file import CLASS_MEANS, ClassMeans, read_class_means
+from modules.evaluation.class_means_file import CLASS_MEANS, ClassMeans, read_class_means
 
 REJECTED_SHOWN = 200
 
@@ -105,7 +105,7 @@ def read_run(path: Path) -> RunFiles:
     Raises:
         InputError: If there is no such path, or no whole checkpoint in it.
     """
-    from lightning_app.checkpoint_file import read_checkpoint
+    from modules.checkpoint_file import read_checkpoint
 
     if not path.exists():
         raise InputError(f"RUN: there is no '{path}'; expected the folder of a run, or a checkpoint.")

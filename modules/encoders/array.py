@@ -8,11 +8,11 @@ from typing import Literal, cast
 
 from torch import Tensor, nn
 
+from base.errors import InputError
 from datamodules.drug_task import DrugTask
-from datamodules.input_error import InputError
 from datamodules.molecule_batch import MoleculeBatch
 from modules.encoders.encoder import Encoder, require_input
-from modules.perceptron import perceptron
+from modules.heads.perceptron import perceptron
 
 _IMAGE_DIMENSIONS = (2, 3)
 # Values of a unit vector of thousands of features are small beside torch's usual 1e-5.

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from datamodules.drug_table import MOLECULES_PER_SAMPLE, InputKind
+from base.errors import InputError
 from datamodules.drug_task import DrugTask
-from datamodules.input_error import InputError
 from datamodules.molecule_batch import MoleculeBatch
+from datamodules.tables.drug_table import MOLECULES_PER_SAMPLE, InputKind
 
 MOLECULES: tuple[InputKind, ...] = ("molecule", "reaction", "pair", "drug_protein")
 """The inputs whose samples have molecular graphs."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from datamodules.drug_task import DrugTask
 from datamodules.molecule_batch import MoleculeBatch
 from modules.encoders.encoder import Encoder, combine_molecules, combined_size
-from modules.perceptron import perceptron
+from modules.heads.perceptron import perceptron
 
 
 class FingerprintMLP(Encoder):

@@ -7,9 +7,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from datamodules.chemistry.molecule_graphs import ATOM_CODE_SIZES, MAX_CHARGE
 from datamodules.drug_task import DrugTask
 from datamodules.molecule_batch import MoleculeBatch
-from datamodules.molecule_graphs import ATOM_CODE_SIZES, MAX_CHARGE
 from modules.encoders.aggregation import sum_by_molecule
 from modules.encoders.encoder import MOLECULES, Encoder, combine_molecules, combined_size, require_input
 

@@ -7,12 +7,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from datamodules.chemistry.molecule_graphs import ATOM_CODE_SIZES, BOND_CODE_SIZE
 from datamodules.drug_task import DrugTask
 from datamodules.molecule_batch import MoleculeBatch
-from datamodules.molecule_graphs import ATOM_CODE_SIZES, BOND_CODE_SIZE
 from modules.encoders.aggregation import MessageSum, sum_by_molecule
 from modules.encoders.encoder import MOLECULES, Encoder, combine_molecules, combined_size, require_input
-from modules.perceptron import perceptron
+from modules.heads.perceptron import perceptron
 
 
 class GIN(Encoder):

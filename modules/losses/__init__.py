@@ -1,10 +1,10 @@
 """Losses of the framework, one in each file: contrastive ones for projections and classification losses for logits."""
 
-from modules.losses.classification import ClassificationLoss
-from modules.losses.contrastive import ContrastiveLoss
-from modules.losses.cross_entropy import CrossEntropyLoss
-from modules.losses.subcluster_contrastive import SubclusterContrastiveLoss
-from modules.losses.supervised_contrastive import SupervisedContrastiveLoss
+from modules.losses.classification.classification_loss import ClassificationLoss
+from modules.losses.classification.cross_entropy import CrossEntropyLoss
+from modules.losses.contrastive.contrastive_loss import ContrastiveLoss
+from modules.losses.contrastive.subcluster_contrastive import SubclusterContrastiveLoss
+from modules.losses.contrastive.supervised_contrastive import SupervisedContrastiveLoss
 
 __all__ = [
     "ClassificationLoss",

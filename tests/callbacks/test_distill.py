@@ -9,9 +9,9 @@ import lightning
 import pytest
 import torch
 
+from base.errors import InputError
 from callbacks.distill import Distill
 from datamodules.drug_datamodule import DrugDataModule
-from datamodules.input_error import InputError
 from modules.distillation import Distillation
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP

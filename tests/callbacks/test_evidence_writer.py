@@ -17,8 +17,8 @@ from callbacks.training_embeddings import embed_training_set
 from datamodules.drug_datamodule import DrugDataModule
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP
+from modules.evaluation.prediction_evidence import PredictionEvidence, neighbour_distances
 from modules.losses import CrossEntropyLoss
-from modules.prediction_evidence import PredictionEvidence, neighbour_distances
 from modules.unit_embeddings import unit_embeddings
 from tests.datamodules.array_file import blobs, save
 

@@ -12,18 +12,18 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from callbacks.prediction_columns import PredictionColumns
+from base.errors import InputError
 from callbacks.prediction_writer import PredictionWriter
+from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
-from datamodules.input_error import InputError
-from datamodules.molecule_features import FeatureSettings
 from datamodules.prediction_rows import PredictionRows, open_prediction_table
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP
+from modules.evaluation.prediction_columns import PredictionColumns
+from modules.evaluation.prediction_evidence import PredictionEvidence, neighbour_distances
 from modules.losses import ClassificationLoss, CrossEntropyLoss
-from modules.losses.evidential import EvidentialLoss
-from modules.prediction_evidence import PredictionEvidence, neighbour_distances
+from modules.losses.classification.evidential import EvidentialLoss
 from modules.unit_embeddings import unit_embeddings
 from tests.datamodules.example_smiles import INN_STEMS
 

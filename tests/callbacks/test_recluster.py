@@ -14,10 +14,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from base.errors import InputError
 from callbacks.recluster import Difficulty, Recluster
 from callbacks.training_embeddings import embed_training_set, sampled_rows
 from datamodules.drug_datamodule import DrugDataModule
-from datamodules.input_error import InputError
 from modules.class_difficulty import confusion_rate, difficulty_weights, neighbour_overlap, relative_spread
 from modules.class_distances import class_distances, class_temperatures, distance_weights, subcluster_distances
 from modules.drug_classifier import DrugClassifier

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 
-from callbacks.training_confusion import TrainingConfusion
 from callbacks.training_embeddings import RunningEmbeddings, sampled_rows
+from modules.evaluation.training_confusion import TrainingConfusion
 
 
 @given(

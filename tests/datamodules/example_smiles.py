@@ -8,7 +8,7 @@ import polars
 
 import datamodules
 
-INN_STEMS: list[str] = polars.read_csv(Path(datamodules.__path__[0]) / "inn_stems" / "inn_stems.csv")[
+INN_STEMS: list[str] = polars.read_csv(Path(datamodules.__path__[0]) / "datasets" / "inn_stems" / "inn_stems.csv")[
     "smiles"
 ].to_list()
 """The 654 embedded drugs."""

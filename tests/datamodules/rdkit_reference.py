@@ -9,7 +9,7 @@ import numpy
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdFingerprintGenerator
 
-from datamodules.molecule_features import Features, FeatureSettings
+from datamodules.chemistry.molecule_features import Features, FeatureSettings
 
 Graph = tuple[list[list[int]], list[tuple[int, int, int]]]
 """The codes of each atom; target, source and code of each bond in both directions, sorted."""

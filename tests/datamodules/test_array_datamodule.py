@@ -7,11 +7,11 @@ import polars
 import pytest
 import torch
 
+from base.errors import InputError
+from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
-from datamodules.input_error import InputError
-from datamodules.molecule_features import FeatureSettings
-from datamodules.splits import SPLIT_NAMES, SplitMethod, SplitName
+from datamodules.splits.splitters import SPLIT_NAMES, SplitMethod, SplitName
 from tests.datamodules.array_file import array_module, blobs
 from tests.datamodules.drug_module import Recorder, data_module, flat
 

@@ -7,10 +7,10 @@ import polars
 import pytest
 import torch
 
+from base.errors import InputError
+from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.drug_task import DrugTask
-from datamodules.input_error import InputError
-from datamodules.molecule_features import FeatureSettings
-from datamodules.splits import SPLIT_NAMES
+from datamodules.splits.splitters import SPLIT_NAMES
 from tests.datamodules.drug_module import TABLE, Recorder, data_module, fit_loader, flat, served
 
 # What a run writes

@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from datamodules.molecule_batch import MoleculeBatch
-from datamodules.splits import SplitName
+from datamodules.splits.splitters import SplitName
 from tests.datamodules.drug_module import Recorder, data_module, fit_loader, flat, served
 
 

@@ -12,10 +12,10 @@ from rdkit import Chem
 from rdkit.Chem import rdinchi
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
-from datamodules.dataset_catalog import find_source
+from base.errors import InputError
+from datamodules.datasets.dataset_catalog import find_source
 from datamodules.drug_datamodule import DrugDataModule
-from datamodules.input_error import InputError
-from datamodules.splits import SPLIT_NAMES, SplitMethod, SplitName
+from datamodules.splits.splitters import SPLIT_NAMES, SplitMethod, SplitName
 from tests.datamodules.drug_module import TABLE, data_module, served
 
 

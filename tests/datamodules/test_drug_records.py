@@ -8,16 +8,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from base.errors import InputError
 from datamodules import drug_records
+from datamodules.chemistry.molecule_features import Features, FeatureSettings, featurise
 from datamodules.drug_records import (
     FeaturedTable,
     featurise_table,
     reject_unusable,
 )
-from datamodules.drug_table import InputKind, read_table
-from datamodules.input_error import InputError
-from datamodules.molecule_features import Features, FeatureSettings, featurise
-from datamodules.rejected_rows import check_rejected, rejected_rows
+from datamodules.tables.drug_table import InputKind, read_table
+from datamodules.tables.rejected_rows import check_rejected, rejected_rows
 
 HEADER = "smiles,label\n"
 MIXED = HEADER + "CCO,a\nOCC,a\nC1CC,a\n,b\nCC,\nCC,b,x\nC(C)O,b\nCCC,b\n"

@@ -7,6 +7,8 @@ import numpy
 import pytest
 from rdkit import Chem
 
+from base.errors import InputError
+from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.drug_records import (
     DrugRecords,
     FeaturedTable,
@@ -15,10 +17,8 @@ from datamodules.drug_records import (
     featurise_table,
     reject_unusable,
 )
-from datamodules.drug_table import InputKind, read_table
-from datamodules.input_error import InputError
-from datamodules.molecule_features import FeatureSettings
-from datamodules.splits import SplitMethod, SplitPart
+from datamodules.splits.splitters import SplitMethod, SplitPart
+from datamodules.tables.drug_table import InputKind, read_table
 
 HEADER = "smiles,label\n"
 METHODS: list[SplitMethod] = ["random", "standard", "scaffold", "cold"]

@@ -5,8 +5,8 @@ from io import BytesIO
 import pytest
 import torch
 
+from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.drug_task import DrugTask
-from datamodules.molecule_features import FeatureSettings
 
 TASK = DrugTask("reaction", ("1", "2", "other"), (7, 0, 3), FeatureSettings(3, 512))
 

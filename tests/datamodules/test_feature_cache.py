@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datamodules.chemistry.molecule_features import Features, FeatureSettings
 from datamodules.feature_cache import cache_key, cached_arrays, default_cache_folder
-from datamodules.molecule_features import Features, FeatureSettings
 
 
 def make_arrays() -> Features:

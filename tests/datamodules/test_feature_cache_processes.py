@@ -15,8 +15,8 @@ import numpy
 import pytest
 
 from datamodules import part_files
+from datamodules.chemistry.molecule_features import Features
 from datamodules.feature_cache import cached_arrays
-from datamodules.molecule_features import Features
 from datamodules.part_files import write_parts
 
 SMILES = ["C" * length for length in range(1, 51)]

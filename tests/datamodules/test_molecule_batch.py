@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator
 
+from datamodules.chemistry.molecule_features import FeatureSettings, featurise
 from datamodules.molecule_batch import MoleculeBatch, MoleculeStore
-from datamodules.molecule_features import FeatureSettings, featurise
 
 SMILES = ["CCO", "c1ccccc1O", "C", "[Na+].[Cl-]", "C1CC", "CC(=O)Oc1ccccc1C(=O)O", "C#N"]
 SETTINGS = FeatureSettings(2, 256)

@@ -7,7 +7,7 @@ import numpy
 import pytest
 
 from datamodules import part_files
-from datamodules.molecule_features import Features, FeatureSettings, featurise
+from datamodules.chemistry.molecule_features import Features, FeatureSettings, featurise
 from datamodules.part_files import write_parts
 from tests.datamodules.example_smiles import INN_STEMS
 

@@ -10,13 +10,13 @@ import polars
 import pytest
 import torch
 
+from base.errors import InputError
 from datamodules import prediction_rows
+from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.drug_records import FeaturedTable, featurise_table
-from datamodules.drug_table import InputKind, read_table
-from datamodules.input_error import InputError
 from datamodules.molecule_batch import MoleculeBatch
-from datamodules.molecule_features import FeatureSettings
 from datamodules.prediction_rows import PredictionRows, open_prediction_table, usable_rows
+from datamodules.tables.drug_table import InputKind, read_table
 from tests.datamodules.array_file import save
 
 SETTINGS = FeatureSettings(2, 64)

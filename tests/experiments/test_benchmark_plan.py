@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.input_error import InputError
+from base.errors import InputError
 from experiments.benchmark_plan import read_plan
 from lightning_app.fit import FitCLI
-from lightning_app.setting_layers import CONFIGS
+from workflows.setting_layers import CONFIGS
 
 PLAN = """
 baseline: a

@@ -18,7 +18,7 @@ from unittest.mock import Mock
 import polars
 import pytest
 
-from datamodules.input_error import InputError
+from base.errors import InputError
 from experiments import benchmark_study
 from experiments.benchmark_plan import BenchmarkPlan, Cell
 from experiments.benchmark_run import CellFailedError

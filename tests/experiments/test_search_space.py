@@ -10,10 +10,10 @@ import optuna
 import pytest
 import yaml
 
-from datamodules.input_error import InputError
+from base.errors import InputError
 from experiments.search_results import rerun_settings, short_names
 from experiments.search_space import fit_arguments, read_search_space, suggest
-from lightning_app.setting_layers import CONFIGS
+from workflows.setting_layers import CONFIGS
 
 SHIPPED = sorted((CONFIGS / "sweep").glob("*.yaml"))
 

@@ -11,11 +11,11 @@ import pytest
 import yaml
 from lightning.pytorch.accelerators import CPUAccelerator, MPSAccelerator
 
-from datamodules.input_error import InputError
+from base.errors import InputError
 from lightning_app.cli import SUBCOMMANDS
 from lightning_app.fit import FitCLI
-from lightning_app.setting_layers import CONFIGS, find_configs, option_value
 from tests.lightning_app.command import TINY, in_this_process, lightning, succeed
+from workflows.setting_layers import CONFIGS, find_configs, option_value
 
 NOT_OF_FIT = ("benchmark", "sweep")
 SHIPPED = sorted(path for path in CONFIGS.rglob("*.yaml") if path.parent.name not in NOT_OF_FIT)

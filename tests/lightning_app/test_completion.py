@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from datamodules.dataset_catalog import CATALOGUE
+from datamodules.datasets.dataset_catalog import CATALOGUE
 from lightning_app.cli import SUBCOMMANDS
 from lightning_app.completion import completion_script
-from lightning_app.setting_layers import CONFIGS
 from tests.lightning_app.command import in_this_process
+from workflows.setting_layers import CONFIGS
 
 # Reads the script, presses TAB at the end of the words given, and prints what is offered; `python` must not be needed.
 TAB = """
@@ -64,7 +64,10 @@ def offered(script: Path, folder: Path, *words: str) -> list[str]:
         (["fit", "--report", "="], ["false", "true"]),
         (["validate", "--data.split_part", ""], ["both", "first", "second"]),
         (["fit", "--trainer.max_epochs", ""], [""]),
-        (["fit", "--model.classification_loss", "modules.losses.fo"], ["modules.losses.focal.FocalLoss"]),
+        (
+            ["fit", "--model.classification_loss", "modules.losses.fo"],
+            ["modules.losses.classification.focal.FocalLoss"],
+        ),
         (["fit", "--model.optimizer", "torch.optim.AdamW"], ["torch.optim.AdamW"]),
         (["fit", "--model.encod"], ["--model.encoder"]),
         (["fit", "--model.encoder.init_args.sta"], ["--model.encoder.init_args.standardise"]),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.dataset_catalog import CATALOGUE
-from datamodules.input_error import InputError
+from base.errors import InputError
+from datamodules.datasets.dataset_catalog import CATALOGUE
 from lightning_app.datasets import main
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lightning_app.setting_layers import CONFIGS
 from tests.lightning_app.command import in_this_process
+from workflows.setting_layers import CONFIGS
 
 ROOT = CONFIGS.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -7,8 +7,8 @@ from pathlib import Path
 import polars
 import pytest
 
-from lightning_app.setting_layers import CONFIGS
 from tests.lightning_app.command import TINY, in_this_process
+from workflows.setting_layers import CONFIGS
 
 METHODS = sorted((CONFIGS / "method").glob("*.yaml"))
 GRAPH = (

@@ -9,9 +9,9 @@ import polars
 import pytest
 import yaml
 
-from datamodules.dataset_catalog import CATALOGUE
-from lightning_app.setting_layers import CONFIGS
+from datamodules.datasets.dataset_catalog import CATALOGUE
 from tests.lightning_app.command import TINY, in_this_process
+from workflows.setting_layers import CONFIGS
 
 
 def write_hiv(cache: Path, rows: int = 40) -> None:

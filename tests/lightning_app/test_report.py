@@ -98,7 +98,9 @@ def test_images_are_drawn_and_the_report_can_be_switched_off(
 
 @pytest.mark.slow
 def test_reactions_draw_both_molecules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    drugs = polars.read_csv(Path(__file__).resolve().parents[2] / "datamodules/inn_stems/inn_stems.csv").head(60)
+    drugs = polars.read_csv(Path(__file__).resolve().parents[2] / "datamodules/datasets/inn_stems/inn_stems.csv").head(
+        60
+    )
     smiles = drugs["smiles"].to_list()
     labels = ["a", "b", "c"] * 20
     polars.DataFrame({"X1": smiles, "X2": smiles[::-1], "Y": labels}).write_csv(tmp_path / "pairs.csv")

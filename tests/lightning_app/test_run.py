@@ -93,7 +93,7 @@ def test_a_checkpoint_alone_is_enough_to_test(trained: Path, tmp_path: Path) -> 
 
 
 def test_predict_keeps_every_row_in_order(trained: Path, tmp_path: Path) -> None:
-    source = Path(__file__).resolve().parents[2] / "datamodules/inn_stems/inn_stems.csv"
+    source = Path(__file__).resolve().parents[2] / "datamodules/datasets/inn_stems/inn_stems.csv"
     known = polars.read_csv(source)
     generator = random.Random(0)
     picks = [generator.randrange(len(known)) for _ in range(1000)]

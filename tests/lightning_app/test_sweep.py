@@ -15,14 +15,14 @@ import polars
 import pytest
 import yaml
 
-from datamodules.input_error import InputError
+from base.errors import InputError
 from experiments import search_study
 from experiments.search_results import SETTINGS
 from experiments.search_space import fit_arguments, read_search_space, suggest
 from experiments.search_study import open_study
 from experiments.search_trials import SettingsCheck
-from lightning_app.setting_layers import CONFIGS
 from tests.lightning_app.command import TINY, in_this_process, succeed
+from workflows.setting_layers import CONFIGS
 
 SHIPPED = sorted((CONFIGS / "sweep").glob("*.yaml"))
 SMALL = ("--trainer.accelerator=cpu", "--data.fingerprint_size=256", "--recluster.start_epoch=null")

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from datamodules.drug_table import InputKind
+from datamodules.chemistry.molecule_features import FeatureSettings, featurise
 from datamodules.drug_task import DrugTask
 from datamodules.molecule_batch import MoleculeBatch, MoleculeStore
-from datamodules.molecule_features import FeatureSettings, featurise
+from datamodules.tables.drug_table import InputKind
 
 SETTINGS = FeatureSettings(fingerprint_radius=2, fingerprint_size=64)
 

@@ -12,20 +12,20 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
+from base.errors import InputError
+from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
-from datamodules.input_error import InputError
 from datamodules.molecule_batch import MoleculeBatch
-from datamodules.molecule_features import FeatureSettings
 from modules.distillation import Distillation
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP
-from modules.experts import diversity
-from modules.logit_correction import PriorCorrection, TauNormalisation
+from modules.evaluation.logit_correction import PriorCorrection, TauNormalisation
+from modules.heads.experts import diversity
 from modules.losses import CrossEntropyLoss, SubclusterContrastiveLoss, SupervisedContrastiveLoss
-from modules.losses.balanced_contrastive import BalancedContrastiveLoss
-from modules.losses.influence_balanced import InfluenceBalancedLoss
-from modules.losses.instance_balanced_contrastive import InstanceBalancedContrastiveLoss
+from modules.losses.classification.influence_balanced import InfluenceBalancedLoss
+from modules.losses.contrastive.balanced_contrastive import BalancedContrastiveLoss
+from modules.losses.contrastive.instance_balanced_contrastive import InstanceBalancedContrastiveLoss
 from modules.mixing import Mixup
 
 TASK = DrugTask("molecule", ("a", "b", "c"), (20, 6, 0), FeatureSettings(2, 64))

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from modules.bounded_kmeans import clusters_within_bound
-from modules.spherical_kmeans import Backend
+from modules.clustering.bounded_kmeans import clusters_within_bound
+from modules.clustering.spherical_kmeans import Backend
 from modules.subclusters import (
     Method,
     Subclusters,

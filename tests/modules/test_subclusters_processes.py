@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 
-from modules import bounded_kmeans, subclusters
+from modules import subclusters
 from modules.class_distances import class_distances, class_temperatures, distance_weights, subcluster_distances
-from modules.spherical_kmeans import Backend
+from modules.clustering import bounded_kmeans
+from modules.clustering.spherical_kmeans import Backend
 from modules.subclusters import Method, subcluster, subclusters_per_class
 
 # Two classes are fewer than three processes; one class is empty, one has a single sample.

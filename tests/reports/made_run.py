@@ -10,9 +10,9 @@ import numpy
 import polars
 from numpy.typing import NDArray
 
+from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.drug_task import DrugTask
-from datamodules.molecule_features import FeatureSettings
-from reports.class_means_file import ClassMeans
+from modules.evaluation.class_means_file import ClassMeans
 from reports.class_scores import class_groups
 from reports.drawings import draw_molecule
 from reports.evaluated_samples import TEST_EVALUATED, TRAINING_EMBEDDED, EvaluatedSamples
@@ -20,7 +20,7 @@ from reports.report_data import POINTS, ReportData, SampleTexts, assemble
 from reports.run_files import ClassWeights, Rejected, RunFiles, Times
 from reports.stratified import draw_stratified
 
-DRUGS = Path(__file__).resolve().parents[2] / "datamodules/inn_stems/inn_stems.csv"
+DRUGS = Path(__file__).resolve().parents[2] / "datamodules/datasets/inn_stems/inn_stems.csv"
 WIDTH = 64
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy
 import pytest
 
+from modules.evaluation.class_means_file import ClassMeans
 from reports.class_distance_matrix import (
     STEPS_SHOWN,
     compare_classes,
@@ -10,7 +11,6 @@ from reports.class_distance_matrix import (
     nearest_rivals,
     similar_together,
 )
-from reports.class_means_file import ClassMeans
 
 POINTS = numpy.array([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0], [9.0, 9.0]], dtype=numpy.float32)
 

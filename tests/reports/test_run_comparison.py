@@ -8,7 +8,7 @@ import numpy
 import plotly.graph_objects
 import pytest
 
-from datamodules.input_error import InputError
+from base.errors import InputError
 from reports.run_comparison import (
     build_comparison,
     compare_runs,

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars
 import pytest
 
-from datamodules.input_error import InputError
+from base.errors import InputError
 from reports.run_files import REJECTED_SHOWN, read_class_weights, read_rejected, read_run, read_times
 
 

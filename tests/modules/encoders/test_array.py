@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
+from base.errors import InputError
+from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.drug_task import DrugTask
-from datamodules.input_error import InputError
 from datamodules.molecule_batch import MoleculeBatch, MoleculeStore
-from datamodules.molecule_features import FeatureSettings
 from datamodules.sample_arrays import SampleArrays
 from modules.encoders import GCN, GIN, ArrayMLP, Encoder, FingerprintMLP, Fusion, ImageCNN, ProteinCNN
 from modules.views import make_view

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from datamodules.drug_table import InputKind
 from datamodules.drug_task import DrugTask
 from datamodules.molecule_batch import MoleculeBatch
+from datamodules.tables.drug_table import InputKind
 from modules.encoders import GCN, GIN, Encoder, FingerprintMLP, Fusion
 from modules.encoders.encoder import combine_molecules, combined_size
 

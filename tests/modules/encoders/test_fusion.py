@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from datamodules.drug_table import InputKind
 from datamodules.drug_task import DrugTask
 from datamodules.molecule_batch import MoleculeBatch
+from datamodules.tables.drug_table import InputKind
 from modules.encoders import GIN, FingerprintMLP, Fusion
 
 MakeBatch = Callable[[list[list[str]]], MoleculeBatch]

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from datamodules.drug_table import InputKind
+from datamodules.chemistry.molecule_graphs import ATOM_CODE_SIZES, MAX_CHARGE
 from datamodules.drug_task import DrugTask
 from datamodules.molecule_batch import MoleculeBatch
-from datamodules.molecule_graphs import ATOM_CODE_SIZES, MAX_CHARGE
+from datamodules.tables.drug_table import InputKind
 from modules.encoders import GCN
 from modules.encoders.encoder import combine_molecules
 from modules.encoders.gcn import canonical_atom_features

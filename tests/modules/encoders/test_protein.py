@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from base.errors import InputError
+from datamodules.chemistry.molecule_features import FeatureSettings
+from datamodules.chemistry.protein_sequences import ProteinSequences
 from datamodules.drug_task import DrugTask
-from datamodules.input_error import InputError
 from datamodules.molecule_batch import MoleculeBatch
-from datamodules.molecule_features import FeatureSettings
-from datamodules.protein_sequences import ProteinSequences
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import GIN, Fusion, ProteinCNN
 from modules.losses import CrossEntropyLoss

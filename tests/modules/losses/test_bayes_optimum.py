@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from modules.logit_correction import PriorCorrection
+from modules.evaluation.logit_correction import PriorCorrection
 from modules.losses import ClassificationLoss, CrossEntropyLoss
-from modules.losses.class_weighting import InverseFrequency
-from modules.losses.reweighting import Reweighted
-from modules.losses.vector_scaling import VectorScalingLoss
+from modules.losses.classification.class_weighting import InverseFrequency
+from modules.losses.classification.reweighting import Reweighted
+from modules.losses.classification.vector_scaling import VectorScalingLoss
 
 CENTRES = torch.tensor([[1.0, 0.0], [-0.6, 0.9], [-0.6, -0.9]])
 # An imbalance ratio of 100.

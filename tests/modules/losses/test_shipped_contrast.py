@@ -12,9 +12,9 @@ import yaml
 from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 
-from lightning_app.setting_layers import CONFIGS
 from modules.losses import ContrastiveLoss
 from modules.processes import gather_rows
+from workflows.setting_layers import CONFIGS
 
 MODELS = {path.stem: yaml.safe_load(path.read_text())["model"] for path in (CONFIGS / "method").glob("*.yaml")}
 LOSSES = {name: model["contrastive"] for name, model in MODELS.items() if model.get("contrastive")}

@@ -10,8 +10,8 @@ import torch
 import yaml
 from torch import Tensor
 
-from lightning_app.setting_layers import CONFIGS
 from modules.losses import ClassificationLoss
+from workflows.setting_layers import CONFIGS
 
 METHODS = {path.stem: yaml.safe_load(path.read_text())["model"] for path in (CONFIGS / "method").glob("*.yaml")}
 LOSSES = {name: model["classification_loss"] for name, model in METHODS.items() if "classification_loss" in model}

@@ -1,0 +1,1 @@
+"""The division of a table into training, validation and test."""

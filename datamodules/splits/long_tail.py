@@ -1,0 +1,57 @@
+"""Thin out classes to a long tail of a chosen steepness."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+from base.errors import InputError
+
+
+def long_tail_counts(counts: Sequence[int], imbalance: float) -> list[int]:
+    """How many samples each class keeps: the exponential profile of Cui et al. 2019 (arXiv 1901.05555).
+
+    Classes are ranked by size, those of one size by number. With n of the largest and C classes that have samples, the
+    class of rank r keeps `round(n * imbalance ** (-r / (C - 1)))`, at least one, and never more than it has.
+
+    Args:
+        counts: Samples of each class; a class without any has no rank.
+        imbalance: Size of the largest class over that of the smallest, 1 or more.
+
+    Raises:
+        InputError: If `imbalance` is not a finite number of 1 or more.
+    """
+    if not 1 <= imbalance < math.inf:
+        raise InputError(f"data.imbalance: expected a number of 1 or more, got {imbalance}.")
+    ranked = sorted((code for code, count in enumerate(counts) if count), key=lambda code: -counts[code])
+    kept = list(counts)
+    for rank, code in enumerate(ranked[1:], 1):
+        wanted = round(counts[ranked[0]] * imbalance ** (-rank / (len(ranked) - 1)))
+        kept[code] = min(counts[code], max(1, wanted))
+    return kept
+
+
+def thin_to_long_tail(codes: NDArray[Any], imbalance: float, seed: int = 0) -> NDArray[Any]:
+    """Which samples to keep, drawn at random within each class.
+
+    Args:
+        codes: (N,) int64 class codes.
+        imbalance: See `long_tail_counts`.
+        seed: Of the draw.
+
+    Returns:
+        int64 places among the samples, ascending.
+
+    Raises:
+        InputError: If `imbalance` is not a finite number of 1 or more.
+    """
+    counts = numpy.bincount(codes)
+    generator = numpy.random.default_rng(seed)
+    members = numpy.split(numpy.argsort(codes, kind="stable"), counts.cumsum()[:-1])
+    wanted = long_tail_counts(counts.tolist(), imbalance)
+    kept = [generator.permutation(own)[:number] for own, number in zip(members, wanted, strict=True)]
+    return numpy.sort(numpy.concatenate(kept)).astype(numpy.int64)

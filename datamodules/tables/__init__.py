@@ -1,0 +1,1 @@
+"""Tables as they are given: files, columns, and rows that cannot be used."""

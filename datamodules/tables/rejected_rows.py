@@ -1,0 +1,47 @@
+"""Rows that cannot be used: a listing of them, and a stop where they are too many."""
+
+from __future__ import annotations
+
+import logging
+
+import polars
+from polars import selectors
+
+from base.errors import InputError
+from datamodules.tables.drug_table import DrugTable
+
+_log = logging.getLogger("tailmol")
+
+
+def rejected_rows(table: DrugTable, reasons: polars.Series) -> polars.DataFrame:
+    """The rows with a reason, as given, behind `row` (1 is the first below the header) and `reason`.
+
+    Columns of lists, structures or bytes, which CSV cannot hold, are left out, and one that is `row` already.
+    """
+    rejected = reasons.is_not_null()
+    notes = polars.DataFrame({"row": rejected.arg_true().cast(polars.Int64) + 1, "reason": reasons.filter(rejected)})
+    given = table.frame.filter(rejected).select(~(selectors.nested() | selectors.binary()))
+    if "row" in given.columns and given["row"].equals(notes["row"]):
+        given = given.drop("row")
+    return notes.hstack(given.rename({name: f"{name} (given)" for name in given.columns if name in notes.columns}))
+
+
+def check_rejected(reasons: polars.Series, max_rejected: float, where: str) -> None:
+    """Log how many rows are left out, and stop when they are too many.
+
+    Args:
+        reasons: One a row, null where it is used.
+        max_rejected: Largest share of rows that may be left out.
+        where: The file that lists them, for the message.
+
+    Raises:
+        InputError: If more are left out, or all.
+    """
+    rows = reasons.is_not_null().arg_true()
+    if not len(rows):
+        return
+    first = f"row {rows[0] + 1}: {reasons[rows[0]]}"
+    message = f"{len(rows):,} of {len(reasons):,} rows cannot be used, the first is {first}; all are in {where}."
+    if len(rows) > max_rejected * len(reasons) or len(rows) == len(reasons):
+        raise InputError(f"{message} data.max_rejected allows {max_rejected:.0%}.")
+    _log.warning(message)

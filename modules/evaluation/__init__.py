@@ -1,0 +1,1 @@
+"""What is measured and said of a trained model's outputs."""

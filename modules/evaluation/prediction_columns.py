@@ -1,0 +1,134 @@
+"""The columns that predictions add to a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy
+import polars
+import torch
+from numpy.typing import NDArray
+
+from base.errors import InputError
+from datamodules.prediction_rows import FeaturedChunk
+from modules.drug_classifier import DrugClassifier
+from modules.evaluation.prediction import Prediction
+from modules.evaluation.prediction_evidence import PredictionEvidence
+
+Values = dict[str, NDArray[Any]]
+"""What is kept of a batch, (B, ...) each: `rows` of the table, `labels` (-1 for none), and numbers."""
+
+
+class PredictionColumns:
+    """Turns predictions into columns.
+
+    `predicted_label`, `probability`, `calibrated_probability`, then `p/<class>` of every class, or with `top` the best
+    classes as `label_1`, `probability_1` and so on; `uncertainty` where the loss has it; with evidence
+    `nearest_subcluster`, `central_training_drugs` and `out_of_distribution`; at last `reason`.
+    """
+
+    def __init__(self, model: DrugClassifier, evidence: PredictionEvidence | None, top: int | None) -> None:
+        """Keep the settings.
+
+        Args:
+            model: What predicts.
+            evidence: What predictions are compared with.
+            top: How many of the best classes to write; all if None.
+
+        Raises:
+            InputError: If there are not as many classes.
+        """
+        assert model.task is not None
+        self.classes = model.task.classes
+        if top is not None and not 1 <= top <= len(self.classes):
+            raise InputError(f"top: expected 1 to {len(self.classes)}, the number of classes, got {top}.")
+        self.evidence, self.top, self._uncertainty = evidence, top, model.says_uncertainty
+
+    def move_to(self, device: torch.device) -> None:
+        """Compare embeddings where the model computes them."""
+        if self.evidence is not None:
+            self.evidence = self.evidence.to(device)
+
+    @property
+    def names(self) -> list[str]:
+        """The columns in order."""
+        places = range(1, (self.top or 0) + 1)
+        best = [name for place in places for name in (f"label_{place}", f"probability_{place}")]
+        return [
+            *("predicted_label", "probability", "calibrated_probability"),
+            *(best or [f"p/{name}" for name in self.classes]),
+            *(["uncertainty"] if self._uncertainty else []),
+            *(["nearest_subcluster", "central_training_drugs", "out_of_distribution"] if self.evidence else []),
+            "reason",
+        ]
+
+    def values(self, prediction: Prediction) -> Values:
+        """What the columns need to know of a batch, on the host."""
+        probabilities = prediction.probabilities.float().cpu().numpy()
+        known = ~numpy.isnan(probabilities).any(axis=1)
+        best = numpy.nan_to_num(probabilities).argmax(axis=1)
+        places = numpy.arange(len(best))
+        values: Values = {
+            "rows": prediction.sample_index.cpu().numpy(),
+            "labels": numpy.where(known, best, -1),
+            "probability": probabilities[places, best],
+            "calibrated_probability": prediction.calibrated.float().cpu().numpy()[places, best],
+        }
+        if self.top is None:
+            values["probabilities"] = probabilities
+        else:
+            values["codes"] = numpy.argsort(-probabilities, axis=1, kind="stable")[:, : self.top]
+            values["probabilities"] = numpy.take_along_axis(probabilities, values["codes"], axis=1)
+        if prediction.uncertainty is not None:
+            values["uncertainty"] = prediction.uncertainty.float().cpu().numpy()
+        if self.evidence is not None:
+            embeddings = prediction.embeddings.float()
+            values["subclusters"] = self.evidence.nearest_subclusters(embeddings).cpu().numpy()
+            values["out_of_distribution"] = self.evidence.out_of_distribution(embeddings).cpu().numpy()
+        return values
+
+    def frame(self, chunk: FeaturedChunk, batches: Iterable[Values]) -> polars.DataFrame:
+        """The rows of a chunk as they were given, with the columns; those of rows without a prediction are empty.
+
+        Args:
+            chunk: The rows.
+            batches: What `values` said of its batches.
+        """
+        batches, size = list(batches), len(chunk.featured.reasons)
+        found = {name: numpy.concatenate([batch[name] for batch in batches]) for name in batches[0]} if batches else {}
+        rows = found.pop("rows", numpy.zeros(0, dtype=numpy.int64)) - chunk.first_row
+
+        def numbers(values: NDArray[Any]) -> polars.Series:
+            column = numpy.full(size, numpy.nan, dtype=numpy.float32)
+            column[rows] = values
+            # NaN marks rows without a prediction; in the file they are empty.
+            return polars.Series(column).fill_nan(None)
+
+        def names(known: list[str] | tuple[str, ...], codes: NDArray[Any]) -> polars.Series:
+            column = numpy.full(size, len(known))
+            column[rows] = numpy.where(found["labels"] < 0, len(known), codes) if found else codes
+            return polars.Series([*known, None], dtype=polars.String).gather(column)
+
+        nothing = numpy.zeros(0)
+        width = self.top or len(self.classes)
+        shares = found.get("probabilities", numpy.zeros((0, width)))
+        columns = [
+            names(self.classes, found.get("labels", nothing)),
+            *(numbers(found.get(name, nothing)) for name in ("probability", "calibrated_probability")),
+        ]
+        if self.top is None:
+            columns += [numbers(shares[:, code]) for code in range(width)]
+        else:
+            codes = found.get("codes", shares)
+            for place in range(width):
+                columns += [names(self.classes, codes[:, place]), numbers(shares[:, place])]
+        if self._uncertainty:
+            columns.append(numbers(found.get("uncertainty", nothing)))
+        if self.evidence is not None:
+            nearest = found.get("subclusters", nothing)
+            columns += [names(self.evidence.names, nearest), names(self.evidence.drugs, nearest)]
+            columns.append(numbers(found.get("out_of_distribution", nothing)))
+        columns.append(chunk.featured.reasons)
+        given = chunk.featured.table.frame
+        return given.with_columns(*(column.alias(name) for name, column in zip(self.names, columns, strict=True)))

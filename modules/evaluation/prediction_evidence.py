@@ -1,0 +1,137 @@
+"""What speaks for a prediction: the nearest sub-cluster, and how far a sample is from everything trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy
+import torch
+from torch import Tensor
+
+from base.atomic_file import write_file
+from base.errors import InputError
+from modules.clustering.lloyd import nearest
+from modules.unit_embeddings import unit_embeddings
+
+NEIGHBOUR = 5
+"""Which nearest training sample a distance is to; no more than the smallest classes have samples."""
+
+
+@dataclass(frozen=True)
+class PredictionEvidence:
+    """What is kept of the training set to compare new samples with.
+
+    Attributes:
+        checkpoint: `encoder_digest` of the weights that gave the embeddings.
+        names: Of the K sub-clusters: the class, and a number where the class has several.
+        drugs: The most central training samples of each of the K sub-clusters, as text.
+        centroids: fp32 (K, d).
+        training: Unit embeddings of some training samples, fp32 (S, d).
+        distances: `neighbour_distances` of validation samples to `training`, fp32 (V,), ascending.
+    """
+
+    checkpoint: str
+    names: list[str]
+    drugs: list[str]
+    centroids: Tensor
+    training: Tensor
+    distances: Tensor
+
+    def nearest_subclusters(self, embeddings: Tensor) -> Tensor:
+        """The sub-cluster whose centroid is nearest to each unit embedding, int64 (B,).
+
+        Args:
+            embeddings: Floating point (B, d); normalised inside.
+        """
+        return nearest(unit_embeddings(embeddings), self.centroids.to(embeddings.device))
+
+    def out_of_distribution(self, embeddings: Tensor) -> Tensor:
+        """The share of validation samples that are nearer to the training samples than each sample is, fp32 (B,).
+
+        Args:
+            embeddings: Floating point (B, d); normalised inside.
+        """
+        found = neighbour_distances(embeddings, self.training.to(embeddings.device))
+        return torch.searchsorted(self.distances.to(found.device), found) / len(self.distances)
+
+    def to(self, device: torch.device) -> PredictionEvidence:
+        """The same with its tensors on a device."""
+        tensors = (tensor.to(device) for tensor in (self.centroids, self.training, self.distances))
+        return PredictionEvidence(self.checkpoint, self.names, self.drugs, *tensors)
+
+    def save(self, path: Path) -> None:
+        """Write an .npz file of plain arrays, half precision for the training samples.
+
+        Args:
+            path: Where it goes.
+        """
+        arrays = {
+            "checkpoint": numpy.array(self.checkpoint),
+            "names": numpy.array(self.names),
+            "drugs": numpy.array(self.drugs),
+            "centroids": self.centroids.cpu().numpy(),
+            "training": self.training.cpu().half().numpy(),
+            "distances": self.distances.cpu().numpy(),
+        }
+
+        def write(temporary: Path) -> None:
+            with temporary.open("wb") as file:
+                numpy.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+        write_file(path, write)
+
+
+def load_evidence(path: Path) -> PredictionEvidence:
+    """Read what `PredictionEvidence.save` wrote, without pickle.
+
+    Args:
+        path: The file.
+
+    Raises:
+        InputError: If it is damaged or no such file.
+    """
+    try:
+        with numpy.load(path, allow_pickle=False) as file:
+            tensors = (torch.from_numpy(file[name]).float() for name in ("centroids", "training", "distances"))
+            return PredictionEvidence(str(file["checkpoint"]), file["names"].tolist(), file["drugs"].tolist(), *tensors)
+    except Exception as error:
+        raise InputError(f"evidence: {path} is no whole file of lightning fit ({error}); remove it.") from error
+
+
+def neighbour_distances(embeddings: Tensor, training: Tensor) -> Tensor:
+    """One minus the cosine similarity to the `NEIGHBOUR`-th nearest training sample.
+
+    Deep nearest neighbours (Sun et al., 2022, arXiv 2204.06507) take the distance of unit vectors, whose order is the
+    same.
+
+    Args:
+        embeddings: Floating point (B, d); normalised inside.
+        training: Unit embeddings, fp32 (S, d); where there are fewer than `NEIGHBOUR`, the farthest counts.
+
+    Returns:
+        fp32 (B,) in 0..2.
+    """
+    similarity = unit_embeddings(embeddings) @ training.T
+    return 1 - similarity.topk(min(NEIGHBOUR, len(training)), dim=1).values[:, -1]
+
+
+def central_samples(
+    embeddings: Tensor, ids: Tensor, centroids: Tensor, texts: list[str], number: int
+) -> list[list[str]]:
+    """The samples of each sub-cluster of highest cosine similarity with its centroid, different texts only.
+
+    Args:
+        embeddings: Floating point (N, d); normalised inside.
+        ids: Sub-cluster of each sample, int64 (N,).
+        centroids: (K, d).
+        texts: What to call the N samples.
+        number: How many of each sub-cluster, at most.
+    """
+    similarity = (unit_embeddings(embeddings) * unit_embeddings(centroids)[ids]).sum(dim=1)
+    found: list[dict[str, None]] = [{} for _ in range(len(centroids))]
+    for sample in similarity.argsort(descending=True, stable=True).tolist():
+        own = found[int(ids[sample])]
+        if len(own) < number:
+            own[texts[sample]] = None
+    return [list(own) for own in found]

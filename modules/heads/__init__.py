@@ -1,0 +1,1 @@
+"""Layers from embeddings to logits."""

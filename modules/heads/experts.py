@@ -1,0 +1,62 @@
+"""Several classifiers on one embedding, whose mean decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from modules.heads.classifier_head import ClassifierHead
+
+
+class Experts(nn.Module):
+    """Classifier heads that see the same embedding and learn to differ.
+
+    After RIDE (Wang et al., 2021, arXiv 2010.01809), without its routing and with experts that share the whole encoder.
+    """
+
+    def __init__(self, number: int, make_head: Callable[[], ClassifierHead]) -> None:
+        """Make the heads.
+
+        Args:
+            number: Of experts.
+            make_head: Makes one of them.
+        """
+        super().__init__()
+        self.heads = nn.ModuleList(make_head() for _ in range(number))
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """Mean of the experts' logits, (B, C), from (B, d)."""
+        return torch.stack([head(embeddings) for head in self.heads]).mean(dim=0)
+
+    def training_outputs(self, embeddings: Tensor, second_stage: bool) -> list[Tensor]:
+        """See `ClassifierHead.training_outputs`."""
+        return [
+            output
+            for head in self.heads
+            if isinstance(head, ClassifierHead)
+            for output in head.training_outputs(embeddings, second_stage)
+        ]
+
+
+def diversity(outputs: list[Tensor]) -> Tensor:
+    """How much experts differ: the mean over pairs of ``KL(p_i || p_j)`` between their probabilities.
+
+    Args:
+        outputs: Logits of each expert, floating point (B, C).
+
+    Returns:
+        fp32 scalar, at least 0; 0 for a single expert.
+    """
+    with torch.autocast(outputs[0].device.type, enabled=False):
+        logs = torch.stack([output.float().log_softmax(dim=1) for output in outputs])
+        number = len(logs)
+        pairs = [
+            functional.kl_div(logs[j], logs[i], reduction="batchmean", log_target=True)
+            for i in range(number)
+            for j in range(number)
+            if i != j
+        ]
+        return torch.stack(pairs).mean() if pairs else logs.new_zeros(())

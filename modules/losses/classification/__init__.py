@@ -1,0 +1,1 @@
+"""Losses of logits, one in each file."""

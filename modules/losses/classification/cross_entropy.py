@@ -1,0 +1,45 @@
+"""Class-weighted cross-entropy with optional logit adjustment and label smoothing."""
+
+from torch import Tensor
+from torch.nn import functional
+
+from modules.losses.classification.class_priors import log_priors
+from modules.losses.classification.classification_loss import ClassificationLoss, check_range
+
+
+class CrossEntropyLoss(ClassificationLoss):
+    """Cross-entropy with class weights (PyTorch's weighted mean), on logits shifted by the class prior.
+
+    With `logit_adjustment` above 0 the logits become ``logits + logit_adjustment * log prior``, where the prior
+    is each class's share of the training samples (Menon et al., 2021, arXiv 2007.07314). A factor of 1 is also the
+    balanced softmax (Ren et al., 2020, arXiv 2007.10740). Without it the counts are not used.
+    """
+
+    def __init__(self, logit_adjustment: float = 0.0, label_smoothing: float = 0.0) -> None:
+        """Store the settings.
+
+        Args:
+            logit_adjustment: Factor of the log prior, at least 0; 0 turns it off, 1 is the paper's.
+            label_smoothing: Share of the target spread evenly over all classes, in [0, 1).
+
+        Raises:
+            ValueError: Where a setting is out of range.
+        """
+        super().__init__()
+        check_range("logit_adjustment", logit_adjustment, 0)
+        check_range("label_smoothing", label_smoothing, 0, below=1)
+        self.logit_adjustment = logit_adjustment
+        self.label_smoothing = label_smoothing
+        self.uses_counts = logit_adjustment > 0
+
+    def adjust(self, logits: Tensor, labels: Tensor, class_counts: Tensor) -> Tensor:
+        """Add the log priors."""
+        return logits + self.logit_adjustment * log_priors(class_counts)
+
+    def weighted_losses(
+        self, logits: Tensor, labels: Tensor, class_weights: Tensor, class_counts: Tensor, embeddings: Tensor | None
+    ) -> Tensor:
+        """PyTorch's, where the share that is smoothed over the classes has the weight of each."""
+        return functional.cross_entropy(
+            logits, labels, weight=class_weights, label_smoothing=self.label_smoothing, reduction="none"
+        )

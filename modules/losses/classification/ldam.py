@@ -1,0 +1,39 @@
+"""Label-distribution-aware margins."""
+
+import torch
+from torch import Tensor
+
+from modules.losses.classification.class_priors import relative_counts
+from modules.losses.classification.classification_loss import ClassificationLoss, check_range
+
+
+class LDAMLoss(ClassificationLoss):
+    """Cross-entropy with larger margins for smaller classes (Cao et al., 2019, arXiv 1906.07413).
+
+    The logit of a sample's class is lowered by ``scale * max_margin * (n_min / n_c)^(1/4)``. The paper's logits are
+    cosines times the scale, which `model.cosine_scale` makes. With deferred re-weighting (LDAM-DRW) this goes inside
+    `Reweighted`.
+    """
+
+    def __init__(self, max_margin: float = 0.5, scale: float = 30.0) -> None:
+        """Store the settings.
+
+        Args:
+            max_margin: Margin of the smallest class, at least 0.
+            scale: Factor of the margins, at least 0.
+
+        Raises:
+            ValueError: Where one is out of range.
+        """
+        super().__init__()
+        check_range("max_margin", max_margin, 0)
+        check_range("scale", scale, 0)
+        self.max_margin, self.scale = max_margin, scale
+
+    def adjust(self, logits: Tensor, labels: Tensor, class_counts: Tensor) -> Tensor:
+        """Subtract the margins."""
+        relative = relative_counts(class_counts)
+        smallest = relative[class_counts > 0].min() if bool((class_counts > 0).any()) else relative.min()
+        margins = self.scale * self.max_margin * (smallest / relative) ** 0.25
+        own = torch.zeros_like(logits).scatter(1, labels.unsqueeze(1), margins[labels].unsqueeze(1))
+        return logits - own

@@ -1,0 +1,1 @@
+"""Losses of projections of several views, one in each file."""

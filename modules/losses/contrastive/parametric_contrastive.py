@@ -1,0 +1,76 @@
+"""Parametric contrastive loss: learned class centres beside the batch and a queue of earlier projections."""
+
+import torch
+from torch import Tensor, nn
+
+from modules.losses.classification.classification_loss import check_range
+from modules.losses.contrastive.contrastive_loss import ClassContrastiveLoss
+from modules.losses.contrastive.contrastive_terms import contrastive_term
+from modules.unit_embeddings import unit_embeddings
+
+
+class ParametricContrastiveLoss(ClassContrastiveLoss):
+    """Supervised contrast with learned centres and a queue (PaCo; Cui et al., 2021, arXiv 2107.12028).
+
+    Positives of an anchor are the centre of its class, with weight 1, and the other anchors and queued projections of
+    its class, each with weight `alpha`; all of these, of every class, are in the denominator, where the centres keep
+    rare classes from being outnumbered. The queue holds projections of earlier batches by the same encoder instead of a
+    momentum encoder's, and the centres have unit length.
+    """
+
+    centres: nn.Parameter
+    seen: Tensor
+    queue: Tensor
+    queue_labels: Tensor
+
+    def __init__(
+        self,
+        alpha: float = 0.05,
+        queue_size: int = 1024,
+        temperature: float = 0.1,
+        base_temperature: float = 0.1,
+    ) -> None:
+        """Store the settings.
+
+        Args:
+            alpha: Weight of a sample beside that of the centre, at least 0.
+            queue_size: Projections kept from earlier batches, at least 0.
+            temperature: Divides every similarity; positive.
+            base_temperature: The scale of the loss is temperature / base_temperature; positive.
+
+        Raises:
+            ValueError: Where a setting is out of range.
+        """
+        super().__init__(temperature, base_temperature)
+        check_range("alpha", alpha, 0)
+        check_range("queue_size", queue_size, 0)
+        self.alpha, self.queue_size = alpha, queue_size
+
+    def build(self, class_counts: Tensor, width: int) -> None:
+        """Draw the centres; the queue starts empty, which a label of -1 says."""
+        self.centres = nn.Parameter(torch.randn(len(class_counts), width))
+        self.register_buffer("seen", (class_counts > 0).nonzero().squeeze(1), persistent=False)
+        self.register_buffer("queue", torch.zeros(self.queue_size, width))
+        self.register_buffer("queue_labels", torch.full((self.queue_size,), -1))
+
+    def term(self, views: Tensor, labels: Tensor) -> Tensor:
+        """See `ClassContrastiveLoss.term`."""
+        anchors = unit_embeddings(views).flatten(0, 1)
+        anchor_labels = labels.repeat_interleave(views.shape[1])
+        number = len(anchors)
+        columns = torch.cat([anchors, self.queue, unit_embeddings(self.centres)[self.seen]])
+        column_labels = torch.cat([anchor_labels, self.queue_labels, self.seen])
+        others = (column_labels >= 0).repeat(number, 1)
+        others.fill_diagonal_(False)
+        weights = torch.full_like(column_labels, self.alpha, dtype=torch.float32)
+        weights[number + len(self.queue) :] = 1.0
+        positives = (anchor_labels.unsqueeze(1) == column_labels.unsqueeze(0)) * others * weights
+        value = contrastive_term(anchors @ columns.T, positives, others, self.temperature)
+        self._keep(anchors.detach(), anchor_labels)
+        return value
+
+    @torch.no_grad()
+    def _keep(self, anchors: Tensor, anchor_labels: Tensor) -> None:
+        """Put the newest projections first."""
+        self.queue.copy_(torch.cat([anchors, self.queue])[: self.queue_size])
+        self.queue_labels.copy_(torch.cat([anchor_labels, self.queue_labels])[: self.queue_size])

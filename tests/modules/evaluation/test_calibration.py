@@ -1,0 +1,107 @@
+"""Temperature scaling and the log-losses before and after it."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional
+
+from modules.evaluation.calibration import LARGEST_TEMPERATURE, LogLosses, TemperatureScaling
+
+
+def sample(temperature: float, classes: int = 4, size: int = 4_000) -> tuple[Tensor, Tensor]:
+    """Logits that are right once they are divided by a temperature, and labels drawn from them."""
+    generator = torch.Generator().manual_seed(0)
+    right = 1.5 * torch.randn(size, classes, generator=generator)
+    labels = torch.multinomial(right.softmax(dim=1), 1, generator=generator).squeeze(1)
+    return right * temperature, labels
+
+
+def fitted(logits: Tensor, labels: Tensor, counts: Tensor | None = None) -> TemperatureScaling:
+    scaling = TemperatureScaling(torch.ones(logits.shape[1]) if counts is None else counts)
+    scaling.fit(logits.softmax(dim=1), labels)
+    return scaling
+
+
+@pytest.mark.parametrize("temperature", [0.25, 1.0, 3.0])
+def test_the_temperature_is_that_of_a_fine_grid(temperature: float) -> None:
+    logits, labels = sample(temperature)
+    grid = torch.logspace(-1.5, 1.5, 3_001)
+    losses = torch.stack([functional.cross_entropy(logits / value, labels) for value in grid])
+    found = float(fitted(logits, labels).temperature)
+    assert found == pytest.approx(float(grid[losses.argmin()]), rel=0.01)
+    assert found == pytest.approx(temperature, rel=0.1)
+    assert float(functional.cross_entropy(logits / found, labels)) <= float(losses.min()) + 1e-6
+
+
+def test_two_logits_by_hand() -> None:
+    # Three of four are right at odds of e^2 to 1: calibrated odds are 3 to 1, so T = 2 / ln 3.
+    logits = torch.tensor([[2.0, 0.0]]).repeat(4, 1)
+    scaling = fitted(logits, torch.tensor([0, 0, 0, 1]))
+    assert float(scaling.temperature) == pytest.approx(2 / math.log(3), rel=1e-3)
+    torch.testing.assert_close(scaling(logits.softmax(dim=1))[0], torch.tensor([0.75, 0.25]), atol=1e-3, rtol=0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000), scale=st.floats(1e-3, 300), size=st.integers(1, 40))
+def test_the_likelihood_never_falls(seed: int, scale: float, size: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    probabilities = (scale * torch.randn(size, 3, generator=generator)).softmax(dim=1)
+    labels = torch.randint(3, (size,), generator=generator)
+    scaling, losses = TemperatureScaling(torch.ones(3)), LogLosses()
+    scaling.fit(probabilities, labels)
+    losses.update(probabilities, labels, scaling)
+    means = losses.compute()
+    assert means["calibrated_nll"] <= means["nll"] + 1e-6
+    assert float(scaling.temperature) * 1.0001 >= 1 / LARGEST_TEMPERATURE
+    assert float(scaling.temperature) <= LARGEST_TEMPERATURE * 1.0001
+
+
+def test_samples_that_are_right_without_exception_keep_a_finite_temperature() -> None:
+    logits = torch.tensor([[5.0, 0.0], [0.0, 4.0]])
+    assert 0 < float(fitted(logits, torch.tensor([0, 1])).temperature) < 1
+
+
+def test_classes_without_training_samples_take_no_part() -> None:
+    logits, labels = sample(2.0, classes=3)
+    counts = torch.tensor([5, 5, 0])
+    seen = labels < 2
+    limited = logits.masked_fill(counts == 0, -1e4)
+    scaling = fitted(limited, labels, counts)
+    assert float(scaling.temperature) == pytest.approx(
+        float(fitted(logits[seen, :2], labels[seen]).temperature), rel=1e-3
+    )
+    probabilities = limited.softmax(dim=1)
+    assert (scaling(probabilities)[:, 2] == 0).all()
+    losses = LogLosses()
+    losses.update(probabilities, labels, scaling)
+    expected = functional.cross_entropy(logits[seen, :2], labels[seen])
+    torch.testing.assert_close(losses.compute()["nll"], expected)
+    scaling.fit(probabilities[~seen], labels[~seen])
+    assert float(scaling.temperature) == 1
+    losses.reset()
+    losses.update(probabilities[~seen], labels[~seen], scaling)
+    assert losses.compute()["nll"].isnan()
+
+
+def test_log_losses_are_means_over_batches_before_and_after() -> None:
+    logits, labels = sample(3.0)
+    scaling, losses = fitted(logits, labels), LogLosses()
+    for part in (slice(0, 10), slice(10, None)):
+        losses.update(logits[part].softmax(dim=1), labels[part], scaling)
+    means = losses.compute()
+    torch.testing.assert_close(means["nll"], functional.cross_entropy(logits, labels))
+    torch.testing.assert_close(means["calibrated_nll"], functional.cross_entropy(logits / scaling.temperature, labels))
+
+
+def test_the_order_of_classes_stays() -> None:
+    logits, labels = sample(4.0)
+    probabilities = logits.softmax(dim=1)
+    calibrated = fitted(logits, labels)(probabilities)
+    assert torch.equal(calibrated.argmax(dim=1), probabilities.argmax(dim=1))
+    torch.testing.assert_close(calibrated.sum(dim=1), torch.ones(len(labels)))

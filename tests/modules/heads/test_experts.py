@@ -1,0 +1,29 @@
+import pytest
+import torch
+
+from modules.heads.classifier_head import ClassifierHead
+from modules.heads.experts import Experts, diversity
+
+
+def test_the_mean_of_the_experts_decides() -> None:
+    experts = Experts(3, lambda: ClassifierHead([4], 3))
+    embeddings = torch.randn(5, 4)
+    outputs = experts.training_outputs(embeddings, second_stage=False)
+    assert len(outputs) == 3
+    assert not torch.equal(outputs[0], outputs[1])
+    torch.testing.assert_close(experts(embeddings), sum(outputs) / 3)
+
+
+def test_diversity_equals_a_loop() -> None:
+    generator = torch.Generator().manual_seed(0)
+    outputs = [torch.randn(4, 3, generator=generator) for _ in range(3)]
+    probabilities = [output.double().softmax(dim=1) for output in outputs]
+    pairs = [(i, j) for i in range(3) for j in range(3) if i != j]
+    total = 0.0
+    for i, j in pairs:
+        p, q = probabilities[i], probabilities[j]
+        total += float((p * (p / q).log()).sum(dim=1).mean()) / len(pairs)
+    assert diversity(outputs).item() == pytest.approx(total, rel=1e-5)
+    assert diversity([outputs[0], outputs[0]]).item() == pytest.approx(0, abs=1e-6)
+    assert diversity(outputs[:1]).item() == 0
+    assert diversity([1e4 * output.bfloat16() for output in outputs]).isfinite()

@@ -1,0 +1,64 @@
+"""Which folder a run gets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from base.errors import InputError
+from workflows.run_folder import RunSettings, claim_run_folder
+
+
+@pytest.fixture(autouse=True)
+def _no_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in (
+        "LOCAL_RANK",
+        "TAILMOL_RUN_FOLDER",
+        "SLURM_JOB_ID",
+        "SLURM_NTASKS",
+        "SLURM_STEP_ID",
+        "TORCHELASTIC_RUN_ID",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TAILMOL_RUN_FOLDER", "unused")
+    monkeypatch.chdir(tmp_path)
+
+
+def test_each_run_gets_the_next_version_of_its_data_set() -> None:
+    settings = RunSettings()
+    folders = [claim_run_folder(settings, "data/my_drugs.tab.gz", None) for _ in range(3)]
+    assert [str(folder) for folder in folders] == [f"runs/my_drugs/version_{number}" for number in range(3)]
+    assert all(folder.is_dir() for folder in folders)
+
+
+def test_names_given_by_the_user_are_used() -> None:
+    settings = RunSettings(root="here", name="trial", version="best")
+    folder = claim_run_folder(settings, "x.csv", None)
+    assert folder == Path("here/trial/best")
+    (folder / "metrics.csv").touch()
+    with pytest.raises(InputError, match=r"run.version: here/trial/best holds a run already"):
+        claim_run_folder(settings, "x.csv", None)
+
+
+def test_a_resumed_run_goes_on_in_its_folder_unless_a_version_is_given(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "runs/x/version_4/checkpoints/last.ckpt"
+    assert claim_run_folder(RunSettings(), "x.csv", checkpoint) == tmp_path / "runs/x/version_4"
+    assert claim_run_folder(RunSettings(version="new"), "x.csv", checkpoint) == Path("runs/x/new")
+    assert claim_run_folder(RunSettings(), "x.csv", Path("somewhere/last.ckpt")) == Path("runs/x/version_0")
+
+
+def test_a_process_that_lightning_starts_shares_the_folder_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = claim_run_folder(RunSettings(), "x.csv", None)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert claim_run_folder(RunSettings(), "x.csv", None) == first.resolve()
+
+
+def test_processes_of_a_cluster_agree_on_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    monkeypatch.setenv("SLURM_NTASKS", "8")
+    assert {claim_run_folder(RunSettings(), "x.csv", None) for _ in range(2)} == {Path("runs/x/job_77")}
+    monkeypatch.setenv("SLURM_STEP_ID", "0")
+    assert claim_run_folder(RunSettings(), "x.csv", None) == Path("runs/x/job_77")
+    monkeypatch.setenv("SLURM_STEP_ID", "1")
+    assert {claim_run_folder(RunSettings(), "x.csv", None) for _ in range(2)} == {Path("runs/x/job_77_1")}

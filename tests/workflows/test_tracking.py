@@ -1,0 +1,71 @@
+"""The loggers of a run."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import polars
+import pytest
+from lightning.pytorch.loggers import CSVLogger, WandbLogger
+
+from workflows.tracking import ContinuedCSVLogger, TrackingSettings, make_loggers
+
+
+def test_a_resumed_run_keeps_the_rows_that_are_there(tmp_path: Path) -> None:
+    def log(step: int, **values: float) -> None:
+        logger = ContinuedCSVLogger(tmp_path, name="data", version="version_0")
+        logger.log_metrics({**values}, step)
+        logger.save()
+
+    log(1, loss=0.5)
+    log(2, loss=0.25, accuracy=0.75)
+    rows = polars.read_csv(tmp_path / "data/version_0/metrics.csv")
+    assert rows["step"].to_list() == [1, 2]
+    assert rows["loss"].to_list() == [0.5, 0.25]
+    assert rows["accuracy"].to_list() == [None, 0.75]
+
+
+def test_a_column_may_have_a_comma_or_a_quote_in_its_name(tmp_path: Path) -> None:
+    amide, quoted = "test/recall/amide, aromatic", 'test/recall/the "rare" one'
+    for step, values in enumerate([{"loss": 0.5, amide: 0.25, quoted: 0.75}, {"loss": 0.125, amide: 1.0, "more": 2.0}]):
+        logger = ContinuedCSVLogger(tmp_path, name="data", version="version_0")
+        logger.log_metrics({**values}, step)
+        logger.save()
+    with (tmp_path / "data/version_0/metrics.csv").open(newline="") as file:
+        first, second = csv.DictReader(file)
+    assert (first["loss"], first[amide], first[quoted], first["more"]) == ("0.5", "0.25", "0.75", "")
+    assert (second["loss"], second[amide], second[quoted], second["more"]) == ("0.125", "1.0", "", "2.0")
+    assert [path.name for path in (tmp_path / "data/version_0").iterdir()] == ["metrics.csv"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "setting", "kinds"),
+    [
+        (None, "disabled", [CSVLogger]),
+        ("disabled", "offline", [CSVLogger]),
+        (None, "offline", [CSVLogger, WandbLogger]),
+        ("offline", "disabled", [CSVLogger, WandbLogger]),
+    ],
+)
+def test_csv_always_and_wandb_unless_switched_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str | None, setting: str, kinds: list[type]
+) -> None:
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    if variable:
+        monkeypatch.setenv("WANDB_MODE", variable)
+    settings = TrackingSettings(wandb="offline" if setting == "offline" else "disabled")
+    loggers = make_loggers(settings, tmp_path / "data" / "version_0")
+    assert len(loggers) == len(kinds)
+    assert all(isinstance(logger, kind) for logger, kind in zip(loggers, kinds, strict=True))
+    assert loggers[0].log_dir == str(tmp_path / "data" / "version_0")
+
+
+def test_without_credentials_wandb_is_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    logger = make_loggers(TrackingSettings(), tmp_path / "data" / "version_0")[1]
+    assert isinstance(logger, WandbLogger)
+    assert logger._offline

@@ -28,6 +28,7 @@ import torch
 from benchmarks.measuring import describe_machine, print_table, write_json
 from callbacks.recluster import Recluster
 from datamodules.drug_datamodule import DrugDataModule
+from modules.contrast import Contrast
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import ArrayMLP
 from modules.losses import CrossEntropyLoss, SubclusterContrastiveLoss, SupervisedContrastiveLoss
@@ -84,6 +85,13 @@ class TimedRecluster(Recluster):
         self.seconds = [*getattr(self, "seconds", []), time.perf_counter() - start]
 
 
+def _contrast(clusters: bool) -> Contrast:
+    """Contrast over sub-clusters after warm-up, or over classes."""
+    if clusters:
+        return Contrast(SubclusterContrastiveLoss(), SupervisedContrastiveLoss(), view_probabilities=VIEWS)
+    return Contrast(SupervisedContrastiveLoss(), view_probabilities=VIEWS)
+
+
 def measure(part: str, path: Path) -> dict[str, float]:
     """Seconds of an epoch and of a recluster, and megabytes, of one part."""
     torch.set_num_threads(THREADS)
@@ -93,9 +101,7 @@ def measure(part: str, path: Path) -> dict[str, float]:
     model = DrugClassifier(
         ArrayMLP([256, 128]),
         CrossEntropyLoss(),
-        (SubclusterContrastiveLoss() if clusters else SupervisedContrastiveLoss()) if contrast else None,
-        SupervisedContrastiveLoss() if clusters else None,
-        view_probabilities=VIEWS if contrast else None,
+        _contrast(clusters) if contrast else None,
     )
     steps, recluster = Steps(), TimedRecluster(1 if clusters else None, 1, **RECLUSTER.get(part, {}))
     data = DrugDataModule(str(path), batch_size=BATCH, split_fractions=(0.98, 0.01, 0.01))

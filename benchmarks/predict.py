@@ -45,9 +45,9 @@ def reference(checkpoint: Path, table: Path, output: Path) -> None:
     from datamodules.drug_records import featurise_table
     from datamodules.sample_rows import SampleRows
     from datamodules.tables.drug_table import read_table
-    from modules.checkpoint_file import load_model
+    from modules.drug_classifier import DrugClassifier
 
-    model = load_model(checkpoint).eval()
+    model = DrugClassifier.load_from_checkpoint(checkpoint)
     assert model.task is not None
     given = read_table(table, need_labels=False)
     start = time.perf_counter()
@@ -56,7 +56,7 @@ def reference(checkpoint: Path, table: Path, output: Path) -> None:
     samples = SampleRows(featured.store, rows, rows, rows)
     with torch.no_grad():
         for first in range(0, len(rows), 512):
-            model.embed(samples[rows[first : first + 512]])
+            model.network.encoder(samples[rows[first : first + 512]])
     print(json.dumps(time.perf_counter() - start))
 
 

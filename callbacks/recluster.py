@@ -1,41 +1,63 @@
-"""Sub-clusters, class temperatures and class weights, found anew at epoch boundaries."""
+"""Sub-clusters, class temperatures and class weights, found again at epoch boundaries."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any, Literal, cast
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import lightning
 import torch
 from torch import Tensor
 
 from base.errors import InputError
-from callbacks.recluster_report import ReclusterResult, report_recluster
-from callbacks.training_embeddings import RunningEmbeddings, embed_training_set, sampled_rows
+from callbacks.embedding_pass import embed_training_set
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.molecule_batch import MoleculeBatch
-from modules.class_difficulty import confusion_rate, difficulty_weights, neighbour_overlap, relative_spread
-from modules.class_distances import class_distances, class_temperatures, distance_weights, subcluster_distances
+from datamodules.sampling import draw_per_class
+from modules.clustering.running_embeddings import RunningEmbeddings
 from modules.clustering.spherical_kmeans import Backend
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.training_confusion import TrainingConfusion
 from modules.processes import broadcast_from_first
-from modules.subclusters import Method, share_moved, subcluster, subclusters_per_class
+from modules.reclustering import Difficulty, ReclusterResult, ReclusterSettings, find_subclusters
+from modules.subclusters import Method, Subclusters
 
-Difficulty = Literal["distance", "class_distance", "neighbours", "spread", "confusion"]
 EmbeddingSource = Literal["fresh", "running"]
 
 
-class Recluster(lightning.Callback):
-    """Before some epochs, finds sub-clusters of the training set and refills the model's temperatures and weights.
+@runtime_checkable
+class ReclusterListener(Protocol):
+    """A callback that is told what each recluster found."""
 
-    The processes of a run share the work, and all of them end with the same buffers.
+    def on_recluster(
+        self,
+        trainer: lightning.Trainer,
+        model: DrugClassifier,
+        found: ReclusterResult,
+        embedding_seconds: float,
+        seconds: float,
+    ) -> None:
+        """Take what a recluster found.
+
+        Args:
+            trainer: It trains.
+            model: With the new class state.
+            found: What the recluster found.
+            embedding_seconds: How long the embedding took.
+            seconds: How long the whole recluster took.
+        """
+
+
+class Recluster(lightning.Callback):
+    """Before some epochs, finds sub-clusters of the training set and refills the model's class state.
+
+    The processes of a run share the work, and all of them end with the same class state.
     """
 
     def __init__(
         self,
-        start_epoch: int | None = 10,
+        start_epoch: int | None = None,
         every_n_epochs: int = 10,
         method: Method = "bounded",
         min_size: int = 10,
@@ -46,7 +68,7 @@ class Recluster(lightning.Callback):
         seed: int = 0,
         backend: Backend = "auto",
     ) -> None:
-        """Keep the settings.
+        """Create the callback.
 
         Args:
             start_epoch: First epoch to recluster before; null never does.
@@ -58,69 +80,68 @@ class Recluster(lightning.Callback):
                 neighbours: the share of its samples' nearest neighbours that are of other classes. spread: how wide
                 it is beside its distance to the nearest rival. confusion: the share of its samples that training
                 takes for others.
-            strength: How much the difficulty decides the class weights; 0 weighs all alike.
+            strength: How much the difficulty decides the class weights; 0 weighs all classes equally.
             embeddings: fresh: a pass over the training set, without augmentation; running: what training computed
                 last, without a pass.
-            sample_per_class: Cluster at most so many samples of each class, and give every sample to the nearest
-                sub-cluster of its class when its batch comes by; null clusters all.
-            seed: Of the clustering and the samples.
+            sample_per_class: Cluster at most this many samples of each class, and assign every sample to the nearest
+                sub-cluster of its class when its batch is trained on; null clusters all samples.
+            seed: Random seed of the clustering and of the sampled rows.
             backend: What runs kmeans: faiss; torch, on the model's device; auto: torch on a GPU, else faiss. The other
                 method runs in torch.
 
         Raises:
             ValueError: If a number is out of range.
         """
-        if (start_epoch is not None and start_epoch < 0) or every_n_epochs < 1:
-            raise ValueError(
-                "start_epoch and every_n_epochs: expected 0 or more and 1 or more, "
-                f"got {start_epoch} and {every_n_epochs}."
-            )
+        if start_epoch is not None and start_epoch < 0:
+            raise ValueError(f"recluster.start_epoch: expected 0 or more, or null, got {start_epoch}.")
+        if every_n_epochs < 1:
+            raise ValueError(f"recluster.every_n_epochs: expected 1 or more, got {every_n_epochs}.")
         if min_size < 1:
-            raise ValueError(f"min_size: expected 1 or more, got {min_size}.")
+            raise ValueError(f"recluster.min_size: expected 1 or more, got {min_size}.")
         if sample_per_class is not None and sample_per_class < 1:
-            raise ValueError(f"sample_per_class: expected 1 or more, got {sample_per_class}.")
+            raise ValueError(f"recluster.sample_per_class: expected 1 or more, or null, got {sample_per_class}.")
         self.start_epoch, self.every_n_epochs = start_epoch, every_n_epochs
-        self.method, self.min_size = method, min_size
-        self.difficulty, self.strength = difficulty, strength
+        self.settings = ReclusterSettings(method, min_size, difficulty, strength, seed, backend)
         self.embeddings, self.sample_per_class = embeddings, sample_per_class
-        self.seed, self.backend = seed, backend
-        self.history: list[dict[str, Any]] = []
         self._running: RunningEmbeddings | None = None
         self._confusion: TrainingConfusion | None = None
         self._resumed: Mapping[str, Any] = {}
 
+    @property
+    def _samples(self) -> list[int | None]:
+        """What decides which samples are clustered."""
+        return [self.sample_per_class, self.settings.seed]
+
     def state_dict(self) -> dict[str, Any]:
-        """The class weights found so far and what was kept from training, for the checkpoint."""
+        """What was kept from training, for the checkpoint."""
         kept = {"running": self._running, "confusion": self._confusion}
-        states = {name: value.state_dict() for name, value in kept.items() if value}
-        return {"history": self.history, "samples": [self.sample_per_class, self.seed], **states}
+        return {"samples": self._samples, **{name: value.state_dict() for name, value in kept.items() if value}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up what a run knew that is resumed."""
-        self.history = list(state_dict["history"])
+        """Take the state of a run that is resumed."""
         self._resumed = state_dict
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Make room for what is kept from training."""
         model = cast(DrugClassifier, pl_module)
         self._choose_samples(trainer, model)
-        if self._resumed.get("samples", [self.sample_per_class, self.seed]) != [self.sample_per_class, self.seed]:
-            # What is known of other samples says nothing of these.
+        if self._resumed.get("samples", self._samples) != self._samples:
+            # What is known about other samples says nothing about these.
             self._resumed = {}
-            model.forget_subclusters()
+            model.class_state.forget()
         if self.start_epoch is not None and self.embeddings == "running":
-            self._running = RunningEmbeddings(self._rows, model.encoder.output_dim, model.device)
+            self._running = RunningEmbeddings(self._rows, model.network.encoder.output_dim, model.device)
             if "running" in self._resumed:
                 self._running.load_state_dict(self._resumed["running"])
-        if self.start_epoch is not None and self.difficulty == "confusion":
-            self._confusion = TrainingConfusion(len(model.class_counts), model.device)
+        if self.start_epoch is not None and self.settings.difficulty == "confusion":
+            self._confusion = TrainingConfusion(len(model.class_state.counts), model.device)
             if "confusion" in self._resumed:
                 self._confusion.load_state_dict(self._resumed["confusion"])
 
     def _choose_samples(self, trainer: lightning.Trainer, model: DrugClassifier) -> None:
         data = cast(DrugDataModule, trainer.datamodule)  # type: ignore[attr-defined]
         codes = data.records.codes[data.records.rows["train"]]
-        self._rows = sampled_rows(codes, self.sample_per_class, self.seed)
+        self._rows = draw_per_class(codes, self.sample_per_class, self.settings.seed)
         self._labels = torch.from_numpy(codes[self._rows]).to(model.device)
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -145,18 +166,18 @@ class Recluster(lightning.Callback):
             self._confusion.count(outputs["logits"], batch.labels)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Bring together what the processes kept."""
+        """Collect what the processes kept."""
         if self._running is not None:
             self._running.collect()
         if self._confusion is not None:
             self._confusion.end_epoch()
 
     def recluster(self, trainer: lightning.Trainer, model: DrugClassifier) -> None:
-        """Embed, cluster, measure, and fill the model's buffers.
+        """Embed, cluster, measure, and refill the model's class state.
 
         Args:
             trainer: Runs the model; its data module is a `DrugDataModule`.
-            model: Whose buffers are filled.
+            model: Whose class state is refilled.
 
         Raises:
             InputError: If an embedding is not finite; the message names the classes and the epoch.
@@ -171,18 +192,24 @@ class Recluster(lightning.Callback):
                 self._running.fill(embeddings)
         embedded = time.perf_counter()
         self._check_finite(embeddings, model, trainer.current_epoch)
-        found = self._find(embeddings, model)
-        buffers = {
-            "subcluster_ids": found.subclusters.ids,
-            "class_temperatures": found.temperatures,
-            "class_weights": found.weights,
-        }
-        if self.sample_per_class is not None:
-            buffers["subcluster_centroids"] = found.subclusters.centroids
-            buffers["subcluster_classes"] = found.subclusters.class_of
-        for name, value in buffers.items():
-            setattr(model, name, broadcast_from_first(value))
-        report_recluster(trainer, model, found, self.history, embedded - start, time.perf_counter() - start)
+        state = model.class_state
+        found = find_subclusters(
+            embeddings,
+            self._labels,
+            state.counts,
+            self.settings,
+            state.temperature,
+            state.subcluster_ids if state.reclustered else None,
+            None if self._confusion is None else self._confusion.matrix,
+        )
+        # Rounding must not make the processes differ.
+        clusters = found.subclusters
+        shared = Subclusters(*map(broadcast_from_first, (clusters.ids, clusters.class_of, clusters.centroids)))
+        temperatures, weights = broadcast_from_first(found.temperatures), broadcast_from_first(found.weights)
+        state.assign(shared, temperatures, weights, keep_centroids=self.sample_per_class is not None)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, ReclusterListener):
+                callback.on_recluster(trainer, model, found, embedded - start, time.perf_counter() - start)
 
     def _check_finite(self, embeddings: Tensor, model: DrugClassifier, epoch: int) -> None:
         assert model.task is not None
@@ -195,42 +222,3 @@ class Recluster(lightning.Callback):
                 f"Epoch {epoch}: the embeddings of {int(broken.sum())} training samples of classes {names} are NaN or "
                 "infinite; try a lower model.optimizer.lr."
             )
-
-    def _find(self, embeddings: Tensor, model: DrugClassifier) -> ReclusterResult:
-        labels, counts = self._labels, model.class_counts
-        num_classes = len(counts)
-        previous = model.subcluster_ids if model.reclustered else None
-        result = subcluster(
-            embeddings, labels, num_classes, self.min_size, self.method, self.seed, previous, self.backend, shared=True
-        )
-        per_class = subclusters_per_class(result.class_of, num_classes)
-        d = class_distances(embeddings, labels, num_classes)
-        d_prime = subcluster_distances(result.centroids, result.class_of, num_classes)
-        if self.difficulty in ("distance", "class_distance"):
-            second = d_prime if self.difficulty == "distance" else d
-            difficulty, weights = -(d + second) / 2, distance_weights(d, second, self.strength)
-        else:
-            difficulty = self._measure(embeddings, num_classes)
-            weights = difficulty_weights(difficulty, self.strength)
-        return ReclusterResult(
-            result,
-            per_class,
-            class_temperatures(embeddings, labels, per_class, model.temperature, counts),
-            d,
-            d_prime,
-            difficulty,
-            weights,
-            float("nan") if previous is None else share_moved(previous, result.ids, result.class_of),
-        )
-
-    def _measure(self, embeddings: Tensor, num_classes: int) -> Tensor:
-        if self.difficulty == "neighbours":
-            return neighbour_overlap(embeddings, self._labels, num_classes, seed=self.seed)
-        if self.difficulty == "spread":
-            return relative_spread(embeddings, self._labels, num_classes)
-        assert self._confusion is not None
-        rate = confusion_rate(self._confusion.matrix)
-        # A class that was not classified yet is as hard as the others.
-        mean = rate.nanmean().nan_to_num(0.0)
-        present = torch.bincount(self._labels, minlength=num_classes) > 0
-        return torch.where(rate.isnan() & present, mean, rate)

@@ -1,73 +1,111 @@
-"""What a recluster found, and where it is told."""
+"""Reports each recluster to the log, the loggers and the run's folder."""
 
 from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning
 import polars
 import torch
-from lightning.pytorch.loggers import WandbLogger
-from torch import Tensor
+from lightning.pytorch.loggers import Logger, WandbLogger
 
 from base.atomic_file import write_csv
 from modules.drug_classifier import DrugClassifier
-from modules.evaluation.class_means_file import ClassMeans, write_class_means
-from modules.subclusters import Subclusters
-from reports.wandb_panels import log_recluster_panels
+from modules.evaluation.class_means_file import ClassMeans, class_means, write_class_means
+from modules.reclustering import ReclusterResult
 
 _log = logging.getLogger("tailmol")
 
+Panels = Callable[[Sequence[Logger], ClassMeans, Sequence[str], Mapping[str, Sequence[Any]], int], None]
+"""Draws panels from loggers, class means, class names, columns by name and the step."""
 
-@dataclass(frozen=True)
-class ReclusterResult:
-    """What a recluster found.
+
+class ReclusterReport(lightning.Callback):
+    """Writes each recluster to the log, the loggers, `class_weights.csv` and a file of class means.
 
     Attributes:
-        subclusters: Of the samples that were clustered.
-        per_class: Sub-clusters of each class, int64 (C,).
-        temperatures: fp32 (C,).
-        class_distance: From each class to its nearest rival, fp32 (C,).
-        subcluster_distance: The same between sub-clusters, fp32 (C,).
-        difficulty: What the weights follow from, larger for a harder class, fp32 (C,).
-        weights: fp32 (C,).
-        moved: Share of samples that left their sub-cluster; NaN the first time.
+        history: The rows of `class_weights.csv` so far.
     """
 
-    subclusters: Subclusters
-    per_class: Tensor
-    temperatures: Tensor
-    class_distance: Tensor
-    subcluster_distance: Tensor
-    difficulty: Tensor
-    weights: Tensor
-    moved: float
+    def __init__(self, panels: Panels | None = None) -> None:
+        """Create the callback.
+
+        Args:
+            panels: Draws panels for the loggers, on the first process; None draws none.
+        """
+        self.panels = panels
+        self.history: list[dict[str, Any]] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """The history, for the checkpoint."""
+        return {"history": self.history}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the history of a run that is resumed."""
+        self.history = list(state_dict["history"])
+
+    def on_recluster(
+        self,
+        trainer: lightning.Trainer,
+        model: DrugClassifier,
+        found: ReclusterResult,
+        embedding_seconds: float,
+        seconds: float,
+    ) -> None:
+        """See `callbacks.recluster.ReclusterListener`."""
+        columns = _columns(found)
+        self._extend_history(trainer.current_epoch, model, columns)
+        _log_line(trainer.current_epoch, model, found, seconds)
+        _log_metrics(trainer, model, found, embedding_seconds, seconds)
+        if trainer.is_global_zero:
+            assert model.task is not None
+            folder = Path(trainer.default_root_dir)
+            write_csv(polars.DataFrame(self.history), folder / "class_weights.csv")
+            means = class_means(found.subclusters, len(found.weights), trainer.current_epoch)
+            write_class_means(means, folder)
+            if self.panels is not None:
+                listed = {"training_samples": model.class_state.counts.tolist(), **columns}
+                self.panels(trainer.loggers, means, model.task.classes, listed, trainer.global_step)
+
+    def _extend_history(self, epoch: int, model: DrugClassifier, columns: Mapping[str, Sequence[Any]]) -> None:
+        assert model.task is not None
+        rows = zip(*columns.values(), strict=True)
+        for name, count, row in zip(model.task.classes, model.class_state.counts.tolist(), rows, strict=True):
+            start = {"epoch": epoch, "class": name, "training_samples": count}
+            self.history.append(start | dict(zip(columns, row, strict=True)))
 
 
-def report_recluster(
-    trainer: lightning.Trainer,
-    model: DrugClassifier,
-    found: ReclusterResult,
-    history: list[dict[str, Any]],
-    embedding_seconds: float,
-    seconds: float,
+def _columns(found: ReclusterResult) -> dict[str, list[Any]]:
+    """What the recluster found for each class, by name."""
+    columns = {
+        "subclusters": found.per_class,
+        "temperature": found.temperatures,
+        "class_distance": found.class_distance,
+        "subcluster_distance": found.subcluster_distance,
+        "difficulty": found.difficulty,
+        "weight": found.weights,
+    }
+    return {name: column.tolist() for name, column in columns.items()}
+
+
+def _log_line(epoch: int, model: DrugClassifier, found: ReclusterResult, seconds: float) -> None:
+    sizes = torch.bincount(found.subclusters.ids)
+    moved = "" if math.isnan(found.moved) else f"; {found.moved:.1%} of the samples of divided classes moved"
+    _log.info(
+        f"Epoch {epoch}: {len(sizes):,} sub-clusters of {sizes.min()} to {sizes.max()} samples{moved}; "
+        f"{_describe_weights(found, model)}; {seconds:.1f} s."
+    )
+
+
+def _log_metrics(
+    trainer: lightning.Trainer, model: DrugClassifier, found: ReclusterResult, embedding_seconds: float, seconds: float
 ) -> None:
-    """Write a recluster to the log, the loggers, `class_weights.csv` and a file of class means.
-
-    Args:
-        trainer: Names folder, epoch and loggers.
-        model: Names classes and recalls.
-        found: What the recluster found.
-        history: The rows of `class_weights.csv` so far; those of this recluster are added.
-        embedding_seconds: How long the embedding took.
-        seconds: How long all of it took.
-    """
     assert model.task is not None
-    epoch, sizes, weights = trainer.current_epoch, torch.bincount(found.subclusters.ids), found.weights
+    sizes, weights = torch.bincount(found.subclusters.ids), found.weights
     distances = found.class_distance[torch.isfinite(found.class_distance)]
     present = weights[weights > 0]
     values = {
@@ -80,53 +118,11 @@ def report_recluster(
         "recluster/embedding_seconds": embedding_seconds,
         "recluster/seconds": seconds,
     }
-    moved = "" if math.isnan(found.moved) else f"; {found.moved:.1%} of the samples of divided classes moved"
-    _log.info(
-        f"Epoch {epoch}: {len(sizes):,} sub-clusters of {sizes.min()} to {sizes.max()} samples{moved}; "
-        f"{_describe_weights(found, model)}; {seconds:.1f} s."
-    )
-    columns = {
-        "subclusters": found.per_class,
-        "temperature": found.temperatures,
-        "class_distance": found.class_distance,
-        "subcluster_distance": found.subcluster_distance,
-        "difficulty": found.difficulty,
-        "weight": weights,
-    }
-    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
-    for name, count, row in zip(model.task.classes, model.class_counts.tolist(), rows, strict=True):
-        start = {"epoch": epoch, "class": name, "training_samples": count}
-        history.append(start | dict(zip(columns, row, strict=True)))
+    pairs = zip(model.task.classes, weights.tolist(), strict=True)
+    per_class = {f"class_weight/{name}": weight for name, weight in pairs}
     for logger in trainer.loggers:
-        per_class = {}
-        if isinstance(logger, WandbLogger):
-            pairs = zip(model.task.classes, weights.tolist(), strict=True)
-            per_class = {f"class_weight/{name}": weight for name, weight in pairs}
-        logger.log_metrics(values | per_class | {"epoch": float(epoch)}, step=trainer.global_step)
-    if trainer.is_global_zero:
-        folder = Path(trainer.default_root_dir)
-        write_csv(polars.DataFrame(history), folder / "class_weights.csv")
-        means = class_means(found.subclusters, len(weights), epoch)
-        write_class_means(means, folder)
-        listed = {"training_samples": model.class_counts.tolist()} | {
-            name: column.tolist() for name, column in columns.items()
-        }
-        log_recluster_panels(trainer.loggers, means, model.task.classes, listed, trainer.global_step)
-
-
-def class_means(subclusters: Subclusters, num_classes: int, epoch: int) -> ClassMeans:
-    """Where the classes lie: of the samples that were clustered, the mean of a class's sub-clusters by their sizes.
-
-    Args:
-        subclusters: What was found.
-        num_classes: Number of classes C; the mean of one without samples is 0.
-        epoch: Before which the recluster was.
-    """
-    class_of, centroids = subclusters.class_of.cpu(), subclusters.centroids.float().cpu()
-    sizes = torch.bincount(subclusters.ids, minlength=len(class_of)).cpu()
-    samples = torch.zeros(num_classes, dtype=torch.int64).index_add_(0, class_of, sizes)
-    sums = torch.zeros(num_classes, centroids.shape[1]).index_add_(0, class_of, centroids * sizes.unsqueeze(1))
-    return ClassMeans(epoch, (sums / samples.clamp(min=1).unsqueeze(1)).numpy(), samples.numpy())
+        own = per_class if isinstance(logger, WandbLogger) else {}
+        logger.log_metrics({**values, **own, "epoch": float(trainer.current_epoch)}, step=trainer.global_step)
 
 
 def _describe_weights(found: ReclusterResult, model: DrugClassifier) -> str:

@@ -1,25 +1,166 @@
-"""What begins anew at a second stage of training."""
+"""Runs the stages of training."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
 
 import lightning
-import torch
 from lightning.pytorch.callbacks import EarlyStopping
-from torch import nn
 
+from base.errors import InputError
+from datamodules.drug_datamodule import DrugDataModule
+from datamodules.sampling import SamplingSchedule
 from modules.drug_classifier import DrugClassifier
+from modules.network import Network
+from modules.seeding import run_seed
+from modules.stages import Stage, check_order, stage_at
+
+_log = logging.getLogger("tailmol")
 
 
-def restart_schedule(trainer: lightning.Trainer, model: DrugClassifier) -> None:
-    """Start the learning rate and the patience of early stopping again.
+class TrainingStages(lightning.Callback):
+    """Begins each stage at its epoch and hands its settings to data, network, objective and decision."""
 
-    Args:
-        trainer: It trains.
-        model: What it trains.
-    """
+    def __init__(self, stages: Sequence[Stage] = ()) -> None:
+        """Create the callback.
+
+        Args:
+            stages: What training does differently from some epochs on, in this order; may be empty.
+
+        Raises:
+            ValueError: If the start epochs do not increase.
+        """
+        check_order(stages)
+        self.stages = list(stages)
+        self.teacher: Network | None = None
+        self._entered: int | None = None
+        self._restored_teacher: dict[str, Any] | None = None
+
+    @property
+    def current(self) -> Stage | None:
+        """The stage that training is in."""
+        begun = [stage for stage in self.stages if stage.start_epoch == self._entered]
+        return begun[0] if begun else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The start epoch of the current stage and the weights of a teacher from this run, for the checkpoint."""
+        own = self.teacher is not None and self._teacher_file is None
+        state = {"entered": self._entered}
+        return {**state, "teacher": self.teacher.state_dict()} if own and self.teacher is not None else state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the state of a run that is resumed."""
+        self._entered, self._restored_teacher = state_dict["entered"], state_dict.get("teacher")
+
+    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Check the stages against the model, plan the sampling, and load the teacher's checkpoint.
+
+        Raises:
+            InputError: If the stages do not fit the model or the data.
+        """
+        if stage != "fit":
+            return
+        model, data = cast(DrugClassifier, pl_module), cast(DrugDataModule, trainer.datamodule)  # type: ignore[attr-defined]
+        self._check(model)
+        if any(one.sampling is not None for one in self.stages):
+            planned = [(one.start_epoch, one.sampling or data.sampling) for one in self.stages]
+            data.sampling = SamplingSchedule([(0, data.sampling), *planned])
+        if self._teacher_file is not None:
+            self.teacher = self._load_teacher(self._teacher_file, data)
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Go on with the stage that a resumed run was stopped in."""
+        model = cast(DrugClassifier, pl_module)
+        if self._restored_teacher is not None:
+            self.teacher = model.network.frozen_copy()
+            self.teacher.load_state_dict(self._restored_teacher)
+        self._apply(model)
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Begin a stage if this is its first epoch."""
+        place = stage_at(self.stages, trainer.current_epoch)
+        if place is None or self.stages[place].start_epoch == self._entered:
+            return
+        stage, model = self.stages[place], cast(DrugClassifier, pl_module)
+        self._entered = stage.start_epoch
+        if stage.start_epoch > 0:
+            _log.info(f"Epoch {trainer.current_epoch}: a training stage begins ({stage.description}).")
+        if stage.distillation is not None and stage.distillation.teacher is None:
+            self.teacher = model.network.frozen_copy()
+        if stage.reset:
+            self._reset(trainer, model, stage)
+        if stage.restarts:
+            _restart_schedule(trainer, model)
+        self._apply(model)
+
+    def _apply(self, model: DrugClassifier) -> None:
+        stage = self.current or Stage()
+        model.network.frozen = frozenset(stage.frozen)
+        model.objective.weighting, model.objective.distillation = stage.weighting, stage.distillation
+        model.objective.teacher = None
+        if stage.distillation is not None and self.teacher is not None:
+            teacher = self.teacher.to(model.device)
+            model.objective.teacher = teacher.logits
+        model.decision.correction = stage.correction
+
+    def _reset(self, trainer: lightning.Trainer, model: DrugClassifier, stage: Stage) -> None:
+        """Initialize parts again and forget what the optimizer and the class state know about them."""
+        model.network.reset(stage.reset, run_seed() + stage.start_epoch)
+        modules = model.network.modules_of(stage.reset)
+        parameters = [parameter for module in modules for parameter in module.parameters(recurse=False)]
+        for optimizer in trainer.optimizers:
+            for parameter in parameters:
+                optimizer.state.pop(parameter, None)
+        if "encoder" in stage.reset:
+            model.class_state.forget()
+
+    @property
+    def _teacher_file(self) -> str | None:
+        files = [one.distillation.teacher for one in self.stages if one.distillation is not None]
+        return next((file for file in files if file is not None), None)
+
+    def _check(self, model: DrugClassifier) -> None:
+        head = model.network.head
+        for stage in self.stages:
+            if stage.distillation is not None and model.objective.mixing is not None:
+                raise InputError(
+                    "stages.distillation and model.mixing: a teacher has no answer for mixtures; expected one of them "
+                    "to be null."
+                )
+            if stage.correction is not None and stage.correction.needs_linear_head and not head.is_linear:
+                raise InputError(
+                    f"stages.correction: {type(stage.correction).__name__} needs one linear head; expected "
+                    "model.head without experts, cosine_scale and class_scales."
+                )
+            if "classifier" in stage.frozen and not head.class_scales:
+                raise InputError(
+                    "stages.frozen: with a frozen classifier only class factors can train; expected "
+                    "model.head.class_scales to be true."
+                )
+        if head.class_scales and not any("classifier" in stage.frozen for stage in self.stages):
+            raise InputError(
+                "model.head.class_scales: class factors train in a stage that freezes the classifier; expected such a "
+                "stage in stages."
+            )
+
+    @staticmethod
+    def _load_teacher(file: str, data: DrugDataModule) -> Network:
+        teacher = DrugClassifier.load_from_checkpoint(Path(file), setting="stages.distillation.teacher")
+        known, task = teacher.task, data.task
+        assert known is not None
+        if (known.classes, known.input, known.features) != (task.classes, task.input, task.features):
+            raise InputError(
+                f"stages.distillation.teacher: {file} was trained on other classes or features ({known.num_classes} "
+                f"classes, the data have {task.num_classes}); expected the same."
+            )
+        return teacher.network.frozen_copy()
+
+
+def _restart_schedule(trainer: lightning.Trainer, model: DrugClassifier) -> None:
+    """Start the learning rate and the patience of early stopping again."""
     for optimizer in trainer.optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group.get("initial_lr", group["lr"])
@@ -29,27 +170,3 @@ def restart_schedule(trainer: lightning.Trainer, model: DrugClassifier) -> None:
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, EarlyStopping):
             callback.wait_count = 0
-
-
-def reset_layers(trainer: lightning.Trainer, parts: Iterable[nn.Module], start_epoch: int) -> None:
-    """Draw the weights of layers again, and forget what the optimiser knows of them.
-
-    The weights are the same on every process and in a run that is resumed.
-
-    Args:
-        trainer: It trains.
-        parts: Modules all of whose layers begin anew.
-        start_epoch: When the stage begins, for the seed.
-    """
-    layers = list(parts)
-    with torch.random.fork_rng():
-        torch.manual_seed(int(os.environ.get("PL_GLOBAL_SEED", 0)) + start_epoch)
-        for part in layers:
-            for layer in part.modules():
-                reset = getattr(layer, "reset_parameters", None)
-                if callable(reset):
-                    reset()
-    for optimizer in trainer.optimizers:
-        for part in layers:
-            for parameter in part.parameters():
-                optimizer.state.pop(parameter, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import numpy
@@ -96,24 +97,34 @@ class ProgressiveSampling(Sampling):
         return (1 - progress) * PowerSampling(1).shares(counts, 0) + progress * PowerSampling(0).shares(counts, 0)
 
 
-class DeferredSampling(Sampling):
-    """Every sample once, and from some epoch on another sampling (DRS; Cao et al., 2019, arXiv 1906.07413)."""
+class SamplingSchedule(Sampling):
+    """One sampling after another."""
 
-    def __init__(self, start_epoch: int, sampling: Sampling | None = None) -> None:
-        """Keep the settings.
+    def __init__(self, samplings: Sequence[tuple[int, Sampling | None]]) -> None:
+        """Create the schedule.
 
         Args:
-            start_epoch: First epoch of the other sampling.
-            sampling: The other sampling; all classes alike if null.
-
-        Raises:
-            ValueError: If the epoch is negative.
+            samplings: First epoch and sampling of each part of the schedule, by increasing epochs. Every sample is
+                drawn once where the sampling is None, and before the first epoch.
         """
-        if start_epoch < 0:
-            raise ValueError(f"start_epoch: expected 0 or more, got {start_epoch}.")
-        self.start_epoch, self.sampling = start_epoch, sampling or PowerSampling(0)
+        self.samplings = list(samplings)
 
     def shares(self, counts: NDArray[Any], epoch: int) -> NDArray[Any]:
         """See `Sampling.shares`."""
-        sampling = PowerSampling(1) if epoch < self.start_epoch else self.sampling
-        return sampling.shares(counts, epoch)
+        begun = [sampling for start_epoch, sampling in self.samplings if start_epoch <= epoch]
+        return ((begun[-1] if begun else None) or PowerSampling(1)).shares(counts, epoch)
+
+
+def draw_per_class(codes: NDArray[Any], most: int | None, seed: int) -> NDArray[Any]:
+    """Places of samples, ascending: at most so many of each class, drawn at random.
+
+    Args:
+        codes: int (N,), class of each sample.
+        most: Samples of a class; None takes all.
+        seed: Random seed.
+    """
+    order = numpy.arange(len(codes)) if most is None else numpy.random.default_rng(seed).permutation(len(codes))
+    order = order[numpy.argsort(codes[order], kind="stable")]
+    counts = numpy.bincount(codes)
+    place = numpy.arange(len(codes)) - (counts.cumsum() - counts)[codes[order]]
+    return numpy.sort(order if most is None else order[place < most])

@@ -11,15 +11,16 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser
 
 from base.errors import InputError
-from callbacks.distill import Distill
+from callbacks.evidence_writer import EvidenceWriter
 from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.recluster import Recluster
-from callbacks.retrain_classifier import RetrainClassifier
+from callbacks.recluster_report import ReclusterReport
 from callbacks.training_progress import TrainingProgress
+from callbacks.training_stages import TrainingStages
 from lightning_app.report import report_run
-from modules.checkpoint_file import load_model
+from modules.stages import Stage
+from reports.wandb_panels import log_recluster_panels
 from workflows.drug_cli import DrugCLI
-from workflows.evidence_file import write_evidence
 from workflows.run_summary import report_test
 from workflows.terminal import terminal_mode
 
@@ -39,8 +40,7 @@ class FitCLI(DrugCLI):
         """Settings of the training callbacks."""
         super().add_arguments_to_parser(parser)
         parser.add_class_arguments(Recluster, "recluster")
-        parser.add_class_arguments(RetrainClassifier, "retrain_classifier")
-        parser.add_class_arguments(Distill, "distill")
+        parser.add_argument("--stages", type=list[Stage], default=[], help="What training changes from some epochs on.")
         parser.add_class_arguments(EarlyStopping, "early_stopping")
         parser.set_defaults({"early_stopping.monitor": MONITORED, "early_stopping.mode": "max"})
         parser.add_argument(
@@ -66,38 +66,25 @@ class FitCLI(DrugCLI):
             folder, "last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
         )
         within = LastCheckpoint(folder, self.config.checkpoint_every_n_steps)
-        stages = [self.config_init.recluster, self.config_init.retrain_classifier, self.config_init.distill]
+        recluster: Recluster = self.config_init.recluster
+        stages = [recluster, ReclusterReport(log_recluster_panels), TrainingStages(self.config_init.stages)]
+        stages.append(EvidenceWriter(recluster))
         shows_progress = self.config.trainer.enable_progress_bar is not False and not terminal_mode().quiet
         progress = [TrainingProgress()] if shows_progress else []
         return [*stages, self.config_init.early_stopping, best, ended, within, *progress]
 
     def before_instantiate_classes(self) -> None:
-        """Name the teacher's file whole, so that the run can be resumed from another folder."""
+        """Resolve the teachers' files, so that the run can be resumed from another folder."""
         super().before_instantiate_classes()
-        teacher = self.config.distill.teacher
-        if teacher is not None:
-            self.config.distill.teacher = str(Path(teacher).resolve())
+        for stage in self.config.stages:
+            teacher = stage.distillation and stage.distillation.init_args.teacher
+            if teacher:
+                stage.distillation.init_args.teacher = str(Path(teacher).resolve())
 
     def after_instantiate_classes(self) -> None:
         """Training takes the classes from the table, also when it is resumed."""
         super().after_instantiate_classes()
         self.datamodule.trained_task = None
-        if self.model.class_scales and self.config.retrain_classifier.start_epoch is None:
-            raise InputError("model.class_scales: they train in a second stage; set retrain_classifier.start_epoch.")
-        retrained, distilled = self.config.retrain_classifier.start_epoch, self.config.distill.start_epoch
-        if retrained is not None and distilled is not None and retrained <= distilled:
-            raise InputError(
-                f"retrain_classifier.start_epoch: expected a number above distill.start_epoch, {distilled}, since the "
-                f"student needs an encoder of its own first; got {retrained}."
-            )
-        teacher = self.config.distill.teacher
-        if (self.model.distillation is None) != (teacher is None and self.config.distill.start_epoch is None):
-            raise InputError(
-                "model.distillation: it needs a teacher, and a teacher needs it; set both it and distill.teacher or "
-                "distill.start_epoch, or neither."
-            )
-        if teacher is not None:
-            self.config_init.distill.given = load_model(Path(teacher), "distill.teacher")
 
 
 def main(arguments: list[str]) -> None:
@@ -119,7 +106,6 @@ def main(arguments: list[str]) -> None:
         raise InputError("trainer: no epoch was validated, so there is no best checkpoint to test.")
     cli.trainer.test(cli.model, ckpt_path=best, verbose=False, **data)
     report_test(cli.trainer, cli.folder)
-    write_evidence(cli.trainer, cli.model, cli.config_init.recluster, Path(best))
     if cli.config.report and cli.trainer.is_global_zero:
         report_run(cli.folder, cli.trainer.loggers, cli.trainer.global_step)
 

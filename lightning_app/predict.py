@@ -25,8 +25,8 @@ from datamodules.prediction_rows import (
 )
 from datamodules.tables.array_table import kind_of_file
 from modules.evaluation.prediction_columns import PredictionColumns
+from modules.evaluation.prediction_evidence import load_evidence
 from workflows.drug_cli import DrugCLI
-from workflows.evidence_file import find_evidence_of
 from workflows.terminal import terminal_mode
 
 
@@ -96,7 +96,7 @@ def main(arguments: list[str]) -> None:
     assert cli.trained_task is not None
     assert cli.writer is not None
     cli.model.build(cli.trained_task)
-    columns = PredictionColumns(cli.model, find_evidence_of(Path(cli.checkpoint)), cli.config.top)
+    columns = PredictionColumns(cli.model, load_evidence(Path(cli.checkpoint)), cli.config.top)
     with tempfile.TemporaryDirectory() as folder:
         rows = PredictionRows(_open_table(cli, Path(folder)), cli.datamodule.evaluation_batch_size)
         shown = cli.config.trainer.enable_progress_bar is not False and not terminal_mode().quiet

@@ -15,10 +15,9 @@ from datamodules.chemistry.molecule_features import featurise
 from datamodules.drug_records import featurise_with
 from datamodules.prediction_rows import FeaturedChunk
 from datamodules.tables.drug_table import Columns, InputKind, make_table
-from modules.checkpoint_file import load_model
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction_columns import PredictionColumns
-from workflows.evidence_file import find_evidence_of
+from modules.evaluation.prediction_evidence import load_evidence
 from workflows.terminal import terminal_mode
 
 _PARTS: dict[InputKind, tuple[str, ...]] = {
@@ -41,10 +40,10 @@ def answer_one(checkpoint: Path, text: str, top: int | None) -> None:
     Raises:
         InputError: If the sample cannot be read, or the checkpoint cannot be used.
     """
-    model = load_model(checkpoint).eval()
+    model = DrugClassifier.load_from_checkpoint(checkpoint, setting="ckpt_path")
     assert model.task is not None
     chunk = _read(text, model)
-    columns = PredictionColumns(model, find_evidence_of(checkpoint), top or min(_SHOWN_CLASSES, model.task.num_classes))
+    columns = PredictionColumns(model, load_evidence(checkpoint), top or min(_SHOWN_CLASSES, model.task.num_classes))
     one = numpy.zeros(1, dtype=numpy.int64)
     with torch.no_grad():
         values = columns.values(model.predict_step(chunk.featured.store.batch(one, one, one - 1), 0))

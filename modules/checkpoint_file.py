@@ -1,7 +1,8 @@
-"""What a checkpoint says about how it was made."""
+"""What a checkpoint says about how it was made, read without pickle."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,54 +10,47 @@ from base.errors import InputError
 from datamodules.drug_task import DrugTask
 
 if TYPE_CHECKING:
-    from modules.drug_classifier import DrugClassifier
+    from torch import Tensor
 
 
-def read_checkpoint(path: Path, setting: str = "ckpt_path") -> tuple[dict[str, Any], DrugTask]:
-    """Read the settings and the task of a checkpoint, without pickle.
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint of `lightning fit`.
+
+    Attributes:
+        path: The file.
+        settings: The settings of the run, as plain types.
+        task: What the model knows about its data.
+    """
+
+    path: Path
+    settings: dict[str, Any]
+    task: DrugTask
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The weights and buffers of the model, on the CPU."""
+        import torch
+
+        state: dict[str, Tensor] = torch.load(self.path, map_location="cpu", weights_only=True)["state_dict"]
+        return state
+
+
+def read_checkpoint(path: Path, setting: str = "ckpt_path") -> Checkpoint:
+    """Read the settings and the task of a checkpoint.
 
     Args:
         path: A checkpoint that `lightning fit` wrote.
-        setting: Where the user named it.
-
-    Returns:
-        The settings of the run, as plain types, and what its model knows of its data.
+        setting: The setting that named the file, for messages.
 
     Raises:
-        InputError: If the file is missing, damaged, or not such a checkpoint.
+        InputError: If the file is missing, damaged, or not a valid tailmol checkpoint.
     """
     import torch
 
     if not path.is_file():
-        raise InputError(f"{setting}: there is no file {path}.")
+        raise InputError(f"{setting}: expected a checkpoint file, but there is no file {path}.")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        return dict(checkpoint["run_config"]), DrugTask.from_dict(checkpoint["drug_task"])
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return Checkpoint(path, dict(content["run_config"]), DrugTask.from_dict(content["drug_task"]))
     except Exception as error:
-        raise InputError(f"{setting}: {path} is no whole checkpoint of lightning fit ({error}).") from error
-
-
-def load_model(path: Path, setting: str = "ckpt_path") -> DrugClassifier:
-    """Make the model of a checkpoint, with its weights, on the CPU.
-
-    Args:
-        path: A checkpoint that `lightning fit` wrote.
-        setting: Where the user named it.
-
-    Raises:
-        InputError: If the file is missing, damaged, or not such a checkpoint.
-    """
-    import torch
-    from jsonargparse import ArgumentParser
-
-    from modules.drug_classifier import DrugClassifier
-
-    settings, _ = read_checkpoint(path, setting)
-    parser = ArgumentParser()
-    parser.add_class_arguments(DrugClassifier, "model")
-    model = parser.instantiate(parser.parse_object({"model": settings["model"]})).model
-    assert isinstance(model, DrugClassifier)
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    model.on_load_checkpoint(checkpoint)
-    model.load_state_dict(checkpoint["state_dict"])
-    return model
+        raise InputError(f"{setting}: {path} is not a valid tailmol checkpoint ({error}).") from error

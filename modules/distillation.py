@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import copy
-from typing import TYPE_CHECKING
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
-
-from datamodules.molecule_batch import MoleculeBatch
-
-if TYPE_CHECKING:
-    from modules.drug_classifier import DrugClassifier
 
 
 class Distillation:
     """Virtual examples from a teacher, flattened over the classes (DiVE; He et al., 2021, arXiv 2103.15042).
 
     ``(1 - weight) * classification loss + weight * temperature^2 * KL(q || softmax(z / temperature))`` with
-    ``q ~ softmax(teacher / temperature)^power``. What the teacher gives to other classes are examples of these, which
-    rare classes get more of the flatter q is.
+    ``q ~ softmax(teacher / temperature)^power``. The probabilities that the teacher gives to other classes act as
+    examples of these; the flatter q is, the more of them rare classes get.
     """
 
-    def __init__(self, weight: float = 0.5, temperature: float = 3.0, power: float = 1.0) -> None:
-        """Store the settings.
+    def __init__(
+        self, weight: float = 0.5, temperature: float = 3.0, power: float = 1.0, teacher: str | None = None
+    ) -> None:
+        """Create the loss.
 
         Args:
-            weight: Of the divergence from the teacher, in 0..1; the classification loss has the rest.
-            temperature: Divides the logits of both; positive.
-            power: Flattens the teacher's probabilities below 1; positive.
+            weight: Weight of the divergence from the teacher, in 0..1; the classification loss has the rest.
+            temperature: Divides the logits of teacher and student; positive.
+            power: Exponent of the teacher's probabilities; flattens them below 1; positive.
+            teacher: A checkpoint of `lightning fit` on the same classes; null takes the model as it is when the stage
+                begins.
 
         Raises:
             ValueError: Where one is out of range.
@@ -39,13 +35,13 @@ class Distillation:
         for name, value in (("temperature", temperature), ("power", power)):
             if not 0 < value < float("inf"):
                 raise ValueError(f"{name} must be positive and finite, got {value}")
-        self.weight, self.temperature, self.power = weight, temperature, power
+        self.weight, self.temperature, self.power, self.teacher = weight, temperature, power, teacher
 
     def divergence(self, logits: Tensor, teacher_logits: Tensor) -> Tensor:
-        """How far the student is from the teacher, as the class says, before it is weighted.
+        """Divergence of the student from the teacher, before it is weighted.
 
         Args:
-            logits: Of the student, floating point (B, C).
+            logits: Logits of the student, floating point (B, C).
             teacher_logits: (B, C).
 
         Returns:
@@ -56,24 +52,3 @@ class Distillation:
             teacher = (self.power * (teacher_logits.float() / self.temperature).log_softmax(dim=1)).log_softmax(dim=1)
             value = functional.kl_div(student, teacher, reduction="batchmean", log_target=True)
             return self.temperature**2 * value
-
-
-class Teacher(nn.Module):
-    """The layers of a trained model, which stay as they are."""
-
-    def __init__(self, model: DrugClassifier) -> None:
-        """Copy them.
-
-        Args:
-            model: Built, and trained.
-        """
-        super().__init__()
-        self.encoder, self.classifier = copy.deepcopy(model.encoder), copy.deepcopy(model.classifier)
-        self.requires_grad_(False)
-
-    @torch.no_grad()
-    def forward(self, batch: MoleculeBatch) -> Tensor:
-        """Logits, (B, C), of samples as they are; never in training mode."""
-        self.eval()
-        logits: Tensor = self.classifier(self.encoder(batch))
-        return logits

@@ -92,15 +92,15 @@ def _predict(
     from modules.unit_embeddings import unit_embeddings
 
     seen: list[torch.Tensor] = []
-    hook = model.encoder.register_forward_hook(lambda _module, _given, output: seen.append(output))
+    hook = model.network.encoder.register_forward_hook(lambda _module, _given, output: seen.append(output))
     confidences, predictions = [], []
     model.eval()
     try:
         with torch.inference_mode():
             for start in range(0, len(rows), data.evaluation_batch_size):
                 chosen = rows[start : start + data.evaluation_batch_size]
-                batch = data.table.store.batch(chosen, chosen, data.records.codes[chosen]).to(model.class_counts.device)
-                probabilities = model.classification_loss.probabilities(model(batch), model.class_counts)
+                batch = data.table.store.batch(chosen, chosen, data.records.codes[chosen]).to(model.device)
+                probabilities = model.predict_step(batch, 0).probabilities
                 confidence, predicted = probabilities.max(dim=1)
                 confidences.append(confidence)
                 predictions.append(predicted)
@@ -118,19 +118,20 @@ def _subclusters(
 
     from modules.subclusters import nearest_subclusters
 
-    ids = model.subcluster_ids.cpu().numpy()
+    state = model.class_state
+    ids = state.subcluster_ids.cpu().numpy()
     own = codes[places]
     if not len(ids):
         return numpy.full(len(places), -1)
-    if len(model.subcluster_centroids):
-        device = model.class_counts.device
+    if len(state.subcluster_centroids):
+        device = model.device
         given = (torch.from_numpy(embeddings).to(device), torch.from_numpy(own).to(device))
-        found = nearest_subclusters(*given, model.subcluster_centroids, model.subcluster_classes).cpu().numpy()
-        first = numpy.full(len(model.class_counts), -1)
-        present, starts = numpy.unique(model.subcluster_classes.cpu().numpy(), return_index=True)
+        found = nearest_subclusters(*given, state.subcluster_centroids, state.subcluster_classes).cpu().numpy()
+        first = numpy.full(len(state.counts), -1)
+        present, starts = numpy.unique(state.subcluster_classes.cpu().numpy(), return_index=True)
         first[present] = starts
     else:
         found = ids[places]
-        first = numpy.full(len(model.class_counts), len(ids))
+        first = numpy.full(len(state.counts), len(ids))
         numpy.minimum.at(first, codes, ids)
     return numpy.asarray(found - first[own])

@@ -94,12 +94,12 @@ def collect(path: Path, points: int = POINTS, umap: bool = False) -> ReportData:
     Raises:
         InputError: If the run or its table cannot be read.
     """
-    from modules.checkpoint_file import load_model
+    from modules.drug_classifier import DrugClassifier
 
     if points < 1:
         raise InputError(f"--points: expected 1 or more, got {points}.")
     run = read_run(path)
-    model = load_model(run.checkpoint)
+    model = DrugClassifier.load_from_checkpoint(run.checkpoint)
     data = _set_up_data(run)
     training = evaluate_split(model, data, "train", TRAINING_EMBEDDED)
     test = evaluate_split(model, data, "test", TEST_EVALUATED)

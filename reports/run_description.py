@@ -59,11 +59,9 @@ def facts(data: ReportData) -> list[tuple[str, str]]:
 def method_facts(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Encoder, losses and reclusters of a run, from its settings."""
     model, recluster = settings["model"], settings.get("recluster") or {}
-    contrast = describe_class(model.get("contrastive"))
-    if not model.get("contrastive_weight", 1) or contrast == "none":
-        contrast = "none"
-    else:
-        contrast += f", weight {model['contrastive_weight']}"
+    given, contrast = model.get("contrast") or {}, "none"
+    if given.get("weight"):
+        contrast = f"{describe_class(given['loss'])}, weight {given['weight']}"
     start = recluster.get("start_epoch")
     found = "never"
     if start is not None:

@@ -114,15 +114,15 @@ def read_run(path: Path) -> RunFiles:
         raise InputError(f"RUN: {path} has no checkpoints/best.ckpt; expected the folder of a run that was validated.")
     parent = checkpoint.resolve().parent
     folder = path if path.is_dir() else parent.parent if parent.name == "checkpoints" else parent
-    settings, task = read_checkpoint(checkpoint)
+    saved = read_checkpoint(checkpoint)
     metrics = folder / "test_metrics.json"
     return RunFiles(
         folder=folder,
         checkpoint=checkpoint,
-        settings=settings,
-        task=task,
-        weights=read_class_weights(folder / "class_weights.csv", task.classes),
-        class_means=read_class_means(folder, task.num_classes),
+        settings=saved.settings,
+        task=saved.task,
+        weights=read_class_weights(folder / "class_weights.csv", saved.task.classes),
+        class_means=read_class_means(folder, saved.task.num_classes),
         times=read_times(folder),
         rejected=read_rejected(folder / "rejected.csv"),
         test_metrics=json.loads(metrics.read_text()) if metrics.is_file() else {},

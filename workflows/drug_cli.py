@@ -140,7 +140,8 @@ class DrugCLI(LightningCLI):
             )
         if checkpoint is None:
             return (CONFIGS / "default.yaml").read_text()
-        settings, self.trained_task = read_checkpoint(Path(checkpoint))
+        saved = read_checkpoint(Path(checkpoint))
+        settings, self.trained_task = saved.settings, saved.task
         if self.kept_settings is not None:
             settings = {name: settings[name] for name in self.kept_settings}
         return yaml.safe_dump(self.adapt_settings(settings))
@@ -195,8 +196,10 @@ class DrugCLI(LightningCLI):
         logger = make_loggers(self.config_init.tracking, self.folder) if self.uses_run_folder else False
         changed = {"callbacks": callbacks, "logger": logger, "use_distributed_sampler": False}
         trainer = Trainer(**{**settings, **changed, **kwargs})
-        second_stage = self.config.get("retrain_classifier.start_epoch") is not None
-        if isinstance(trainer.strategy, DDPStrategy) and (second_stage or self.config_init.model.has_unused_parameters):
+        frozen = any(stage.frozen for stage in self.config_init.get("stages", []))
+        if isinstance(trainer.strategy, DDPStrategy) and (
+            frozen or self.config_init.model.objective.leaves_parameters_out
+        ):
             # Plain DDP takes a parameter without a gradient for a mistake.
             trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
         return trainer

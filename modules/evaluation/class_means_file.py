@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+import torch
 from numpy.typing import NDArray
 
 from base.atomic_file import write_file
 from base.errors import InputError
+from modules.subclusters import Subclusters
 
 CLASS_MEANS = "class_means"
 
@@ -69,3 +71,18 @@ def read_class_means(folder: Path, num_classes: int) -> tuple[ClassMeans, ...]:
             raise InputError(f"RUN: {path} holds means of shape {means.shape}; expected {num_classes} classes.")
         found.append(ClassMeans(int(re.sub(r"\D", "", path.stem)), means, samples))
     return tuple(sorted(found, key=lambda one: -1 if one.epoch is None else one.epoch))
+
+
+def class_means(subclusters: Subclusters, num_classes: int, epoch: int) -> ClassMeans:
+    """Where the classes lie: of the samples that were clustered, the mean of a class's sub-clusters by their sizes.
+
+    Args:
+        subclusters: What was found.
+        num_classes: Number of classes C; the mean of one without samples is 0.
+        epoch: Before which the recluster was.
+    """
+    class_of, centroids = subclusters.class_of.cpu(), subclusters.centroids.float().cpu()
+    sizes = torch.bincount(subclusters.ids, minlength=len(class_of)).cpu()
+    samples = torch.zeros(num_classes, dtype=torch.int64).index_add_(0, class_of, sizes)
+    sums = torch.zeros(num_classes, centroids.shape[1]).index_add_(0, class_of, centroids * sizes.unsqueeze(1))
+    return ClassMeans(epoch, (sums / samples.clamp(min=1).unsqueeze(1)).numpy(), samples.numpy())

@@ -12,7 +12,10 @@ from modules.losses.classification.classification_loss import check_range
 
 
 class LogitCorrection(ABC):
-    """Scores become ``scale * logits + offset``, by class, with a strength that validation chooses."""
+    """Scores become ``scale * logits + offset``, by class, with a strength that is chosen on the validation split."""
+
+    needs_linear_head = False
+    """Whether the head must end with a single linear layer."""
 
     def __init__(self, largest: float, steps: int = 20) -> None:
         """Store the settings.
@@ -93,6 +96,8 @@ class PriorCorrection(LogitCorrection):
 
 class TauNormalisation(LogitCorrection):
     """``w_c . h / ||w_c||^strength``, without the bias above strength 0 (Kang et al., 2020, arXiv 1910.09217)."""
+
+    needs_linear_head = True
 
     def __init__(self, largest: float = 1.0, steps: int = 20) -> None:
         """Store the settings.

@@ -43,7 +43,7 @@ class PredictionColumns:
         self.classes = model.task.classes
         if top is not None and not 1 <= top <= len(self.classes):
             raise InputError(f"top: expected 1 to {len(self.classes)}, the number of classes, got {top}.")
-        self.evidence, self.top, self._uncertainty = evidence, top, model.says_uncertainty
+        self.evidence, self.top, self._uncertainty = evidence, top, model.decision.has_uncertainty
 
     def move_to(self, device: torch.device) -> None:
         """Compare embeddings where the model computes them."""

@@ -1,7 +1,9 @@
-"""What speaks for a prediction: the nearest sub-cluster, and how far a sample is from everything trained on."""
+"""Evidence for predictions: the nearest sub-cluster, and the distance to the training samples."""
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,17 +16,21 @@ from base.errors import InputError
 from modules.clustering.lloyd import nearest
 from modules.unit_embeddings import unit_embeddings
 
+_log = logging.getLogger("tailmol")
+
+_ENCODER = "network.encoder."
+
 NEIGHBOUR = 5
 """Which nearest training sample a distance is to; no more than the smallest classes have samples."""
 
 
 @dataclass(frozen=True)
 class PredictionEvidence:
-    """What is kept of the training set to compare new samples with.
+    """What is kept from the training set to compare new samples with.
 
     Attributes:
-        checkpoint: `encoder_digest` of the weights that gave the embeddings.
-        names: Of the K sub-clusters: the class, and a number where the class has several.
+        checkpoint: `encoder_digest` of the weights that computed the embeddings.
+        names: Name of each of the K sub-clusters: the class, and a number where the class has several.
         drugs: The most central training samples of each of the K sub-clusters, as text.
         centroids: fp32 (K, d).
         training: Unit embeddings of some training samples, fp32 (S, d).
@@ -82,21 +88,53 @@ class PredictionEvidence:
         write_file(path, write)
 
 
-def load_evidence(path: Path) -> PredictionEvidence:
-    """Read what `PredictionEvidence.save` wrote, without pickle.
+def evidence_path(checkpoint: Path) -> Path:
+    """Where the evidence of a checkpoint is: `best.evidence.npz` beside `best.ckpt`."""
+    return checkpoint.with_suffix(".evidence.npz")
+
+
+def load_evidence(checkpoint: Path) -> PredictionEvidence | None:
+    """Read the evidence of a checkpoint, without pickle.
 
     Args:
-        path: The file.
+        checkpoint: A checkpoint that `lightning fit` wrote.
+
+    Returns:
+        The evidence; None, which is logged, where there is no file or it is of other weights.
 
     Raises:
-        InputError: If it is damaged or no such file.
+        InputError: If the file is damaged.
     """
+    path = evidence_path(checkpoint)
+    if not path.is_file():
+        _log.info(f"There is no {path}, so predictions come without sub-clusters and out_of_distribution.")
+        return None
     try:
         with numpy.load(path, allow_pickle=False) as file:
             tensors = (torch.from_numpy(file[name]).float() for name in ("centroids", "training", "distances"))
-            return PredictionEvidence(str(file["checkpoint"]), file["names"].tolist(), file["drugs"].tolist(), *tensors)
+            digest, names, drugs = str(file["checkpoint"]), file["names"].tolist(), file["drugs"].tolist()
+            evidence = PredictionEvidence(digest, names, drugs, *tensors)
     except Exception as error:
-        raise InputError(f"evidence: {path} is no whole file of lightning fit ({error}); remove it.") from error
+        raise InputError(f"evidence: {path} is not a valid evidence file ({error}); delete it.") from error
+    if evidence.checkpoint != encoder_digest(checkpoint):
+        _log.warning(f"{path} belongs to other weights than {checkpoint}; predictions come without it.")
+        return None
+    return evidence
+
+
+def encoder_digest(checkpoint: Path) -> str:
+    """A hash of the encoder's weights, which decide the embeddings.
+
+    Args:
+        checkpoint: A checkpoint that `lightning fit` wrote.
+    """
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        if name.startswith(_ENCODER):
+            digest.update(name.encode())
+            digest.update(state[name].contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:32]
 
 
 def neighbour_distances(embeddings: Tensor, training: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The layers from an embedding to the logits."""
+"""A classifier: layers from an embedding to the logits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from modules.heads.perceptron import perceptron
 
 
 class ClassifierHead(nn.Sequential):
-    """Hidden layers, a linear or a cosine layer, and factors of the classes if they are asked for."""
+    """Hidden layers, a linear or a cosine layer, and optional class factors."""
 
     def __init__(
         self,
@@ -22,14 +22,15 @@ class ClassifierHead(nn.Sequential):
         cosine_scale: float | None = None,
         class_scales: bool = False,
     ) -> None:
-        """Make the layers.
+        """Build the layers.
 
         Args:
             sizes: Size of an embedding and of the hidden layers.
             num_classes: Number of classes C.
-            dropout: Share of hidden units that training leaves out.
-            cosine_scale: Makes the logits this number times cosines; None makes them linear.
-            class_scales: Whether each class's logit gets a factor.
+            dropout: Share of the hidden units that training drops.
+            cosine_scale: Makes the logits this number times the cosine with one vector per class; None makes them
+                linear.
+            class_scales: Whether each class's logit is multiplied by a factor.
         """
         if cosine_scale is None:
             layers = list(perceptron([*sizes, num_classes], dropout))
@@ -39,33 +40,34 @@ class ClassifierHead(nn.Sequential):
         super().__init__(*layers, *([ClassScales(num_classes)] if class_scales else []))
         self.class_scales = class_scales
 
-    def training_outputs(self, embeddings: Tensor, second_stage: bool) -> list[Tensor]:
-        """Logits to train on: without the factors of the classes, or with nothing but these to train.
+    def training_outputs(self, embeddings: Tensor, scales_only: bool) -> list[Tensor]:
+        """Logits to train on.
 
         Args:
             embeddings: (B, d).
-            second_stage: Whether the encoder stays as it is; only then the factors train.
+            scales_only: Whether the class factors train and everything before them is frozen; otherwise the logits are
+                those without the factors. Without class factors this changes nothing.
 
         Returns:
-            One (B, C); several classifiers give one each.
+            A list of one (B, C).
         """
         if not self.class_scales:
             return [self(embeddings)]
         *layers, scales = self
-        if second_stage:
+        if scales_only:
             self.eval()
         values = embeddings
-        with torch.set_grad_enabled(not second_stage):
+        with torch.set_grad_enabled(not scales_only):
             for layer in layers:
                 values = layer(values)
-        return [scales(values) if second_stage else values]
+        return [scales(values) if scales_only else values]
 
 
 class ClassScales(nn.Module):
-    """Multiplies each class's logit, by 1 before training (Kang et al., 2020, arXiv 1910.09217, their LWS)."""
+    """Multiplies each class's logit by a factor (LWS; Kang et al., 2020, arXiv 1910.09217)."""
 
     def __init__(self, num_classes: int) -> None:
-        """Start with 1.
+        """Start with factors of 1.
 
         Args:
             num_classes: Number of classes C.

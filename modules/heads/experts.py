@@ -18,11 +18,11 @@ class Experts(nn.Module):
     """
 
     def __init__(self, number: int, make_head: Callable[[], ClassifierHead]) -> None:
-        """Make the heads.
+        """Build the heads.
 
         Args:
-            number: Of experts.
-            make_head: Makes one of them.
+            number: Number of experts.
+            make_head: Builds one of them.
         """
         super().__init__()
         self.heads = nn.ModuleList(make_head() for _ in range(number))
@@ -31,13 +31,13 @@ class Experts(nn.Module):
         """Mean of the experts' logits, (B, C), from (B, d)."""
         return torch.stack([head(embeddings) for head in self.heads]).mean(dim=0)
 
-    def training_outputs(self, embeddings: Tensor, second_stage: bool) -> list[Tensor]:
+    def training_outputs(self, embeddings: Tensor, scales_only: bool) -> list[Tensor]:
         """See `ClassifierHead.training_outputs`."""
         return [
             output
             for head in self.heads
             if isinstance(head, ClassifierHead)
-            for output in head.training_outputs(embeddings, second_stage)
+            for output in head.training_outputs(embeddings, scales_only)
         ]
 
 

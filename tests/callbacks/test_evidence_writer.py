@@ -10,13 +10,13 @@ import numpy
 import pytest
 import torch
 
-from callbacks import evidence_writer
-from callbacks.evidence_writer import find_evidence
+from callbacks.embedding_pass import embed_training_set
+from callbacks.evidence_writer import EvidenceWriter
 from callbacks.recluster import Recluster
-from callbacks.training_embeddings import embed_training_set
 from datamodules.drug_datamodule import DrugDataModule
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP
+from modules.evaluation import make_evidence
 from modules.evaluation.prediction_evidence import PredictionEvidence, neighbour_distances
 from modules.losses import CrossEntropyLoss
 from modules.unit_embeddings import unit_embeddings
@@ -44,7 +44,7 @@ def train(folder: Path, data: DrugDataModule) -> tuple[lightning.Trainer, DrugCl
 
 def test_evidence_of_reclustered_classes(trained: tuple[lightning.Trainer, DrugClassifier]) -> None:
     trainer, model = trained
-    evidence = find_evidence(trainer, model, Recluster(start_epoch=0, min_size=5), "digest")
+    evidence = EvidenceWriter(Recluster(start_epoch=0, min_size=5)).find(trainer, model, "digest")
     assert model.task is not None
     data = trainer.datamodule  # type: ignore[attr-defined]
     assert evidence.checkpoint == "digest"
@@ -58,7 +58,7 @@ def test_evidence_of_reclustered_classes(trained: tuple[lightning.Trainer, DrugC
         assert {label_of[drug] for drug in own} == {name.rsplit(" ", 1)[0]}
     embeddings, _ = embed_training_set(trainer, model)
     torch.testing.assert_close(evidence.training, unit_embeddings(embeddings), atol=1e-3, rtol=0.0)
-    validation = torch.cat([model.eval().embed(batch) for batch in data.val_dataloader()]).detach()
+    validation = torch.cat([model.eval().network.encoder(batch) for batch in data.val_dataloader()]).detach()
     expected = neighbour_distances(validation, evidence.training).sort().values
     torch.testing.assert_close(evidence.distances, expected, atol=1e-6, rtol=0.0)
     assert torch.equal(evidence.distances, evidence.distances.sort().values)
@@ -67,7 +67,7 @@ def test_evidence_of_reclustered_classes(trained: tuple[lightning.Trainer, DrugC
 
 def test_one_subcluster_a_class_without_reclustering(trained: tuple[lightning.Trainer, DrugClassifier]) -> None:
     trainer, model = trained
-    evidence = find_evidence(trainer, model, Recluster(start_epoch=None), "digest")
+    evidence = EvidenceWriter(Recluster(start_epoch=None)).find(trainer, model, "digest")
     assert model.task is not None
     assert evidence.names == list(model.task.classes)
     embeddings, labels = embed_training_set(trainer, model)
@@ -79,14 +79,14 @@ def test_large_sets_are_thinned(
     trained: tuple[lightning.Trainer, DrugClassifier], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer, model = trained
-    monkeypatch.setattr(evidence_writer, "MOST_TRAINING_SAMPLES", 100)
-    monkeypatch.setattr(evidence_writer, "MOST_VALIDATION_SAMPLES", 10)
-    monkeypatch.setattr(evidence_writer, "MOST_SUBCLUSTERS", 20)
-    whole = find_evidence(trainer, model, Recluster(start_epoch=None), "digest")
+    monkeypatch.setattr(make_evidence, "MOST_TRAINING_SAMPLES", 100)
+    monkeypatch.setattr(make_evidence, "MOST_VALIDATION_SAMPLES", 10)
+    monkeypatch.setattr(make_evidence, "MOST_SUBCLUSTERS", 20)
+    whole = EvidenceWriter(Recluster(start_epoch=None)).find(trainer, model, "digest")
     assert model.task is not None
     assert model.task.num_classes <= len(whole.training) <= 100
     assert len(whole.distances) == 10
-    found: PredictionEvidence = find_evidence(trainer, model, Recluster(start_epoch=0, min_size=1), "digest")
+    found: PredictionEvidence = EvidenceWriter(Recluster(start_epoch=0, min_size=1)).find(trainer, model, "digest")
     assert len(found.names) <= model.task.num_classes + 25
 
 
@@ -94,6 +94,6 @@ def test_arrays_are_named_by_row(tmp_path: Path) -> None:
     features, labels = blobs(120)
     source = save(tmp_path / "blobs.npz", features=features, labels=numpy.array(["x", "y", "z"])[labels])
     trainer, model = train(tmp_path, DrugDataModule(str(source)))
-    evidence = find_evidence(trainer, model, Recluster(start_epoch=None), "digest")
+    evidence = EvidenceWriter(Recluster(start_epoch=None)).find(trainer, model, "digest")
     rows = [int(name.removeprefix("row ")) for name in evidence.drugs[1].split("; ")]
     assert [labels[row - 1] for row in rows] == [1, 1, 1]

@@ -36,7 +36,7 @@ def make_model(loss: ClassificationLoss | None = None) -> DrugClassifier:
     torch.manual_seed(0)
     model = DrugClassifier(FingerprintMLP([8]), loss or CrossEntropyLoss())
     model.build(TASK)
-    model.calibration.temperature.fill_(0.5)
+    model.decision.calibration.temperature.fill_(0.5)
     return model.eval()
 
 

@@ -15,14 +15,18 @@ import torch
 from torch import Tensor
 
 from base.errors import InputError
-from callbacks.recluster import Difficulty, Recluster
-from callbacks.training_embeddings import embed_training_set, sampled_rows
+from callbacks.embedding_pass import embed_training_set
+from callbacks.recluster import Recluster
+from callbacks.recluster_report import ReclusterReport
 from datamodules.drug_datamodule import DrugDataModule
+from datamodules.sampling import draw_per_class
 from modules.class_difficulty import confusion_rate, difficulty_weights, neighbour_overlap, relative_spread
 from modules.class_distances import class_distances, class_temperatures, distance_weights, subcluster_distances
+from modules.contrast import Contrast
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP
 from modules.losses import CrossEntropyLoss, SubclusterContrastiveLoss, SupervisedContrastiveLoss
+from modules.reclustering import Difficulty
 from modules.subclusters import nearest_subclusters, share_moved, subcluster, subclusters_per_class
 from modules.unit_embeddings import unit_embeddings
 from tests.callbacks.quiet_trainer import quiet_trainer
@@ -39,8 +43,8 @@ class KeepBuffers(lightning.Callback):
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Copy."""
         assert isinstance(pl_module, DrugClassifier)
-        self.ids.append(pl_module.subcluster_ids.clone())
-        self.weights.append(pl_module.class_weights.clone())
+        self.ids.append(pl_module.class_state.subcluster_ids.clone())
+        self.weights.append(pl_module.class_state.weights.clone())
 
 
 def train(
@@ -52,11 +56,9 @@ def train(
     model = DrugClassifier(
         FingerprintMLP([32]),
         CrossEntropyLoss(),
-        SubclusterContrastiveLoss(),
-        SupervisedContrastiveLoss(),
-        view_probabilities=(0.1, 0.1),
+        Contrast(SubclusterContrastiveLoss(), SupervisedContrastiveLoss(), view_probabilities=(0.1, 0.1)),
     )
-    trainer = quiet_trainer(folder, epochs, recluster, kept, *others)
+    trainer = quiet_trainer(folder, epochs, recluster, kept, ReclusterReport(), *others)
     trainer.fit(model, datamodule=DrugDataModule(batch_size=128, fingerprint_size=256))
     return model, kept, trainer
 
@@ -86,35 +88,36 @@ def test_three_real_epochs(tmp_path: Path) -> None:
 def test_buffers_are_what_the_pure_functions_give(tmp_path: Path) -> None:
     recluster = Recluster(start_epoch=None, min_size=5, difficulty="distance", strength=2.0, method="kmeans", seed=3)
     model, _, trainer = train(tmp_path, recluster, 1)
-    assert not model.reclustered
+    assert not model.class_state.reclustered
     recluster.recluster(trainer, model)
     embeddings, labels = embed_training_set(trainer, model)
-    classes = model.class_counts.shape[0]
+    classes = model.class_state.counts.shape[0]
     found = subcluster(embeddings, labels, classes, 5, "kmeans", 3)
     per_class = subclusters_per_class(found.class_of, classes)
-    assert torch.equal(model.subcluster_ids, found.ids)
-    torch.testing.assert_close(model.class_temperatures, class_temperatures(embeddings, labels, per_class, 0.1))
+    assert torch.equal(model.class_state.subcluster_ids, found.ids)
+    torch.testing.assert_close(model.class_state.temperatures, class_temperatures(embeddings, labels, per_class, 0.1))
     d = class_distances(embeddings, labels, classes)
     d_prime = subcluster_distances(found.centroids, found.class_of, classes)
-    torch.testing.assert_close(model.class_weights, distance_weights(d, d_prime, 2.0))
-    recluster.difficulty = "class_distance"
-    recluster.recluster(trainer, model)
-    torch.testing.assert_close(model.class_weights, distance_weights(d, d, 2.0))
+    torch.testing.assert_close(model.class_state.weights, distance_weights(d, d_prime, 2.0))
+    Recluster(None, min_size=5, difficulty="class_distance", strength=2.0, method="kmeans", seed=3).recluster(
+        trainer, model
+    )
+    torch.testing.assert_close(model.class_state.weights, distance_weights(d, d, 2.0))
 
 
 def test_the_next_recluster_starts_from_the_last_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     recluster = Recluster(start_epoch=None, min_size=4, method="bounded")
     model, _, trainer = train(tmp_path, recluster, 1)
     recluster.recluster(trainer, model)
-    before = model.subcluster_ids.clone()
+    before = model.class_state.subcluster_ids.clone()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
     with caplog.at_level("INFO", logger="tailmol"):
         recluster.recluster(trainer, model)
     embeddings, labels = embed_training_set(trainer, model)
-    expected = subcluster(embeddings, labels, model.class_counts.shape[0], 4, "bounded", previous=before)
-    assert torch.equal(model.subcluster_ids, expected.ids)
+    expected = subcluster(embeddings, labels, model.class_state.counts.shape[0], 4, "bounded", previous=before)
+    assert torch.equal(model.class_state.subcluster_ids, expected.ids)
     moved = share_moved(before, expected.ids, expected.class_of)
     assert 0 < moved < 1
     assert f"{moved:.1%} of the samples of divided classes moved" in caplog.text
@@ -130,13 +133,13 @@ def test_embeddings_are_of_the_samples_as_they_are_in_order(tmp_path: Path) -> N
     assert labels.tolist() == data.records.codes[rows].tolist()
     some = numpy.array([3, 0, 100])
     batch = data.table.store.batch(rows[some], some, data.records.codes[rows[some]])
-    torch.testing.assert_close(embeddings[some], model.eval().embed(batch).detach())
+    torch.testing.assert_close(embeddings[some], model.eval().network.encoder(batch).detach())
 
 
 def test_embeddings_that_are_not_finite_name_class_and_epoch(tmp_path: Path) -> None:
     model, _, trainer = train(tmp_path, Recluster(start_epoch=None), 1)
     assert model.task is not None
-    torch.nn.init.constant_(model.encoder.layers[0].weight, float("nan"))  # type: ignore[index, union-attr]
+    torch.nn.init.constant_(model.network.encoder.layers[0].weight, float("nan"))  # type: ignore[index, union-attr]
     with pytest.raises(InputError, match=f"Epoch 1: the embeddings of .* of classes {model.task.classes[0]}, .* NaN"):
         Recluster().recluster(trainer, model)
 
@@ -166,18 +169,18 @@ def test_running_embeddings_are_those_of_the_last_epoch(tmp_path: Path, sample_p
         recluster.recluster(trainer, model)
     data = trainer.datamodule  # type: ignore[attr-defined]
     codes = data.records.codes[data.records.rows["train"]]
-    rows = sampled_rows(codes, sample_per_class, 0)
+    rows = draw_per_class(codes, sample_per_class, 0)
     embeddings = torch.stack([outputs.found[row] for row in rows.tolist()])
     labels = torch.from_numpy(codes[rows])
     halves = unit_embeddings(embeddings).half().float()
-    found = subcluster(halves, labels, len(model.class_counts), 3, "bounded")
-    assert torch.equal(model.subcluster_ids, found.ids)
-    assert len(model.subcluster_centroids) == (0 if sample_per_class is None else len(found.class_of))
+    found = subcluster(halves, labels, len(model.class_state.counts), 3, "bounded")
+    assert torch.equal(model.class_state.subcluster_ids, found.ids)
+    assert len(model.class_state.subcluster_centroids) == (0 if sample_per_class is None else len(found.class_of))
 
 
 def test_running_embeddings_need_a_pass_before_the_first_epoch(tmp_path: Path) -> None:
     model, kept, _ = train(tmp_path, Recluster(start_epoch=0, embeddings="running", min_size=5), 1)
-    assert len(kept.ids[0]) == len(model.subcluster_ids) > 400
+    assert len(kept.ids[0]) == len(model.class_state.subcluster_ids) > 400
 
 
 def test_running_embeddings_are_complete_after_a_pass(tmp_path: Path) -> None:
@@ -193,8 +196,8 @@ def test_a_run_resumed_with_other_samples_starts_afresh(tmp_path: Path) -> None:
     other = Recluster(start_epoch=9, embeddings="running", sample_per_class=5, min_size=2)
     other.load_state_dict(first.state_dict())
     other.on_train_start(trainer, model)
-    assert not model.reclustered
-    assert len(model.subcluster_centroids) == len(model.subcluster_classes) == 0
+    assert not model.class_state.reclustered
+    assert len(model.class_state.subcluster_centroids) == len(model.class_state.subcluster_classes) == 0
     same = Recluster(start_epoch=9, embeddings="running", sample_per_class=4, min_size=2)
     same.load_state_dict(first.state_dict())
     same.on_train_start(trainer, model)
@@ -211,29 +214,29 @@ def test_samples_find_the_subclusters_that_are_stored_where_all_are_sampled(tmp_
     model, _, trainer = train(tmp_path, recluster, 1)
     recluster.recluster(trainer, model)
     embeddings, labels = embed_training_set(trainer, model)
-    found = nearest_subclusters(embeddings, labels, model.subcluster_centroids, model.subcluster_classes)
-    assert torch.equal(model.subcluster_classes[found], labels)
-    assert (found == model.subcluster_ids).float().mean() > 0.97
-    model.subcluster_ids = model.subcluster_ids[:0]
-    assert not model.reclustered
+    found = nearest_subclusters(
+        embeddings, labels, model.class_state.subcluster_centroids, model.class_state.subcluster_classes
+    )
+    assert torch.equal(model.class_state.subcluster_classes[found], labels)
+    assert (found == model.class_state.subcluster_ids).float().mean() > 0.97
+    model.class_state.subcluster_ids = model.class_state.subcluster_ids[:0]
+    assert not model.class_state.reclustered
 
 
 def test_a_sample_of_each_class_is_all_that_is_embedded_and_kept(tmp_path: Path) -> None:
     recluster = Recluster(start_epoch=1, every_n_epochs=1, min_size=2, sample_per_class=4)
     model, _, trainer = train(tmp_path, recluster, 3)
-    counts = model.class_counts.clamp(max=4)
-    assert len(model.subcluster_ids) == counts.sum()
-    assert torch.bincount(model.subcluster_ids).max() <= max(2, int(counts[counts > 0].min()))
-    assert len(model.subcluster_centroids) == len(model.subcluster_classes) == model.subcluster_ids.max() + 1
+    state = model.class_state
+    counts = state.counts.clamp(max=4)
+    assert len(state.subcluster_ids) == counts.sum()
+    assert torch.bincount(state.subcluster_ids).max() <= max(2, int(counts[counts > 0].min()))
+    assert len(state.subcluster_centroids) == len(state.subcluster_classes) == state.subcluster_ids.max() + 1
     path = tmp_path / "sampled.ckpt"
     trainer.save_checkpoint(path)
-    checkpoint = torch.load(path, weights_only=True)
-    sizes = {name: value.shape for name, value in checkpoint["state_dict"].items() if "subcluster" in name}
     again, _, _ = train(tmp_path, Recluster(start_epoch=None), 1)
-    again.on_load_checkpoint(checkpoint)
-    again.load_state_dict(checkpoint["state_dict"])
-    assert torch.equal(again.subcluster_centroids, model.subcluster_centroids)
-    assert sizes["subcluster_ids"] == again.subcluster_ids.shape
+    again.load_state_dict(torch.load(path, weights_only=True)["state_dict"])
+    assert torch.equal(again.class_state.subcluster_centroids, state.subcluster_centroids)
+    assert torch.equal(again.class_state.subcluster_ids, state.subcluster_ids)
 
 
 def test_temperatures_of_a_sample_count_the_whole_class(tmp_path: Path) -> None:
@@ -241,11 +244,11 @@ def test_temperatures_of_a_sample_count_the_whole_class(tmp_path: Path) -> None:
     model, _, trainer = train(tmp_path, recluster, 1)
     recluster.recluster(trainer, model)
     data = trainer.datamodule  # type: ignore[attr-defined]
-    rows = sampled_rows(data.records.codes[data.records.rows["train"]], 4, 0)
+    rows = draw_per_class(data.records.codes[data.records.rows["train"]], 4, 0)
     embeddings, labels = embed_training_set(trainer, model, rows)
-    per_class = subclusters_per_class(model.subcluster_classes, len(model.class_counts))
-    expected = class_temperatures(embeddings, labels, per_class, 0.1, model.class_counts)
-    torch.testing.assert_close(model.class_temperatures, expected)
+    per_class = subclusters_per_class(model.class_state.subcluster_classes, len(model.class_state.counts))
+    expected = class_temperatures(embeddings, labels, per_class, 0.1, model.class_state.counts)
+    torch.testing.assert_close(model.class_state.temperatures, expected)
     assert not torch.allclose(expected, class_temperatures(embeddings, labels, per_class, 0.1))
 
 
@@ -257,8 +260,8 @@ def test_weights_follow_the_difficulty(
     model, _, trainer = train(tmp_path, recluster, 1)
     recluster.recluster(trainer, model)
     embeddings, labels = embed_training_set(trainer, model)
-    expected = difficulty_weights(measure(embeddings, labels, len(model.class_counts)), 3.0)
-    torch.testing.assert_close(model.class_weights, expected)
+    expected = difficulty_weights(measure(embeddings, labels, len(model.class_state.counts)), 3.0)
+    torch.testing.assert_close(model.class_state.weights, expected)
 
 
 def test_weights_follow_the_confusion_of_training(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -266,13 +269,15 @@ def test_weights_follow_the_confusion_of_training(tmp_path: Path, caplog: pytest
     model, _, trainer = train(tmp_path, recluster, 2)
     assert recluster._confusion is not None
     # Half of the counts of the first epoch and all of the second.
-    torch.testing.assert_close(recluster._confusion.matrix.sum(dim=1), 1.5 * model.class_counts.float())
+    torch.testing.assert_close(recluster._confusion.matrix.sum(dim=1), 1.5 * model.class_state.counts.float())
     with caplog.at_level("INFO", logger="tailmol"):
         recluster.recluster(trainer, model)
-    torch.testing.assert_close(model.class_weights, difficulty_weights(confusion_rate(recluster._confusion.matrix)))
+    torch.testing.assert_close(
+        model.class_state.weights, difficulty_weights(confusion_rate(recluster._confusion.matrix))
+    )
     assert model.task is not None
-    name = model.task.classes[int(model.class_weights.argmax())]
-    assert f"heaviest class {name} (weight {float(model.class_weights.max()):.3g})" in caplog.text
+    name = model.task.classes[int(model.class_state.weights.argmax())]
+    assert f"heaviest class {name} (weight {float(model.class_state.weights.max()):.3g})" in caplog.text
 
 
 def test_confusion_before_any_classification_weighs_all_alike(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -284,17 +289,23 @@ def test_confusion_before_any_classification_weighs_all_alike(tmp_path: Path, ca
 
 
 def test_history_is_checkpointed() -> None:
-    recluster = Recluster()
-    recluster.history.append({"epoch": 1, "class": "a"})
-    resumed = Recluster()
-    resumed.load_state_dict(recluster.state_dict())
+    report = ReclusterReport()
+    report.history.append({"epoch": 1, "class": "a"})
+    resumed = ReclusterReport()
+    resumed.load_state_dict(report.state_dict())
     assert resumed.history == [{"epoch": 1, "class": "a"}]
 
 
-def test_settings_out_of_range_are_named() -> None:
-    with pytest.raises(ValueError, match=r"start_epoch and every_n_epochs: .* got -1 and 10"):
-        Recluster(start_epoch=-1)
-    with pytest.raises(ValueError, match="got 10 and 0"):
-        Recluster(every_n_epochs=0)
-    with pytest.raises(ValueError, match="sample_per_class: expected 1 or more, got 0"):
-        Recluster(sample_per_class=0)
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"start_epoch": -1}, r"recluster\.start_epoch: expected 0 or more, or null, got -1"),
+        ({"every_n_epochs": 0}, r"recluster\.every_n_epochs: expected 1 or more, got 0"),
+        ({"min_size": 0}, r"recluster\.min_size: expected 1 or more, got 0"),
+        ({"sample_per_class": 0}, r"recluster\.sample_per_class: expected 1 or more, or null, got 0"),
+    ],
+    ids=str,
+)
+def test_settings_out_of_range_are_named(settings: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Recluster(**settings)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datamodules.samplers import EpochBatches
-from datamodules.sampling import DeferredSampling, PowerSampling, ProgressiveSampling, Sampling
+from datamodules.sampling import PowerSampling, ProgressiveSampling, Sampling, SamplingSchedule, draw_per_class
 
 CODES = st.lists(st.integers(0, 4), min_size=1, max_size=80).map(numpy.array)
 
@@ -46,13 +46,15 @@ def test_schedules() -> None:
     assert progressive.shares(counts, 0).tolist() == pytest.approx([0.8, 0, 0.2])
     assert progressive.shares(counts, 2).tolist() == pytest.approx([0.65, 0, 0.35])
     assert progressive.shares(counts, 9).tolist() == pytest.approx([0.5, 0, 0.5])
-    deferred = DeferredSampling(3, PowerSampling(0.5))
-    assert deferred.shares(counts, 2).tolist() == pytest.approx([0.8, 0, 0.2])
-    assert deferred.shares(counts, 3).tolist() == pytest.approx([2 / 3, 0, 1 / 3])
-    assert DeferredSampling(0).shares(counts, 0).tolist() == pytest.approx([0.5, 0, 0.5])
+    schedule = SamplingSchedule([(3, PowerSampling(0.5)), (5, None), (6, PowerSampling(0))])
+    expected = {2: [0.8, 0, 0.2], 3: [2 / 3, 0, 1 / 3], 4: [2 / 3, 0, 1 / 3], 5: [0.8, 0, 0.2], 7: [0.5, 0, 0.5]}
+    for epoch, shares in expected.items():
+        assert schedule.shares(counts, epoch).tolist() == pytest.approx(shares)
 
 
-@pytest.mark.parametrize("sampling", [PowerSampling(0), ProgressiveSampling(3), DeferredSampling(1)])
+@pytest.mark.parametrize(
+    "sampling", [PowerSampling(0), ProgressiveSampling(3), SamplingSchedule([(1, PowerSampling(0))])]
+)
 def test_processes_share_out_the_draws_of_one(sampling: Sampling) -> None:
     codes = numpy.array([0] * 50 + [1] * 9 + [2] * 2)
     for epoch in range(4):
@@ -70,5 +72,26 @@ def test_settings_out_of_range_are_named() -> None:
         PowerSampling(2)
     with pytest.raises(ValueError, match="epochs: expected 1 or more, got 0"):
         ProgressiveSampling(0)
-    with pytest.raises(ValueError, match="start_epoch: expected 0 or more, got -1"):
-        DeferredSampling(-1)
+
+
+@given(
+    codes=st.lists(st.integers(0, 4), min_size=1, max_size=60),
+    most=st.one_of(st.none(), st.integers(1, 8)),
+    seed=st.integers(0, 100),
+)
+def test_samples_are_of_the_sizes_asked_for(codes: list[int], most: int | None, seed: int) -> None:
+    array = numpy.array(codes)
+    rows = draw_per_class(array, most, seed)
+    assert rows.tolist() == sorted(set(rows.tolist()))
+    counts = numpy.bincount(array, minlength=5)
+    expected = counts if most is None else numpy.minimum(counts, most)
+    assert numpy.bincount(array[rows], minlength=5).tolist() == expected.tolist()
+    assert numpy.array_equal(rows, draw_per_class(array, most, seed))
+
+
+def test_samples_are_drawn_at_random() -> None:
+    codes = numpy.zeros(100, dtype=numpy.int64)
+    draws = [draw_per_class(codes, 50, seed).tolist() for seed in range(20)]
+    assert len({tuple(draw) for draw in draws}) == 20
+    times = numpy.bincount(numpy.concatenate(draws), minlength=100)
+    assert 1 <= times.min() <= times.max() <= 19

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -94,8 +95,8 @@ def test_what_is_missing_is_named_before_anything_is_done(
     ("option", "sentence"),
     [
         ("--data.batch_size=0", "batch_size and evaluation_batch_size: expected 1 or more, got 0 and 512."),
-        ("--recluster.min_size=0", "min_size: expected 1 or more, got 0."),
-        ("--model.experts=0", "experts and expert_diversity: expected 1 or more and 0 or more, got 0 and 0.2."),
+        ("--recluster.min_size=0", "recluster.min_size: expected 1 or more, got 0."),
+        ("--model.head.experts=0", "model.head.experts: expected 1 or more, got 0."),
     ],
 )
 def test_a_number_out_of_range_is_one_sentence(
@@ -186,7 +187,7 @@ def test_schedules_follow_the_number_of_epochs(tmp_path: Path, monkeypatch: pyte
     options = (*TINY, "--config=debug.yaml", "--config=method/deferred_sampling.yaml", "--trainer.max_epochs=3")
     assert in_this_process(monkeypatch, "fit", *options) == 0
     config = yaml.safe_load((tmp_path / "runs/inn_stems/version_0/config.yaml").read_text())
-    assert config["data"]["sampling"]["init_args"]["start_epoch"] == 2
+    assert config["stages"][0]["start_epoch"] == 2
     assert config["early_stopping"]["patience"] == 3
 
 
@@ -194,8 +195,10 @@ def test_factors_of_classes_need_a_second_stage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert in_this_process(monkeypatch, "fit", *TINY, "--model.class_scales=true", "--tracking.wandb=disabled") == 2
-    assert "model.class_scales: they train in a second stage" in capsys.readouterr().err
+    assert (
+        in_this_process(monkeypatch, "fit", *TINY, "--model.head.class_scales=true", "--tracking.wandb=disabled") == 2
+    )
+    assert "model.head.class_scales: class factors train in a stage" in capsys.readouterr().err
 
 
 def test_a_device_without_float64_is_not_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,26 +227,11 @@ def test_configs_of_the_current_folder_go_before_shipped_ones(tmp_path: Path, mo
         find_configs(["--config", "nope.yaml"])
 
 
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        (
-            ["--config=method/virtual_examples.yaml", "--distill.start_epoch=3", "--retrain_classifier.start_epoch=3"],
-            "retrain_classifier.start_epoch: expected a number above distill.start_epoch, 3, ",
-        ),
-        (
-            ["--config=method/virtual_examples.yaml", "--distill.start_epoch=null", "--distill.teacher=gone.ckpt"],
-            "distill.teacher: there is no file ",
-        ),
-    ],
-)
-def test_a_student_needs_a_teacher_and_an_encoder(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    options: list[str],
-    sentence: str,
+def test_a_missing_teacher_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert in_this_process(monkeypatch, "fit", *TINY, "--tracking.wandb=disabled", *options) == 2
-    assert capsys.readouterr().err.splitlines()[-1].startswith(f"lightning: error: {sentence}")
+    distillation = {"class_path": "modules.distillation.Distillation", "init_args": {"teacher": "gone.ckpt"}}
+    stages = json.dumps([{"distillation": distillation}])
+    assert in_this_process(monkeypatch, "fit", *TINY, "--tracking.wandb=disabled", "--stages", stages) == 2
+    assert "stages.distillation.teacher: expected a checkpoint file, but there is no file" in capsys.readouterr().err

@@ -71,7 +71,10 @@ def offered(script: Path, folder: Path, *words: str) -> list[str]:
         (["fit", "--model.optimizer", "torch.optim.AdamW"], ["torch.optim.AdamW"]),
         (["fit", "--model.encod"], ["--model.encoder"]),
         (["fit", "--model.encoder.init_args.sta"], ["--model.encoder.init_args.standardise"]),
-        (["fit", "--model.contrastive.init_args.tem"], ["--model.contrastive.init_args.temperature"]),
+        (
+            ["fit", "--model.classification_loss.init_args.label_s"],
+            ["--model.classification_loss.init_args.label_smoothing"],
+        ),
         (["fit", "--model.optimizer.init_args.param"], [""]),
         (["predict", "--chunk"], ["--chunk_rows"]),
         (["benchmark", "--dry"], ["--dry-run"]),

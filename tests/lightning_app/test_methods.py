@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import polars
@@ -22,13 +23,11 @@ GRAPH = (
 @pytest.mark.parametrize("path", METHODS, ids=lambda path: str(path.stem))
 def test_every_method_trains_an_epoch_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    # Schedules that wait begin with the second epoch, except that the paper's needs its loss in every one.
+    # Stages and reclusters begin with the second epoch; the paper's classification begins with the first.
     options = [*TINY, "--tracking.wandb=disabled", "--config", str(path), *(() if path.stem == "paper" else GRAPH)]
     options += ["--trainer.max_epochs=1", "--model.classification_start_epoch=0"]
     text = path.read_text()
     options += ["--recluster.start_epoch=1"] if "start_epoch: null" not in text else []
-    options += ["--retrain_classifier.start_epoch=1"] if "retrain_classifier" in text else []
-    options += ["--distill.start_epoch=1"] if "distill:" in text else []
     assert in_this_process(monkeypatch, "fit", *options) == 0
     run = next(tmp_path.glob("runs/*/version_0"))
     last = str(run / "checkpoints/last.ckpt")
@@ -49,7 +48,8 @@ def test_a_checkpoint_teaches_and_an_evidential_student_says_how_unsure_it_is(
     assert in_this_process(monkeypatch, "fit", *short, "--config=method/balanced_softmax.yaml", "--run.name=a") == 0
     teacher, student = "runs/a/version_0/checkpoints/best.ckpt", "runs/b/version_0/checkpoints"
     options = ["--config=method/virtual_examples.yaml", "--config=method/evidential.yaml", "--run.name=b"]
-    options += ["--distill.start_epoch=null", f"--distill.teacher={teacher}"]
+    distillation = {"class_path": "modules.distillation.Distillation", "init_args": {"teacher": teacher}}
+    options += ["--stages", json.dumps([{"distillation": distillation}])]
     assert in_this_process(monkeypatch, "fit", *short, *options) == 0
     again = ["--ckpt_path", f"{student}/last.ckpt", "--trainer.max_epochs=2"]
     assert in_this_process(monkeypatch, "fit", *again) == 0
@@ -58,14 +58,6 @@ def test_a_checkpoint_teaches_and_an_evidential_student_says_how_unsure_it_is(
     assert in_this_process(monkeypatch, "predict", *predict, "--trainer.enable_progress_bar=false") == 0
     uncertainty = polars.read_csv("out.csv")["uncertainty"]
     assert uncertainty.is_between(0, 1).all()
-
-
-def test_a_teacher_without_distillation_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert in_this_process(monkeypatch, "fit", *TINY, "--tracking.wandb=disabled", "--distill.start_epoch=3") == 2
-    assert "model.distillation: it needs a teacher, and a teacher needs it" in capsys.readouterr().err
 
 
 def test_every_method_has_a_line_in_the_documentation() -> None:

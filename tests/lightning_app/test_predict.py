@@ -41,7 +41,7 @@ def predict(monkeypatch: pytest.MonkeyPatch, checkpoint: Path, *options: str) ->
 
 def test_training_fits_a_temperature_and_reports_both_likelihoods(checkpoint: Path) -> None:
     state = torch.load(checkpoint, weights_only=True)
-    assert float(state["state_dict"]["calibration.temperature"]) != 1.0
+    assert float(state["state_dict"]["decision.calibration.temperature"]) != 1.0
     metrics = json.loads((checkpoint.parents[1] / "test_metrics.json").read_text())
     assert 0 < metrics["test/calibrated_nll"] < metrics["test/nll"]
     logged = polars.read_csv(checkpoint.parents[1] / "metrics.csv").drop_nulls("val/nll")
@@ -117,12 +117,11 @@ def test_what_is_refused_in_one_sentence(
     assert line.startswith(f"lightning: error: {sentence}")
 
 
-def test_a_checkpoint_without_evidence_and_temperature_still_predicts(
+def test_a_checkpoint_without_evidence_still_predicts(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     old: dict[str, Any] = torch.load(checkpoint, weights_only=True)
-    del old["state_dict"]["calibration.temperature"]
     torch.save(old, tmp_path / "old.ckpt")
     write_table(tmp_path / "new.csv", 20)
     options = (*ON_CPU, "--data.source=new.csv", "--output=out.csv")
@@ -130,18 +129,16 @@ def test_a_checkpoint_without_evidence_and_temperature_still_predicts(
     assert "There is no old.evidence.npz" in capsys.readouterr().err.replace(f"{tmp_path}/", "")
     out = polars.read_csv("out.csv")
     assert "nearest_subcluster" not in out.columns
-    both = out.select("probability", "calibrated_probability").drop_nulls()
-    assert both["probability"].to_list() == pytest.approx(both["calibrated_probability"].to_list())
     assert predict(monkeypatch, tmp_path / "old.ckpt", "--smiles=CCO") == 0
 
     shutil.copy(checkpoint.with_suffix(".evidence.npz"), tmp_path / "old.evidence.npz")
     assert predict(monkeypatch, tmp_path / "old.ckpt", *options) == 0
     assert "nearest_subcluster" in polars.read_csv("out.csv").columns
-    old["state_dict"][next(name for name in old["state_dict"] if name.startswith("encoder."))] += 1
+    old["state_dict"][next(name for name in old["state_dict"] if name.startswith("network.encoder."))] += 1
     torch.save(old, tmp_path / "old.ckpt")
     capsys.readouterr()
     assert predict(monkeypatch, tmp_path / "old.ckpt", *options) == 0
-    assert "is of other weights than" in capsys.readouterr().err
+    assert "belongs to other weights than" in capsys.readouterr().err
     assert "nearest_subcluster" not in polars.read_csv("out.csv").columns
 
 

@@ -173,6 +173,12 @@ def kill_within_an_epoch(folder: Path, arguments: tuple[str, ...], last: Path, s
     raise AssertionError("The run ended before it could be killed.")
 
 
+def subclusters(checkpoint: Path) -> torch.Tensor:
+    """The sub-cluster of each training sample."""
+    ids: torch.Tensor = read_checkpoint(checkpoint)["state_dict"]["class_state._extra_state"]["ids"]
+    return ids
+
+
 # What reclustering can keep from training, all of it.
 KEPT = ("--recluster.embeddings=running", "--recluster.difficulty=confusion", "--recluster.sample_per_class=6")
 
@@ -185,13 +191,13 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path: Path, options: tup
     succeed(tmp_path, "fit", *arguments, "--run.name=whole")
     last = killed / "checkpoints/last.ckpt"
     kill_within_an_epoch(tmp_path, (*arguments, "--run.name=killed"), last, steps=60)
-    found = read_checkpoint(last)["state_dict"]["subcluster_ids"]
+    found = subclusters(last)
     assert len(found) > 0
     assert not (killed / "test_metrics.json").exists()
     succeed(tmp_path, "fit", "--ckpt_path", str(last))
     assert largest_difference(whole, killed) <= 1e-6
-    end, resumed = (read_checkpoint(run / "checkpoints/last.ckpt")["state_dict"] for run in (whole, killed))
-    assert torch.equal(end["subcluster_ids"], resumed["subcluster_ids"])
+    end, resumed = (subclusters(run / "checkpoints/last.ckpt") for run in (whole, killed))
+    assert torch.equal(end, resumed)
     rows = [polars.read_csv(run / "class_weights.csv") for run in (whole, killed)]
     assert rows[0].equals(rows[1])
     assert polars.read_csv(killed / "metrics.csv")["epoch"].max() == 4
@@ -253,8 +259,8 @@ def test_two_processes_hold_the_same_buffers(tmp_path: Path, kept: tuple[str, ..
         "from lightning_app.fit import FitCLI\n"
         "cli = FitCLI(sys.argv[1:])\n"
         "cli.trainer.fit(cli.model, datamodule=cli.datamodule)\n"
-        "names = ('subcluster_ids', 'subcluster_centroids', 'class_temperatures', 'class_weights')\n"
-        "kept = {name: getattr(cli.model, name) for name in names}\n"
+        "names = ('subcluster_ids', 'subcluster_centroids', 'temperatures', 'weights')\n"
+        "kept = {name: getattr(cli.model.class_state, name) for name in names}\n"
         "torch.save(kept, f'rank_{cli.trainer.global_rank}.pt')\n"
     )
     options = (

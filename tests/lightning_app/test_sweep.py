@@ -32,7 +32,7 @@ def write_space(folder: Path, epochs: int = 1, **changes: Any) -> Path:
     """A small search of fingerprint models."""
     parameters = {
         "model.optimizer.init_args.lr": {"distribution": "log_uniform_values", "min": 0.0005, "max": 0.01},
-        "model.contrastive_weight": {"distribution": "uniform", "min": 0.0, "max": 1.0},
+        "model.contrast.weight": {"distribution": "uniform", "min": 0.0, "max": 1.0},
     }
     command = ["${env}", "lightning", "fit", "--config=encoder/fingerprint.yaml", *SMALL]
     space = {
@@ -93,7 +93,7 @@ def test_a_failed_trial_is_recorded_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    bad = {"model.contrastive_weight": {"values": [-1.0, 0.3]}, "data.evaluation_batch_size": {"values": [-3, 64]}}
+    bad = {"model.contrast.weight": {"values": [-1.0, 0.3]}, "data.evaluation_batch_size": {"values": [-3, 64]}}
     path = write_space(tmp_path, parameters=bad)
     monkeypatch.setenv("PL_GLOBAL_SEED", "7")
     before = dict(os.environ)
@@ -101,11 +101,11 @@ def test_a_failed_trial_is_recorded_and_the_others_go_on(
     assert dict(os.environ) == before
     trials = read_trials(tmp_path)
     assert trials["number"].to_list() == list(range(6))
-    weight, batch = polars.col("model.contrastive_weight"), polars.col("data.evaluation_batch_size")
+    weight, batch = polars.col("model.contrast.weight"), polars.col("data.evaluation_batch_size")
     refused, accepted = trials.filter(weight < 0), trials.filter(weight > 0)
     broken, good = accepted.filter(batch < 0), accepted.filter(batch > 0)
     assert min(len(refused), len(broken), len(good)) > 0
-    assert refused["error"].str.contains("settings: contrastive_weight").all()
+    assert refused["error"].str.contains("settings: model.contrast.weight").all()
     assert broken["error"].is_not_null().all()
     assert trials.filter(polars.col("state") == "FAIL").height == len(refused) + len(broken)
     assert good["error"].is_null().all()

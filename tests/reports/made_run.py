@@ -88,7 +88,7 @@ def made_run(counts: NDArray[Any], folder: Path, reclusters: int) -> RunFiles:
 MODEL = {
     "encoder": {"class_path": "modules.encoders.GIN", "init_args": {"hidden_dim": 64}},
     "classification_loss": {"class_path": "modules.losses.CrossEntropyLoss"},
-    "contrastive": None,
+    "contrast": None,
 }
 
 

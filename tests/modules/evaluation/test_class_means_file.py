@@ -7,8 +7,13 @@ import pytest
 import torch
 
 from base.errors import InputError
-from callbacks.recluster_report import class_means
-from modules.evaluation.class_means_file import CLASS_MEANS, ClassMeans, read_class_means, write_class_means
+from modules.evaluation.class_means_file import (
+    CLASS_MEANS,
+    ClassMeans,
+    class_means,
+    read_class_means,
+    write_class_means,
+)
 from modules.subclusters import subcluster
 from modules.unit_embeddings import group_means, unit_embeddings
 

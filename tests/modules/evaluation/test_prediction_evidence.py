@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy
@@ -13,6 +14,8 @@ from modules.evaluation.prediction_evidence import (
     NEIGHBOUR,
     PredictionEvidence,
     central_samples,
+    encoder_digest,
+    evidence_path,
     load_evidence,
     neighbour_distances,
 )
@@ -73,20 +76,37 @@ def test_central_samples_are_the_nearest_of_their_own_and_differ() -> None:
     assert central_samples(embeddings, ids, centroids, texts, 2) == [["same", "far"], ["alone"]]
 
 
-def test_the_file_holds_plain_arrays(tmp_path: Path) -> None:
-    evidence = make_evidence()
-    evidence.save(tmp_path / "best.evidence.npz")
-    read = load_evidence(tmp_path / "best.evidence.npz")
+def write_checkpoint(path: Path, weight: float) -> str:
+    """A file with the weight of an encoder, and its digest."""
+    torch.save({"state_dict": {"network.encoder.weight": torch.tensor([weight]), "head": torch.ones(1)}}, path)
+    return encoder_digest(path)
+
+
+def test_the_file_holds_plain_arrays_and_belongs_to_its_weights(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoint = tmp_path / "best.ckpt"
+    with caplog.at_level("INFO", logger="tailmol"):
+        assert load_evidence(checkpoint) is None
+    assert "so predictions come without sub-clusters" in caplog.text
+    evidence = replace(make_evidence(), checkpoint=write_checkpoint(checkpoint, 1.0))
+    evidence.save(evidence_path(checkpoint))
+    read = load_evidence(checkpoint)
+    assert read is not None
     assert (read.checkpoint, read.names, read.drugs) == (evidence.checkpoint, evidence.names, evidence.drugs)
     for name in ("centroids", "training", "distances"):
         assert torch.equal(getattr(read, name), getattr(evidence, name))
     with numpy.load(tmp_path / "best.evidence.npz", allow_pickle=False) as file:
         assert not any(file[name].dtype.hasobject for name in file)
+    write_checkpoint(checkpoint, 2.0)
+    assert load_evidence(checkpoint) is None
+    assert "belongs to other weights than" in caplog.text
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "best.evidence.npz"
+    checkpoint = tmp_path / "best.ckpt"
+    path = evidence_path(checkpoint)
     make_evidence().save(path)
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(InputError, match="is no whole file of lightning fit"):
-        load_evidence(path)
+    with pytest.raises(InputError, match="is not a valid evidence file"):
+        load_evidence(checkpoint)

@@ -8,7 +8,7 @@ from modules.heads.experts import Experts, diversity
 def test_the_mean_of_the_experts_decides() -> None:
     experts = Experts(3, lambda: ClassifierHead([4], 3))
     embeddings = torch.randn(5, 4)
-    outputs = experts.training_outputs(embeddings, second_stage=False)
+    outputs = experts.training_outputs(embeddings, scales_only=False)
     assert len(outputs) == 3
     assert not torch.equal(outputs[0], outputs[1])
     torch.testing.assert_close(experts(embeddings), sum(outputs) / 3)

@@ -17,7 +17,7 @@ from modules.processes import gather_rows
 from workflows.setting_layers import CONFIGS
 
 MODELS = {path.stem: yaml.safe_load(path.read_text())["model"] for path in (CONFIGS / "method").glob("*.yaml")}
-LOSSES = {name: model["contrastive"] for name, model in MODELS.items() if model.get("contrastive")}
+LOSSES = {name: model["contrast"]["loss"] for name, model in MODELS.items() if model.get("contrast")}
 COUNTS, WIDTH = torch.tensor([40, 9, 1, 0]), 6
 TEMPERATURES = torch.tensor([0.1, 0.2, 0.1, 0.1])
 

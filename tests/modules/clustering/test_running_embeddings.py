@@ -6,36 +6,11 @@ from pathlib import Path
 import numpy
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 
-from callbacks.training_embeddings import RunningEmbeddings, sampled_rows
+from modules.clustering.running_embeddings import RunningEmbeddings
 from modules.evaluation.training_confusion import TrainingConfusion
-
-
-@given(
-    codes=st.lists(st.integers(0, 4), min_size=1, max_size=60),
-    most=st.one_of(st.none(), st.integers(1, 8)),
-    seed=st.integers(0, 100),
-)
-def test_samples_are_of_the_sizes_asked_for(codes: list[int], most: int | None, seed: int) -> None:
-    array = numpy.array(codes)
-    rows = sampled_rows(array, most, seed)
-    assert rows.tolist() == sorted(set(rows.tolist()))
-    counts = numpy.bincount(array, minlength=5)
-    expected = counts if most is None else numpy.minimum(counts, most)
-    assert numpy.bincount(array[rows], minlength=5).tolist() == expected.tolist()
-    assert numpy.array_equal(rows, sampled_rows(array, most, seed))
-
-
-def test_samples_are_drawn_at_random() -> None:
-    codes = numpy.zeros(100, dtype=numpy.int64)
-    draws = [sampled_rows(codes, 50, seed).tolist() for seed in range(20)]
-    assert len({tuple(draw) for draw in draws}) == 20
-    times = numpy.bincount(numpy.concatenate(draws), minlength=100)
-    assert 1 <= times.min() <= times.max() <= 19
 
 
 def unit(rows: Tensor) -> Tensor:

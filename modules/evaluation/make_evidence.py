@@ -1,0 +1,88 @@
+"""Builds the evidence that predictions are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from datamodules.sampling import draw_per_class
+from modules.evaluation.prediction_evidence import PredictionEvidence, central_samples, neighbour_distances
+from modules.reclustering import ReclusterSettings
+from modules.subclusters import Subclusters, subcluster
+from modules.unit_embeddings import group_means, unit_embeddings
+
+CENTRAL_DRUGS = 3
+MOST_SUBCLUSTERS = 1_000
+"""About how many sub-clusters all classes have together, besides one for each class."""
+MOST_TRAINING_SAMPLES = 4_096
+MOST_VALIDATION_SAMPLES = 10_000
+
+
+@torch.no_grad()
+def make_evidence(
+    checkpoint: str,
+    training: tuple[Tensor, Tensor],
+    validation: Tensor,
+    classes: Sequence[str],
+    texts: list[str],
+    settings: ReclusterSettings | None,
+    seed: int = 0,
+) -> PredictionEvidence:
+    """Build the evidence from embeddings.
+
+    Args:
+        checkpoint: `encoder_digest` of the weights that computed the embeddings.
+        training: Embeddings, fp32 (S, d), and labels, int64 (S,), of training samples.
+        validation: Embeddings of validation samples, fp32 (V, d), in any order.
+        classes: C class names.
+        texts: What to call each training sample.
+        settings: How the training set was reclustered; None makes one sub-cluster of each class.
+        seed: Random seed of the samples that are kept.
+    """
+    embeddings, labels = training
+    found = _subclusters(embeddings, labels, len(classes), settings)
+    central = central_samples(embeddings.cpu(), found.ids.cpu(), found.centroids.cpu(), texts, CENTRAL_DRUGS)
+    codes = labels.cpu().numpy()
+    kept = draw_per_class(codes, _most_per_class(codes, MOST_TRAINING_SAMPLES), seed)
+    # As it is read back from the file.
+    unit = unit_embeddings(embeddings[torch.from_numpy(kept).to(embeddings.device)]).half().float()
+    distances = neighbour_distances(validation, unit).sort().values
+    if len(distances) > MOST_VALIDATION_SAMPLES:
+        places = torch.linspace(0, len(distances) - 1, MOST_VALIDATION_SAMPLES, dtype=torch.float64)
+        distances = distances[places.long().to(distances.device)]
+    names = _names(found.class_of.tolist(), classes)
+    return PredictionEvidence(checkpoint, names, ["; ".join(own) for own in central], found.centroids, unit, distances)
+
+
+def _subclusters(
+    embeddings: Tensor, labels: Tensor, num_classes: int, settings: ReclusterSettings | None
+) -> Subclusters:
+    if settings is None:
+        present = torch.bincount(labels, minlength=num_classes).nonzero().squeeze(1)
+        means, _ = group_means(unit_embeddings(embeddings), labels, num_classes)
+        return Subclusters(torch.searchsorted(present, labels), present, means[present])
+    least = max(settings.min_size, len(labels) // MOST_SUBCLUSTERS)
+    how = settings.method, settings.seed, None, settings.backend
+    return subcluster(embeddings, labels, num_classes, least, *how)
+
+
+def _most_per_class(codes: NDArray[Any], most: int) -> int:
+    """The largest number of samples of each class that are no more than `most` together, at least 1."""
+    counts = numpy.bincount(codes)
+    fits = [bound for bound in range(1, most + 1) if numpy.minimum(counts, bound).sum() <= most]
+    return fits[-1] if fits else 1
+
+
+def _names(class_of: list[int], classes: Sequence[str]) -> list[str]:
+    """Class and number of each sub-cluster, from 1; the class alone where it has one."""
+    numbers: dict[int, int] = {}
+    names = []
+    for code in class_of:
+        numbers[code] = numbers.get(code, 0) + 1
+        names.append(f"{classes[code]} {numbers[code]}" if class_of.count(code) > 1 else classes[code])
+    return names

@@ -1,0 +1,46 @@
+"""All metrics of one split."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from modules.evaluation.calibration import LogLosses, TemperatureScaling
+from modules.evaluation.tail_metrics import TailMetrics
+
+
+class SplitMetrics(nn.Module):
+    """Metrics of long-tailed classification and log losses before and after calibration, over all batches."""
+
+    def __init__(self, class_counts: Tensor, head_fraction: float, tail_fraction: float) -> None:
+        """Start without samples.
+
+        Args:
+            class_counts: Training samples of each class, int64 (C,).
+            head_fraction: Share of the classes that are head classes.
+            tail_fraction: Share of the classes that are tail classes.
+
+        Raises:
+            ValueError: If a fraction is out of range.
+        """
+        super().__init__()
+        self.tail_metrics = TailMetrics(class_counts, head_fraction, tail_fraction)
+        self.log_losses = LogLosses()
+
+    def update(self, probabilities: Tensor, labels: Tensor, calibration: TemperatureScaling) -> None:
+        """Count a batch.
+
+        Args:
+            probabilities: Before calibration, fp32 (B, C).
+            labels: int64 (B,).
+            calibration: Calibrates the probabilities.
+        """
+        self.tail_metrics.update(probabilities, labels)
+        self.log_losses.update(probabilities, labels, calibration)
+
+    def take(self) -> tuple[dict[str, Tensor], Tensor]:
+        """The scalars by name and the recall of each class, (C,); then start again."""
+        values = {**self.tail_metrics.compute(), **self.log_losses.compute()}
+        recall = values.pop("recall")
+        self.tail_metrics.reset()
+        self.log_losses.reset()
+        return values, recall

@@ -1,0 +1,65 @@
+"""The classification head: one classifier, or several experts whose mean decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modules.heads.classifier_head import ClassifierHead
+from modules.heads.experts import Experts
+
+
+@dataclass(frozen=True)
+class HeadSettings:
+    """Layers from an embedding to the logits.
+
+    Args:
+        hidden_dims: Sizes of the hidden layers; null makes the head linear.
+        dropout: Share of the hidden units that training drops.
+        cosine_scale: Makes the logits this number times the cosine with one vector per class; null makes them linear.
+        class_scales: Multiplies each class's logit by a factor, which trains only in a stage that freezes the
+            classifier.
+        experts: Number of heads, whose mean logits decide.
+        expert_diversity: Factor of the experts' mean divergence, which is subtracted from the classification loss.
+
+    Raises:
+        ValueError: If a number is out of range.
+    """
+
+    hidden_dims: list[int] | None = None
+    dropout: float = 0.0
+    cosine_scale: float | None = None
+    class_scales: bool = False
+    experts: int = 1
+    expert_diversity: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"model.head.dropout: expected a number from 0 to below 1, got {self.dropout}.")
+        if self.cosine_scale is not None and not self.cosine_scale > 0:
+            raise ValueError(f"model.head.cosine_scale: expected a number above 0, got {self.cosine_scale}.")
+        if self.experts < 1:
+            raise ValueError(f"model.head.experts: expected 1 or more, got {self.experts}.")
+        if self.expert_diversity < 0:
+            raise ValueError(f"model.head.expert_diversity: expected 0 or more, got {self.expert_diversity}.")
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the last layer is a single linear one, as tau-normalization needs."""
+        return self.experts == 1 and self.cosine_scale is None and not self.class_scales
+
+
+def make_head(settings: HeadSettings, embedding_dim: int, num_classes: int) -> ClassifierHead | Experts:
+    """Build the head.
+
+    Args:
+        settings: The layers.
+        embedding_dim: Size d of an embedding.
+        num_classes: Number of classes C.
+    """
+
+    def one() -> ClassifierHead:
+        sizes = [embedding_dim, *(settings.hidden_dims or [])]
+        return ClassifierHead(sizes, num_classes, settings.dropout, settings.cosine_scale, settings.class_scales)
+
+    return one() if settings.experts == 1 else Experts(settings.experts, one)

@@ -1,0 +1,210 @@
+"""From a batch to named losses, and the schedule of these losses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from datamodules.molecule_batch import MoleculeBatch
+from modules.class_state import ClassState
+from modules.contrast import Contrast
+from modules.distillation import Distillation
+from modules.heads.experts import diversity
+from modules.losses import ClassificationLoss, ContrastiveLoss
+from modules.losses.classification.class_priors import normalised_weights
+from modules.losses.classification.class_weighting import ClassWeighting
+from modules.mixing import Mixup
+from modules.network import Network
+from modules.processes import gather_rows, rank_and_world_size
+from modules.views import make_view
+
+
+@dataclass(frozen=True)
+class StepLosses:
+    """What a training step computes.
+
+    Attributes:
+        losses: Weighted losses by name, fp32 scalars; their sum is trained on.
+        embeddings: Embeddings of the first view, detached, (B, d).
+        logits: Logits of the first view, detached, (B, C); None in an epoch without classification.
+    """
+
+    losses: dict[str, Tensor]
+    embeddings: Tensor
+    logits: Tensor | None
+
+    @property
+    def total(self) -> Tensor:
+        """The sum of the losses."""
+        return torch.stack(list(self.losses.values())).sum()
+
+
+class Objective(nn.Module):
+    """The classification loss, the contrastive loss, and what training stages change about them.
+
+    Attributes:
+        weighting: Multiplies the class weights by weights from the class counts; None in most stages.
+        distillation: How the model learns from `teacher`; None in most stages.
+        teacher: Gives the logits, (B, C), that `distillation` learns from.
+    """
+
+    def __init__(
+        self,
+        classification_loss: ClassificationLoss,
+        contrast: Contrast | None = None,
+        mixing: Mixup | None = None,
+        classification_start_epoch: int = 0,
+        expert_diversity: float = 0.0,
+    ) -> None:
+        """Combine the losses.
+
+        Args:
+            classification_loss: The loss of the logits.
+            contrast: Contrast of views; None for none.
+            mixing: Makes mixtures of samples for the classification loss; None for none.
+            classification_start_epoch: First epoch with the classification loss.
+            expert_diversity: Factor of the experts' mean divergence, which is subtracted from the classification loss.
+
+        Raises:
+            ValueError: If the epoch is negative.
+        """
+        super().__init__()
+        if classification_start_epoch < 0:
+            raise ValueError(f"model.classification_start_epoch: expected 0 or more, got {classification_start_epoch}.")
+        self.classification_loss, self.mixing = classification_loss, mixing
+        self.contrast = contrast
+        # Losses may have parameters, so they are modules of their own.
+        self.contrastive = None if contrast is None else contrast.loss
+        self.warmup_contrastive = None if contrast is None else contrast.warmup
+        self.classification_start_epoch, self.expert_diversity = classification_start_epoch, expert_diversity
+        self.weighting: ClassWeighting | None = None
+        self.distillation: Distillation | None = None
+        self.teacher: Callable[[MoleculeBatch], Tensor] | None = None
+
+    def build(self, class_counts: Tensor, projection_dim: int, fingerprint_width: int) -> None:
+        """Build what depends on the data.
+
+        Args:
+            class_counts: Training samples of each class, int64 (C,).
+            projection_dim: Size d' of a projection.
+            fingerprint_width: Number of fingerprint entries of a sample, or of features of an array.
+        """
+        self.fingerprint_width = fingerprint_width
+        for loss in (self.contrastive, self.warmup_contrastive):
+            if loss is not None:
+                loss.build(class_counts, projection_dim)
+
+    def forward(
+        self, batch: MoleculeBatch, network: Network, state: ClassState, epoch: int, shared_seed: int
+    ) -> StepLosses:
+        """Compute the losses of a training step.
+
+        Args:
+            batch: B samples.
+            network: The layers.
+            state: Class weights, temperatures and sub-clusters.
+            epoch: The current epoch, from 0.
+            shared_seed: Seed of random draws that must be the same on all processes.
+
+        Raises:
+            ValueError: If the schedule has no loss for this epoch.
+        """
+        contrastive = self.current_contrastive(network, state)
+        embeddings = network.training_embeddings(self.views(batch, contrastive is not None))
+        losses: dict[str, Tensor] = {}
+        logits = None
+        if epoch >= self.classification_start_epoch:
+            shares = None if contrastive is None else contrastive.classification_shares(batch.labels, len(embeddings))
+            self.classification_loss.set_epoch(epoch)
+            logits, losses["classification"] = self._classify(embeddings[0], batch.labels, network, state, shares)
+            if self.distillation is not None and self.teacher is not None:
+                weight = self.distillation.weight
+                losses["classification"] = (1 - weight) * losses["classification"]
+                losses["distillation"] = weight * self.distillation.divergence(logits, self.teacher(batch))
+        if contrastive is not None:
+            losses["contrastive"] = self._contrast(contrastive, batch, embeddings, network, state, shared_seed)
+        if not losses:
+            raise ValueError(
+                f"model.classification_start_epoch: epoch {epoch} has no loss to train on; give model.contrast a "
+                "warmup loss or start the classification at epoch 0."
+            )
+        return StepLosses(losses, embeddings[0].detach(), None if logits is None else logits.detach())
+
+    def views(self, batch: MoleculeBatch, contrasted: bool) -> list[MoleculeBatch]:
+        """The views of a batch that a step embeds: two to contrast, else one; the batch itself without contrast."""
+        if self.contrast is None:
+            return [batch]
+        probabilities = self.contrast.view_probabilities if contrasted else self.contrast.view_probabilities[:1]
+        return [make_view(batch, probability, self.fingerprint_width) for probability in probabilities]
+
+    def current_contrastive(self, network: Network, state: ClassState) -> ContrastiveLoss | None:
+        """The contrastive loss of the next step; None without one, or while the encoder is frozen."""
+        if self.contrast is None or "encoder" in network.frozen:
+            return None
+        return self.contrast.current_loss(state.reclustered)
+
+    @property
+    def leaves_parameters_out(self) -> bool:
+        """Whether a step of some epoch does not use all parameters of the losses, the projection or the classifier."""
+        used = [] if self.contrast is None else [self.contrast.current_loss(found) for found in (False, True)]
+        # Losses that have parameters of their own.
+        trained = [
+            loss
+            for loss in (self.contrastive, self.warmup_contrastive)
+            if loss is not None and type(loss).build is not ContrastiveLoss.build
+        ]
+        projected = self.contrast is not None and bool(self.contrast.projection_dims)
+        return (
+            self.classification_start_epoch > 0
+            or (projected and None in used)
+            or any(loss is not other for loss in trained for other in used)
+        )
+
+    def class_weights(self, state: ClassState) -> Tensor:
+        """Weights of the classes in the classification loss, fp32 (C,)."""
+        if self.weighting is None:
+            return state.weights
+        own = self.weighting.weights(state.counts.float().clamp(min=1))
+        return state.weights * normalised_weights(own, state.counts)
+
+    def _classify(
+        self, embeddings: Tensor, labels: Tensor, network: Network, state: ClassState, shares: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Mean logits of the experts, (B, C), and the classification loss of samples weighted by `shares`, (B,)."""
+        kept = 1.0 if shares is None else shares.mean()
+        if self.mixing is not None:
+            mixed = self.mixing.mix(embeddings, labels, state.counts)
+            both = torch.cat([mixed.label_shares, 1 - mixed.label_shares])
+            embeddings, shares = mixed.embeddings, both if shares is None else both * torch.cat([shares, shares])
+            labels = torch.cat([labels, labels[mixed.partners]])
+        outputs = network.training_logits(embeddings)
+        times = 1 if self.mixing is None else 2
+        fixed = labels, self.class_weights(state), state.counts, torch.cat([embeddings] * times), shares
+        values = [self.classification_loss(torch.cat([output] * times), *fixed) for output in outputs]
+        loss = kept * torch.stack(values).mean()
+        if len(outputs) > 1:
+            loss = loss - self.expert_diversity * diversity(outputs)
+        return torch.stack(outputs).mean(dim=0), loss
+
+    def _contrast(
+        self,
+        loss: ContrastiveLoss,
+        batch: MoleculeBatch,
+        embeddings: list[Tensor],
+        network: Network,
+        state: ClassState,
+        shared_seed: int,
+    ) -> Tensor:
+        """The weighted contrastive loss of the batch, or of the batches of all processes."""
+        assert self.contrast is not None
+        projections = torch.stack([network.projection(embedding) for embedding in embeddings], dim=1)
+        subclusters = state.subclusters_of(batch.sample_index, batch.labels, embeddings[0])
+        groups = torch.stack([batch.labels, subclusters], dim=1)
+        if rank_and_world_size()[1] > 1 and self.contrast.over_processes:
+            torch.manual_seed(shared_seed)
+            projections, groups = gather_rows(projections), gather_rows(groups)
+        value: Tensor = loss(projections, groups[:, 0], groups[:, 1], state.temperatures)
+        return self.contrast.weight * value

@@ -1,0 +1,219 @@
+"""Training stages, in real training on the embedded drugs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy
+import pytest
+import torch
+from lightning.pytorch.callbacks import EarlyStopping
+from torch import Tensor
+
+from base.errors import InputError
+from callbacks.training_stages import TrainingStages
+from datamodules.drug_datamodule import DrugDataModule
+from datamodules.sampling import PowerSampling
+from modules.distillation import Distillation
+from modules.drug_classifier import DrugClassifier
+from modules.encoders import FingerprintMLP
+from modules.evaluation.logit_correction import PriorCorrection, TauNormalisation
+from modules.heads.head import HeadSettings
+from modules.losses import CrossEntropyLoss
+from modules.losses.classification.class_weighting import InverseFrequency
+from modules.mixing import Mixup
+from modules.network import Part
+from modules.stages import Stage
+from tests.callbacks.quiet_trainer import quiet_trainer
+
+ALL: list[Part] = ["encoder", "projection", "classifier"]
+RETRAINED: dict[str, Any] = {"frozen": ["encoder"], "reset": ["classifier"]}
+
+
+class KeepWeights(lightning.Callback):
+    """The model's state at the start of each epoch, after the callbacks before this one."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.states: list[dict[str, Tensor]] = []
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Copy."""
+        parameters = pl_module.network.state_dict()  # type: ignore[union-attr]
+        self.states.append({name: value.clone() for name, value in parameters.items()})
+
+
+def train(
+    folder: Path, stages: list[Stage], epochs: int, settings: dict[str, Any] | None = None, **fit: Any
+) -> tuple[DrugClassifier, KeepWeights, TrainingStages]:
+    """A few epochs of a small model."""
+    lightning.seed_everything(0, verbose=False)
+    kept, callback = KeepWeights(), TrainingStages(stages)
+    model = DrugClassifier(FingerprintMLP([16]), CrossEntropyLoss(), **(settings or {}))
+    trainer = quiet_trainer(folder, epochs, callback, kept)
+    trainer.fit(model, datamodule=DrugDataModule(batch_size=128, fingerprint_size=256), weights_only=True, **fit)
+    trainer.save_checkpoint(folder / f"{epochs}.ckpt")
+    return model, kept, callback
+
+
+def assert_equal_states(one: DrugClassifier, other: DrugClassifier) -> None:
+    for name, value in one.network.state_dict().items():
+        torch.testing.assert_close(other.network.state_dict()[name], value, msg=name)
+
+
+def test_a_frozen_encoder_stays_and_a_reset_classifier_starts_again(tmp_path: Path) -> None:
+    model, kept, _ = train(tmp_path, [Stage(2, **RETRAINED)], 4)
+    stage, end = kept.states[2], model.network.state_dict()
+    encoder = [name for name in end if name.startswith("encoder.")]
+    assert any(not torch.equal(kept.states[1][name], stage[name]) for name in encoder)
+    assert all(torch.equal(stage[name], end[name]) for name in encoder)
+    weight = "classifier.0.weight"
+    assert not torch.equal(kept.states[3][weight], end[weight])
+    # A new layer of 16 inputs starts within 1 / sqrt(16).
+    assert stage[weight].abs().max() <= 0.25
+    assert not torch.equal(kept.states[1][weight], stage[weight])
+
+
+def test_a_stage_ends_when_the_next_begins(tmp_path: Path) -> None:
+    model, kept, _ = train(tmp_path, [Stage(1, frozen=["encoder"]), Stage(2)], 3)
+    weight = "encoder.layers.0.weight"
+    assert torch.equal(kept.states[1][weight], kept.states[2][weight])
+    assert not torch.equal(kept.states[2][weight], model.network.state_dict()[weight])
+
+
+def test_a_resumed_stage_goes_on(tmp_path: Path) -> None:
+    stages = [Stage(1, **RETRAINED, sampling=PowerSampling(0), weighting=InverseFrequency())]
+    whole, _, _ = train(tmp_path, stages, 3)
+    train(tmp_path, stages, 2)
+    resumed, kept, callback = train(tmp_path, stages, 3, ckpt_path=tmp_path / "2.ckpt")
+    assert len(kept.states) == 1
+    assert callback.current is stages[0]
+    assert_equal_states(whole, resumed)
+
+
+def test_a_finished_run_can_get_a_new_classifier(tmp_path: Path) -> None:
+    first, _, _ = train(tmp_path, [], 2)
+    later, _, _ = train(tmp_path, [Stage(2, **RETRAINED)], 3, ckpt_path=tmp_path / "2.ckpt")
+    for name, value in first.network.state_dict().items():
+        same = torch.equal(later.network.state_dict()[name], value)
+        assert same == (not name.startswith("classifier."))
+
+
+def test_class_factors_train_alone(tmp_path: Path) -> None:
+    scaled = {"head": HeadSettings(class_scales=True)}
+    model, kept, _ = train(tmp_path, [Stage(1, frozen=["encoder", "classifier"])], 3, scaled)
+    assert torch.equal(kept.states[1]["classifier.1.weight"], torch.ones(73))
+    for name, value in model.network.state_dict().items():
+        assert torch.equal(kept.states[1][name], value) == (name != "classifier.1.weight")
+
+
+def test_the_stage_decides_how_classes_are_sampled_and_weighted(tmp_path: Path) -> None:
+    seen: list[numpy.ndarray[Any, Any]] = []
+    weighted: list[bool] = []
+
+    class Count(lightning.Callback):
+        def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+            seen.append(numpy.zeros(73))
+            weighted.append(pl_module.objective.weighting is not None)  # type: ignore[union-attr]
+
+        def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+            numpy.add.at(seen[-1], batch.labels.numpy(), 1)
+
+    stages = [Stage(1, sampling=PowerSampling(0)), Stage(2, weighting=InverseFrequency())]
+    model = DrugClassifier(FingerprintMLP([16]), CrossEntropyLoss())
+    trainer = quiet_trainer(tmp_path, 3, TrainingStages(stages), Count())
+    trainer.fit(model, datamodule=DrugDataModule(batch_size=128, fingerprint_size=256))
+    counts = model.class_state.counts.numpy()
+    assert seen[0].tolist() == counts.tolist()
+    # The samples of an epoch divided among 73 classes, rounded.
+    assert abs(seen[1] - counts.sum() / 73).max() <= 1
+    assert seen[2].tolist() == counts.tolist()
+    assert weighted == [False, False, True]
+
+
+def test_the_learning_rate_and_the_patience_start_again(tmp_path: Path) -> None:
+    rates: list[float] = []
+
+    class KeepRate(lightning.Callback):
+        def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+            rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    model = DrugClassifier(
+        FingerprintMLP([16]),
+        CrossEntropyLoss(),
+        lr_scheduler=lambda optimizer: torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5),
+    )
+    stopping = EarlyStopping("val/balanced_accuracy", patience=9)
+    quiet: dict[str, Any] = dict.fromkeys(
+        ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
+    )
+    trainer = lightning.Trainer(
+        default_root_dir=tmp_path,
+        max_epochs=5,
+        accelerator="cpu",
+        devices=1,
+        use_distributed_sampler=False,
+        callbacks=[TrainingStages([Stage(3, **RETRAINED)]), KeepRate(), stopping],
+        **quiet,
+    )
+    stopping.wait_count = 5
+    trainer.fit(model, datamodule=DrugDataModule(batch_size=128, fingerprint_size=256))
+    assert rates == pytest.approx([1e-3, 5e-4, 2.5e-4, 1e-3, 5e-4])
+    assert stopping.wait_count <= 2
+
+
+def test_the_model_before_the_stage_teaches_a_new_one(tmp_path: Path) -> None:
+    teacher, _, _ = train(tmp_path, [], 2)
+    student, _, callback = train(tmp_path, [Stage(2, reset=ALL, distillation=Distillation(1.0, 1.0))], 4)
+    assert callback.teacher is not None
+    taught = callback.teacher.state_dict()
+    for name, value in teacher.network.state_dict().items():
+        assert torch.equal(taught[name], value), name
+        if name.endswith("weight"):
+            assert not torch.equal(student.network.state_dict()[name], value), name
+
+
+def test_a_resumed_student_keeps_its_teacher(tmp_path: Path) -> None:
+    stages = [Stage(1, reset=ALL, distillation=Distillation(1.0, 1.0))]
+    whole, _, _ = train(tmp_path, stages, 3)
+    train(tmp_path, stages, 2)
+    resumed, _, _ = train(tmp_path, stages, 3, ckpt_path=tmp_path / "2.ckpt")
+    assert_equal_states(whole, resumed)
+
+
+def test_a_correction_is_handed_to_the_decision(tmp_path: Path) -> None:
+    correction = PriorCorrection()
+    model, _, _ = train(tmp_path, [Stage(0, correction=correction)], 1)
+    assert model.decision.correction is correction
+
+
+@pytest.mark.parametrize(
+    ("stage", "settings", "message"),
+    [
+        (Stage(1, distillation=Distillation()), {"mixing": Mixup()}, r"model\.mixing: a teacher has no answer"),
+        (Stage(1, frozen=["classifier"]), {}, r"stages\.frozen: .* expected model\.head\.class_scales to be true"),
+        (Stage(1), {"head": HeadSettings(class_scales=True)}, r"model\.head\.class_scales: class factors train in a"),
+        (
+            Stage(0, correction=TauNormalisation()),
+            {"head": HeadSettings(experts=2)},
+            r"stages\.correction: TauNormalisation needs one linear head",
+        ),
+        (
+            Stage(0, correction=TauNormalisation()),
+            {"head": HeadSettings(cosine_scale=10.0)},
+            r"stages\.correction: TauNormalisation needs one linear head",
+        ),
+        (
+            Stage(0, distillation=Distillation(teacher="gone.ckpt")),
+            {},
+            r"stages\.distillation\.teacher: .* there is no file gone\.ckpt",
+        ),
+    ],
+)
+def test_stages_that_do_not_fit_the_model_are_refused(
+    tmp_path: Path, stage: Stage, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        train(tmp_path, [stage], 1, settings)

@@ -1,0 +1,75 @@
+"""The layers of the model, frozen, reset and copied."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from modules.heads.head import HeadSettings
+from modules.losses import SupervisedContrastiveLoss
+from tests.modules.small_model import contrast, make_batch, make_model, step
+
+
+def test_a_frozen_encoder_gets_no_gradient_and_keeps_its_statistics() -> None:
+    model = make_model(contrast=contrast(SupervisedContrastiveLoss())).train()
+    network = model.network
+    network.frozen = frozenset({"encoder"})
+    before = {name: value.clone() for name, value in network.encoder.state_dict().items()}
+    found = step(model, make_batch())
+    found.total.backward()  # type: ignore[no-untyped-call]
+    assert set(found.losses) == {"classification"}
+    assert all(parameter.grad is None for parameter in network.encoder.parameters())
+    assert all(parameter.grad is not None for parameter in network.classifier.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in network.encoder.state_dict().items())
+
+
+def test_with_a_frozen_classifier_only_the_class_factors_train() -> None:
+    model = make_model(head=HeadSettings(class_scales=True)).train()
+    model.network.frozen = frozenset({"encoder", "classifier"})
+    step(model, make_batch()).total.backward()  # type: ignore[no-untyped-call]
+    trained = [name for name, parameter in model.named_parameters() if parameter.grad is not None]
+    assert trained == ["network.classifier.1.weight"]
+
+
+def test_reset_parts_are_initialized_equally_from_a_seed_and_others_stay() -> None:
+    first, second = make_model().network, make_model().network
+    before = {name: value.clone() for name, value in first.state_dict().items()}
+    random_state = torch.random.get_rng_state()
+    first.reset(["classifier"], 3)
+    second.reset(["classifier"], 3)
+    assert torch.equal(torch.random.get_rng_state(), random_state)
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name])
+        assert torch.equal(value, before[name]) == (not name.startswith("classifier."))
+
+
+def test_a_frozen_copy_does_not_follow_the_network() -> None:
+    network = make_model().network
+    copied = network.frozen_copy()
+    expected = copied.logits(make_batch())
+    network.reset(["encoder", "classifier"], 5)
+    assert torch.equal(copied.logits(make_batch()), expected)
+    assert not any(parameter.requires_grad for parameter in copied.parameters())
+
+
+@pytest.mark.parametrize("hidden_dims", [None, [6]])
+def test_a_cosine_head_is_bounded_by_its_scale(hidden_dims: list[int] | None) -> None:
+    network = make_model(head=HeadSettings(cosine_scale=3.0, hidden_dims=hidden_dims)).network.eval()
+    logits = network.classifier(100 * torch.randn(20, network.encoder.output_dim))
+    assert logits.shape == (20, 3)
+    assert logits.abs().max() <= 3.0001
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"dropout": 1.0}, r"model\.head\.dropout: expected a number from 0 to below 1, got 1\.0"),
+        ({"cosine_scale": 0.0}, r"model\.head\.cosine_scale: expected a number above 0, got 0\.0"),
+        ({"experts": 0}, r"model\.head\.experts: expected 1 or more, got 0"),
+        ({"expert_diversity": -0.5}, r"model\.head\.expert_diversity: expected 0 or more, got -0\.5"),
+    ],
+    ids=str,
+)
+def test_head_settings_out_of_range_are_named(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        HeadSettings(**settings)  # type: ignore[arg-type]

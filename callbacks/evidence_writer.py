@@ -12,8 +12,8 @@ from torch import Tensor
 
 from callbacks.recluster import Recluster
 from callbacks.training_embeddings import embed_training_set, sampled_rows
+from datamodules.batch import Batch
 from datamodules.drug_datamodule import DrugDataModule
-from datamodules.molecule_batch import MoleculeBatch
 from datamodules.tables.drug_table import DrugTable
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction_evidence import PredictionEvidence, central_samples, neighbour_distances
@@ -90,7 +90,7 @@ def _embed_validation_set(trainer: lightning.Trainer, model: DrugClassifier) -> 
     found = []
     with trainer.precision_plugin.forward_context():
         for batch in data.val_dataloader():
-            batch = cast(MoleculeBatch, trainer.strategy.batch_to_device(batch))
+            batch = cast(Batch, trainer.strategy.batch_to_device(batch))
             found.append(model.embed(batch).float())
     model.train(was_training)
     return gather_rows(torch.cat(found))

@@ -13,8 +13,8 @@ from torch import Tensor
 from base.errors import InputError
 from callbacks.recluster_report import ReclusterResult, report_recluster
 from callbacks.training_embeddings import RunningEmbeddings, embed_training_set, sampled_rows
+from datamodules.batch import Batch
 from datamodules.drug_datamodule import DrugDataModule
-from datamodules.molecule_batch import MoleculeBatch
 from modules.class_difficulty import confusion_rate, difficulty_weights, neighbour_overlap, relative_spread
 from modules.class_distances import class_distances, class_temperatures, distance_weights, subcluster_distances
 from modules.clustering.spherical_kmeans import Backend
@@ -135,7 +135,7 @@ class Recluster(lightning.Callback):
         trainer: lightning.Trainer,
         pl_module: lightning.LightningModule,
         outputs: Any,
-        batch: MoleculeBatch,
+        batch: Batch,
         batch_idx: int,
     ) -> None:
         """Keep what the training step computed."""

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from datamodules.batch import Batch
 from datamodules.drug_datamodule import DrugDataModule
-from datamodules.molecule_batch import MoleculeBatch
 from modules.drug_classifier import DrugClassifier
 from modules.processes import gather_rows, sum_over_processes
 from modules.unit_embeddings import unit_embeddings
@@ -136,7 +136,7 @@ def embed_training_set(
     loader = tqdm(data.train_embedding_dataloader(rows), desc="Embedding", delay=2, leave=False, disable=quiet)
     with torch.no_grad(), trainer.precision_plugin.forward_context():
         for batch in loader:
-            batch = cast(MoleculeBatch, trainer.strategy.batch_to_device(batch))
+            batch = cast(Batch, trainer.strategy.batch_to_device(batch))
             found.append((batch.sample_index, model.embed(batch).float(), batch.labels))
     model.train(was_training)
     index, embeddings, labels = (torch.cat(column) for column in zip(*found, strict=True))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from datamodules.molecule_batch import MoleculeBatch
+from datamodules.batch import Batch
 
 if TYPE_CHECKING:
     from modules.drug_classifier import DrugClassifier
@@ -72,7 +72,7 @@ class Teacher(nn.Module):
         self.requires_grad_(False)
 
     @torch.no_grad()
-    def forward(self, batch: MoleculeBatch) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         """Logits, (B, C), of samples as they are; never in training mode."""
         self.eval()
         logits: Tensor = self.classifier(self.encoder(batch))

@@ -15,8 +15,8 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from base.errors import InputError
+from datamodules.batch import Batch
 from datamodules.drug_task import DrugTask
-from datamodules.molecule_batch import MoleculeBatch
 from modules.distillation import Distillation
 from modules.encoders import Encoder
 from modules.evaluation.calibration import LogLosses, TemperatureScaling
@@ -166,7 +166,7 @@ class DrugClassifier(lightning.LightningModule):
         self.task: DrugTask | None = None
         self.run_config: dict[str, Any] | None = None
         self.encoder_frozen = False
-        self.teacher: Callable[[MoleculeBatch], Tensor] | None = None
+        self.teacher: Callable[[Batch], Tensor] | None = None
         self.validation_recall: Tensor | None = None
         self._validation_logits: list[tuple[Tensor, Tensor]] = []
 
@@ -236,7 +236,7 @@ class DrugClassifier(lightning.LightningModule):
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.make_lr_scheduler(optimizer)}}
 
-    def forward(self, batch: MoleculeBatch) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         """Class scores, (B, C), of samples as they are; a class without training samples is never predicted."""
         return self._correct(self.classifier(self.encoder(batch)))
 
@@ -252,7 +252,7 @@ class DrugClassifier(lightning.LightningModule):
     def _uncertainty(self, logits: Tensor) -> Tensor | None:
         return self.classification_loss.uncertainty(logits, self.class_counts)
 
-    def embed(self, batch: MoleculeBatch) -> Tensor:
+    def embed(self, batch: Batch) -> Tensor:
         """Embeddings, (B, d), of samples as they are."""
         return cast(Tensor, self.encoder(batch))
 
@@ -283,7 +283,7 @@ class DrugClassifier(lightning.LightningModule):
         """Whether sub-clusters have been found."""
         return len(self.subcluster_ids) > 0
 
-    def on_train_batch_start(self, batch: MoleculeBatch, batch_index: int) -> None:
+    def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         """Seed each step by its number, so that a resumed run draws what it would have drawn."""
         self._seed_step(batch_index, self.global_rank)
 
@@ -291,7 +291,7 @@ class DrugClassifier(lightning.LightningModule):
         step = [int(os.environ.get("PL_GLOBAL_SEED", 0)), self.current_epoch, batch_index, *more]
         torch.manual_seed(int(numpy.random.SeedSequence(step).generate_state(1)[0]))
 
-    def training_step(self, batch: MoleculeBatch, batch_index: int) -> dict[str, Tensor]:
+    def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
         """Sum of the weighted contrastive loss and the classification loss, as far as the schedule has them.
 
         Returns:
@@ -302,7 +302,7 @@ class DrugClassifier(lightning.LightningModule):
         classify = self.current_epoch >= self.classification_start_epoch
         probabilities = self.view_probabilities or ()
         drops = probabilities if contrastive else probabilities[:1]
-        views = [make_view(batch, drop, self.task.features.fingerprint_width) for drop in drops] or [batch]
+        views = [make_view(batch, drop) for drop in drops] or [batch]
         if self.encoder_frozen:
             self.encoder.eval()
         with torch.set_grad_enabled(not self.encoder_frozen):
@@ -345,7 +345,7 @@ class DrugClassifier(lightning.LightningModule):
             )
         return {"loss": loss, **outputs}
 
-    def validation_step(self, batch: MoleculeBatch, batch_index: int) -> None:
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Keep the logits of a batch until correction and calibration are chosen."""
         self._validation_logits.append((self.classifier(self.encoder(batch)).float(), batch.labels))
 
@@ -373,7 +373,7 @@ class DrugClassifier(lightning.LightningModule):
         self._count(self.validation_metrics, self._correct(own[0]), own[1])
         self._log_metrics("val", self.validation_metrics)
 
-    def test_step(self, batch: MoleculeBatch, batch_index: int) -> None:
+    def test_step(self, batch: Batch, batch_index: int) -> None:
         """Count a batch into the test metrics."""
         self._count(self.test_metrics, self(batch), batch.labels)
 
@@ -381,7 +381,7 @@ class DrugClassifier(lightning.LightningModule):
         """Log the test metrics."""
         self._log_metrics("test", self.test_metrics)
 
-    def predict_step(self, batch: MoleculeBatch, batch_index: int) -> Prediction:
+    def predict_step(self, batch: Batch, batch_index: int) -> Prediction:
         """What is known of the samples of a batch."""
         embeddings = self.embed(batch)
         logits = self._correct(self.classifier(embeddings))
@@ -390,7 +390,7 @@ class DrugClassifier(lightning.LightningModule):
         return Prediction(batch.sample_index, probabilities, calibrated, self._uncertainty(logits), embeddings)
 
     @property
-    def says_uncertainty(self) -> bool:
+    def has_uncertainty(self) -> bool:
         """Whether predictions have an uncertainty."""
         return self._uncertainty(torch.zeros(1, len(self.class_counts), device=self.class_counts.device)) is not None
 
@@ -438,7 +438,7 @@ class DrugClassifier(lightning.LightningModule):
             loss = loss - self.expert_diversity * diversity(outputs)
         return torch.stack(outputs).mean(dim=0), loss
 
-    def _subclusters(self, batch: MoleculeBatch, embeddings: Tensor) -> Tensor:
+    def _subclusters(self, batch: Batch, embeddings: Tensor) -> Tensor:
         """Sub-cluster of each sample, (B,); 0 for all before the first recluster."""
         if not self.reclustered:
             return torch.zeros_like(batch.labels)

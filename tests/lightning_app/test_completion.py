@@ -70,7 +70,7 @@ def offered(script: Path, folder: Path, *words: str) -> list[str]:
         ),
         (["fit", "--model.optimizer", "torch.optim.AdamW"], ["torch.optim.AdamW"]),
         (["fit", "--model.encod"], ["--model.encoder"]),
-        (["fit", "--model.encoder.init_args.sta"], ["--model.encoder.init_args.standardise"]),
+        (["fit", "--model.encoder.init_args.sta"], ["--model.encoder.init_args.standardize"]),
         (["fit", "--model.contrastive.init_args.tem"], ["--model.contrastive.init_args.temperature"]),
         (["fit", "--model.optimizer.init_args.param"], [""]),
         (["predict", "--chunk"], ["--chunk_rows"]),

@@ -13,10 +13,10 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from base.errors import InputError
+from datamodules.batch import Batch, FingerprintBatch
 from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
-from datamodules.molecule_batch import MoleculeBatch
 from modules.distillation import Distillation
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP
@@ -39,28 +39,19 @@ def make_model(**settings: Any) -> DrugClassifier:
     return model
 
 
-def make_batch(size: int = 6) -> MoleculeBatch:
-    """Samples of four fingerprint entries each and no atoms."""
+def make_batch(size: int = 6) -> Batch:
+    """Samples of four fingerprint bins each and no graphs."""
     generator = torch.Generator().manual_seed(1)
-    return MoleculeBatch(
-        atom_codes=torch.zeros(0, 10, dtype=torch.uint8),
-        bond_codes=torch.zeros(0, dtype=torch.uint8),
-        source=torch.zeros(0, dtype=torch.int64),
-        target=torch.zeros(0, dtype=torch.int64),
-        atoms_per_molecule=torch.zeros(size, dtype=torch.int64),
-        fingerprint_molecule=torch.arange(size).repeat_interleave(4),
-        fingerprint_bin=torch.randint(64, (4 * size,), generator=generator),
-        fingerprint_count=torch.ones(4 * size),
-        sample_index=torch.arange(size),
-        labels=torch.arange(size) % 2,
-        molecules_per_sample=1,
-        residue_codes=torch.zeros(0, dtype=torch.uint8),
-        residues_per_protein=torch.zeros(0, dtype=torch.int64),
-        protein_of_sample=torch.zeros(0, dtype=torch.int64),
+    fingerprints = FingerprintBatch(
+        molecule=torch.arange(size).repeat_interleave(4),
+        bin=torch.randint(64, (4 * size,), generator=generator),
+        count=torch.ones(4 * size),
+        shape=(size, 64),
     )
+    return Batch(torch.arange(size), torch.arange(size) % 2, fingerprints=fingerprints)
 
 
-def step(model: DrugClassifier, batch: MoleculeBatch, epoch: int) -> tuple[Tensor, dict[str, float]]:
+def step(model: DrugClassifier, batch: Batch, epoch: int) -> tuple[Tensor, dict[str, float]]:
     """The loss of one training step at an epoch, and what it logs."""
     logged: dict[str, float] = {}
 
@@ -327,7 +318,7 @@ def test_predict_step_gives_probabilities_of_each_sample() -> None:
     model = make_model().eval()
     prediction = model.predict_step(make_batch(), 0)
     assert prediction.uncertainty is None
-    assert not model.says_uncertainty
+    assert not model.has_uncertainty
     assert prediction.sample_index.tolist() == list(range(6))
     torch.testing.assert_close(prediction.probabilities.sum(1), torch.ones(6))
     torch.testing.assert_close(prediction.calibrated, prediction.probabilities)

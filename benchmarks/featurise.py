@@ -32,8 +32,9 @@ from benchmarks.measuring import (
     speed_row,
     write_json,
 )
-from datamodules.chemistry.molecule_features import FeatureSettings, featurise
+from datamodules.chemistry.molecule_features import FeatureSettings, featurize
 from datamodules.chemistry.molecule_graphs import GraphBuilder, SmilesReader
+from datamodules.features import feature_arrays
 from datamodules.part_files import write_parts
 
 CHUNK = 2_000
@@ -70,7 +71,7 @@ def graphs(smiles: list[str]) -> None:
 def graphs_and_fingerprints(smiles: list[str]) -> None:
     """What our data module computes."""
     for start in range(0, len(smiles), CHUNK):
-        featurise(smiles[start : start + CHUNK], FeatureSettings())
+        featurize(smiles[start : start + CHUNK], FeatureSettings())
 
 
 def parts_seconds(smiles: list[str], cores: list[int]) -> float:
@@ -78,7 +79,7 @@ def parts_seconds(smiles: list[str], cores: list[int]) -> float:
     os.sched_setaffinity(0, cores)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        write_parts(smiles, partial(featurise, settings=FeatureSettings()), Path(folder), "Featurising")
+        write_parts(smiles, partial(feature_arrays, settings=FeatureSettings()), Path(folder), "Featurising")
         return time.perf_counter() - start
 
 

@@ -17,7 +17,7 @@ from types import TracebackType
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PEERS_PYTHON = CHECKOUT / ".venv-peers" / "bin" / "python"
-INN_TABLE = CHECKOUT / "datamodules" / "inn_stems" / "inn_stems.csv"
+INN_TABLE = CHECKOUT / "datamodules" / "datasets" / "inn_stems" / "inn_stems.csv"
 
 Work = Callable[[int], object]
 """What is timed, given the number of the turn."""
@@ -55,11 +55,11 @@ def read_smiles(table: Path | None, column: str | None, number: int) -> list[str
     """
     from rdkit import Chem, rdBase
 
-    from datamodules.tables.table_file import read_frame
+    from datamodules.tables.table_file import open_table
 
     if table is None:
         table, column = INN_TABLE, "smiles"
-    frame, _ = read_frame(table)
+    frame = open_table(table).read().frame
     smiles = list(dict.fromkeys(text for text in frame[column or "smiles"] if text))
     random.Random(0).shuffle(smiles)
     with rdBase.BlockLogs():

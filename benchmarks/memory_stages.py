@@ -20,13 +20,13 @@ def write(folder: Path, sizes: list[int], table: Path | None, column: str | None
     """
     import polars
 
-    from datamodules.tables.table_file import read_frame
+    from datamodules.tables.table_file import open_table
 
     largest = max(sizes)
     if table is None:
         smiles = read_smiles(None, None, largest)
     else:
-        frame, _ = read_frame(table)
+        frame = open_table(table).read().frame
         smiles = frame[column or "smiles"].head(largest).to_list()
     if len(smiles) < largest:
         raise SystemExit(f"{table} has {len(smiles):,} rows; expected {largest:,}.")

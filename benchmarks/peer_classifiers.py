@@ -56,10 +56,11 @@ def features(data: DrugDataModule, split: SplitName) -> csr_matrix:
     """Counts of the samples of a split."""
     rows = data.records.rows[split]
     batch = data.table.store.batch(rows, rows, data.records.codes[rows])
-    places = (batch.fingerprint_molecule.numpy(), batch.fingerprint_bin.numpy())
-    shape = (batch.num_molecules, data.task.features.fingerprint_width)
-    counts = csr_matrix((batch.fingerprint_count.numpy(), places), shape)
-    if batch.molecules_per_sample == 1:
+    fingerprints = batch.fingerprints
+    assert fingerprints is not None
+    places = (fingerprints.molecule.numpy(), fingerprints.bin.numpy())
+    counts = csr_matrix((fingerprints.count.numpy(), places), fingerprints.shape)
+    if counts.shape[0] == len(rows):
         return counts
     first, second = counts[0::2], counts[1::2]
     return second - first if data.task.input == "reaction" else hstack([first, second]).tocsr()

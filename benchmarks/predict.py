@@ -42,17 +42,16 @@ def reference(checkpoint: Path, table: Path, output: Path) -> None:
     """
     import torch
 
-    from datamodules.drug_records import featurise_table
-    from datamodules.sample_rows import SampleRows
-    from datamodules.tables.drug_table import read_table
+    from datamodules.sample_store import SampleRows
+    from datamodules.tables.source_table import read_table
     from modules.drug_classifier import DrugClassifier
 
     model = DrugClassifier.load_from_checkpoint(checkpoint)
     assert model.task is not None
     given = read_table(table, need_labels=False)
     start = time.perf_counter()
-    featured = featurise_table(given, model.task.features, output)
-    rows = featured.reasons.is_null().arg_true().to_numpy()
+    featured = featurize_table(given, model.task.features, partial(featurize_cached, cache_folder=output))
+    rows = featured.usable_rows
     samples = SampleRows(featured.store, rows, rows, rows)
     with torch.no_grad():
         for first in range(0, len(rows), 512):

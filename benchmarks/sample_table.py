@@ -16,7 +16,7 @@ import numpy
 from base.atomic_file import write_csv
 from datamodules.datasets.dataset_catalog import find_source
 from datamodules.feature_cache import default_cache_folder
-from datamodules.tables.table_file import read_frame
+from datamodules.tables.table_file import open_table
 
 FEWEST = 6
 
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, required=True, help="the CSV file to write")
     arguments = parser.parse_args()
-    frame, _ = read_frame(find_source(arguments.table, default_cache_folder()))
+    frame = open_table(find_source(arguments.table, default_cache_folder())).read().frame
     labels = frame[arguments.label].to_numpy()
     generator = numpy.random.default_rng(arguments.seed)
     kept = []

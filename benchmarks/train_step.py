@@ -30,9 +30,10 @@ from benchmarks.measuring import (
     write_json,
 )
 from benchmarks.peer_models import GCN_HIDDEN, GCN_LAYERS, HIDDEN, LAYERS, training_step
-from datamodules.chemistry.molecule_features import FeatureSettings, featurise
+from datamodules.batch import Batch
+from datamodules.chemistry.molecule_features import FeatureSettings, featurize
 from datamodules.drug_task import DrugTask
-from datamodules.molecule_batch import MoleculeBatch, MoleculeStore
+from datamodules.sample_store import SampleMolecules, SampleStore
 from modules.encoders.encoder import Encoder
 from modules.encoders.gcn import GCN
 from modules.encoders.gin import GIN
@@ -53,10 +54,11 @@ TITLES = {
 }
 
 
-def one_batch(smiles: list[str]) -> MoleculeBatch:
+def one_batch(smiles: list[str]) -> Batch:
     """All molecules as one batch."""
-    rows = numpy.arange(len(smiles))
-    return MoleculeStore(featurise(smiles, FeatureSettings()), rows[:, None]).batch(rows, rows, rows)
+    rows, settings = numpy.arange(len(smiles)), FeatureSettings()
+    molecules = SampleMolecules(featurize(smiles, settings), rows[:, None], settings.fingerprint_width)
+    return SampleStore(molecules).batch(rows, rows, rows)
 
 
 def built(encoder: Encoder) -> Encoder:
@@ -73,7 +75,8 @@ def main() -> None:
     batch = one_batch(smiles)
     gin = built(GIN(HIDDEN, LAYERS))
     dense = nn.Sequential(*(layer.get_submodule("update") for layer in gin.get_submodule("layers").children()))
-    atoms = torch.randn(len(batch.atom_codes), HIDDEN, requires_grad=True)
+    assert batch.molecules is not None
+    atoms = torch.randn(len(batch.molecules.atom_codes), HIDDEN, requires_grad=True)
     contenders = {
         "dense": training_step(dense, lambda: dense(atoms)),
         "gin": training_step(gin, lambda: gin(batch)),

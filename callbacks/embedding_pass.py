@@ -1,7 +1,8 @@
-"""A pass over the training set without augmentation, shared by all processes."""
+"""Embeddings of the training and the validation set without augmentation, shared by all processes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, cast
 
 import lightning
@@ -10,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from datamodules.batch import Batch
 from datamodules.drug_datamodule import DrugDataModule
-from datamodules.molecule_batch import MoleculeBatch
 from modules.drug_classifier import DrugClassifier
+from modules.inference import infer
 from modules.processes import gather_rows
 
 
@@ -38,24 +40,38 @@ def embed_training_set(
 
     data = cast(DrugDataModule, trainer.datamodule)  # type: ignore[attr-defined]
     expected = numpy.arange(len(data.records.rows["train"])) if rows is None else rows
-    was_training = model.training
     if trainer.world_size > 1:
         # Batch norm's statistics differ between processes until the next validation.
         for buffer in model.buffers():
             torch.distributed.broadcast(buffer, 0)
-    model.eval()
-    found: list[tuple[Tensor, Tensor, Tensor]] = []
     # None: no bar where there is no terminal.
     quiet = None if trainer.is_global_zero else True
     loader = tqdm(data.train_embedding_dataloader(rows), desc="Embedding", delay=2, leave=False, disable=quiet)
-    with torch.no_grad(), trainer.precision_plugin.forward_context():
-        for batch in loader:
-            batch = cast(MoleculeBatch, trainer.strategy.batch_to_device(batch))
-            found.append((batch.sample_index, model.network.encoder(batch).float(), batch.labels))
-    model.train(was_training)
-    index, embeddings, labels = (torch.cat(column) for column in zip(*found, strict=True))
-    index, embeddings, labels = (gather_rows(column) for column in (index, embeddings, labels))
+    index, embeddings, labels = (gather_rows(column) for column in _embed(trainer, model, loader))
     order = index.argsort()
     if not numpy.array_equal(index[order].cpu().numpy(), expected):
         raise RuntimeError(f"Expected to embed each of {len(expected)} training samples once, got {len(index)} rows.")
     return embeddings[order], labels[order]
+
+
+def embed_validation_set(trainer: lightning.Trainer, model: DrugClassifier) -> Tensor:
+    """Embeddings of the validation samples of all processes, (V, d), in any order.
+
+    Args:
+        trainer: Its data module is a `DrugDataModule`.
+        model: Embeds; its mode is as before afterwards.
+    """
+    data = cast(DrugDataModule, trainer.datamodule)  # type: ignore[attr-defined]
+    return gather_rows(_embed(trainer, model, data.val_dataloader())[1])
+
+
+def _embed(
+    trainer: lightning.Trainer, model: DrugClassifier, batches: Iterable[Batch]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Sample index, fp32 embedding and label of this process's samples."""
+    found = [
+        (batch.sample_index, prediction.embeddings.float(), batch.labels)
+        for batch, prediction in infer(model, batches, model.device, trainer.precision_plugin.forward_context)
+    ]
+    index, embeddings, labels = (torch.cat(column) for column in zip(*found, strict=True))
+    return index, embeddings, labels

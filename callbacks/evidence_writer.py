@@ -6,20 +6,16 @@ from pathlib import Path
 from typing import Any, cast
 
 import lightning
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from callbacks.embedding_pass import embed_training_set
+from callbacks.embedding_pass import embed_training_set, embed_validation_set
 from callbacks.recluster import Recluster
 from datamodules.drug_datamodule import DrugDataModule
-from datamodules.molecule_batch import MoleculeBatch
 from datamodules.sampling import draw_per_class
 from datamodules.tables.drug_table import DrugTable
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.make_evidence import make_evidence
 from modules.evaluation.prediction_evidence import PredictionEvidence, encoder_digest, evidence_path
-from modules.processes import gather_rows
 
 
 class EvidenceWriter(lightning.Callback):
@@ -58,27 +54,12 @@ class EvidenceWriter(lightning.Callback):
         return make_evidence(
             digest,
             embed_training_set(trainer, model, rows),
-            _embed_validation_set(trainer, model),
+            embed_validation_set(trainer, model),
             model.task.classes,
             _texts(data.table.table, train[rows]),
             None if self.recluster.start_epoch is None else settings,
             settings.seed,
         )
-
-
-@torch.no_grad()
-def _embed_validation_set(trainer: lightning.Trainer, model: DrugClassifier) -> Tensor:
-    """Embeddings of the validation samples of all processes, (V, d), in any order."""
-    data = cast(DrugDataModule, trainer.datamodule)  # type: ignore[attr-defined]
-    was_training = model.training
-    model.eval()
-    found = []
-    with trainer.precision_plugin.forward_context():
-        for batch in data.val_dataloader():
-            batch = cast(MoleculeBatch, trainer.strategy.batch_to_device(batch))
-            found.append(model.network.encoder(batch).float())
-    model.train(was_training)
-    return gather_rows(torch.cat(found))
 
 
 def _texts(table: DrugTable, rows: NDArray[Any]) -> list[str]:

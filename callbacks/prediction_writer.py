@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import polars
@@ -13,64 +13,69 @@ from polars import selectors
 
 from base.atomic_file import write_file
 from base.errors import InputError
-from datamodules.prediction_rows import PredictionRows, usable_rows
+from datamodules.drug_datamodule import DrugDataModule
+from datamodules.prediction_rows import PredictionRows
 from modules.evaluation.prediction_columns import PredictionColumns, Values
 
 
 class PredictionWriter(lightning.Callback):
-    """Writes every row of the table in its order, with the columns of `PredictionColumns`.
+    """Writes every row of the data module's table, in order, with the columns of `PredictionColumns`.
 
-    Each chunk goes into a file of its own as soon as it is done; the first process joins the files at the end. The
-    processes must see the same folder.
+    Each chunk goes into a file of its own as soon as it is complete; the first process joins the files at the end. The
+    processes must share the folder.
 
     Attributes:
-        unusable: Rows without a prediction, of this process until all are joined.
+        rows: Number of rows of the table, once prediction has started.
+        unusable: Number of rows without a prediction, of this process until all are joined.
     """
 
     def __init__(self, output: str) -> None:
-        """Keep the path.
+        """A writer of one file.
 
         Args:
             output: The file to write: .csv, .tsv or .parquet.
 
         Raises:
-            InputError: If the path ends otherwise.
+            InputError: If the path has another suffix.
         """
         self.output = Path(output)
         if self.output.suffix not in (".csv", ".tsv", ".parquet"):
             raise InputError(f"output: expected a path that ends in .csv, .tsv or .parquet, got {output!r}.")
-        self.unusable = 0
+        self.rows = self.unusable = 0
         self._batches: list[Values] = []
         self._folder: Path | None = None
 
-    def expect(self, rows: PredictionRows, columns: PredictionColumns, progress: bool) -> None:
-        """Say what will be predicted.
+    def expect(self, columns: PredictionColumns, progress: bool) -> None:
+        """Choose the columns, before prediction starts.
 
         Args:
-            rows: The rows of this process.
-            columns: What to write beside them.
-            progress: Whether to show it.
-
-        Raises:
-            InputError: If the table has a column of ours.
+            columns: The columns to write beside those of the table.
+            progress: Whether to show a progress bar.
         """
-        clash = sorted(set(rows.table.columns) & set(columns.names))
-        if clash:
-            raise InputError(f"data.source: the table already has a column {clash[0]!r}; rename it.")
-        self._rows, self._columns, self._progress = rows, columns, progress
+        self._columns, self._progress = columns, progress
 
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
-        """Share out the rows, which Lightning reads before prediction starts, and make the folder for the chunks."""
+        """Check the table's columns and make the folder for the chunks.
+
+        Raises:
+            InputError: If the table has a column of the same name as one of ours.
+        """
         from tqdm import tqdm
 
+        data = cast(DrugDataModule, trainer.datamodule)  # type: ignore[attr-defined]
+        self._prediction_rows: PredictionRows = data.prediction_rows
+        table = self._prediction_rows.table
+        clash = sorted(set(table.columns) & set(self._columns.names))
+        if clash:
+            raise InputError(f"data.source: the table already has a column {clash[0]!r}; rename it.")
+        self.rows = table.rows
         name = f".{self.output.name}.{uuid.uuid4().hex}.parts"
         self._folder = self.output.parent / trainer.strategy.broadcast(name)
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._rows.share(trainer.global_rank, trainer.world_size)
         shown = self._progress and trainer.is_global_zero
-        # None: no bar where there is no terminal.
+        # None: no bar without a terminal.
         self._bar = tqdm(
-            total=-(-self._rows.table.rows // trainer.world_size),
+            total=-(-table.rows // trainer.world_size),
             desc="Predicting",
             unit=" rows",
             delay=1,
@@ -79,7 +84,7 @@ class PredictionWriter(lightning.Callback):
         )
 
     def on_predict_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Compare embeddings where the model computes them."""
+        """Move the evidence to the device of the model."""
         self._columns.move_to(pl_module.device)
 
     def on_predict_batch_end(
@@ -91,7 +96,7 @@ class PredictionWriter(lightning.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep what was predicted, and write the chunks that are complete."""
+        """Keep the predictions and write the chunks that are complete."""
         values = self._columns.values(outputs)
         self._write_complete(int(values["rows"][0]))
         self._batches.append(values)
@@ -103,40 +108,42 @@ class PredictionWriter(lightning.Callback):
         self._write_complete(None)
 
     def join(self, trainer: lightning.Trainer) -> None:
-        """Join the chunks of all processes into one file, from the first; all processes must call it.
+        """Join the chunks of all processes into one file; all processes must call it.
 
         Args:
-            trainer: It has just predicted.
+            trainer: The trainer that has just predicted.
 
         Raises:
-            InputError: If chunks are missing, because prediction was limited or a process has another disk.
+            InputError: If chunks are missing, because prediction was limited or the processes do not share a folder.
         """
         assert self._folder is not None
-        if not self._rows.ended:
-            raise InputError("trainer.limit_predict_batches: predict writes every row; expected no limit.")
+        if not self._prediction_rows.ended:
+            raise InputError("trainer.limit_predict_batches: expected null, since predict writes every row.")
         (self._folder / f"{trainer.global_rank}.unusable").write_text(str(self.unusable))
         trainer.strategy.barrier("prediction chunks")
         if trainer.is_global_zero:
             self.unusable = sum(int(path.read_text()) for path in self._folder.glob("*.unusable"))
             if len(list(self._folder.glob("*.unusable"))) < trainer.world_size:
-                raise InputError(f"output: the processes do not share the folder {self.output.parent.absolute()}.")
+                raise InputError(
+                    f"output: expected a folder that all processes share, got {self.output.parent.absolute()}."
+                )
             parts = sorted(self._folder.glob("*.part"))
             join = _join_parquet if self.output.suffix == ".parquet" else _join_text
             write_file(self.output, lambda path: join(parts, path))
 
     def remove_chunks(self, trainer: lightning.Trainer) -> None:
-        """Remove the chunks, from the first process, which is the one that reads them."""
+        """Remove the files of the chunks, from the first process."""
         if self._folder is not None and trainer.is_global_zero:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _write_complete(self, next_row: int | None) -> None:
-        """Write the chunks that end before a row, or all that were begun."""
-        begun = self._rows.begun
+        """Write the chunks that end before a row; all that were begun if None."""
+        begun = self._prediction_rows.begun
         while begun and (next_row is None or begun[0].first_row + len(begun[0].featured.reasons) <= next_row):
             chunk = begun.popleft()
             frame = self._columns.frame(chunk, self._batches)
             self._batches = []
-            unusable = len(frame) - len(usable_rows(chunk))
+            unusable = len(frame) - len(chunk.featured.usable_rows)
             self.unusable += unusable
             self._bar.update(unusable)
             assert self._folder is not None
@@ -147,8 +154,8 @@ class PredictionWriter(lightning.Callback):
                 unwritable = frame.select(selectors.nested() | selectors.binary()).columns
                 if unwritable:
                     raise InputError(
-                        f"output: the table's column {unwritable[0]!r} holds lists, structures or bytes, which "
-                        f"{self.output.suffix} cannot hold; give a path that ends in .parquet."
+                        f"output: expected a path that ends in .parquet, since the table's column {unwritable[0]!r} "
+                        f"holds lists, structures or bytes; got {self.output.name!r}."
                     )
                 separator = "\t" if self.output.suffix == ".tsv" else ","
                 frame.write_csv(path, separator=separator, include_header=chunk.first_row == 0)

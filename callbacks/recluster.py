@@ -12,8 +12,8 @@ from torch import Tensor
 
 from base.errors import InputError
 from callbacks.embedding_pass import embed_training_set
+from datamodules.batch import Batch
 from datamodules.drug_datamodule import DrugDataModule
-from datamodules.molecule_batch import MoleculeBatch
 from datamodules.sampling import draw_per_class
 from modules.clustering.running_embeddings import RunningEmbeddings
 from modules.clustering.spherical_kmeans import Backend
@@ -156,7 +156,7 @@ class Recluster(lightning.Callback):
         trainer: lightning.Trainer,
         pl_module: lightning.LightningModule,
         outputs: Any,
-        batch: MoleculeBatch,
+        batch: Batch,
         batch_idx: int,
     ) -> None:
         """Keep what the training step computed."""

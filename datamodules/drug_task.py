@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from datamodules.chemistry.molecule_features import FeatureSettings
-from datamodules.tables.drug_table import InputKind
+from datamodules.tables.columns import InputKind
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Flat arrays on disk, read by memory map, under a key that says what they were made from."""
+"""Arrays on disk, read by memory map, under a key of what they were computed from."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ import math
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy
+from numpy.typing import NDArray
 
 from base.atomic_file import write_json
 from base.process_lock import hold_alone
-from datamodules.chemistry.molecule_features import Features
+
+Arrays = dict[str, NDArray[Any]]
+"""Arrays by name; those of several groups of molecules can be joined end to end."""
+
+Setting = str | int | float | Sequence[str]
 
 _MANIFEST = "manifest.json"
 _CHECKED_BYTES = 1 << 20
@@ -29,25 +34,31 @@ def default_cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tailmol"
 
 
-def cache_key(contents: Iterable[str], *settings: object) -> str:
-    """A hash of texts, in order, and of everything else that decides the features."""
-    digest = hashlib.sha256(repr(settings).encode())
+def cache_key(contents: Iterable[str], settings: Mapping[str, Setting]) -> str:
+    """A hash of texts, in order, and of all settings and versions that decide what is computed from them.
+
+    Args:
+        contents: The texts.
+        settings: Values by name; their order does not matter.
+    """
+    named = json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    digest = hashlib.sha256(named.encode())
     digest.update("\0".join(["", *contents]).encode())
     return digest.hexdigest()[:32]
 
 
-def cached_arrays(folder: Path, key: str, build: Callable[[Path], Sequence[Path]]) -> Features:
-    """The arrays stored under `key`, built first where they are missing or damaged.
+def cached_arrays(folder: Path, key: str, build: Callable[[Path], Sequence[Path]]) -> Arrays:
+    """The arrays stored under `key`, built first if they are missing or damaged.
 
-    One process builds while others that ask for the same key wait. What a killed process left is used by the next.
+    One process builds while others that ask for the same key wait. A build continues where a killed one stopped.
     Damage is noticed by the size of each file and a checksum of its first and last megabyte, so that opening takes
     milliseconds whatever the size.
 
     Args:
-        folder: Where every entry has a folder of its own, named by its key.
+        folder: The cache; each entry is a folder in it, named by its key.
         key: From `cache_key`.
-        build: Given a folder to work in, writes `.npz` files with the same arrays each, and returns their paths; the
-            arrays of all are joined in this order. The folder may hold files of an interrupted build.
+        build: Given a folder to work in, writes `.npz` files with arrays of the same names, and returns their paths;
+            the arrays are joined in this order. The folder may hold files of an interrupted build.
 
     Returns:
         The arrays, mapped into memory read-only.
@@ -57,7 +68,7 @@ def cached_arrays(folder: Path, key: str, build: Callable[[Path], Sequence[Path]
     if arrays is not None:
         return arrays
     folder.mkdir(parents=True, exist_ok=True)
-    with hold_alone(folder / f"{key}.lock", "featurises the same molecules"):
+    with hold_alone(folder / f"{key}.lock", "featurizes the same molecules"):
         arrays = _open(entry)
         if arrays is None:
             work = folder / f"{key}.building"
@@ -91,8 +102,8 @@ def _join(parts: Sequence[Path], folder: Path) -> None:
     write_json(manifest, folder / _MANIFEST)
 
 
-def _open(entry: Path) -> Features | None:
-    """The arrays of an entry, or None where any part of it is missing or not what was written."""
+def _open(entry: Path) -> Arrays | None:
+    """The arrays of an entry, or None if any part of it is missing or not as written."""
     try:
         manifest = json.loads((entry / _MANIFEST).read_text())
         arrays = {}

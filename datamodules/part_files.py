@@ -1,4 +1,4 @@
-"""Compute flat arrays of many molecules on all cores, in files that survive an interruption."""
+"""Compute arrays of many molecules on all cores, in files that survive an interruption."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from pathlib import Path
 import numpy
 
 from base.atomic_file import write_file
-from datamodules.chemistry.molecule_features import Features
+from datamodules.feature_cache import Arrays
 
 _MOLECULES_PER_PART = 1_000
 _PARTS_FOR_ONE_PROCESS = 2
 
-Compute = Callable[[Sequence[str]], Features]
+Compute = Callable[[Sequence[str]], Arrays]
 
 
 def write_parts(smiles: Sequence[str], compute: Compute, folder: Path, description: str) -> list[Path]:
-    """Compute the arrays of a few thousand SMILES at a time, with a progress bar when it takes long.
+    """Compute the arrays of a thousand SMILES at a time, with a progress bar if it takes long.
 
     Args:
         smiles: M SMILES.
-        compute: Turns some of them into arrays; it is pickled for the worker processes.
-        folder: Where the files go. Whole ones of an interrupted call with the same arguments are kept.
+        compute: Turns SMILES into arrays; it is sent to worker processes.
+        folder: Where the files go. Complete files of an interrupted call with the same arguments are kept.
         description: Shown beside the progress bar.
 
     Returns:

@@ -1,4 +1,4 @@
-"""A table of any length as batches to predict on: read, featurised and served in chunks."""
+"""A table of any length as batches to predict on: read, featurized and served in chunks."""
 
 from __future__ import annotations
 
@@ -12,26 +12,23 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy
-import polars
-from numpy.typing import NDArray
+import torch
 from torch.utils.data import IterableDataset
 
-from datamodules.chemistry.molecule_features import Features, FeatureSettings, featurise
-from datamodules.drug_records import FeaturedTable, featurise_with
-from datamodules.molecule_batch import MoleculeBatch
-from datamodules.tables.array_table import read_array_table
-from datamodules.tables.drug_table import Columns, InputKind, choose_columns, make_table
-from datamodules.tables.table_chunks import ChunkedTable, TableChunk, open_table
+from datamodules.batch import Batch
+from datamodules.chemistry.molecule_features import FeatureSettings, MoleculeFeatures, featurize
+from datamodules.features import FeaturedTable, Featurize, featurize_table
+from datamodules.tables.columns import ColumnNames, Columns, InputKind, choose_columns
+from datamodules.tables.drug_table import make_table
+from datamodules.tables.source_table import read_table
+from datamodules.tables.table_file import TableChunk, TableFile, open_table
 
 CHUNK_ROWS = 16_384
-"""About how many rows are in memory with their features and predictions; three chunks are at work at a time."""
+"""Rows of a chunk by default; about three chunks are in memory at a time."""
 
-MOLECULES_FOR_ONE_PROCESS = 2_000
-"""Tables of more rows are featurised by processes of their own."""
-
+_MOLECULES_FOR_ONE_PROCESS = 2_000
 _CHUNKS_AHEAD = 2
 _MOLECULES_PER_TASK = 1_000
 
@@ -41,7 +38,7 @@ class FeaturedChunk:
     """Consecutive rows of a table with their features.
 
     Attributes:
-        first_row: Number of the first one, from 0.
+        first_row: Number of the first row, from 0.
         featured: The rows.
     """
 
@@ -51,12 +48,12 @@ class FeaturedChunk:
 
 @dataclass(frozen=True)
 class PredictionTable:
-    """A table to predict on, checked but not featurised.
+    """A table to predict on, checked but not featurized.
 
     Attributes:
-        columns: Names of its columns in order.
-        rows: How many rows it has.
-        chunks: Gives the chunks of one of several processes, with features, in order.
+        columns: Names of its columns, in order.
+        rows: Number of rows.
+        chunks: From the number of a process and of all processes to the chunks of that process, in order.
     """
 
     columns: list[str]
@@ -65,43 +62,32 @@ class PredictionTable:
 
 
 def open_prediction_table(
-    path: Path,
-    input: InputKind,
-    smiles_columns: Sequence[str] | None,
-    sequence_column: str | None,
-    settings: FeatureSettings,
-    chunk_rows: int,
-    folder: Path,
+    path: Path, input: InputKind, names: ColumnNames, settings: FeatureSettings, chunk_rows: int
 ) -> PredictionTable:
-    """Check a table, or an .npz of arrays, which is read whole.
+    """Check a table to predict on.
 
     Args:
-        path: The file.
+        path: The file; an `.npz` of arrays is read whole.
         input: What one sample is.
-        smiles_columns: Names of the SMILES columns; guessed if None.
-        sequence_column: Name of the column of amino-acid sequences; guessed if None.
-        settings: What to compute.
+        names: Names of columns; a label column is not read.
+        settings: The features to compute.
         chunk_rows: Rows of a chunk.
-        folder: For what is unpacked from a gzip file.
 
     Raises:
         InputError: If the file or a column is missing, damaged or empty.
     """
     if input == "array":
-        arrays = featurise_with(read_array_table(path, need_labels=False), settings, lambda texts: {})
-        whole = FeaturedChunk(0, arrays)
-        frame = arrays.table.frame
+        table = read_table(path, input, names, need_labels=False)
+        whole = FeaturedChunk(0, featurize_table(table, settings))
+        frame = table.frame
         return PredictionTable(frame.columns, len(frame), lambda process, _: iter([whole] if process == 0 else []))
-    table = open_table(path, folder)
-    columns = choose_columns(
-        table.columns, path, input, smiles_columns, need_labels=False, sequence_column=sequence_column
-    )
-    chunks = partial(_featured_chunks, table, columns, input, settings, chunk_rows)
-    return PredictionTable(table.columns, table.rows, chunks)
+    file = open_table(path)
+    columns = choose_columns(file.columns, path, input, names, need_labels=False)
+    return PredictionTable(file.columns, file.rows, partial(_chunks, file, columns, input, settings, chunk_rows))
 
 
-def _featured_chunks(
-    table: ChunkedTable,
+def _chunks(
+    file: TableFile,
     columns: Columns,
     input: InputKind,
     settings: FeatureSettings,
@@ -109,22 +95,27 @@ def _featured_chunks(
     process: int,
     processes: int,
 ) -> Iterator[FeaturedChunk]:
-    """Chunks in order; the next ones are featurised while the caller works on one."""
+    """Chunks in order; the next ones are featurized while the caller works on one."""
     with ExitStack() as stack:
-        # Of this process, one chunk at a time: what featurising has learned of atoms is shared by its threads.
-        features_of, at_once = partial(featurise, settings=settings), 1
-        if table.rows > MOLECULES_FOR_ONE_PROCESS:
+        # One chunk at a time in this process, since the threads would share what featurizing has learned of atoms.
+        featurize_smiles: Featurize = featurize
+        at_once = 1
+        if file.rows > _MOLECULES_FOR_ONE_PROCESS:
+            # Threads of torch that wait for a core hold up the processes that featurize.
+            threads = torch.get_num_threads()
+            stack.callback(torch.set_num_threads, threads)
+            torch.set_num_threads(max(1, threads // 2))
             workers = stack.enter_context(_worker_processes(processes))
-            features_of, at_once = partial(_featurise_in, workers, settings), _CHUNKS_AHEAD
+            featurize_smiles, at_once = partial(_featurize_in, workers), _CHUNKS_AHEAD
 
         def work(chunk: TableChunk) -> FeaturedChunk:
-            own = make_table(chunk.frame, chunk.ragged, columns, table.path, input)
-            return FeaturedChunk(chunk.first_row, featurise_with(own, settings, features_of))
+            table = make_table(chunk, columns, file.path, input)
+            return FeaturedChunk(chunk.first_row, featurize_table(table, settings, featurize_smiles))
 
-        threads = stack.enter_context(ThreadPoolExecutor(at_once))
+        pool = stack.enter_context(ThreadPoolExecutor(at_once))
         at_work: deque[Future[FeaturedChunk]] = deque()
-        for chunk in table.chunks(size, process, processes):
-            at_work.append(threads.submit(work, chunk))
+        for chunk in file.chunks(size, process, processes):
+            at_work.append(pool.submit(work, chunk))
             if len(at_work) > _CHUNKS_AHEAD:
                 yield at_work.popleft().result()
         while at_work:
@@ -137,30 +128,31 @@ def _worker_processes(processes: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(max(1, cores // processes), mp_context=get_context("spawn"), initializer=gc.disable)
 
 
-def _featurise_in(pool: ProcessPoolExecutor, settings: FeatureSettings, smiles: list[str]) -> Features:
+def _featurize_in(pool: ProcessPoolExecutor, smiles: Sequence[str], settings: FeatureSettings) -> MoleculeFeatures:
     starts = range(0, len(smiles), _MOLECULES_PER_TASK)
     tasks = [smiles[start : start + _MOLECULES_PER_TASK] for start in starts]
-    parts = list(pool.map(partial(featurise, settings=settings), tasks))
-    return {name: numpy.concatenate([part[name] for part in parts]) for name in parts[0]}
+    parts = [part.to_arrays() for part in pool.map(partial(featurize, settings=settings), tasks)]
+    joined = {name: numpy.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return MoleculeFeatures.from_arrays(joined)
 
 
-class PredictionRows(IterableDataset[MoleculeBatch]):
+class PredictionRows(IterableDataset[Batch]):
     """The usable rows of a table in batches.
 
-    A batch is made of the usable ones of `batch_size` consecutive rows, wherever chunks end, so that the size of the
-    chunks does not change what is predicted, down to the last bit.
+    A batch consists of the usable ones of `batch_size` consecutive rows. Chunks hold whole batches, so that their size
+    does not change the predictions, down to the last bit.
 
     Attributes:
-        begun: Chunks from which batches were taken, oldest first; the consumer removes those it has finished.
+        begun: Chunks from which batches were taken, oldest first; the consumer removes those that it has finished.
         ended: Whether all chunks have been taken.
     """
 
     def __init__(self, table: PredictionTable, batch_size: int) -> None:
-        """Keep references; nothing is read before the iteration.
+        """Refer to a table; nothing is read before the iteration.
 
         Args:
-            table: Its chunks are whole multiples of the batch size.
-            batch_size: Rows of a batch, at most.
+            table: Its chunks are multiples of the batch size, but for the last one.
+            batch_size: Rows of a batch.
         """
         self.table, self._batch_size = table, batch_size
         self.share(0, 1)
@@ -168,27 +160,21 @@ class PredictionRows(IterableDataset[MoleculeBatch]):
         self.ended = False
 
     def share(self, process: int, processes: int) -> None:
-        """Serve every so many chunks only.
+        """Serve one of every `processes` chunks.
 
         Args:
-            process: This process.
-            processes: How many share the chunks.
+            process: Number of this process.
+            processes: Number of processes that share the chunks.
         """
         self._process, self._processes = process, processes
 
-    def __iter__(self) -> Iterator[MoleculeBatch]:
+    def __iter__(self) -> Iterator[Batch]:
         """Batches whose `sample_index` is the row of the table."""
         for chunk in self.table.chunks(self._process, self._processes):
             self.begun.append(chunk)
-            rows = usable_rows(chunk)
+            rows = chunk.featured.usable_rows
             for start in range(0, len(chunk.featured.reasons), self._batch_size):
                 own = rows[(rows >= start) & (rows < start + self._batch_size)]
                 if len(own):
                     yield chunk.featured.store.batch(own, own + chunk.first_row, numpy.full(len(own), -1))
         self.ended = True
-
-
-def usable_rows(chunk: FeaturedChunk) -> NDArray[Any]:
-    """Rows of a chunk that can be predicted on, int64 (n,), by number within the chunk."""
-    reasons: polars.Series = chunk.featured.reasons
-    return reasons.is_null().arg_true().to_numpy().astype(numpy.int64)

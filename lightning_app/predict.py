@@ -1,29 +1,17 @@
-"""`lightning predict`: labels, probabilities and what speaks for them, for a table or for one molecule."""
+"""`lightning predict`: labels, probabilities and evidence for a table or for one sample."""
 
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser
-from torch.utils.data import DataLoader
 
 from base.errors import InputError
 from callbacks.prediction_writer import PredictionWriter
-from datamodules.datasets.dataset_catalog import find_source
-from datamodules.molecule_batch import MoleculeBatch
-from datamodules.prediction_rows import (
-    CHUNK_ROWS,
-    MOLECULES_FOR_ONE_PROCESS,
-    PredictionRows,
-    PredictionTable,
-    open_prediction_table,
-)
-from datamodules.tables.array_table import kind_of_file
+from datamodules.prediction_rows import CHUNK_ROWS
 from modules.evaluation.prediction_columns import PredictionColumns
 from modules.evaluation.prediction_evidence import load_evidence
 from workflows.drug_cli import DrugCLI
@@ -31,49 +19,52 @@ from workflows.terminal import terminal_mode
 
 
 class PredictCLI(DrugCLI):
-    """Settings of prediction."""
+    """Parses the settings of prediction."""
 
     subcommand_name = "predict"
     uses_run_folder = False
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Where the predictions go."""
+        """Add the options of prediction."""
         super().add_arguments_to_parser(parser)
         parser.add_argument("--output", type=str, default=None, help="The .csv, .tsv or .parquet file to write.")
         parser.add_argument(
-            "--smiles", type=str, default=None, help="One sample to answer on the terminal; two molecules joined by >>."
+            "--smiles",
+            type=str,
+            default=None,
+            help="One sample to predict on the terminal, two molecules joined by >>.",
         )
         parser.add_argument(
-            "--top", type=int, default=None, help="Write so many of the best classes instead of a column for each."
+            "--top", type=int, default=None, help="Number of best classes to write, instead of a column for each class."
         )
         parser.add_argument(
-            "--chunk_rows", type=int, default=CHUNK_ROWS, help="About how many rows to have in memory at a time."
+            "--chunk_rows", type=int, default=CHUNK_ROWS, help="About how many rows are in memory at a time."
         )
 
     def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """Only the SMILES columns of the training table are looked for in the new one."""
+        """Look for the SMILES columns of the training table alone in the new one."""
         settings["data"] |= {"id_column": None, "split_column": None, "label_column": None}
         return settings
 
     def before_instantiate_classes(self) -> None:
-        """Check that there is one thing to do.
+        """Check the options.
 
         Raises:
-            InputError: If there is none or two, or a number is out of range.
+            InputError: If there is not exactly one of `output` and `smiles`, or a number is out of range.
         """
         super().before_instantiate_classes()
         if (self.config.output is None) == (self.config.smiles is None):
-            raise InputError("output: expected either a file to write, or with --smiles one sample to answer.")
+            raise InputError("output: expected either a file to write, or with --smiles one sample to predict.")
         if self.config.chunk_rows < 1:
             raise InputError(f"chunk_rows: expected 1 or more, got {self.config.chunk_rows}.")
 
     def callbacks(self) -> list[Callback]:
-        """The writer."""
+        """The writer of the file."""
         self.writer = PredictionWriter(self.config.output) if self.config.output else None
         return [self.writer] if self.writer else []
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """A trainer that leaves it to the writer to show progress."""
+        """A trainer without a progress bar, which the writer shows."""
         return super().instantiate_trainer(**kwargs, enable_progress_bar=False)
 
 
@@ -96,27 +87,24 @@ def main(arguments: list[str]) -> None:
     assert cli.trained_task is not None
     assert cli.writer is not None
     cli.model.build(cli.trained_task)
-    columns = PredictionColumns(cli.model, load_evidence(Path(cli.checkpoint)), cli.config.top)
-    with tempfile.TemporaryDirectory() as folder:
-        rows = PredictionRows(_open_table(cli, Path(folder)), cli.datamodule.evaluation_batch_size)
-        shown = cli.config.trainer.enable_progress_bar is not False and not terminal_mode().quiet
-        cli.writer.expect(rows, columns, shown)
-        on_gpu = cli.trainer.strategy.root_device.type == "cuda"
-        threads = torch.get_num_threads()
-        try:
-            if rows.table.rows > MOLECULES_FOR_ONE_PROCESS and not on_gpu:
-                # Other processes featurise meanwhile; threads of torch that wait for a core hold up all the others.
-                torch.set_num_threads(max(1, threads // 2))
-            loader: DataLoader[MoleculeBatch] = DataLoader(rows, batch_size=None, pin_memory=on_gpu)
-            cli.trainer.predict(
-                cli.model, loader, ckpt_path=cli.checkpoint, return_predictions=False, weights_only=True
-            )
-            cli.writer.join(cli.trainer)
-        finally:
-            torch.set_num_threads(threads)
-            cli.writer.remove_chunks(cli.trainer)
+    evidence = load_evidence(Path(cli.checkpoint))
+    columns = PredictionColumns(cli.trained_task.classes, cli.model.decision.has_uncertainty, evidence, cli.config.top)
+    shown = cli.config.trainer.enable_progress_bar is not False and not terminal_mode().quiet
+    cli.writer.expect(columns, shown)
+    cli.datamodule.chunk_rows = cli.config.chunk_rows
+    try:
+        cli.trainer.predict(
+            cli.model,
+            datamodule=cli.datamodule,
+            return_predictions=False,
+            ckpt_path=cli.checkpoint,
+            weights_only=True,
+        )
+        cli.writer.join(cli.trainer)
+    finally:
+        cli.writer.remove_chunks(cli.trainer)
     if cli.trainer.is_global_zero:
-        _report(rows.table.rows, cli.writer.unusable, cli.config.output)
+        _report(cli.writer.rows, cli.writer.unusable, cli.config.output)
 
 
 def _report(rows: int, unusable: int, output: str) -> None:
@@ -124,16 +112,3 @@ def _report(rows: int, unusable: int, output: str) -> None:
         print(json.dumps({"output": output, "rows": rows, "unusable": unusable}))
     elif not terminal_mode().quiet:
         print(f"{rows:,} rows written to {output}; {unusable:,} could not be used (column reason).")
-
-
-def _open_table(cli: PredictCLI, folder: Path) -> PredictionTable:
-    data, task = cli.datamodule, cli.trained_task
-    assert task is not None
-    path = find_source(data.source, data.cache_folder)
-    kind = kind_of_file(path, data.input, task.input)
-    batch_size = data.evaluation_batch_size
-    # Whole batches, so that no batch is made of two chunks.
-    chunk_rows = max(1, cli.config.chunk_rows // batch_size) * batch_size
-    return open_prediction_table(
-        path, kind, data.smiles_columns, data.sequence_column, task.features, chunk_rows, folder
-    )

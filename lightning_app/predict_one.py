@@ -1,4 +1,4 @@
-"""The answer for one sample, on the terminal."""
+"""`lightning predict --smiles`: the prediction for one sample, on the terminal."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy
 import polars
-import torch
 
 from base.errors import InputError
-from datamodules.chemistry.molecule_features import featurise
-from datamodules.drug_records import featurise_with
+from datamodules.features import featurize_table
 from datamodules.prediction_rows import FeaturedChunk
-from datamodules.tables.drug_table import Columns, InputKind, make_table
+from datamodules.tables.columns import Columns, InputKind
+from datamodules.tables.drug_table import make_table
+from datamodules.tables.table_file import TableChunk
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction_columns import PredictionColumns
 from modules.evaluation.prediction_evidence import load_evidence
+from modules.inference import infer
 from workflows.terminal import terminal_mode
 
 _PARTS: dict[InputKind, tuple[str, ...]] = {
@@ -30,26 +31,26 @@ _SHOWN_CLASSES = 3
 
 
 def answer_one(checkpoint: Path, text: str, top: int | None) -> None:
-    """Predict one sample and print what is known of it, with `--json` as one line.
+    """Predict one sample and print the prediction, with `--json` as one line.
 
     Args:
-        checkpoint: A file that `lightning fit` wrote.
-        text: The sample; the two parts of a reaction, a pair, or a drug with its protein are joined by `>>`.
-        top: How many of the best classes to show; three if None.
+        checkpoint: A checkpoint that `lightning fit` wrote.
+        text: The sample; both parts of a reaction, a pair, or a drug with its protein are joined by `>>`.
+        top: Number of best classes to show; three if None.
 
     Raises:
-        InputError: If the sample cannot be read, or the checkpoint cannot be used.
+        InputError: If the sample or the checkpoint cannot be read.
     """
     model = DrugClassifier.load_from_checkpoint(checkpoint, setting="ckpt_path")
     assert model.task is not None
     chunk = _read(text, model)
-    columns = PredictionColumns(model, load_evidence(checkpoint), top or min(_SHOWN_CLASSES, model.task.num_classes))
+    top = top or min(_SHOWN_CLASSES, model.task.num_classes)
+    columns = PredictionColumns(model.task.classes, model.decision.has_uncertainty, load_evidence(checkpoint), top)
     one = numpy.zeros(1, dtype=numpy.int64)
-    with torch.no_grad():
-        values = columns.values(model.predict_step(chunk.featured.store.batch(one, one, one - 1), 0))
+    values = [columns.values(found) for _, found in infer(model, [chunk.featured.store.batch(one, one, one - 1)])]
     given = set(chunk.featured.table.frame.columns)
     answer = {
-        name: value for name, value in columns.frame(chunk, [values]).row(0, named=True).items() if name not in given
+        name: value for name, value in columns.frame(chunk, values).row(0, named=True).items() if name not in given
     }
     del answer["reason"]
     if terminal_mode().json:
@@ -62,17 +63,15 @@ def _read(text: str, model: DrugClassifier) -> FeaturedChunk:
     assert model.task is not None
     kind = model.task.input
     if kind not in _PARTS:
-        raise InputError(f"smiles: the model was trained on input {kind}; predict from a file with --data.source.")
+        raise InputError(f"smiles: expected a file with --data.source for a model of input {kind}, got {text!r}.")
     parts, names = [part.strip() for part in text.split(">>")], _PARTS[kind]
     if len(parts) != len(names):
-        raise InputError(f"smiles: input {kind} takes {' >> '.join(names)}, got {text!r}.")
+        raise InputError(f"smiles: expected {' >> '.join(names)} for input {kind}, got {text!r}.")
     molecules = names[:1] if kind == "drug_protein" else names
-    columns = Columns(molecules, None, None, None, names[1] if kind == "drug_protein" else None)
-    table = make_table(
-        polars.DataFrame(dict(zip(names, [[part] for part in parts], strict=True))), {}, columns, Path("--smiles"), kind
-    )
-    settings = model.task.features
-    featured = featurise_with(table, settings, lambda texts: featurise(texts, settings))
+    columns = Columns(molecules, sequence=names[1] if kind == "drug_protein" else None)
+    frame = polars.DataFrame({name: [part] for name, part in zip(names, parts, strict=True)})
+    table = make_table(TableChunk(0, frame, {}), columns, Path("--smiles"), kind)
+    featured = featurize_table(table, model.task.features)
     if featured.reasons[0] is not None:
         raise InputError(f"smiles: {text!r} cannot be used: {featured.reasons[0].replace('in column', 'as')}.")
     return FeaturedChunk(0, featured)

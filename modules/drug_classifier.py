@@ -13,8 +13,8 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from base.errors import InputError
+from datamodules.batch import Batch
 from datamodules.drug_task import DrugTask
-from datamodules.molecule_batch import MoleculeBatch
 from modules.checkpoint_file import read_checkpoint
 from modules.class_state import ClassState
 from modules.contrast import Contrast
@@ -110,7 +110,7 @@ class DrugClassifier(lightning.LightningModule):
         self.task = task
         counts, contrast = torch.tensor(task.class_counts), self.objective.contrast
         self.network.build(task)
-        self.objective.build(counts, self.network.projection_dim, task.features.fingerprint_width)
+        self.objective.build(counts, self.network.projection_dim)
         temperature = 0.1 if contrast is None else contrast.loss.temperature
         self.class_state = ClassState(counts, self.network.encoder.output_dim, temperature)
         self.decision = Decision(counts, self.objective.classification_loss)
@@ -150,15 +150,15 @@ class DrugClassifier(lightning.LightningModule):
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.make_lr_scheduler(optimizer)}}
 
-    def forward(self, batch: MoleculeBatch) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         """Class scores, fp32 (B, C); a class without training samples is never predicted."""
         return self.decision.scores(self.network(batch)[1])
 
-    def on_train_batch_start(self, batch: MoleculeBatch, batch_index: int) -> None:
+    def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         """Seed each step by its number, so that a resumed run draws what the whole run would have drawn."""
         torch.manual_seed(step_seed(self.current_epoch, batch_index, self.global_rank))
 
-    def training_step(self, batch: MoleculeBatch, batch_index: int) -> dict[str, Tensor]:
+    def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
         """Compute the losses of a step.
 
         Returns:
@@ -180,7 +180,7 @@ class DrugClassifier(lightning.LightningModule):
         outputs = {"loss": loss, "embeddings": step.embeddings}
         return outputs if step.logits is None else {**outputs, "logits": step.logits}
 
-    def validation_step(self, batch: MoleculeBatch, batch_index: int) -> None:
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Keep the logits of a batch until the decision is fitted."""
         self._validation_logits.append((self.network(batch)[1].float(), batch.labels))
 
@@ -205,7 +205,7 @@ class DrugClassifier(lightning.LightningModule):
         values, self.validation_recall = self.validation_metrics.take()
         self._log_metrics("val", values)
 
-    def test_step(self, batch: MoleculeBatch, batch_index: int) -> None:
+    def test_step(self, batch: Batch, batch_index: int) -> None:
         """Count a batch into the test metrics."""
         probabilities = self.decision.probabilities(self.network(batch)[1])
         self.test_metrics.update(probabilities, batch.labels, self.decision.calibration)
@@ -217,7 +217,7 @@ class DrugClassifier(lightning.LightningModule):
         self._log_metrics("test", values)
         self._log_metrics("test/recall", dict(zip(self.task.classes, recall, strict=True)))
 
-    def predict_step(self, batch: MoleculeBatch, batch_index: int) -> Prediction:
+    def predict_step(self, batch: Batch, batch_index: int) -> Prediction:
         """What is predicted for a batch."""
         embeddings, logits = self.network(batch)
         probabilities = self.decision.probabilities(logits)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from base.errors import InputError
+from datamodules.batch import Batch
 from datamodules.drug_task import DrugTask
-from datamodules.molecule_batch import MoleculeBatch
 from modules.encoders import Encoder
 from modules.heads.classifier_head import ClassifierHead
 from modules.heads.experts import Experts
@@ -70,12 +70,12 @@ class Network(nn.Module):
         """Size d' of a projection."""
         return self.projection_dims[-1] if self.projection_dims else self.encoder.output_dim
 
-    def forward(self, batch: MoleculeBatch) -> tuple[Tensor, Tensor]:
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Embeddings, (B, d), and logits, (B, C), of a batch."""
         embeddings = self.encoder(batch)
         return embeddings, self.classifier(embeddings)
 
-    def training_embeddings(self, views: list[MoleculeBatch]) -> list[Tensor]:
+    def training_embeddings(self, views: list[Batch]) -> list[Tensor]:
         """Embeddings, (B, d), of each view; without gradients and in evaluation mode where the encoder is frozen."""
         frozen = "encoder" in self.frozen
         if frozen:
@@ -111,7 +111,7 @@ class Network(nn.Module):
         return [module for part, whole in named.items() if part in parts for module in whole.modules()]
 
     @torch.no_grad()
-    def logits(self, batch: MoleculeBatch) -> Tensor:
+    def logits(self, batch: Batch) -> Tensor:
         """Logits, (B, C), of a batch in evaluation mode, without gradients."""
         self.eval()
         logits: Tensor = self(batch)[1]

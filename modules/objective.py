@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from datamodules.molecule_batch import MoleculeBatch
+from datamodules.batch import Batch
 from modules.class_state import ClassState
 from modules.contrast import Contrast
 from modules.distillation import Distillation
@@ -82,24 +82,20 @@ class Objective(nn.Module):
         self.classification_start_epoch, self.expert_diversity = classification_start_epoch, expert_diversity
         self.weighting: ClassWeighting | None = None
         self.distillation: Distillation | None = None
-        self.teacher: Callable[[MoleculeBatch], Tensor] | None = None
+        self.teacher: Callable[[Batch], Tensor] | None = None
 
-    def build(self, class_counts: Tensor, projection_dim: int, fingerprint_width: int) -> None:
+    def build(self, class_counts: Tensor, projection_dim: int) -> None:
         """Build what depends on the data.
 
         Args:
             class_counts: Training samples of each class, int64 (C,).
             projection_dim: Size d' of a projection.
-            fingerprint_width: Number of fingerprint entries of a sample, or of features of an array.
         """
-        self.fingerprint_width = fingerprint_width
         for loss in (self.contrastive, self.warmup_contrastive):
             if loss is not None:
                 loss.build(class_counts, projection_dim)
 
-    def forward(
-        self, batch: MoleculeBatch, network: Network, state: ClassState, epoch: int, shared_seed: int
-    ) -> StepLosses:
+    def forward(self, batch: Batch, network: Network, state: ClassState, epoch: int, shared_seed: int) -> StepLosses:
         """Compute the losses of a training step.
 
         Args:
@@ -133,12 +129,12 @@ class Objective(nn.Module):
             )
         return StepLosses(losses, embeddings[0].detach(), None if logits is None else logits.detach())
 
-    def views(self, batch: MoleculeBatch, contrasted: bool) -> list[MoleculeBatch]:
+    def views(self, batch: Batch, contrasted: bool) -> list[Batch]:
         """The views of a batch that a step embeds: two to contrast, else one; the batch itself without contrast."""
         if self.contrast is None:
             return [batch]
         probabilities = self.contrast.view_probabilities if contrasted else self.contrast.view_probabilities[:1]
-        return [make_view(batch, probability, self.fingerprint_width) for probability in probabilities]
+        return [make_view(batch, probability) for probability in probabilities]
 
     def current_contrastive(self, network: Network, state: ClassState) -> ContrastiveLoss | None:
         """The contrastive loss of the next step; None without one, or while the encoder is frozen."""
@@ -192,7 +188,7 @@ class Objective(nn.Module):
     def _contrast(
         self,
         loss: ContrastiveLoss,
-        batch: MoleculeBatch,
+        batch: Batch,
         embeddings: list[Tensor],
         network: Network,
         state: ClassState,

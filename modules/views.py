@@ -1,4 +1,4 @@
-"""Augmented copies of a batch, by dropping edges and fingerprint entries or features of arrays."""
+"""Views: augmented copies of a batch, by dropping edges, bins of fingerprints or features of arrays."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from datamodules.molecule_batch import MoleculeBatch
+from datamodules.batch import Batch, FingerprintBatch, MoleculeBatch
 
 _LARGEST_DROP_PROBABILITY = 0.7
 
 
 def edge_drop_probabilities(target: Tensor, num_atoms: int, probability: float) -> Tensor:
-    """How likely each edge is to be dropped: edges into well-connected atoms are spared.
+    """The drop probability of each edge: edges into well-connected atoms are spared.
 
     With deg the in-degree of an edge's target and max and mean over the edges: `s = ln deg`,
     `w = (max s - s) / (max s - mean s)`, drop probability `min(w / mean(w) * probability, 0.7)` (Zhu et al. 2021,
@@ -36,35 +36,46 @@ def edge_drop_probabilities(target: Tensor, num_atoms: int, probability: float) 
     return (weight * probability).clamp(0, _LARGEST_DROP_PROBABILITY)
 
 
-def make_view(batch: MoleculeBatch, probability: float, fingerprint_width: int) -> MoleculeBatch:
-    """A copy of a batch without some of its directed edges and fingerprint bins, or features of arrays.
+def make_view(batch: Batch, probability: float) -> Batch:
+    """A copy of a batch without some directed edges and fingerprint bins, or without some features of its arrays.
 
-    Each edge is drawn on its own, and so is each bin of a sample.
-
-    Draws from torch's random state.
+    Each edge is drawn on its own, and so is each bin of a sample, from torch's global random state.
 
     Args:
         batch: Any batch.
-        probability: Mean share of edges, and share of fingerprint bins, to drop.
-        fingerprint_width: Number of bins of all fingerprints, or of features of an array.
+        probability: Mean share of edges, and share of bins or features, to drop.
 
     Raises:
-        ValueError: If `probability` is outside [0, 1).
+        ValueError: If `probability` is not in [0, 1).
     """
     if not 0 <= probability < 1:
         raise ValueError(f"probability: expected a number from 0 to below 1, got {probability}.")
-    drop = edge_drop_probabilities(batch.target, batch.atom_codes.shape[0], probability)
-    edges = torch.rand_like(drop) >= drop
+    if batch.molecules is not None:
+        batch = replace(batch, molecules=_drop_edges(batch.molecules, probability))
+    if batch.fingerprints is not None:
+        batch = replace(batch, fingerprints=_drop_bins(batch.fingerprints, len(batch), probability))
+    if batch.arrays is not None:
+        batch = replace(batch, arrays=_drop_features(batch.arrays, probability))
+    return batch
+
+
+def _drop_edges(molecules: MoleculeBatch, probability: float) -> MoleculeBatch:
+    drop = edge_drop_probabilities(molecules.target, len(molecules.atom_codes), probability)
+    kept = torch.rand_like(drop) >= drop
+    source, target, bond_codes = (part[kept] for part in (molecules.source, molecules.target, molecules.bond_codes))
+    return replace(molecules, source=source, target=target, bond_codes=bond_codes)
+
+
+def _drop_bins(fingerprints: FingerprintBatch, num_samples: int, probability: float) -> FingerprintBatch:
+    num_molecules, width = fingerprints.shape
     # One draw for a bin of a sample, so that what both sides of a reaction share still cancels.
-    sample_of_entry = batch.fingerprint_molecule // batch.molecules_per_sample
-    draws = torch.rand(len(batch), fingerprint_width, device=batch.labels.device)
-    entries = draws[sample_of_entry, batch.fingerprint_bin] >= probability
-    return replace(
-        batch,
-        source=batch.source[edges],
-        target=batch.target[edges],
-        bond_codes=batch.bond_codes[edges],
-        fingerprint_molecule=batch.fingerprint_molecule[entries],
-        fingerprint_bin=batch.fingerprint_bin[entries],
-        fingerprint_count=batch.fingerprint_count[entries],
-    )
+    sample = fingerprints.molecule // max(1, num_molecules // max(1, num_samples))
+    draws = torch.rand(num_samples, width, device=sample.device)
+    kept = draws[sample, fingerprints.bin] >= probability
+    molecule, bin, count = (part[kept] for part in (fingerprints.molecule, fingerprints.bin, fingerprints.count))
+    return replace(fingerprints, molecule=molecule, bin=bin, count=count)
+
+
+def _drop_features(arrays: Tensor, probability: float) -> Tensor:
+    draws = torch.rand(len(arrays), arrays[0].numel() if len(arrays) else 0, device=arrays.device)
+    return arrays.masked_fill(draws.view_as(arrays) < probability, 0)

@@ -1,7 +1,7 @@
 """Drawings of samples, small enough for thousands on one page.
 
 A drawing is a line of text. RDKit draws each bond as an element of its own, with all its style; here the bonds of one
-colour share a path with whole coordinates, which is a tenth of the size before and after compression. The page unpacks
+color share a path with whole coordinates, which is a tenth of the size before and after compression. The page unpacks
 them and adds the style.
 """
 
@@ -27,7 +27,7 @@ _LONGEST_SMILES = 1_000
 _PATH = re.compile(r"<path [^>]*?d='([^']*)' style='([^']*)'")
 _TEXT = re.compile(r"<text x='([\d.-]+)' y='([\d.-]+)'[^>]*?font-size:(\d+)px[^>]*?fill:(#\w+)' >([^<]*)<")
 _DECIMALS = re.compile(r"(?<=\d)\.\d+")
-_COLOUR = re.compile(r"(fill|stroke):(#\w+)")
+_COLOR = re.compile(r"(fill|stroke):(#\w+)")
 
 
 def draw_samples(table: DrugTable, rows: NDArray[Any]) -> list[list[str]]:
@@ -41,10 +41,9 @@ def draw_samples(table: DrugTable, rows: NDArray[Any]) -> list[list[str]]:
         n lists of drawings, `draw_molecule` or `draw_image`.
     """
     if table.arrays is not None:
-        shape = table.arrays.shape
-        if len(shape) < 2:
+        if len(table.arrays.shape) < 2:
             return [[] for _ in rows]
-        return [[draw_image(array)] for array in _dense(table, rows)]
+        return [[draw_image(array)] for array in table.arrays.dense(rows)]
     known: dict[str, str] = {}
     columns = [series.gather(rows).fill_null("").to_list() for series in table.smiles]
     return [[_drawn(text, known) for text in texts] for texts in zip(*columns, strict=True)]
@@ -56,23 +55,11 @@ def _drawn(text: str, known: dict[str, str]) -> str:
     return known[text]
 
 
-def _dense(table: DrugTable, rows: NDArray[Any]) -> list[NDArray[Any]]:
-    arrays = table.arrays
-    assert arrays is not None
-    images = []
-    for row in rows.tolist():
-        own = slice(arrays.starts[row], arrays.starts[row + 1])
-        flat = numpy.zeros(int(numpy.prod(arrays.shape)), dtype=numpy.float32)
-        flat[arrays.bins[own]] = arrays.values[own]
-        images.append(flat.reshape(arrays.shape))
-    return images
-
-
 def draw_molecule(smiles: str) -> str:
     """The inside of an SVG of `WIDTH` x `HEIGHT`; empty if RDKit cannot read or draw the SMILES.
 
     Args:
-        smiles: A SMILES; one of more than 1,000 characters is too large to be recognised and is not drawn.
+        smiles: A SMILES; one of more than 1,000 characters is too large to be recognized and is not drawn.
     """
     from rdkit import Chem, rdBase
     from rdkit.Chem.Draw import rdMolDraw2D
@@ -99,7 +86,7 @@ def draw_molecule(smiles: str) -> str:
 
 
 def whole_svg(drawing: str) -> str:
-    """A molecule's drawing as an SVG that stands for itself; empty if it is none.
+    """A drawing of a molecule as a standalone SVG; empty if it is not one.
 
     Args:
         drawing: As `draw_samples` gives it.
@@ -113,7 +100,7 @@ def whole_svg(drawing: str) -> str:
 
 
 def compact_svg(svg: str) -> str:
-    """Join the paths of each colour and drop what the page adds again.
+    """Join the paths of each color and drop what the page adds again.
 
     Args:
         svg: As RDKit writes it, with letters as text.
@@ -121,29 +108,29 @@ def compact_svg(svg: str) -> str:
     paths: dict[tuple[str, str], list[str]] = {}
     svg = _DECIMALS.sub("", svg)
     for data, style in _PATH.findall(svg):
-        colours = dict(_COLOUR.findall(style))
-        kind = "fill" if "fill" in colours else "stroke"
-        # Three points with a mitre limit round off a corner, which the page does for whole paths.
-        if kind in colours and not (kind == "stroke" and "miterlimit" in style):
-            paths.setdefault((kind, _short(colours[kind])), []).append(data)
+        colors = dict(_COLOR.findall(style))
+        kind = "fill" if "fill" in colors else "stroke"
+        # Three points with a miter limit round off a corner, which the page does for whole paths.
+        if kind in colors and not (kind == "stroke" and "miterlimit" in style):
+            paths.setdefault((kind, _short(colors[kind])), []).append(data)
     parts = []
-    for (kind, colour), data in paths.items():
+    for (kind, color), data in paths.items():
         joined = "".join(data).replace(" L ", "L").replace("M ", "M").replace(",", " ").replace(" Z", "Z")
-        parts.append(f"<path d='{joined}' {kind}='{colour}'/>")
-    for x, y, size, colour, letter in _TEXT.findall(svg):
-        parts.append(f"<text x='{x}' y='{y}' fill='{_short(colour)}' font-size='{size}'>{letter}</text>")
+        parts.append(f"<path d='{joined}' {kind}='{color}'/>")
+    for x, y, size, color, letter in _TEXT.findall(svg):
+        parts.append(f"<text x='{x}' y='{y}' fill='{_short(color)}' font-size='{size}'>{letter}</text>")
     return "".join(parts)
 
 
 @lru_cache
-def _short(colour: str) -> str:
-    """`#rgb` where it says the same."""
-    doubled = all(colour[place] == colour[place + 1] for place in (1, 3, 5))
-    return f"#{colour[1]}{colour[3]}{colour[5]}" if doubled and len(colour) == 7 else colour
+def _short(color: str) -> str:
+    """`#rgb` if it is the same color."""
+    doubled = all(color[place] == color[place + 1] for place in (1, 3, 5))
+    return f"#{color[1]}{color[3]}{color[5]}" if doubled and len(color) == 7 else color
 
 
 def draw_image(array: NDArray[Any]) -> str:
-    """A grey or RGB image as `I width height channels base64`, thinned to `THUMBNAIL` pixels a side.
+    """A gray or RGB image as `I width height channels base64`, thinned to `THUMBNAIL` pixels a side.
 
     Args:
         array: (height, width) or (channels, height, width); of other numbers of channels than 3 the mean is drawn.
@@ -153,9 +140,9 @@ def draw_image(array: NDArray[Any]) -> str:
     steps = [max(1, -(-size // THUMBNAIL)) for size in image.shape[1:]]
     image = image[:, :: steps[0], :: steps[1]]
     low, high = float(image.min()), float(image.max())
-    grey = ((image - low) / max(high - low, 1e-12) * 255).astype(numpy.uint8)
-    channels, height, width = grey.shape
-    return f"I {width} {height} {channels} {base64.b64encode(grey.transpose(1, 2, 0).tobytes()).decode()}"
+    gray = ((image - low) / max(high - low, 1e-12) * 255).astype(numpy.uint8)
+    channels, height, width = gray.shape
+    return f"I {width} {height} {channels} {base64.b64encode(gray.transpose(1, 2, 0).tobytes()).decode()}"
 
 
 def pack(lines: Sequence[str]) -> str:

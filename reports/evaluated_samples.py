@@ -12,14 +12,12 @@ from datamodules.splits.splitters import SplitName
 from reports.stratified import draw_stratified
 
 if TYPE_CHECKING:
-    import torch
-
     from datamodules.drug_datamodule import DrugDataModule
     from modules.drug_classifier import DrugClassifier
 
-# So many are embedded at most, which keeps a report within seconds; each class keeps some.
 TRAINING_EMBEDDED = 4_000
 TEST_EVALUATED = 20_000
+"""Largest numbers of samples of a report, which keep it within seconds."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +27,11 @@ class EvaluatedSamples:
     Attributes:
         total: int64 (C,), samples of each class in the whole split.
         rows: int64 (n,), rows of the table.
-        codes: int64 (n,), classes.
+        codes: int64 (n,), class codes.
         predicted: int64 (n,), classes of largest probability.
         confidence: float32 (n,), these probabilities.
         embeddings: float32 (n, d), unit vectors.
-        subclusters: int64 (n,), place of a training sample's sub-cluster among those of its class; -1 where unknown.
+        subclusters: int64 (n,), number of a training sample's sub-cluster within its class; -1 if unknown.
     """
 
     total: NDArray[Any]
@@ -45,7 +43,7 @@ class EvaluatedSamples:
     subclusters: NDArray[Any]
 
     def __len__(self) -> int:
-        """How many n."""
+        """N."""
         return len(self.rows)
 
     @property
@@ -57,14 +55,14 @@ class EvaluatedSamples:
 def evaluate_split(
     model: DrugClassifier, data: DrugDataModule, split: SplitName, most: int, seed: int = 0
 ) -> EvaluatedSamples:
-    """Embed and predict samples of a split, as they are.
+    """Embed and predict samples of a split, without augmentation.
 
     Args:
-        model: On the device to compute on.
-        data: Set up.
-        split: Which.
-        most: How many samples to draw, stratified by class.
-        seed: Of the draw.
+        model: The model, on the device to compute on.
+        data: The data module, after `setup`.
+        split: The split.
+        most: Largest number of samples, drawn stratified by class.
+        seed: Random seed.
     """
     rows = data.records.rows[split]
     codes = data.records.codes[rows]
@@ -87,33 +85,22 @@ def evaluate_split(
 def _predict(
     model: DrugClassifier, data: DrugDataModule, rows: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Unit embeddings, predicted classes and their probabilities."""
     import torch
 
+    from modules.inference import infer
     from modules.unit_embeddings import unit_embeddings
 
-    seen: list[torch.Tensor] = []
-    hook = model.network.encoder.register_forward_hook(lambda _module, _given, output: seen.append(output))
-    confidences, predictions = [], []
-    model.eval()
-    try:
-        with torch.inference_mode():
-            for start in range(0, len(rows), data.evaluation_batch_size):
-                chosen = rows[start : start + data.evaluation_batch_size]
-                batch = data.table.store.batch(chosen, chosen, data.records.codes[chosen]).to(model.device)
-                probabilities = model.predict_step(batch, 0).probabilities
-                confidence, predicted = probabilities.max(dim=1)
-                confidences.append(confidence)
-                predictions.append(predicted)
-    finally:
-        hook.remove()
-    unit = unit_embeddings(torch.cat(seen)).cpu().numpy()
-    return unit, torch.cat(predictions).cpu().numpy(), torch.cat(confidences).float().cpu().numpy()
+    found = [prediction for _, prediction in infer(model, data.batches_of(rows))]
+    confidence, predicted = torch.cat([prediction.probabilities for prediction in found]).max(dim=1)
+    unit = unit_embeddings(torch.cat([prediction.embeddings for prediction in found]))
+    return unit.cpu().numpy(), predicted.cpu().numpy(), confidence.float().cpu().numpy()
 
 
 def _subclusters(
     model: DrugClassifier, places: NDArray[Any], codes: NDArray[Any], embeddings: NDArray[Any]
 ) -> NDArray[Any]:
-    """Place of each sample's sub-cluster among those of its class; -1 before the first recluster."""
+    """Number of each sample's sub-cluster within its class; -1 before the first recluster."""
     import torch
 
     from modules.subclusters import nearest_subclusters

@@ -1,18 +1,19 @@
-"""SMILES to flat integer arrays, by RDKit."""
+"""Features of molecules: flat integer arrays that RDKit computes from SMILES."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy
 from numpy.typing import NDArray
 
-from datamodules.chemistry.molecule_graphs import ATOM_CODE_SIZES, MAX_ATOMS, GraphBuilder, SmilesReader
+from datamodules.chemistry.molecule_graphs import ATOM_CODE_SIZES, MAX_ATOMS, GraphBuilder, MoleculeGraphs, SmilesReader
 
-FEATURE_VERSION = 3
+FEATURE_VERSION = 4
+"""Changes whenever the features of a SMILES change, so that older ones in the cache are not read."""
 
 FingerprintKind = Literal["morgan", "path", "atom_pair", "torsion"]
 
@@ -25,19 +26,18 @@ class FeatureSettings:
 
     Attributes:
         fingerprint_radius: Radius of the Morgan count fingerprint, in bonds.
-        fingerprint_size: Number of bins that a fingerprint is folded into.
+        fingerprint_size: Number of bins that each fingerprint is folded into.
         fingerprint_kinds: The count fingerprints to compute, whose bins follow each other.
-        array_shape: Where samples are arrays, the shape of one; the other settings then say nothing.
+        array_shape: Shape of a sample that is an array, to which the other settings do not apply.
 
     Raises:
-        ValueError: If there is no fingerprint, or one comes twice.
+        ValueError: If there is no fingerprint, or one is repeated.
     """
 
     fingerprint_radius: int = 2
     fingerprint_size: int = 2048
     fingerprint_kinds: tuple[FingerprintKind, ...] = ("morgan",)
-    # Not in the text that names cached features, which are of molecules only.
-    array_shape: tuple[int, ...] = field(default=(), repr=False)
+    array_shape: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.fingerprint_kinds or len(set(self.fingerprint_kinds)) < len(self.fingerprint_kinds):
@@ -47,25 +47,55 @@ class FeatureSettings:
 
     @property
     def fingerprint_width(self) -> int:
-        """Number of bins of all fingerprints, or of features of an array."""
+        """Number of bins of all fingerprints together, or number of features of an array."""
         if self.array_shape:
             return math.prod(self.array_shape)
         return self.fingerprint_size * len(self.fingerprint_kinds)
 
 
-Features = dict[str, NDArray[Any]]
-"""Flat arrays of M molecules, A atoms, E directed bonds and F fingerprint entries.
+@dataclass(frozen=True)
+class Fingerprints:
+    """Count fingerprints of M molecules with F bins that are not zero in all, end to end.
 
-`atoms`, `bonds`, `entries` (M,) int64: how many of each a molecule has; a molecule that RDKit cannot read has none.
-`atom_codes` (A, 10) uint8, columns of `ATOM_CODE_SIZES`. `source`, `target` (E,) uint16: atom numbers within the
-molecule, sorted by target, then source. `bond_codes` (E,) uint8. `bins` (F,) uint16, or int32 where a fingerprint has
-more than 65,536 bins, and `counts` (F,) int32, or float32 of arrays: the non-zero bins. `skeletons` (M,) uint64: see
-`skeleton_hashes`.
-"""
+    Attributes:
+        entry_counts: (M,) int64, number of such bins of each molecule.
+        bins: (F,) uint16, or int32 if the fingerprints have more than 65,536 bins.
+        counts: (F,) int32.
+    """
+
+    entry_counts: NDArray[Any]
+    bins: NDArray[Any]
+    counts: NDArray[Any]
 
 
-def featurise(smiles: Sequence[str], settings: FeatureSettings) -> Features:
-    """Turn SMILES into flat arrays.
+@dataclass(frozen=True)
+class MoleculeFeatures:
+    """Features of M molecules; a molecule that RDKit cannot read has no atoms.
+
+    Attributes:
+        graphs: The molecular graphs.
+        fingerprints: The count fingerprints.
+        skeletons: (M,) uint64, see `skeleton_hashes`; 0 for a molecule that RDKit cannot read.
+    """
+
+    graphs: MoleculeGraphs
+    fingerprints: Fingerprints
+    skeletons: NDArray[Any]
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """All arrays by name, each of which can be joined end to end with that of other molecules."""
+        return {**vars(self.graphs), **vars(self.fingerprints), "skeletons": self.skeletons}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> MoleculeFeatures:
+        """The inverse of `to_arrays`."""
+        graphs = MoleculeGraphs(**{field.name: arrays[field.name] for field in fields(MoleculeGraphs)})
+        fingerprints = Fingerprints(**{field.name: arrays[field.name] for field in fields(Fingerprints)})
+        return cls(graphs, fingerprints, arrays["skeletons"])
+
+
+def featurize(smiles: Sequence[str], settings: FeatureSettings) -> MoleculeFeatures:
+    """Turn SMILES into features.
 
     Args:
         smiles: M SMILES; dots separate the components of one molecule.
@@ -82,34 +112,35 @@ def featurise(smiles: Sequence[str], settings: FeatureSettings) -> Features:
                 readable[number] = True
                 graphs.add(text, molecule)
                 fingerprints.add(molecule)
-        features = {**graphs.finish(), **fingerprints.finish()}
-    features["skeletons"] = skeleton_hashes(features)
-    for name in ("atoms", "bonds", "entries", "skeletons"):
-        values = numpy.zeros(len(smiles), dtype=features[name].dtype)
-        values[readable] = features[name]
-        features[name] = values
-    return features
+        found = graphs.finish()
+        features = MoleculeFeatures(found, fingerprints.finish(), skeleton_hashes(found))
+    arrays = features.to_arrays()
+    for name in ("atom_counts", "bond_counts", "entry_counts", "skeletons"):
+        values = numpy.zeros(len(smiles), dtype=arrays[name].dtype)
+        values[readable] = arrays[name]
+        arrays[name] = values
+    return MoleculeFeatures.from_arrays(arrays)
 
 
-def skeleton_hashes(features: Features) -> NDArray[Any]:
-    """A hash of each molecule without stereochemistry, isotopes and the way its SMILES is written.
+def skeleton_hashes(graphs: MoleculeGraphs) -> NDArray[Any]:
+    """A hash of each molecule without stereochemistry, isotopes and the spelling of its SMILES.
 
-    Five rounds of neighbourhood refinement (Weisfeiler and Leman 1968) over the codes of atoms and bonds. Equal
-    molecules have equal hashes; that different skeletons share one is rare, but happens.
+    Five rounds of neighborhood refinement (Weisfeiler and Leman 1968) over the codes of atoms and bonds. Equal
+    molecules have equal hashes; different skeletons rarely share one.
 
     Args:
-        features: The arrays `atoms`, `bonds`, `atom_codes`, `source`, `target` and `bond_codes`.
+        graphs: M molecules.
 
     Returns:
         (M,) uint64.
     """
     names = ("element", "charge", "radical_electrons", "aromatic", "hydrogens", "ring")
-    atoms, bonds = features["atoms"], features["bonds"]
-    codes = dict(zip(ATOM_CODE_SIZES, features["atom_codes"].T.astype(numpy.uint64), strict=True))
+    atoms, bonds = graphs.atom_counts, graphs.bond_counts
+    codes = dict(zip(ATOM_CODE_SIZES, graphs.atom_codes.T.astype(numpy.uint64), strict=True))
     shift = numpy.repeat(numpy.cumsum(atoms) - atoms, bonds)
-    source, target = features["source"] + shift, features["target"] + shift
-    degrees = numpy.bincount(target, minlength=len(features["atom_codes"]))
-    # Deuterium is an atom of the graph where hydrogen is none: its atom counts as a hydrogen of its neighbour.
+    source, target = graphs.source + shift, graphs.target + shift
+    degrees = numpy.bincount(target, minlength=len(graphs.atom_codes))
+    # Deuterium is an atom of the graph where hydrogen is none: its atom counts as a hydrogen of its neighbor.
     isotope = (codes["element"] == 1) & (degrees == 1)
     attached = isotope[source] & (codes["element"][target] != 1)
     codes["hydrogens"] += numpy.bincount(target[attached], minlength=len(degrees)).astype(numpy.uint64)
@@ -120,7 +151,7 @@ def skeleton_hashes(features: Features) -> NDArray[Any]:
         labels = labels * numpy.uint64(ATOM_CODE_SIZES[name]) + codes[name]
     labels = _mixed(labels)
     for _ in range(5):
-        messages = _mixed(labels[source] + features["bond_codes"].astype(numpy.uint64))
+        messages = _mixed(labels[source] + graphs.bond_codes.astype(numpy.uint64))
         messages[silent] = 0
         labels = _mixed(labels * numpy.uint64(3) + _sums(messages, degrees))
     labels[dropped] = 0
@@ -129,7 +160,7 @@ def skeleton_hashes(features: Features) -> NDArray[Any]:
 
 
 def _mixed(values: Any) -> Any:
-    """Scrambled bits of 64-bit integers (the finaliser of SplitMix64, Steele et al. 2014)."""
+    """Scrambled bits of 64-bit integers (the finalizer of SplitMix64, Steele et al. 2014)."""
     values = values + numpy.uint64(0x9E3779B97F4A7C15)
     values = (values ^ (values >> numpy.uint64(30))) * numpy.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> numpy.uint64(27))) * numpy.uint64(0x94D049BB133111EB)
@@ -169,9 +200,9 @@ class _FingerprintBuilder:
             self._counts += counts.values()
         self._entries.append(len(self._bins) - before)
 
-    def finish(self) -> Features:
-        return {
-            "entries": numpy.array(self._entries, dtype=numpy.int64),
-            "bins": numpy.array(self._bins, dtype=self._bin_type),
-            "counts": numpy.array(self._counts, dtype=numpy.int32),
-        }
+    def finish(self) -> Fingerprints:
+        return Fingerprints(
+            entry_counts=numpy.array(self._entries, dtype=numpy.int64),
+            bins=numpy.array(self._bins, dtype=self._bin_type),
+            counts=numpy.array(self._counts, dtype=numpy.int32),
+        )

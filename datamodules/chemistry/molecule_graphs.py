@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import numpy
@@ -31,8 +32,6 @@ BOND_CODE_SIZE = 2 * len(BOND_TYPES)
 MAX_ATOMS = 65_535
 """Of one molecule: atom numbers are kept in 16 bits."""
 
-Arrays = dict[str, NDArray[Any]]
-
 _COLUMN = {name: place for place, name in enumerate(ATOM_CODE_SIZES)}
 _CHIRALITY = {"R": 1, "S": 2}
 _LARGEST_MATRIX = 1_000
@@ -45,6 +44,27 @@ _NEEDS_ALL_STEPS = re.compile(r"[@/\\\s|]|\[H")
 _RARE_PART = re.compile(r"[^@C]@|@[AOST]|\[\d|p|\[[a-z]{2}|[$>~]|:(?!\d+\])")
 _TYPE_OF_DOUBLED_ORDER = numpy.zeros(256, dtype=numpy.uint8)
 _TYPE_OF_DOUBLED_ORDER[[2, 3, 4, 6]] = [BOND_TYPES.index(name) for name in ("single", "aromatic", "double", "triple")]
+
+
+@dataclass(frozen=True)
+class MoleculeGraphs:
+    """Graphs of M molecules with A atoms and E directed bonds in all, end to end.
+
+    Attributes:
+        atom_counts: (M,) int64, number of atoms of each molecule.
+        bond_counts: (M,) int64, number of directed bonds of each molecule.
+        atom_codes: (A, 10) uint8, the columns of `ATOM_CODE_SIZES`.
+        source: (E,) uint16, the atom of the molecule that a bond leaves.
+        target: (E,) uint16, the atom that a bond enters; bonds are sorted by target, then source.
+        bond_codes: (E,) uint8, below `BOND_CODE_SIZE`.
+    """
+
+    atom_counts: NDArray[Any]
+    bond_counts: NDArray[Any]
+    atom_codes: NDArray[Any]
+    source: NDArray[Any]
+    target: NDArray[Any]
+    bond_codes: NDArray[Any]
 
 
 class SmilesReader:
@@ -141,13 +161,8 @@ class GraphBuilder:
         self._orders.append(orders)
         self._texts.append(text)
 
-    def finish(self) -> Arrays:
-        """The graphs of the molecules, in order.
-
-        Returns:
-            `atoms`, `bonds` (M,) int64; `atom_codes` (A, 10) uint8; `source`, `target` (E,) uint16, atom numbers
-            within the molecule, sorted by target, then source; `bond_codes` (E,) uint8.
-        """
+    def finish(self) -> MoleculeGraphs:
+        """The graphs of the molecules, in the order in which they were added."""
         atoms = numpy.array(self._atoms, dtype=numpy.int64)
         bonds = numpy.array([len(places) for places in self._places[1:]], dtype=numpy.int64)
         first_atom, first_bond = numpy.cumsum(atoms) - atoms, numpy.cumsum(bonds) - bonds
@@ -169,14 +184,14 @@ class GraphBuilder:
         for number, (atom_rows, bond_row) in self._plain.items():
             codes[first_atom[number] : first_atom[number] + atoms[number]] = atom_rows
             bond_codes[first_bond[number] : first_bond[number] + bonds[number]] = bond_row
-        return {
-            "atoms": atoms,
-            "bonds": bonds,
-            "atom_codes": codes,
-            "source": source.astype(numpy.uint16),
-            "target": target.astype(numpy.uint16),
-            "bond_codes": bond_codes,
-        }
+        return MoleculeGraphs(
+            atom_counts=atoms,
+            bond_counts=bonds,
+            atom_codes=codes,
+            source=source.astype(numpy.uint16),
+            target=target.astype(numpy.uint16),
+            bond_codes=bond_codes,
+        )
 
 
 class _Vocabulary:

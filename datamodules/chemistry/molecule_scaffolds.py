@@ -1,4 +1,4 @@
-"""The ring systems and linkers that molecules are built around."""
+"""Scaffolds: the ring systems of molecules with their linkers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy
 
-from datamodules.chemistry.molecule_features import Features
 from datamodules.chemistry.molecule_graphs import SmilesReader
-from datamodules.feature_cache import cache_key, cached_arrays
+from datamodules.feature_cache import Arrays, cache_key, cached_arrays
 from datamodules.part_files import write_parts
 
 
@@ -19,22 +18,22 @@ def murcko_scaffolds(smiles: Sequence[str], cache_folder: Path) -> list[str]:
 
     Args:
         smiles: M SMILES.
-        cache_folder: Where scaffolds are kept from one run to the next.
+        cache_folder: The cache of scaffolds.
 
     Returns:
-        Canonical SMILES; "" for a molecule without a ring or that RDKit cannot read.
+        Canonical SMILES; "" for a molecule that has no ring or that RDKit cannot read.
     """
     import rdkit
 
-    key = cache_key(smiles, "scaffolds", rdkit.__version__)
+    key = cache_key(smiles, {"computed": "scaffolds", "rdkit": rdkit.__version__})
     arrays = cached_arrays(cache_folder, key, lambda folder: write_parts(smiles, _scaffolds, folder, "Scaffolds"))
     text, ends = arrays["text"].tobytes(), numpy.cumsum(arrays["letters"])
     spans = zip((ends - arrays["letters"]).tolist(), ends.tolist(), strict=True)
     return [text[start:end].decode() for start, end in spans]
 
 
-def _scaffolds(smiles: Sequence[str]) -> Features:
-    """`text` (T,) uint8, the scaffolds end to end, and `letters` (M,) int64, how long each is."""
+def _scaffolds(smiles: Sequence[str]) -> Arrays:
+    """`text` (T,) uint8, the scaffolds end to end, and `letters` (M,) int64, the length of each."""
     from rdkit import Chem, rdBase
     from rdkit.Chem.Scaffolds import MurckoScaffold
 

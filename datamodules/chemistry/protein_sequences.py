@@ -41,7 +41,7 @@ class ProteinSequences:
             rows: (B,) rows of the table.
 
         Returns:
-            (R,) uint8 places in the alphabet; (Q,) int64 lengths; (B,) int64, which of the Q proteins a row has.
+            The fields of `ProteinBatch`: (R,) uint8, (Q,) int64 and (B,) int64.
         """
         proteins, protein_of_row = numpy.unique(self._protein_of_row[rows], return_inverse=True)
         lengths = self._lengths[proteins]

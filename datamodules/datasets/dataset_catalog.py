@@ -18,7 +18,7 @@ from datamodules.datasets.package_datasets import (
     packages_digest,
 )
 from datamodules.datasets.table_download import fetch_table, stored_table
-from datamodules.tables.drug_table import InputKind
+from datamodules.tables.columns import InputKind
 
 _log = logging.getLogger("tailmol")
 

@@ -1,1 +1,1 @@
-"""Tables as they are given: files, columns, and rows that cannot be used."""
+"""Tables as they are given: files, columns, cells, and the rows that cannot be used. Imports no torch."""

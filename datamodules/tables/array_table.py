@@ -1,20 +1,24 @@
-"""Read an .npz file of arrays and labels as a table."""
+"""Read an `.npz` file of arrays and labels as a table."""
 
 from __future__ import annotations
 
 import math
 import zipfile
 import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy
 import polars
 from numpy.typing import NDArray
 
 from base.errors import InputError
-from datamodules.sample_arrays import SampleArrays
-from datamodules.tables.drug_table import Columns, DrugTable, InputKind, cell_texts
+from datamodules.tables.columns import USUAL_NAMES, ColumnNames, Columns
+from datamodules.tables.drug_table import DrugTable, cell_texts
+from datamodules.tables.sample_arrays import SampleArrays
+
+T = TypeVar("T")
 
 _DENSE = {"features": (2,), "images": (3, 4)}
 _SPARSE = ("data", "indices", "indptr", "shape")
@@ -24,91 +28,100 @@ _SHAPES = {
 }
 
 
-def kind_of_file(path: Path, input: InputKind, trained: InputKind | None = None) -> InputKind:
-    """What the samples of a file are: arrays in an .npz, else what the settings say.
-
-    Args:
-        path: The file.
-        input: The setting; molecule, its default, does not contradict an .npz.
-        trained: What a trained model reads, which goes before the setting.
-
-    Raises:
-        InputError: If the file and the settings, or the trained model, contradict each other.
-    """
-    arrays = path.suffix.lower() == ".npz"
-    if trained is not None:
-        if arrays != (trained == "array"):
-            expected = "an .npz file of arrays" if trained == "array" else "a CSV, TSV or Parquet table"
-            raise InputError(f"data.source: the model was trained on input {trained}; expected {expected}, got {path}.")
-        return trained
-    if arrays and input not in ("molecule", "array"):
-        raise InputError(f"data.input: {path} holds arrays; expected array, or no setting, got {input}.")
-    if not arrays and input == "array":
-        raise InputError(f"data.source: input array is read from an .npz file; got {path}.")
-    return "array" if arrays else input
-
-
 def read_array_table(
-    path: Path,
-    label_key: str | None = None,
-    id_key: str | None = None,
-    split_key: str | None = None,
-    need_labels: bool = True,
-    need_splits: bool = False,
+    path: Path, names: ColumnNames = USUAL_NAMES, need_labels: bool = True, need_splits: bool = False
 ) -> DrugTable:
-    """Read an .npz file as numpy.savez writes it.
+    """Read an `.npz` file as numpy.savez writes it.
 
     It holds `features` (N, D), or `images` (N, height, width) or (N, channels, height, width), or the `data`,
     `indices`, `indptr` and `shape` of a sparse CSR matrix (N, D), and beside them arrays (N,).
 
     Args:
         path: The file.
-        label_key: Its classes, integers or text; `labels` if None.
-        id_key: Names of the samples; `ids` if None.
-        split_key: train, validation or test of each sample; `splits` if None.
-        need_labels: False to predict, where a file without labels will do.
+        names: Names of the arrays of labels (default `labels`), ids (`ids`) and splits (`splits`).
+        need_labels: Whether the labels are read.
         need_splits: Whether the splits are read.
 
     Returns:
         A table whose `frame` has a column `row`, from 1, and the arrays (N,) that were found.
 
     Raises:
-        InputError: If the file is none, an array is missing or of the wrong shape or type.
+        InputError: If the file is not an `.npz`, or an array is missing or has the wrong shape or type.
     """
     arrays = _load(path)
     samples, unusable = _samples(arrays, path)
-    keys = {
-        "label_column": (label_key or "labels", need_labels, label_key),
-        "id_column": (id_key or "ids", False, id_key),
-        "split_column": (split_key or "splits", need_splits, split_key),
-    }
-    columns = {"row": polars.Series("row", numpy.arange(1, len(samples) + 1))}
-    for setting, (key, needed, named) in keys.items():
-        if key in arrays:
-            columns[key] = _column(arrays[key], key, len(samples), path)
-        elif needed or named is not None:
-            raise InputError(f"data.{setting}: there is no array {key!r} in {path}; it has {', '.join(arrays)}.")
-    label, identifier, split = (key if key in columns else None for key, _, _ in keys.values())
-    labels = cell_texts(columns[label], path) if label and need_labels else None
+    found = choose_arrays(list(arrays), path, names, need_labels, need_splits)
+    listed = (names.label or "labels", names.id or "ids", names.split or "splits")
+    columns = {key: _column(arrays[key], key, len(samples), path) for key in listed if key in arrays}
+    labels = cell_texts(columns[found.label], path) if found.label else None
     reasons = polars.Series("reason", [None] * len(samples), dtype=polars.String)
     if labels is not None:
-        reasons = reasons.set(labels.is_null(), f"missing label in array {label}")
+        reasons = reasons.set(labels.is_null(), f"missing label in array {found.label}")
     return DrugTable(
-        frame=polars.DataFrame(list(columns.values())),
-        columns=Columns((), label if need_labels else None, identifier, split if need_splits else None),
+        frame=polars.DataFrame([polars.Series("row", numpy.arange(1, len(samples) + 1)), *columns.values()]),
+        columns=found,
         smiles=(),
         labels=labels,
-        splits=cell_texts(columns[split], path) if split and need_splits else None,
+        splits=cell_texts(columns[found.split], path) if found.split else None,
         reasons=reasons.set(polars.Series(unusable), "a feature that is not a finite number of 32 bits"),
         input="array",
         arrays=samples,
     )
 
 
+def choose_arrays(
+    available: Sequence[str],
+    path: Path,
+    names: ColumnNames = USUAL_NAMES,
+    need_labels: bool = True,
+    need_splits: bool = False,
+) -> Columns:
+    """Find the arrays of labels, ids and splits.
+
+    Args:
+        available: Arrays of the file.
+        path: The file, for messages.
+        names: Names from the settings.
+        need_labels: Whether the labels are read.
+        need_splits: Whether the splits are read.
+
+    Raises:
+        InputError: If an array is missing.
+    """
+
+    def find(setting: str, given: str | None, usual: str, needed: bool) -> str | None:
+        key = given or usual
+        if key in available:
+            return key
+        if needed or given is not None:
+            raise InputError(f"data.{setting}: there is no array {key!r} in {path}; it has {', '.join(available)}.")
+        return None
+
+    return Columns(
+        smiles=(),
+        label=find("label_column", names.label, "labels", True) if need_labels else None,
+        id=find("id_column", names.id, "ids", False),
+        split=find("split_column", names.split, "splits", True) if need_splits else None,
+    )
+
+
+def read_array_names(path: Path) -> list[str]:
+    """Names of the arrays of an `.npz` file.
+
+    Raises:
+        InputError: If the file is not an `.npz`.
+    """
+    return _read(path, lambda file: list(file.files))
+
+
 def _load(path: Path) -> dict[str, NDArray[Any]]:
+    return _read(path, lambda file: dict(file))
+
+
+def _read(path: Path, use: Callable[[Any], T]) -> T:
     try:
         with numpy.load(path, allow_pickle=False) as file:
-            return dict(file)
+            return use(file)
     except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(
             f"data.source: {path} cannot be read as an .npz of numbers and text ({error}); write it with numpy.savez."
@@ -116,7 +129,7 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _samples(arrays: dict[str, NDArray[Any]], path: Path) -> tuple[SampleArrays, NDArray[Any]]:
-    """The features, and (N,) bool, which samples have one that is not finite; these are left empty."""
+    """The samples, and (N,) bool, which of them have a feature that is not finite; these are left empty."""
     from scipy.sparse import csr_matrix
 
     given = [key for key in (*_DENSE, "indptr") if key in arrays]
@@ -168,7 +181,7 @@ def _sparse_matrix(arrays: dict[str, NDArray[Any]], path: Path) -> tuple[Any, tu
         matrix = csr_matrix((_as_float(arrays["data"]), arrays["indices"], arrays["indptr"]), shape)
         matrix.check_format(full_check=True)
     except (ValueError, TypeError, IndexError) as error:
-        raise InputError(f"data.source: the sparse matrix of {path} is not whole ({error}).") from error
+        raise InputError(f"data.source: the sparse matrix of {path} is not valid ({error}).") from error
     matrix.sum_duplicates()
     return matrix, shape[1:]
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 from typing import Literal, cast
 
 from torch import Tensor, nn
 
 from base.errors import InputError
+from datamodules.batch import Batch
 from datamodules.drug_task import DrugTask
-from datamodules.molecule_batch import MoleculeBatch
 from modules.encoders.encoder import Encoder, require_input
 from modules.heads.perceptron import perceptron
 
@@ -20,33 +19,33 @@ _SMALLEST_VARIANCE = 1e-8
 
 
 class ArrayMLP(Encoder):
-    """The values of an array, standardised, through linear layers."""
+    """The values of an array, standardized, through linear layers."""
 
     def __init__(
         self,
         hidden_dims: list[int] | None = None,
         dropout: float = 0.0,
-        standardise: Literal["feature", "sample"] = "feature",
+        standardize: Literal["feature", "sample"] = "feature",
     ) -> None:
-        """Keep the settings.
+        """A network whose layers are made by `build`.
 
         Args:
-            hidden_dims: Sizes of the layers, the last one being the embedding's; 512 and 256 if null.
-            dropout: Share of hidden units that training leaves out after each layer.
-            standardise: feature: each feature over the batch, in evaluation by running statistics, which takes
-                features of any scale; sample: the features of each sample over themselves, for features of one scale
-                and for sparse ones, of which a batch has too few to standardise by.
+            hidden_dims: Sizes of the layers, the last of which is the embedding; 512 and 256 if null.
+            dropout: Dropout probability after each layer.
+            standardize: feature: each feature over the batch, in evaluation by running statistics, for features of
+                different scales; sample: the features of each sample over themselves, for features of one scale and
+                for sparse ones, of which a batch has too few values.
 
         Raises:
-            ValueError: If there is no layer, or `standardise` is neither.
+            ValueError: If there is no layer, or `standardize` is neither of these.
         """
         super().__init__()
         self.hidden_dims = [512, 256] if hidden_dims is None else list(hidden_dims)
         if not self.hidden_dims:
             raise ValueError("hidden_dims: expected one layer size or more, got an empty list.")
-        if standardise not in ("feature", "sample"):
-            raise ValueError(f"standardise: expected feature or sample, got {standardise!r}.")
-        self.dropout, self.standardise = dropout, standardise
+        if standardize not in ("feature", "sample"):
+            raise ValueError(f"standardize: expected feature or sample, got {standardize!r}.")
+        self.dropout, self.standardize = dropout, standardize
 
     def build(self, task: DrugTask) -> None:
         """See `Encoder.build`.
@@ -55,35 +54,36 @@ class ArrayMLP(Encoder):
             InputError: If samples are not arrays.
         """
         require_input(self, task, ("array",))
-        self.width = task.features.fingerprint_width
-        by_feature = self.standardise == "feature"
+        width = task.features.fingerprint_width
+        by_feature = self.standardize == "feature"
         self.norm = (
-            nn.BatchNorm1d(self.width, _SMALLEST_VARIANCE, affine=False)
+            nn.BatchNorm1d(width, _SMALLEST_VARIANCE, affine=False)
             if by_feature
-            else nn.LayerNorm(self.width, _SMALLEST_VARIANCE, elementwise_affine=False)
+            else nn.LayerNorm(width, _SMALLEST_VARIANCE, elementwise_affine=False)
         )
-        self.layers = perceptron([self.width, *self.hidden_dims], self.dropout, final_activation=True)
+        self.layers = perceptron([width, *self.hidden_dims], self.dropout, final_activation=True)
         self.output_dim = self.hidden_dims[-1]
 
-    def forward(self, batch: MoleculeBatch) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         """See `Encoder.forward`."""
-        return cast(Tensor, self.layers(self.norm(batch.fingerprints(self.width))))
+        assert batch.arrays is not None
+        return cast(Tensor, self.layers(self.norm(batch.arrays.flatten(1))))
 
 
 class ImageCNN(Encoder):
     """Pairs of 3x3 convolutions, each pair halving height and width, then the mean over the image.
 
-    The first pair has `hidden_dim` channels and every further one twice as many as the one before. Batch norm
-    standardises each channel of the image first.
+    The first pair has `hidden_dim` channels and each further one twice as many as the one before. Batch norm
+    standardizes each channel of the image first.
     """
 
     def __init__(self, hidden_dim: int = 32, num_layers: int = 3, dropout: float = 0.0) -> None:
-        """Keep the settings.
+        """A network whose layers are made by `build`.
 
         Args:
             hidden_dim: Channels of the first pair; the embedding has `hidden_dim * 2 ** (num_layers - 1)`.
-            num_layers: Pairs of convolutions.
-            dropout: Share of the embedding that training leaves out.
+            num_layers: Number of pairs of convolutions.
+            dropout: Dropout probability of the embedding.
 
         Raises:
             ValueError: If a number is below 1.
@@ -103,8 +103,8 @@ class ImageCNN(Encoder):
         shape = task.features.array_shape
         if len(shape) not in _IMAGE_DIMENSIONS:
             raise InputError(
-                f"model.encoder: an ImageCNN reads images, (height, width) or (channels, height, width); samples have "
-                f"shape {shape}. Choose modules.encoders.ArrayMLP (--config encoder/array.yaml)."
+                f"model.encoder: expected modules.encoders.ArrayMLP (--config encoder/array.yaml) for samples of shape "
+                f"{shape}, got ImageCNN, which reads (height, width) or (channels, height, width)."
             )
         self.image_shape = (1, *shape) if len(shape) == min(_IMAGE_DIMENSIONS) else shape
         channels = self.image_shape[0]
@@ -114,10 +114,10 @@ class ImageCNN(Encoder):
         self.leave_out = nn.Dropout(self.dropout)
         self.output_dim = sizes[-1]
 
-    def forward(self, batch: MoleculeBatch) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         """See `Encoder.forward`."""
-        flat = batch.fingerprints(math.prod(self.image_shape))
-        images = self.layers(self.norm(flat.view(-1, *self.image_shape)))
+        assert batch.arrays is not None
+        images = self.layers(self.norm(batch.arrays.view(-1, *self.image_shape)))
         return cast(Tensor, self.leave_out(images.mean(dim=(2, 3))))
 
 

@@ -1,4 +1,4 @@
-"""What every encoder offers, and how the molecules of one sample are combined."""
+"""The base class of encoders, and how the vectors of the molecules of one sample are combined."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import torch
 from torch import Tensor, nn
 
 from base.errors import InputError
+from datamodules.batch import Batch
 from datamodules.drug_task import DrugTask
-from datamodules.molecule_batch import MoleculeBatch
-from datamodules.tables.drug_table import MOLECULES_PER_SAMPLE, InputKind
+from datamodules.tables.columns import MOLECULES_PER_SAMPLE, InputKind
 
 MOLECULES: tuple[InputKind, ...] = ("molecule", "reaction", "pair", "drug_protein")
-"""The inputs whose samples have molecular graphs."""
+"""Inputs whose samples have molecules."""
 
 
 class Encoder(nn.Module, ABC):
     """Maps a batch of B samples to embeddings (B, output_dim).
 
-    Settings come with the constructor; sizes that depend on the data come with `build`, once, before the first
-    forward pass.
+    The constructor takes the settings; `build`, called once before the first forward pass, makes the layers, whose
+    sizes depend on the data.
 
     Attributes:
         output_dim: Size d of an embedding, known after `build`.
-        reads_proteins: Whether the embedding depends on the protein of a drug-protein sample.
+        reads_proteins: Whether the embedding depends on the protein of a sample.
     """
 
     output_dim: int
@@ -36,11 +36,11 @@ class Encoder(nn.Module, ABC):
         """Make the layers for one task.
 
         Args:
-            task: Says what a sample is and how molecules were featurised.
+            task: The samples and their features.
         """
 
     @abstractmethod
-    def forward(self, batch: MoleculeBatch) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         """Embed samples.
 
         Args:
@@ -52,12 +52,12 @@ class Encoder(nn.Module, ABC):
 
 
 def require_input(encoder: Encoder, task: DrugTask, readable: Sequence[InputKind]) -> None:
-    """Stop where an encoder cannot read what a sample is.
+    """Check that an encoder can read the samples.
 
     Args:
-        encoder: Named in the message.
-        task: Says what a sample is.
-        readable: What the encoder reads.
+        encoder: The encoder.
+        task: The samples.
+        readable: The inputs that the encoder reads.
 
     Raises:
         InputError: If `task.input` is not among them.
@@ -70,26 +70,27 @@ def require_input(encoder: Encoder, task: DrugTask, readable: Sequence[InputKind
         else "an encoder of molecules such as modules.encoders.FingerprintMLP (--config encoder/fingerprint.yaml)"
     )
     raise InputError(
-        f"model.encoder: {type(encoder).__name__} reads input {', '.join(readable)}, and the data are {task.input}; "
-        f"choose {others}."
+        f"model.encoder: expected {others} for input {task.input}, got {type(encoder).__name__}, which reads input "
+        f"{', '.join(readable)}."
     )
 
 
 def combined_size(size: int, input: InputKind) -> int:
-    """How wide `combine_molecules` makes vectors of `size`."""
+    """The size of the vectors that `combine_molecules` makes of vectors of `size`."""
     return size if MOLECULES_PER_SAMPLE[input] == 1 else 2 * size
 
 
 def combine_molecules(molecules: Tensor, input: InputKind, symmetric_pair: bool = False) -> Tensor:
-    """One vector a sample from the vectors of its molecules.
+    """Combine the vectors of the molecules of each sample.
 
-    A molecule, alone or beside a protein, keeps its vector. A reaction gets product minus reactants, beside the
-    product. A pair gets both vectors, or where its order means nothing their sum beside their absolute difference.
+    A single molecule, with or without a protein, keeps its vector. For a reaction, product minus reactants is
+    concatenated with the product; for a pair both vectors, or if it is symmetric their sum with their absolute
+    difference.
 
     Args:
         molecules: (B P, h), the P molecules of a sample following each other.
-        input: What a sample is.
-        symmetric_pair: Whether swapping the molecules of a pair must change nothing.
+        input: What one sample is.
+        symmetric_pair: Whether the order of a pair is ignored.
 
     Returns:
         (B, h) for molecules, (B, 2 h) for reactions and pairs.

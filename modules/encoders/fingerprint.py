@@ -7,28 +7,28 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from datamodules.batch import Batch
 from datamodules.drug_task import DrugTask
-from datamodules.molecule_batch import MoleculeBatch
 from modules.encoders.encoder import Encoder, combine_molecules, combined_size
 from modules.heads.perceptron import perceptron
 
 
 class FingerprintMLP(Encoder):
-    """Logarithms of the counts of the data's fingerprints, through linear layers.
+    """Logarithms of fingerprint counts through linear layers.
 
-    The molecules of a sample are combined before the first layer, as counts; then `sign(x) log(1 + |x|)`. Of a
-    reaction only product minus reactants is seen: what the reaction leaves unchanged cancels exactly.
+    The counts of the molecules of a sample are combined before the first layer, which sees `sign(x) log(1 + |x|)`. Of
+    a reaction it sees product minus reactants alone, in which all that the reaction leaves unchanged cancels.
     """
 
     def __init__(
         self, hidden_dims: list[int] | None = None, dropout: float = 0.0, symmetric_pair: bool = False
     ) -> None:
-        """Keep the settings.
+        """A network whose layers are made by `build`.
 
         Args:
-            hidden_dims: Sizes of the layers, the last one being the embedding's; 512 and 256 if null.
-            dropout: Share of hidden units that training leaves out after each layer.
-            symmetric_pair: Whether the order of a pair means nothing.
+            hidden_dims: Sizes of the layers, the last of which is the embedding; 512 and 256 if null.
+            dropout: Dropout probability after each layer.
+            symmetric_pair: Whether the embedding of a pair is independent of its order.
 
         Raises:
             ValueError: If there is no layer.
@@ -42,17 +42,24 @@ class FingerprintMLP(Encoder):
     def build(self, task: DrugTask) -> None:
         """See `Encoder.build`."""
         self.input = task.input
-        self.fingerprint_width = task.features.fingerprint_width
-        reaction = task.input == "reaction"
-        width = self.fingerprint_width if reaction else combined_size(self.fingerprint_width, task.input)
+        width = task.features.fingerprint_width
+        if task.input != "reaction":
+            width = combined_size(width, task.input)
         self.layers = perceptron([width, *self.hidden_dims], self.dropout, final_activation=True)
         self.output_dim = self.hidden_dims[-1]
 
-    def forward(self, batch: MoleculeBatch) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         """See `Encoder.forward`."""
-        counts = batch.fingerprints(self.fingerprint_width)
+        counts = self._counts(batch)
         if self.input == "reaction":
             counts = counts[1::2] - counts[0::2]
         else:
             counts = combine_molecules(counts, self.input, self.symmetric_pair)
         return cast(Tensor, self.layers(torch.sign(counts) * torch.log1p(counts.abs())))
+
+    def _counts(self, batch: Batch) -> Tensor:
+        """Fingerprints of the molecules, (M, bins), or features of arrays, (B, bins)."""
+        if batch.arrays is not None:
+            return batch.arrays.flatten(1)
+        assert batch.fingerprints is not None
+        return batch.fingerprints.dense()

@@ -1,25 +1,25 @@
-"""Graph and fingerprint side by side."""
+"""The embeddings of several encoders, concatenated."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
+from datamodules.batch import Batch
 from datamodules.drug_task import DrugTask
-from datamodules.molecule_batch import MoleculeBatch
 from modules.encoders.encoder import Encoder
 from modules.encoders.fingerprint import FingerprintMLP
 from modules.encoders.gin import GIN
 
 
 class Fusion(Encoder):
-    """The embeddings of several encoders, end to end; by default a GIN and a fingerprint."""
+    """Several encoders, whose embeddings are concatenated; by default a GIN and a FingerprintMLP."""
 
     def __init__(self, encoders: list[Encoder] | None = None) -> None:
-        """Keep the encoders.
+        """A network of several encoders.
 
         Args:
-            encoders: What to put side by side; a GIN and a FingerprintMLP with dropout 0.2 if null.
+            encoders: The encoders; a GIN and a FingerprintMLP with dropout 0.2 if null.
         """
         super().__init__()
         self.encoders = nn.ModuleList([GIN(), FingerprintMLP(dropout=0.2)] if encoders is None else encoders)
@@ -33,6 +33,6 @@ class Fusion(Encoder):
             self.output_dim += encoder.output_dim
             self.reads_proteins |= encoder.reads_proteins
 
-    def forward(self, batch: MoleculeBatch) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         """See `Encoder.forward`."""
         return torch.cat([encoder(batch) for encoder in self.encoders], dim=1)

@@ -7,9 +7,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from datamodules.batch import Batch
 from datamodules.chemistry.molecule_graphs import ATOM_CODE_SIZES, MAX_CHARGE
 from datamodules.drug_task import DrugTask
-from datamodules.molecule_batch import MoleculeBatch
 from modules.encoders.aggregation import sum_by_molecule
 from modules.encoders.encoder import MOLECULES, Encoder, combine_molecules, combined_size, require_input
 
@@ -99,11 +99,12 @@ class GCN(Encoder):
         self.norms = nn.ModuleList(nn.BatchNorm1d(next_width) for _, next_width in pairs)
         self.output_dim = combined_size(self.hidden_dim, task.input)
 
-    def forward(self, batch: MoleculeBatch) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         """See `Encoder.forward`."""
-        graph = batch.to_dgl()
-        atoms = canonical_atom_features(batch.atom_codes)
+        assert batch.molecules is not None
+        graph = batch.molecules.to_dgl()
+        atoms = canonical_atom_features(batch.molecules.atom_codes)
         for convolution, residual, norm in zip(self.convolutions, self.residuals, self.norms, strict=True):
             atoms = norm(convolution(graph, atoms) + torch.relu(residual(atoms)))
-        molecules = sum_by_molecule(atoms, batch.molecule_of_atom, batch.num_molecules)
+        molecules = sum_by_molecule(atoms, batch.molecules.molecule_of_atom, len(batch.molecules))
         return combine_molecules(molecules, self.input, self.symmetric_pair)

@@ -7,9 +7,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from datamodules.batch import Batch
 from datamodules.chemistry.molecule_graphs import ATOM_CODE_SIZES, BOND_CODE_SIZE
 from datamodules.drug_task import DrugTask
-from datamodules.molecule_batch import MoleculeBatch
 from modules.encoders.aggregation import MessageSum, sum_by_molecule
 from modules.encoders.encoder import MOLECULES, Encoder, combine_molecules, combined_size, require_input
 from modules.heads.perceptron import perceptron
@@ -19,8 +19,8 @@ class GIN(Encoder):
     """Graph isomorphism network (Xu et al. 2019, arXiv 1810.00826) whose messages carry the bond.
 
     Each layer computes `h_i + MLP(h_i + sum_j (h_j + e_ij))`, with an embedding `e` of the bond code that is summed
-    beside the neighbours: messages are linear, so a layer is two sparse products and its MLP. The factor 1 + eps of
-    the paper is left at 1 (its GIN-0). Molecules are the sums of their atoms.
+    with the neighbors: messages are linear, so a layer is two sparse products and its MLP. The factor 1 + eps of
+    the paper is 1 (its GIN-0). Molecules are the sums of their atoms.
     """
 
     code_offsets: Tensor
@@ -30,13 +30,13 @@ class GIN(Encoder):
     def __init__(
         self, hidden_dim: int = 128, num_layers: int = 3, dropout: float = 0.0, symmetric_pair: bool = False
     ) -> None:
-        """Keep the settings.
+        """A network whose layers are made by `build`.
 
         Args:
             hidden_dim: Size of an atom's vector.
             num_layers: Rounds of message passing.
-            dropout: Share of hidden units that training leaves out after each layer.
-            symmetric_pair: Whether the order of a pair means nothing.
+            dropout: Dropout probability after each layer.
+            symmetric_pair: Whether the embedding of a pair is independent of its order.
         """
         super().__init__()
         self.hidden_dim, self.num_layers, self.dropout = hidden_dim, num_layers, dropout
@@ -59,18 +59,20 @@ class GIN(Encoder):
         self.output_dim = combined_size(self.hidden_dim, task.input)
         self.norm = nn.BatchNorm1d(self.output_dim)
 
-    def forward(self, batch: MoleculeBatch) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         """See `Encoder.forward`."""
+        molecules = batch.molecules
+        assert molecules is not None
         # Few kinds of atoms make up a batch; each is embedded once.
-        keys = (batch.atom_codes.long() * self.code_strides).sum(dim=1)
+        keys = (molecules.atom_codes.long() * self.code_strides).sum(dim=1)
         kinds, kind_of_atom = torch.unique(keys, return_inverse=True)
         codes = kinds.unsqueeze(1) // self.code_strides % self.code_sizes
         atoms = self.atom_embedding(codes + self.code_offsets).index_select(0, kind_of_atom)
-        messages = MessageSum(batch.source, batch.target, batch.bond_codes, len(keys), BOND_CODE_SIZE)
+        messages = MessageSum(molecules.source, molecules.target, molecules.bond_codes, len(keys), BOND_CODE_SIZE)
         for layer in self.layers:
             atoms = layer(atoms, messages)
-        molecules = sum_by_molecule(atoms, batch.molecule_of_atom, batch.num_molecules)
-        return cast(Tensor, self.norm(combine_molecules(molecules, self.input, self.symmetric_pair)))
+        sums = sum_by_molecule(atoms, molecules.molecule_of_atom, len(molecules))
+        return cast(Tensor, self.norm(combine_molecules(sums, self.input, self.symmetric_pair)))
 
 
 class _GINLayer(nn.Module):

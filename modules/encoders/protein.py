@@ -7,8 +7,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from datamodules.batch import Batch
 from datamodules.drug_task import DrugTask
-from datamodules.molecule_batch import MoleculeBatch
 from modules.encoders.encoder import Encoder, require_input
 
 _LETTERS = 26
@@ -26,12 +26,12 @@ class ProteinCNN(Encoder):
     def __init__(
         self, hidden_dim: int = 64, num_layers: int = 3, kernel_size: int = 7, max_residues: int = 1000
     ) -> None:
-        """Keep the settings.
+        """A network whose layers are made by `build`.
 
         Args:
             hidden_dim: Size of a residue's vector and of the embedding.
-            num_layers: Convolutions; each halves the length.
-            kernel_size: Residues that a convolution sees at once, an odd number.
+            num_layers: Number of convolutions, each of which halves the length.
+            kernel_size: Residues in the window of a convolution, an odd number.
             max_residues: Residues that are read of a protein, from its start.
 
         Raises:
@@ -62,27 +62,28 @@ class ProteinCNN(Encoder):
         self.norms = nn.ModuleList(nn.LayerNorm(size) for _ in range(self.num_layers))
         self.output_dim = size
 
-    def forward(self, batch: MoleculeBatch) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         """See `Encoder.forward`.
 
         Raises:
-            ValueError: If the samples have no protein.
+            ValueError: If the samples have no proteins.
         """
-        if len(batch.protein_of_sample) != len(batch):
-            raise ValueError("batch: a ProteinCNN needs samples with a protein, data.input drug_protein; got none.")
+        given = batch.proteins
+        if given is None:
+            raise ValueError("batch: expected samples with proteins, as of data.input drug_protein; got none.")
         if len(batch) == 0:
             # A process may have no sample of a last batch.
             return self.residue_embedding.weight.new_zeros(0, self.output_dim)
-        lengths = batch.residues_per_protein
+        lengths = given.residues_per_protein
         starts = torch.cumsum(lengths, 0) - lengths
         lengths = lengths.clamp(max=self.max_residues)
         places = torch.arange(int(lengths.max()), device=lengths.device)
-        flat = (starts.unsqueeze(1) + places).clamp(max=len(batch.residue_codes) - 1)
+        flat = (starts.unsqueeze(1) + places).clamp(max=len(given.residue_codes) - 1)
         mask = (places < lengths.unsqueeze(1)).unsqueeze(2)
-        residues = self.residue_embedding(batch.residue_codes[flat].long()) * mask
+        residues = self.residue_embedding(given.residue_codes[flat].long()) * mask
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            # A place of the shorter sequence is inside where the middle of what it sees is.
+            # A place of the shorter sequence is within the protein if the middle of its window is.
             mask = mask[:, ::2]
             residues = torch.relu(norm(convolution(residues.transpose(1, 2)).transpose(1, 2))) * mask
         proteins = residues.masked_fill(~mask, float("-inf")).amax(dim=1)
-        return cast(Tensor, proteins[batch.protein_of_sample])
+        return cast(Tensor, proteins[given.protein_of_sample])

@@ -1,4 +1,4 @@
-"""What a model says of a batch."""
+"""The prediction of a model for a batch."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from torch import Tensor
 
 
 class Prediction(NamedTuple):
-    """What is predicted for a batch.
+    """The prediction for a batch of B samples.
 
     Attributes:
-        sample_index: int64 (B,).
-        probabilities: fp32 (B, C).
-        calibrated: The same after temperature scaling, fp32 (B, C).
-        uncertainty: 0..1, (B,); None where the loss cannot say.
+        sample_index: int64 (B,), see `Batch`.
+        probabilities: float32 (B, C).
+        calibrated: Probabilities after temperature scaling, float32 (B, C).
+        uncertainty: (B,) in 0..1; None if the loss does not give any.
         embeddings: (B, d).
     """
 

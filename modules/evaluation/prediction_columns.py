@@ -12,59 +12,65 @@ from numpy.typing import NDArray
 
 from base.errors import InputError
 from datamodules.prediction_rows import FeaturedChunk
-from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction import Prediction
 from modules.evaluation.prediction_evidence import PredictionEvidence
 
 Values = dict[str, NDArray[Any]]
-"""What is kept of a batch, (B, ...) each: `rows` of the table, `labels` (-1 for none), and numbers."""
+"""Values of a batch, (B, ...) each: `rows` of the table, `labels` (-1 for none), probabilities and evidence."""
 
 
 class PredictionColumns:
     """Turns predictions into columns.
 
-    `predicted_label`, `probability`, `calibrated_probability`, then `p/<class>` of every class, or with `top` the best
-    classes as `label_1`, `probability_1` and so on; `uncertainty` where the loss has it; with evidence
-    `nearest_subcluster`, `central_training_drugs` and `out_of_distribution`; at last `reason`.
+    These are `predicted_label`, `probability` and `calibrated_probability`; `p/<class>` of every class, or with `top`
+    the best classes as `label_1`, `probability_1` and so on; `uncertainty` if the model has it; with evidence
+    `nearest_subcluster`, `central_training_drugs` and `out_of_distribution`; and `reason`.
+
+    Attributes:
+        classes: C labels.
+        evidence: What predictions are compared with; None without.
+        top: Number of best classes; None for a column for each class.
     """
 
-    def __init__(self, model: DrugClassifier, evidence: PredictionEvidence | None, top: int | None) -> None:
-        """Keep the settings.
+    def __init__(
+        self, classes: tuple[str, ...], has_uncertainty: bool, evidence: PredictionEvidence | None, top: int | None
+    ) -> None:
+        """The columns of one model.
 
         Args:
-            model: What predicts.
-            evidence: What predictions are compared with.
-            top: How many of the best classes to write; all if None.
+            classes: C labels.
+            has_uncertainty: Whether the predictions of the model have an uncertainty.
+            evidence: What predictions are compared with; None adds no columns.
+            top: Number of best classes to write; all in columns of their own if None.
 
         Raises:
-            InputError: If there are not as many classes.
+            InputError: If `top` is not a number of classes.
         """
-        assert model.task is not None
-        self.classes = model.task.classes
+        self.classes = classes
         if top is not None and not 1 <= top <= len(self.classes):
             raise InputError(f"top: expected 1 to {len(self.classes)}, the number of classes, got {top}.")
-        self.evidence, self.top, self._uncertainty = evidence, top, model.decision.has_uncertainty
+        self.evidence, self.top, self._has_uncertainty = evidence, top, has_uncertainty
 
     def move_to(self, device: torch.device) -> None:
-        """Compare embeddings where the model computes them."""
+        """Move the evidence to the device of the model."""
         if self.evidence is not None:
             self.evidence = self.evidence.to(device)
 
     @property
     def names(self) -> list[str]:
-        """The columns in order."""
+        """Names of the columns, in order."""
         places = range(1, (self.top or 0) + 1)
         best = [name for place in places for name in (f"label_{place}", f"probability_{place}")]
         return [
             *("predicted_label", "probability", "calibrated_probability"),
             *(best or [f"p/{name}" for name in self.classes]),
-            *(["uncertainty"] if self._uncertainty else []),
+            *(["uncertainty"] if self._has_uncertainty else []),
             *(["nearest_subcluster", "central_training_drugs", "out_of_distribution"] if self.evidence else []),
             "reason",
         ]
 
     def values(self, prediction: Prediction) -> Values:
-        """What the columns need to know of a batch, on the host."""
+        """The values of a batch, on the CPU."""
         probabilities = prediction.probabilities.float().cpu().numpy()
         known = ~numpy.isnan(probabilities).any(axis=1)
         best = numpy.nan_to_num(probabilities).argmax(axis=1)
@@ -89,11 +95,11 @@ class PredictionColumns:
         return values
 
     def frame(self, chunk: FeaturedChunk, batches: Iterable[Values]) -> polars.DataFrame:
-        """The rows of a chunk as they were given, with the columns; those of rows without a prediction are empty.
+        """The rows of a chunk as given, with the columns, which are empty in rows without a prediction.
 
         Args:
             chunk: The rows.
-            batches: What `values` said of its batches.
+            batches: The `values` of its batches.
         """
         batches, size = list(batches), len(chunk.featured.reasons)
         found = {name: numpy.concatenate([batch[name] for batch in batches]) for name in batches[0]} if batches else {}
@@ -123,7 +129,7 @@ class PredictionColumns:
             codes = found.get("codes", shares)
             for place in range(width):
                 columns += [names(self.classes, codes[:, place]), numbers(shares[:, place])]
-        if self._uncertainty:
+        if self._has_uncertainty:
             columns.append(numbers(found.get("uncertainty", nothing)))
         if self.evidence is not None:
             nearest = found.get("subclusters", nothing)

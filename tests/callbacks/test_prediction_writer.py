@@ -10,14 +10,12 @@ import numpy
 import polars
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
 from base.errors import InputError
 from callbacks.prediction_writer import PredictionWriter
 from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
-from datamodules.prediction_rows import PredictionRows, open_prediction_table
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP
 from modules.evaluation.prediction_columns import PredictionColumns
@@ -69,16 +67,16 @@ def predict(
     **trainer_settings: Any,
 ) -> PredictionWriter:
     """Predict in batches of four rows."""
-    model = make_model(loss)
-    table = open_prediction_table(source, "molecule", None, None, SETTINGS, chunk_rows, source.parent)
-    rows, writer = PredictionRows(table, 4), PredictionWriter(str(output))
-    writer.expect(rows, PredictionColumns(model, evidence, top), progress=False)
+    model, writer = make_model(loss), PredictionWriter(str(output))
+    data = DrugDataModule(str(source), evaluation_batch_size=4)
+    data.trained_task, data.chunk_rows = TASK, chunk_rows
+    writer.expect(PredictionColumns(TASK.classes, model.decision.has_uncertainty, evidence, top), progress=False)
     quiet: dict[str, Any] = dict.fromkeys(
         ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
     )
     trainer = lightning.Trainer(accelerator="cpu", devices=1, callbacks=[writer], **quiet, **trainer_settings)
     try:
-        trainer.predict(model, DataLoader(rows, batch_size=None), return_predictions=False)
+        trainer.predict(model, datamodule=data, return_predictions=False)
         writer.join(trainer)
     finally:
         writer.remove_chunks(trainer)
@@ -129,7 +127,7 @@ def test_columns_hold_what_the_model_says(tmp_path: Path) -> None:
         assert 0 <= row["out_of_distribution"] <= 1
 
 
-def test_predictions_are_those_of_the_data_module(tmp_path: Path) -> None:
+def test_predictions_are_those_of_one_batch_of_the_whole_table(tmp_path: Path) -> None:
     write_table(tmp_path / "new.csv")
     predict(tmp_path / "new.csv", tmp_path / "out.parquet", 8)
     out = polars.read_parquet(tmp_path / "out.parquet").with_row_index("row")
@@ -162,7 +160,7 @@ def test_the_best_classes_alone(tmp_path: Path) -> None:
             assert row["predicted_label"] == row["label_1"]
     for wrong in (0, 4):
         with pytest.raises(InputError, match=f"top: expected 1 to 3, the number of classes, got {wrong}"):
-            PredictionColumns(make_model(), None, wrong)
+            PredictionColumns(TASK.classes, False, None, wrong)
 
 
 def test_a_loss_that_knows_its_uncertainty_adds_a_column(tmp_path: Path) -> None:
@@ -189,7 +187,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"ends in \.csv, \.tsv or \.parquet, got 'out.xlsx'"):
         PredictionWriter("out.xlsx")
     write_table(tmp_path / "new.csv")
-    with pytest.raises(InputError, match="limit_predict_batches: predict writes every row"):
+    with pytest.raises(InputError, match="limit_predict_batches: expected null, since predict writes every row"):
         predict(tmp_path / "new.csv", tmp_path / "out.csv", limit_predict_batches=1)
     assert not (tmp_path / "out.csv").exists()
     (tmp_path / "clash.csv").write_text("smiles,p/b\nC,1\n")
@@ -210,7 +208,9 @@ def test_a_failure_leaves_the_old_output_alone(tmp_path: Path, monkeypatch: pyte
 def test_a_column_that_text_cannot_hold_is_named(tmp_path: Path) -> None:
     table = polars.DataFrame({"smiles": ["CCO", "CCC"], "assays": [[1, 2], [3]]})
     table.write_parquet(tmp_path / "in.parquet")
-    with pytest.raises(InputError, match=r"the table's column 'assays' holds lists, .*ends in \.parquet"):
+    with pytest.raises(
+        InputError, match=r"expected a path that ends in \.parquet, since the table's column 'assays' holds"
+    ):
         predict(tmp_path / "in.parquet", tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
     predict(tmp_path / "in.parquet", tmp_path / "out.parquet")

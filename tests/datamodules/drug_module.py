@@ -10,8 +10,8 @@ import lightning
 import torch
 from torch.utils.data import DataLoader
 
+from datamodules.batch import Batch
 from datamodules.drug_datamodule import DrugDataModule
-from datamodules.molecule_batch import MoleculeBatch
 
 ALCOHOLS = [f"{'C' * length}O" for length in range(1, 31)]
 AMINES = [f"{'C' * length}N" for length in range(1, 13)]
@@ -48,12 +48,12 @@ def flat(batches: Iterable[list[int]]) -> list[int]:
     return [index for batch in batches for index in batch]
 
 
-def served(loader: Iterable[MoleculeBatch]) -> list[int]:
+def served(loader: Iterable[Batch]) -> list[int]:
     """The number of each sample that a loader gives, in order."""
     return flat(batch.sample_index.tolist() for batch in loader)
 
 
-def fit_loader(module: DrugDataModule) -> DataLoader[MoleculeBatch]:
+def fit_loader(module: DrugDataModule) -> DataLoader[Batch]:
     """The training batches of a data module that was not set up."""
     module.setup("fit")
     return module.train_dataloader()
@@ -67,17 +67,17 @@ class Recorder(lightning.LightningModule):
         self.weight = torch.nn.Parameter(torch.zeros(()))
         self.seen: dict[str, list[list[int]]] = {"train": [], "validation": [], "test": [], "predict": []}
 
-    def training_step(self, batch: MoleculeBatch) -> torch.Tensor:
+    def training_step(self, batch: Batch) -> torch.Tensor:
         self.seen["train"].append(batch.sample_index.tolist())
         return self.weight * 0.0
 
-    def validation_step(self, batch: MoleculeBatch) -> None:
+    def validation_step(self, batch: Batch) -> None:
         self.seen["validation"].append(batch.sample_index.tolist())
 
-    def test_step(self, batch: MoleculeBatch) -> None:
+    def test_step(self, batch: Batch) -> None:
         self.seen["test"].append(batch.sample_index.tolist())
 
-    def predict_step(self, batch: MoleculeBatch) -> torch.Tensor:
+    def predict_step(self, batch: Batch) -> torch.Tensor:
         self.seen["predict"].append(batch.sample_index.tolist())
         return batch.labels
 

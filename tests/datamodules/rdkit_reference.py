@@ -9,7 +9,8 @@ import numpy
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdFingerprintGenerator
 
-from datamodules.chemistry.molecule_features import Features, FeatureSettings
+from datamodules.chemistry.molecule_features import FeatureSettings
+from datamodules.feature_cache import Arrays
 
 Graph = tuple[list[list[int]], list[tuple[int, int, int]]]
 """The codes of each atom; target, source and code of each bond in both directions, sorted."""
@@ -64,20 +65,20 @@ def fingerprint(molecule: Any, settings: FeatureSettings) -> list[int]:
     return [count for generator in generators for count in generator.GetCountFingerprintAsNumPy(molecule).tolist()]
 
 
-def parts(features: Features, length: str, name: str) -> list[Any]:
+def parts(features: Arrays, length: str, name: str) -> list[Any]:
     """The slice of a flat array that belongs to each molecule, as lists."""
     ends = numpy.cumsum(features[length])
     return [features[name][end - n : end].tolist() for n, end in zip(features[length], ends, strict=True)]
 
 
-def graphs(features: Features) -> list[Graph]:
+def graphs(features: Arrays) -> list[Graph]:
     """The graph of each molecule, as `graph` gives it."""
-    bonds = zip(*(parts(features, "bonds", name) for name in ("target", "source", "bond_codes")), strict=True)
-    atoms = parts(features, "atoms", "atom_codes")
+    bonds = zip(*(parts(features, "bond_counts", name) for name in ("target", "source", "bond_codes")), strict=True)
+    atoms = parts(features, "atom_counts", "atom_codes")
     return [(codes, list(zip(*columns, strict=True))) for codes, columns in zip(atoms, bonds, strict=True)]
 
 
-def wrong_graphs(smiles: Sequence[str], features: Features) -> list[str]:
+def wrong_graphs(smiles: Sequence[str], features: Arrays) -> list[str]:
     """The SMILES whose atoms or bonds are not what RDKit says."""
     return [text for text, found in zip(smiles, graphs(features), strict=True) if found != expected_graph(text)]
 

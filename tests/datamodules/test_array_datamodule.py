@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from base.errors import InputError
-from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
 from datamodules.splits.splitters import SPLIT_NAMES, SplitMethod, SplitName
@@ -25,10 +24,11 @@ def test_batches_carry_the_arrays(tmp_path: Path) -> None:
     seen = []
     for batch in module.train_dataloader():
         own = rows[batch.sample_index.numpy()]
-        assert numpy.array_equal(batch.fingerprints(6).numpy(), FEATURES[own])
-        assert batch.fingerprint_count.dtype == torch.float32
+        assert batch.arrays is not None
+        assert batch.arrays.dtype == torch.float32
+        assert numpy.array_equal(batch.arrays.numpy(), FEATURES[own])
         assert batch.labels.tolist() == LABELS[own].tolist()
-        assert (batch.num_molecules, batch.atom_codes.shape, len(batch.molecule_of_atom)) == (len(batch), (0, 10), 0)
+        assert (batch.molecules, batch.fingerprints, batch.proteins) == (None, None, None)
         seen += own.tolist()
     assert sorted(seen) == rows.tolist()
 
@@ -41,14 +41,6 @@ def test_the_task_says_the_shape_and_survives_a_checkpoint(tmp_path: Path) -> No
     assert (task.features.array_shape, task.features.fingerprint_width) == ((2, 3), 6)
     assert DrugTask.from_dict(task.to_dict()) == task
     assert task.to_dict()["features"]["array_shape"] == [2, 3]
-
-
-def test_a_checkpoint_without_a_shape_is_of_molecules() -> None:
-    task = DrugTask("molecule", ("a", "b"), (1, 2), FeatureSettings())
-    values = task.to_dict()
-    del values["features"]["array_shape"]
-    assert DrugTask.from_dict(values) == task
-    assert "array_shape" not in repr(FeatureSettings(array_shape=(3,))), "it would rename the features in the cache"
 
 
 @pytest.mark.parametrize("split", ["random", "standard", "file"])
@@ -69,7 +61,9 @@ def test_every_split_of_arrays_is_whole(tmp_path: Path, split: SplitMethod) -> N
 @pytest.mark.parametrize("split", ["scaffold", "cold"])
 def test_splits_of_molecules_are_refused(tmp_path: Path, split: SplitMethod) -> None:
     module = array_module(tmp_path, {"split": split}, features=FEATURES, labels=LABELS)
-    with pytest.raises(InputError, match=rf"data\.split: {split} needs molecules, .* expected random, standard, file"):
+    with pytest.raises(
+        InputError, match=rf"data\.split: expected random, standard, .* for input array, got {split}, which needs"
+    ):
         module.setup("fit")
 
 
@@ -119,11 +113,11 @@ def test_a_trained_model_takes_samples_of_its_shape_only(tmp_path: Path) -> None
     assert flat(recorder.seen["predict"]) == list(range(7))
     other = array_module(tmp_path, features=FEATURES[:, :5])
     other.trained_task = task
-    with pytest.raises(InputError, match=r"trained on samples of shape \(6,\), got \(5,\)"):
+    with pytest.raises(InputError, match=r"expected samples of shape \(6,\), as the model was trained on; got \(5,\)"):
         other.setup("predict")
     molecules = data_module(tmp_path)
     molecules.trained_task = task
-    with pytest.raises(InputError, match=r"trained on input array; expected an \.npz"):
+    with pytest.raises(InputError, match=r"expected an \.npz file of arrays for a model trained on input array, got"):
         molecules.setup("predict")
 
 

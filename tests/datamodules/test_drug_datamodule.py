@@ -11,6 +11,7 @@ from base.errors import InputError
 from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.drug_task import DrugTask
 from datamodules.splits.splitters import SPLIT_NAMES
+from tests.datamodules.batch_parts import fingerprints
 from tests.datamodules.drug_module import TABLE, Recorder, data_module, fit_loader, flat, served
 
 # What a run writes
@@ -57,7 +58,7 @@ def test_too_many_rejects_stop_the_run_after_they_are_listed(tmp_path: Path) -> 
     with pytest.raises(InputError, match=r"1 of 43 rows .* are in .*run.rejected\.csv\. data\.max_rejected allows 1%"):
         module.setup("fit")
     assert polars.read_csv(path)["row"].to_list() == [43]
-    with pytest.raises(RuntimeError, match=r"no labelled records yet; call setup\('fit'\) first"):
+    with pytest.raises(RuntimeError, match=r"no labeled records yet; call setup\('fit'\) first"):
         _ = module.records
 
 
@@ -70,9 +71,9 @@ def test_too_many_rejects_stop_the_run_after_they_are_listed(tmp_path: Path) -> 
             {"label_column": "Label"},
             r"data\.label_column: there is no column 'Label' .* it has id, smiles, label",
         ),
-        (TABLE, {"split": "file"}, r"data\.split_column: say which column it is"),
+        (TABLE, {"split": "file"}, r"data\.split_column: expected the name of a column of .*, got null"),
         (TABLE, {"split_fractions": (0.5, 0.1, 0.1)}, r"data\.split_fractions: expected three positive numbers"),
-        (TABLE.replace(",N\n", ",O\n"), {}, "has the single class 'O'"),
+        (TABLE.replace(",N\n", ",O\n"), {}, "got the single class 'O'"),
         ("smiles,label\n", {}, "has a header but no rows"),
         ("smiles,label\nC1,a\nC2,b\n", {"max_rejected": 1.0}, "2 of 2 rows cannot be used"),
     ],
@@ -85,10 +86,12 @@ def test_unusable_data_stop_at_setup(text: str, settings: dict[str, Any], messag
 
 def test_nothing_is_known_before_setup(tmp_path: Path) -> None:
     module = data_module(tmp_path)
-    with pytest.raises(RuntimeError, match="has read no table yet; call setup first"):
+    with pytest.raises(RuntimeError, match=r"has read no table yet; call setup\('fit'\) first"):
         _ = module.table
-    with pytest.raises(RuntimeError, match="has no labelled records yet"):
+    with pytest.raises(RuntimeError, match="has no labeled records yet"):
         _ = module.task
+    with pytest.raises(RuntimeError, match=r"has no rows to predict on yet; call setup\('predict'\) first"):
+        _ = module.prediction_rows
 
 
 def test_a_second_setup_changes_nothing(tmp_path: Path) -> None:
@@ -97,7 +100,7 @@ def test_a_second_setup_changes_nothing(tmp_path: Path) -> None:
     module.setup("fit")
     table, records = module.table, module.records
     (tmp_path / "drugs.csv").unlink()
-    for stage in ("fit", "validate", "test", "predict"):
+    for stage in ("fit", "validate", "test"):
         module.setup(stage)
         assert module.table is table
         assert module.records is records
@@ -142,7 +145,7 @@ def test_another_feature_setting_is_another_task_with_other_features(tmp_path: P
     batches = [next(iter(fit_loader(module))) for module in (small, large)]
     assert small.task != large.task
     assert replace(small.task, features=large.task.features) == large.task
-    assert batches[0].fingerprint_bin.max() < 64 < batches[1].fingerprint_bin.max()
+    assert fingerprints(batches[0]).bin.max() < 64 < fingerprints(batches[1]).bin.max()
     assert len(list((tmp_path / "cache").glob("*/manifest.json"))) == 2
 
 
@@ -150,8 +153,8 @@ def test_several_fingerprints_are_served_behind_each_other(tmp_path: Path) -> No
     module = data_module(tmp_path, fingerprint_size=64, fingerprint_kinds=["path", "morgan"])
     batch = next(iter(fit_loader(module)))
     assert module.task.features == FeatureSettings(2, 64, ("path", "morgan"))
-    assert 64 <= batch.fingerprint_bin.max() < module.task.features.fingerprint_width == 128
-    assert batch.fingerprint_bin.min() < 64
+    assert 64 <= fingerprints(batch).bin.max() < module.task.features.fingerprint_width == 128
+    assert fingerprints(batch).bin.min() < 64
 
 
 TRAINED = DrugTask("molecule", ("O", "N", "S"), (50, 20, 5), FeatureSettings(1, 32))
@@ -163,8 +166,8 @@ def test_a_trained_model_decides_classes_and_features(tmp_path: Path) -> None:
     module.setup("test")
     assert module.task == TRAINED
     batch = next(iter(module.test_dataloader()))
-    assert batch.molecules_per_sample == 1
-    assert batch.fingerprint_bin.max() < 32
+    assert fingerprints(batch).shape == (len(batch), 32)
+    assert fingerprints(batch).bin.max() < 32
     structures = module.table.table.smiles[0].gather(batch.sample_index.numpy())
     assert [TRAINED.classes[code] for code in batch.labels] == [smiles[-1] for smiles in structures]
 
@@ -187,8 +190,9 @@ def test_prediction_needs_no_labels_and_numbers_samples_by_row(tmp_path: Path) -
     assert flat(recorder.seen["predict"]) == [0, 3, 4]
     assert labels is not None
     assert torch.cat(labels).tolist() == [-1, -1, -1]  # type: ignore[arg-type]
-    assert module.table.reasons.is_null().to_list() == [True, False, False, True, True]
-    assert module.table.reasons[1] == "SMILES that RDKit cannot read in column smiles"
+    (chunk,) = module.prediction_rows.begun
+    assert chunk.featured.reasons.is_null().to_list() == [True, False, False, True, True]
+    assert chunk.featured.reasons[1] == "SMILES that RDKit cannot read in column smiles"
     assert not (tmp_path / "run").exists()
 
 

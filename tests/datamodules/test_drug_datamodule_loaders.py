@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from datamodules.molecule_batch import MoleculeBatch
+from datamodules.batch import Batch
 from datamodules.splits.splitters import SplitName
+from tests.datamodules.batch_parts import graphs
 from tests.datamodules.drug_module import Recorder, data_module, fit_loader, flat, served
 
 
@@ -56,7 +57,7 @@ def test_training_samples_are_numbered_by_their_place_in_the_split(tmp_path: Pat
     for batch in fit_loader(module):
         rows = module.records.rows["train"][batch.sample_index]
         structures = module.table.table.smiles[0].gather(rows)
-        assert batch.atoms_per_molecule.tolist() == [len(smiles) for smiles in structures]
+        assert graphs(batch).atoms_per_molecule.tolist() == [len(smiles) for smiles in structures]
         assert [module.records.classes[code] for code in batch.labels] == [smiles[-1] for smiles in structures]
     assert rows is not None
 
@@ -75,7 +76,7 @@ def test_the_embedding_pass_meets_each_training_sample_once_in_order(tmp_path: P
 def test_evaluation_samples_are_numbered_by_their_row(tmp_path: Path) -> None:
     module = data_module(tmp_path, evaluation_batch_size=4)
     module.setup("fit")
-    loaders: dict[SplitName, DataLoader[MoleculeBatch]] = {
+    loaders: dict[SplitName, DataLoader[Batch]] = {
         "validation": module.val_dataloader(),
         "test": module.test_dataloader(),
     }
@@ -91,15 +92,15 @@ def test_worker_processes_serve_the_same_batches(tmp_path: Path) -> None:
     assert len(alone) == len(helped) == 4
     for left, right in zip(alone, helped, strict=True):
         assert left.sample_index.tolist() == right.sample_index.tolist()
-        assert torch.equal(left.atom_codes, right.atom_codes)
-        assert torch.equal(left.source, right.source)
+        assert torch.equal(graphs(left).atom_codes, graphs(right).atom_codes)
+        assert torch.equal(graphs(left).source, graphs(right).source)
 
 
 def test_pairs_have_two_molecules_a_sample(tmp_path: Path) -> None:
     text = "x1,x2,y\n" + "".join(f"{'C' * row},{'O' * (row % 3 + 1)},{row % 2}\n" for row in range(1, 31))
     module = data_module(tmp_path, text, input="pair")
     batch = next(iter(fit_loader(module)))
-    assert batch.molecules_per_sample == 2
+    assert len(graphs(batch)) == 2 * len(batch)
     rows = module.records.rows["train"][batch.sample_index]
     expected = [length for row in rows.tolist() for length in (row + 1, (row + 1) % 3 + 1)]
-    assert batch.atoms_per_molecule.tolist() == expected
+    assert graphs(batch).atoms_per_molecule.tolist() == expected

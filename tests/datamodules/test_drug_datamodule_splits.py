@@ -165,7 +165,7 @@ def test_a_scaffold_split_of_pairs_keeps_the_rings_of_one_column_apart(part: str
 
 def test_a_scaffold_split_of_both_columns_is_refused(tmp_path: Path) -> None:
     module = data_module(tmp_path, PAIRS, input="pair", split="scaffold", split_part="both")
-    with pytest.raises(InputError, match=r"data\.split_part: a scaffold split keeps one SMILES column apart, got both"):
+    with pytest.raises(InputError, match=r"data\.split_part: expected first or second for a scaffold split, got both"):
         module.setup("fit")
 
 
@@ -185,5 +185,7 @@ def test_split_all_tests_a_trained_model_on_every_row(tmp_path: Path) -> None:
 
 
 def test_split_all_is_refused_for_training(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"data\.split: all leaves nothing to test on; expected another one for fit\."):
+    with pytest.raises(
+        InputError, match=r"data\.split: expected a split that leaves samples to test on for fit, got all\."
+    ):
         data_module(tmp_path, split="all").setup("fit")

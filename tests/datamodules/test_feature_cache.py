@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datamodules.chemistry.molecule_features import Features, FeatureSettings
-from datamodules.feature_cache import cache_key, cached_arrays, default_cache_folder
+from datamodules.feature_cache import Arrays, Setting, cache_key, cached_arrays, default_cache_folder
 
 
-def make_arrays() -> Features:
+def make_arrays() -> Arrays:
     return {
         "codes": numpy.arange(600, dtype=numpy.uint8).reshape(60, 10),
         "counts": numpy.array([3, -1, 2**40]),
@@ -26,7 +25,7 @@ def make_arrays() -> Features:
 class Builder:
     """Writes arrays into one file and counts how often."""
 
-    def __init__(self, arrays: Features | None = None) -> None:
+    def __init__(self, arrays: Arrays | None = None) -> None:
         self.calls = 0
         self.arrays = make_arrays() if arrays is None else arrays
 
@@ -36,7 +35,7 @@ class Builder:
         return [folder / "all.npz"]
 
 
-def same(left: Features, right: Features) -> bool:
+def same(left: Arrays, right: Arrays) -> bool:
     return left.keys() == right.keys() and all(
         left[name].dtype == right[name].dtype and numpy.array_equal(left[name], right[name]) for name in left
     )
@@ -74,7 +73,7 @@ def test_keys_do_not_share_entries(tmp_path: Path) -> None:
 
 
 def test_arrays_of_several_parts_are_joined_in_the_order_of_the_paths(tmp_path: Path) -> None:
-    parts: list[Features] = [
+    parts: list[Arrays] = [
         {"codes": numpy.array([[5, 6], [7, 8]], dtype=numpy.uint8), "counts": numpy.array([9], dtype=numpy.int32)},
         {"codes": numpy.empty((0, 2), dtype=numpy.uint8), "counts": numpy.array([], dtype=numpy.int32)},
         {"codes": numpy.array([[1, 2]], dtype=numpy.uint8), "counts": numpy.array([3, 4], dtype=numpy.int32)},
@@ -247,20 +246,26 @@ def test_a_build_without_arrays_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_key_changes_with_texts_their_order_and_every_setting() -> None:
-    texts, settings = ["CCO", "C"], (FeatureSettings(2, 2048), 1, "2026.9")
+    texts = ["CCO", "C"]
+    settings: dict[str, Setting] = {"radius": 2, "size": 2048, "kinds": ["morgan"], "rdkit": "2026.9"}
+    others: list[dict[str, Setting]] = [
+        {**settings, "radius": 3},
+        {**settings, "size": 1024},
+        {**settings, "kinds": ["morgan", "path"]},
+        {**settings, "rdkit": "2027.3"},
+        {**settings, "more": 1},
+        # The same values under other names.
+        {**settings, "radius": 2048, "size": 2},
+        {},
+    ]
     keys = [
-        cache_key(texts, *settings),
-        cache_key(texts[::-1], *settings),
-        cache_key([*texts, "CC"], *settings),
-        cache_key(texts, FeatureSettings(3, 2048), *settings[1:]),
-        cache_key(texts, FeatureSettings(2, 1024), *settings[1:]),
-        cache_key(texts, FeatureSettings(2, 2048, ("path",)), *settings[1:]),
-        cache_key(texts, settings[0], 2, settings[2]),
-        cache_key(texts, *settings[:2], "2027.3"),
-        cache_key(texts),
+        cache_key(texts, settings),
+        cache_key(texts[::-1], settings),
+        cache_key([*texts, "CC"], settings),
+        *(cache_key(texts, other) for other in others),
     ]
     assert len(set(keys)) == len(keys)
-    assert keys[0] == cache_key(iter(texts), *settings)
+    assert keys[0] == cache_key(iter(texts), dict(reversed(settings.items())))
     assert all(len(key) == 32 and key.isalnum() for key in keys)
 
 
@@ -269,7 +274,7 @@ TEXTS = st.lists(st.text(st.characters(exclude_characters="\0", exclude_categori
 
 @given(TEXTS, TEXTS)
 def test_keys_are_alike_where_the_texts_are(left: list[str], right: list[str]) -> None:
-    assert (cache_key(left) == cache_key(right)) == (left == right)
+    assert (cache_key(left, {}) == cache_key(right, {})) == (left == right)
 
 
 def test_the_folder_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

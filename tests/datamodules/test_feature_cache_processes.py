@@ -15,8 +15,7 @@ import numpy
 import pytest
 
 from datamodules import part_files
-from datamodules.chemistry.molecule_features import Features
-from datamodules.feature_cache import cached_arrays
+from datamodules.feature_cache import Arrays, cached_arrays
 from datamodules.part_files import write_parts
 
 SMILES = ["C" * length for length in range(1, 51)]
@@ -50,7 +49,7 @@ def start(target: Callable[..., None], *arguments: object) -> BaseProcess:
     return process
 
 
-def lengths(smiles: Sequence[str], folder: Path, stop_at: int | None = None) -> Features:
+def lengths(smiles: Sequence[str], folder: Path, stop_at: int | None = None) -> Arrays:
     """The length of each SMILES; notes the first one, and sleeps for ever at one of them."""
     note(folder, str(len(smiles[0])))
     if len(smiles[0]) == stop_at:
@@ -58,7 +57,7 @@ def lengths(smiles: Sequence[str], folder: Path, stop_at: int | None = None) -> 
     return {"lengths": numpy.array([len(text) for text in smiles])}
 
 
-def build_in_parts(folder: Path, stop_at: int | None = None) -> Features:
+def build_in_parts(folder: Path, stop_at: int | None = None) -> Arrays:
     part_files._MOLECULES_PER_PART = 10
     compute = partial(lengths, folder=folder, stop_at=stop_at)
     return cached_arrays(folder / "cache", "key", lambda work: write_parts(SMILES, compute, work, "Counting"))

@@ -7,7 +7,9 @@ import numpy
 import pytest
 
 from datamodules import part_files
-from datamodules.chemistry.molecule_features import Features, FeatureSettings, featurise
+from datamodules.chemistry.molecule_features import FeatureSettings, featurize
+from datamodules.feature_cache import Arrays
+from datamodules.features import feature_arrays
 from datamodules.part_files import write_parts
 from tests.datamodules.example_smiles import INN_STEMS
 
@@ -20,15 +22,15 @@ def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)
 
 
-def lengths(smiles: Sequence[str]) -> Features:
+def lengths(smiles: Sequence[str]) -> Arrays:
     return {"lengths": numpy.array([len(text) for text in smiles], dtype=numpy.int64)}
 
 
-def lengths_and_process(smiles: Sequence[str]) -> Features:
+def lengths_and_process(smiles: Sequence[str]) -> Arrays:
     return {**lengths(smiles), "process": numpy.array([os.getpid()])}
 
 
-def read(parts: Sequence[Path]) -> Features:
+def read(parts: Sequence[Path]) -> Arrays:
     """The arrays of all parts, joined."""
     arrays = [dict(numpy.load(part, allow_pickle=False)) for part in parts]
     return {name: numpy.concatenate([part[name] for part in arrays]) for name in arrays[0]}
@@ -41,7 +43,7 @@ class Counted:
         self.calls: list[list[str]] = []
         self.fail_at = fail_at
 
-    def __call__(self, smiles: Sequence[str]) -> Features:
+    def __call__(self, smiles: Sequence[str]) -> Arrays:
         self.calls.append(list(smiles))
         if self.fail_at in smiles:
             raise RuntimeError(f"no luck with {self.fail_at}")
@@ -103,8 +105,8 @@ def test_parts_of_another_size_are_not_mixed_in(tmp_path: Path, monkeypatch: pyt
 
 def test_features_in_parts_are_those_of_one_call(tmp_path: Path) -> None:
     chosen = FeatureSettings(2, 64)
-    found = read(write_parts(SMILES, partial(featurise, settings=chosen), tmp_path, "Featurising"))
-    expected = featurise(SMILES, chosen)
+    found = read(write_parts(SMILES, partial(feature_arrays, settings=chosen), tmp_path, "Featurizing"))
+    expected = featurize(SMILES, chosen).to_arrays()
     assert found.keys() == expected.keys()
     for name, array in expected.items():
         assert found[name].dtype == array.dtype

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy
 import polars
@@ -12,12 +11,14 @@ import torch
 
 from base.errors import InputError
 from datamodules import prediction_rows
+from datamodules.batch import Batch
 from datamodules.chemistry.molecule_features import FeatureSettings
-from datamodules.drug_records import FeaturedTable, featurise_table
-from datamodules.molecule_batch import MoleculeBatch
-from datamodules.prediction_rows import PredictionRows, open_prediction_table, usable_rows
-from datamodules.tables.drug_table import InputKind, read_table
+from datamodules.features import FeaturedTable, featurize_table
+from datamodules.prediction_rows import PredictionRows, open_prediction_table
+from datamodules.tables.columns import ColumnNames, InputKind
+from datamodules.tables.source_table import read_table
 from tests.datamodules.array_file import save
+from tests.datamodules.batch_parts import fingerprints, graphs
 
 SETTINGS = FeatureSettings(2, 64)
 SMILES = ["C", "CC", "", "C1CC(", "CCO", "c1ccccc1", "N", "CC", "O", "xyz", "CCN", "CCCC", "CO"]
@@ -25,24 +26,26 @@ SMILES = ["C", "CC", "", "C1CC(", "CCO", "c1ccccc1", "N", "CC", "O", "xyz", "CCN
 
 def served(
     path: Path, chunk_rows: int, kind: InputKind = "molecule", share: tuple[int, int] = (0, 1)
-) -> tuple[list[MoleculeBatch], list[str | None]]:
+) -> tuple[list[Batch], list[str | None]]:
     """Batches of four rows at most, and reasons."""
-    table = open_prediction_table(path, kind, None, None, SETTINGS, chunk_rows, path.parent)
+    table = open_prediction_table(path, kind, ColumnNames(), SETTINGS, chunk_rows)
     rows = PredictionRows(table, 4)
     rows.share(*share)
     batches = list(rows)
     assert rows.ended
-    assert all(len(usable_rows(chunk)) <= len(chunk.featured.reasons) for chunk in rows.begun)
     return batches, [reason for chunk in rows.begun for reason in chunk.featured.reasons.to_list()]
 
 
-def same(one: MoleculeBatch, other: MoleculeBatch) -> bool:
-    names = ("sample_index", "labels", "atom_codes", "source", "fingerprint_bin", "fingerprint_count")
-    return all(torch.equal(getattr(one, name), getattr(other, name)) for name in names)
+def same(one: Batch, other: Batch) -> bool:
+    def tensors(batch: Batch) -> list[torch.Tensor]:
+        molecules, counts = graphs(batch), fingerprints(batch)
+        return [batch.sample_index, batch.labels, molecules.atom_codes, molecules.source, counts.bin, counts.count]
+
+    return all(torch.equal(left, right) for left, right in zip(tensors(one), tensors(other), strict=True))
 
 
 def whole(path: Path, kind: InputKind = "molecule") -> FeaturedTable:
-    return featurise_table(read_table(path, kind, need_labels=False), SETTINGS, path.parent / "cache")
+    return featurize_table(read_table(path, kind, need_labels=False), SETTINGS)
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -66,11 +69,13 @@ def test_worker_processes_compute_the_same(tmp_path: Path, monkeypatch: pytest.M
     path = tmp_path / "new.csv"
     polars.DataFrame({"smiles": SMILES * 3}).write_csv(path)
     expected, reasons = served(path, 8)
-    monkeypatch.setattr(prediction_rows, "MOLECULES_FOR_ONE_PROCESS", 0)
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(prediction_rows, "_MOLECULES_FOR_ONE_PROCESS", 0)
     monkeypatch.setattr(prediction_rows, "_MOLECULES_PER_TASK", 3)
     found, found_reasons = served(path, 8)
     assert found_reasons == reasons
     assert all(same(one, other) for one, other in zip(found, expected, strict=True))
+    assert torch.get_num_threads() == threads
 
 
 def test_processes_share_the_chunks(tmp_path: Path) -> None:
@@ -86,7 +91,7 @@ def test_ragged_rows_and_pairs_keep_their_reasons(tmp_path: Path) -> None:
     batches, reasons = served(path, 4, "pair")
     assert reasons == whole(path, "pair").reasons.to_list()
     assert [row for batch in batches for row in batch.sample_index.tolist()] == [0, 5]
-    assert batches[0].molecules_per_sample == 2
+    assert len(graphs(batches[0])) == 2 * len(batches[0])
 
 
 def test_arrays_are_one_chunk(tmp_path: Path) -> None:
@@ -99,16 +104,15 @@ def test_arrays_are_one_chunk(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "options", "sentence"),
+    ("text", "names", "sentence"),
     [
-        ("drug_name\nC\n", {}, "data.smiles_columns: name the 1 SMILES column"),
-        ("smiles\nC\n", {"smiles_columns": ["x"]}, "data.smiles_columns: there is no column 'x'"),
-        ("smiles\n", {}, "has a header but no rows"),
+        ("drug_name\nC\n", ColumnNames(), "data.smiles_columns: expected the names of 1 column"),
+        ("smiles\nC\n", ColumnNames(["x"]), "data.smiles_columns: there is no column 'x'"),
+        ("smiles\n", ColumnNames(), "has a header but no rows"),
     ],
 )
-def test_tables_are_refused_before_any_work(tmp_path: Path, text: str, options: dict[str, Any], sentence: str) -> None:
+def test_tables_are_refused_before_any_work(tmp_path: Path, text: str, names: ColumnNames, sentence: str) -> None:
     path = tmp_path / "new.csv"
     path.write_text(text)
-    given: dict[str, Any] = {"smiles_columns": None, "sequence_column": None, **options}
     with pytest.raises(InputError, match=sentence):
-        open_prediction_table(path, "molecule", settings=SETTINGS, chunk_rows=4, folder=tmp_path, **given)
+        open_prediction_table(path, "molecule", names, SETTINGS, chunk_rows=4)

@@ -70,11 +70,8 @@ def offered(script: Path, folder: Path, *words: str) -> list[str]:
         ),
         (["fit", "--model.optimizer", "torch.optim.AdamW"], ["torch.optim.AdamW"]),
         (["fit", "--model.encod"], ["--model.encoder"]),
-        (["fit", "--model.encoder.init_args.sta"], ["--model.encoder.init_args.standardise"]),
-        (
-            ["fit", "--model.classification_loss.init_args.label_s"],
-            ["--model.classification_loss.init_args.label_smoothing"],
-        ),
+        (["fit", "--model.encoder.init_args.sta"], ["--model.encoder.init_args.standardize"]),
+        (["fit", "--model.mixing.init_args.al"], ["--model.mixing.init_args.alpha"]),
         (["fit", "--model.optimizer.init_args.param"], [""]),
         (["predict", "--chunk"], ["--chunk_rows"]),
         (["benchmark", "--dry"], ["--dry-run"]),

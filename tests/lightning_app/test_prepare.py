@@ -31,7 +31,7 @@ def test_what_was_prepared_is_not_computed_again(tmp_path: Path, monkeypatch: py
     assert not (tmp_path / "runs").exists()
     entries = {path: path.stat().st_mtime_ns for path in cache.glob("*/manifest.json")}
     assert len(entries) == 1
-    monkeypatch.setattr("datamodules.drug_records.write_parts", None)
+    monkeypatch.setattr("datamodules.features.write_parts", None)
     assert in_this_process(monkeypatch, "prepare", "--data.source", "hiv") == 0
     assert {path: path.stat().st_mtime_ns for path in cache.glob("*/manifest.json")} == entries
 

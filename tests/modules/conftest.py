@@ -5,24 +5,26 @@ import pytest
 import torch
 from torch import nn
 
-from datamodules.chemistry.molecule_features import FeatureSettings, featurise
+from datamodules.batch import Batch
+from datamodules.chemistry.molecule_features import FeatureSettings, featurize
 from datamodules.drug_task import DrugTask
-from datamodules.molecule_batch import MoleculeBatch, MoleculeStore
-from datamodules.tables.drug_table import InputKind
+from datamodules.sample_store import SampleMolecules, SampleStore
+from datamodules.tables.columns import InputKind
 
 SETTINGS = FeatureSettings(fingerprint_radius=2, fingerprint_size=64)
 
 
 @pytest.fixture(scope="session")
-def make_batch() -> Callable[[list[list[str]]], MoleculeBatch]:
+def make_batch() -> Callable[[list[list[str]]], Batch]:
     """Makes a batch from the SMILES of each sample, with fingerprints of 64 bins."""
 
-    def make(samples: list[list[str]]) -> MoleculeBatch:
-        features = featurise([smiles for sample in samples for smiles in sample], SETTINGS)
-        assert features["atoms"].all()
+    def make(samples: list[list[str]]) -> Batch:
+        features = featurize([smiles for sample in samples for smiles in sample], SETTINGS)
+        assert features.graphs.atom_counts.all()
         rows = numpy.arange(len(samples))
-        molecules = numpy.arange(len(features["atoms"])).reshape(len(samples), -1)
-        return MoleculeStore(features, molecules).batch(rows, rows, rows % 2)
+        places = numpy.arange(len(features.skeletons)).reshape(len(samples), -1)
+        molecules = SampleMolecules(features, places, SETTINGS.fingerprint_width)
+        return SampleStore(molecules).batch(rows, rows, rows % 2)
 
     return make
 

@@ -7,30 +7,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from datamodules.batch import Batch
 from datamodules.drug_task import DrugTask
-from datamodules.molecule_batch import MoleculeBatch
 from modules.encoders import FingerprintMLP
 from modules.views import edge_drop_probabilities, make_view
+from tests.datamodules.batch_parts import fingerprints, graphs
 
-MakeBatch = Callable[[list[list[str]]], MoleculeBatch]
+MakeBatch = Callable[[list[list[str]]], Batch]
 MakeTask = Callable[[str], DrugTask]
 
-BINS = 64
 SMILES = ["CC(=O)Oc1ccccc1C(=O)O", "CC(C)(C)O", "C1CCCCC1N", "C", "[Na+].[Cl-]", "CN1C=NC2=C1C(=O)N(C(=O)N2C)C"]
 
 
 @pytest.fixture(scope="module")
-def large(make_batch: MakeBatch) -> MoleculeBatch:
+def large(make_batch: MakeBatch) -> Batch:
     return make_batch([[smiles] for smiles in SMILES * 100])
 
 
-def edges(batch: MoleculeBatch) -> list[tuple[int, int, int]]:
-    columns = (batch.source.tolist(), batch.target.tolist(), batch.bond_codes.tolist())
+def edges(batch: Batch) -> list[tuple[int, int, int]]:
+    bonds = graphs(batch)
+    columns = (bonds.source.tolist(), bonds.target.tolist(), bonds.bond_codes.tolist())
     return list(zip(*columns, strict=True))
 
 
-def entries(batch: MoleculeBatch) -> list[tuple[int, int, float]]:
-    columns = (batch.fingerprint_molecule.tolist(), batch.fingerprint_bin.tolist(), batch.fingerprint_count.tolist())
+def entries(batch: Batch) -> list[tuple[int, int, float]]:
+    counts = fingerprints(batch)
+    columns = (counts.molecule.tolist(), counts.bin.tolist(), counts.count.tolist())
     return list(zip(*columns, strict=True))
 
 
@@ -76,17 +78,19 @@ def test_no_edges_have_no_probabilities() -> None:
     assert edge_drop_probabilities(torch.empty(0, dtype=torch.int64), 3, 0.15).shape == (0,)
 
 
-def test_a_view_keeps_the_atoms_and_a_sorted_part_of_the_edges(large: MoleculeBatch) -> None:
+def test_a_view_keeps_the_atoms_and_a_sorted_part_of_the_edges(large: Batch) -> None:
     torch.manual_seed(0)
-    view = make_view(large, 0.15, BINS)
-    for name in ("atom_codes", "atoms_per_molecule", "sample_index", "labels"):
+    view = make_view(large, 0.15)
+    for name in ("atom_codes", "atoms_per_molecule"):
+        assert torch.equal(getattr(graphs(view), name), getattr(graphs(large), name))
+    for name in ("sample_index", "labels"):
         assert torch.equal(getattr(view, name), getattr(large, name))
-    assert view.molecules_per_sample == large.molecules_per_sample
-    assert (view.target.diff() >= 0).all()
+    bonds = graphs(view)
+    assert (bonds.target.diff() >= 0).all()
     assert set(edges(view)) < set(edges(large))
-    assert len(set(edges(view))) == len(view.target)
+    assert len(set(edges(view))) == len(bonds.target)
     assert set(entries(view)) < set(entries(large))
-    assert len(view.bond_codes) == len(view.source) == len(view.target)
+    assert len(bonds.bond_codes) == len(bonds.source) == len(bonds.target)
 
 
 def assert_close_to_drawn(dropped: int, probabilities: Tensor) -> None:
@@ -96,41 +100,40 @@ def assert_close_to_drawn(dropped: int, probabilities: Tensor) -> None:
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.15, 0.4])
-def test_the_shares_dropped_are_close_to_the_probability(large: MoleculeBatch, probability: float) -> None:
+def test_the_shares_dropped_are_close_to_the_probability(large: Batch, probability: float) -> None:
     torch.manual_seed(1)
-    view = make_view(large, probability, BINS)
-    drop = edge_drop_probabilities(large.target, len(large.atom_codes), probability)
-    assert_close_to_drawn(len(large.target) - len(view.target), drop)
-    assert_close_to_drawn(
-        len(large.fingerprint_bin) - len(view.fingerprint_bin), torch.full((len(large.fingerprint_bin),), probability)
-    )
+    view = make_view(large, probability)
+    whole, bins = graphs(large), fingerprints(large).bin
+    drop = edge_drop_probabilities(whole.target, len(whole.atom_codes), probability)
+    assert_close_to_drawn(len(whole.target) - len(graphs(view).target), drop)
+    assert_close_to_drawn(len(bins) - len(fingerprints(view).bin), torch.full((len(bins),), probability))
 
 
-def test_edges_into_atoms_of_low_degree_are_dropped_most(large: MoleculeBatch) -> None:
+def test_edges_into_atoms_of_low_degree_are_dropped_most(large: Batch) -> None:
     torch.manual_seed(2)
-    view = make_view(large, 0.15, BINS)
-    num_atoms = len(large.atom_codes)
-    degree = torch.bincount(large.target, minlength=num_atoms)
-    kept = torch.bincount(view.target, minlength=num_atoms)
+    view = make_view(large, 0.15)
+    num_atoms = len(graphs(large).atom_codes)
+    degree = torch.bincount(graphs(large).target, minlength=num_atoms)
+    kept = torch.bincount(graphs(view).target, minlength=num_atoms)
     shares = [1 - kept[degree == value].sum() / degree[degree == value].sum() for value in (1, 2, 3, 4)]
     assert shares[0] > shares[1] > shares[2] > shares[3] == 0
 
 
-def test_the_two_directions_of_a_bond_are_drawn_on_their_own(large: MoleculeBatch) -> None:
+def test_the_two_directions_of_a_bond_are_drawn_on_their_own(large: Batch) -> None:
     torch.manual_seed(3)
-    kept = {(source, target) for source, target, _ in edges(make_view(large, 0.15, BINS))}
-    drop = edge_drop_probabilities(large.target, len(large.atom_codes), 0.15)
+    kept = {(source, target) for source, target, _ in edges(make_view(large, 0.15))}
+    drop = edge_drop_probabilities(graphs(large).target, len(graphs(large).atom_codes), 0.15)
     probability = {(s, t): p for (s, t, _), p in zip(edges(large), drop.tolist(), strict=True)}
     bonds = [(source, target) for source, target in probability if source < target]
     both = torch.tensor([probability[s, t] * probability[t, s] for s, t in bonds])
     assert_close_to_drawn(sum((s, t) not in kept and (t, s) not in kept for s, t in bonds), both)
 
 
-def test_the_seed_of_torch_decides_the_view(large: MoleculeBatch) -> None:
+def test_the_seed_of_torch_decides_the_view(large: Batch) -> None:
     views = []
     for seed in (7, 7, 8):
         torch.manual_seed(seed)
-        views.append(make_view(large, 0.15, BINS))
+        views.append(make_view(large, 0.15))
     first, same, other = views
     assert edges(first) == edges(same)
     assert entries(first) == entries(same)
@@ -141,32 +144,33 @@ def test_the_seed_of_torch_decides_the_view(large: MoleculeBatch) -> None:
 def test_a_bin_is_dropped_from_both_molecules_of_a_sample(make_batch: MakeBatch, make_task: MakeTask) -> None:
     batch = make_batch([[smiles, smiles] for smiles in SMILES * 10])
     torch.manual_seed(4)
-    view = make_view(batch, 0.3, BINS)
-    assert 0 < len(view.fingerprint_bin) < len(batch.fingerprint_bin)
-    fingerprints = view.fingerprints(BINS)
-    assert torch.equal(fingerprints[0::2], fingerprints[1::2])
+    view = make_view(batch, 0.3)
+    assert 0 < len(fingerprints(view).bin) < len(fingerprints(batch).bin)
+    counts = fingerprints(view).dense()
+    assert torch.equal(counts[0::2], counts[1::2])
     # Another sample has draws of its own, though its molecules are the same.
-    assert not torch.equal(fingerprints[:12], fingerprints[12:24])
+    assert not torch.equal(counts[:12], counts[12:24])
     encoder = FingerprintMLP([8])
     encoder.build(make_task("reaction"))
     encoder.eval()
     torch.testing.assert_close(encoder(view), encoder(view)[:1].expand(len(batch), -1))
 
 
-def test_probability_zero_keeps_everything(large: MoleculeBatch) -> None:
-    view = make_view(large, 0.0, BINS)
+def test_probability_zero_keeps_everything(large: Batch) -> None:
+    view = make_view(large, 0.0)
     assert edges(view) == edges(large)
     assert entries(view) == entries(large)
 
 
 def test_a_batch_without_edges_stays_as_it_is(make_batch: MakeBatch) -> None:
     batch = make_batch([["C"], ["[Na+].[Cl-]"]])
-    view = make_view(batch, 0.15, BINS)
-    assert len(view.target) == len(view.source) == len(view.bond_codes) == 0
-    assert torch.equal(view.atom_codes, batch.atom_codes)
+    view = make_view(batch, 0.15)
+    bonds = graphs(view)
+    assert len(bonds.target) == len(bonds.source) == len(bonds.bond_codes) == 0
+    assert torch.equal(bonds.atom_codes, graphs(batch).atom_codes)
 
 
 @pytest.mark.parametrize("probability", [-0.1, 1.0, 1.5, float("nan")])
 def test_a_probability_outside_its_range_is_refused(make_batch: MakeBatch, probability: float) -> None:
     with pytest.raises(ValueError, match=f"probability: expected a number from 0 to below 1, got {probability}"):
-        make_view(make_batch([["CCO"]]), probability, BINS)
+        make_view(make_batch([["CCO"]]), probability)

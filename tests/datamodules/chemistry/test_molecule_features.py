@@ -8,12 +8,12 @@ from rdkit import Chem
 
 from datamodules.chemistry import molecule_features
 from datamodules.chemistry.molecule_features import (
-    Features,
     FeatureSettings,
     FingerprintKind,
-    featurise,
+    MoleculeFeatures,
     skeleton_hashes,
 )
+from datamodules.feature_cache import Arrays
 from tests.datamodules.example_smiles import EXAMPLES, INN_STEMS, READABLE, UNREADABLE
 from tests.datamodules.rdkit_reference import fingerprint, parts, read, wrong_graphs
 
@@ -21,10 +21,15 @@ SETTINGS = FeatureSettings()
 KINDS: tuple[FingerprintKind, ...] = ("morgan", "path", "atom_pair", "torsion")
 
 
+def featurize(smiles: list[str], chosen: FeatureSettings) -> Arrays:
+    """The features of molecules as arrays by name."""
+    return molecule_features.featurize(smiles, chosen).to_arrays()
+
+
 def wrong_fingerprints(smiles: list[str], chosen: FeatureSettings) -> list[str]:
     """The SMILES whose non-zero bins are not what RDKit's dense fingerprint has."""
-    features = featurise(smiles, chosen)
-    bins, counts = parts(features, "entries", "bins"), parts(features, "entries", "counts")
+    features = featurize(smiles, chosen)
+    bins, counts = parts(features, "entry_counts", "bins"), parts(features, "entry_counts", "counts")
     wrong = []
     for text, places, values in zip(smiles, bins, counts, strict=True):
         expected = {place: count for place, count in enumerate(fingerprint(read(text), chosen)) if count}
@@ -33,7 +38,7 @@ def wrong_fingerprints(smiles: list[str], chosen: FeatureSettings) -> list[str]:
     return wrong
 
 
-def same(left: Features, right: Features) -> bool:
+def same(left: Arrays, right: Arrays) -> bool:
     return left.keys() == right.keys() and all(
         left[name].dtype == right[name].dtype and numpy.array_equal(left[name], right[name]) for name in left
     )
@@ -66,7 +71,7 @@ def test_fingerprints_of_several_kinds_follow_each_other() -> None:
 )
 def test_the_last_bin_fits_its_type(size: int, kinds: tuple[FingerprintKind, ...], expected: str) -> None:
     chosen = FeatureSettings(2, size, kinds)
-    assert str(featurise(["CCO"], chosen)["bins"].dtype) == expected
+    assert str(featurize(["CCO"], chosen)["bins"].dtype) == expected
     assert wrong_fingerprints(INN_STEMS[::40], chosen) == []
 
 
@@ -81,31 +86,33 @@ def test_no_fingerprint_or_one_twice_is_refused(kinds: tuple[FingerprintKind, ..
 
 def test_graphs_are_those_of_the_molecules() -> None:
     smiles = [text for pair in zip(READABLE[::4], INN_STEMS[::6], strict=False) for text in pair]
-    assert wrong_graphs(smiles, featurise(smiles, SETTINGS)) == []
+    assert wrong_graphs(smiles, featurize(smiles, SETTINGS)) == []
 
 
 def test_types_are_as_documented_for_any_number_of_molecules() -> None:
     expected = {
-        **dict.fromkeys(("atoms", "bonds", "entries"), "int64"),
+        **dict.fromkeys(("atom_counts", "bond_counts", "entry_counts"), "int64"),
         **dict.fromkeys(("atom_codes", "bond_codes"), "uint8"),
         **dict.fromkeys(("source", "target", "bins"), "uint16"),
         "counts": "int32",
         "skeletons": "uint64",
     }
     for smiles in ([], ["C1"], ["C"], READABLE):
-        features = featurise(smiles, SETTINGS)
+        features = featurize(smiles, SETTINGS)
         assert {name: str(array.dtype) for name, array in features.items()} == expected
-        assert features["atom_codes"].shape == (features["atoms"].sum(), 10)
-        assert {len(features[name]) for name in ("atoms", "bonds", "entries", "skeletons")} == {len(smiles)}
-        assert {len(features[name]) for name in ("source", "target", "bond_codes")} == {features["bonds"].sum()}
-        assert {len(features[name]) for name in ("bins", "counts")} == {features["entries"].sum()}
+        assert features["atom_codes"].shape == (features["atom_counts"].sum(), 10)
+        assert {len(features[name]) for name in ("atom_counts", "bond_counts", "entry_counts", "skeletons")} == {
+            len(smiles)
+        }
+        assert {len(features[name]) for name in ("source", "target", "bond_codes")} == {features["bond_counts"].sum()}
+        assert {len(features[name]) for name in ("bins", "counts")} == {features["entry_counts"].sum()}
 
 
-def test_unreadable_smiles_have_nothing_and_harm_no_neighbour(capfd: pytest.CaptureFixture[str]) -> None:
+def test_unreadable_smiles_have_nothing_and_harm_no_neighbor(capfd: pytest.CaptureFixture[str]) -> None:
     readable = INN_STEMS[: len(UNREADABLE)]
-    mixed = featurise([text for pair in zip(readable, UNREADABLE, strict=True) for text in pair], SETTINGS)
-    alone = featurise(readable, SETTINGS)
-    for name in ("atoms", "bonds", "entries", "skeletons"):
+    mixed = featurize([text for pair in zip(readable, UNREADABLE, strict=True) for text in pair], SETTINGS)
+    alone = featurize(readable, SETTINGS)
+    for name in ("atom_counts", "bond_counts", "entry_counts", "skeletons"):
         assert mixed[name][::2].tolist() == alone[name].tolist()
         assert mixed[name][1::2].tolist() == [0] * len(UNREADABLE)
     for name in ("atom_codes", "source", "target", "bond_codes", "bins", "counts"):
@@ -114,30 +121,34 @@ def test_unreadable_smiles_have_nothing_and_harm_no_neighbour(capfd: pytest.Capt
 
 
 def test_a_molecule_of_more_than_65535_atoms_is_left_out() -> None:
-    features = featurise(["CO", "C" * 65_536, "N"], SETTINGS)
-    assert features["atoms"].tolist() == [2, 0, 1]
-    assert features["skeletons"].tolist() == featurise(["CO", "", "N"], SETTINGS)["skeletons"].tolist()
+    features = featurize(["CO", "C" * 65_536, "N"], SETTINGS)
+    assert features["atom_counts"].tolist() == [2, 0, 1]
+    assert features["skeletons"].tolist() == featurize(["CO", "", "N"], SETTINGS)["skeletons"].tolist()
 
 
 @settings(max_examples=50)
 @given(st.lists(st.sampled_from(READABLE[::3] + UNREADABLE), max_size=8), st.integers(0, 8))
 def test_cut_anywhere_the_molecules_are_the_same(smiles: list[str], place: int) -> None:
-    halves = [featurise(half, SETTINGS) for half in (smiles[:place], smiles[place:])]
+    halves = [featurize(half, SETTINGS) for half in (smiles[:place], smiles[place:])]
     joined = {name: numpy.concatenate([half[name] for half in halves]) for name in halves[0]}
-    assert same(featurise(smiles, SETTINGS), joined)
+    assert same(featurize(smiles, SETTINGS), joined)
 
 
 def test_no_call_changes_what_a_later_one_gives() -> None:
-    before = featurise(INN_STEMS[:50], SETTINGS)
-    featurise(READABLE, SETTINGS)
-    assert same(before, featurise(INN_STEMS[:50], SETTINGS))
+    before = featurize(INN_STEMS[:50], SETTINGS)
+    featurize(READABLE, SETTINGS)
+    assert same(before, featurize(INN_STEMS[:50], SETTINGS))
 
 
 # Skeletons
 
 
+def hashes_of(features: Arrays) -> list[int]:
+    return skeleton_hashes(MoleculeFeatures.from_arrays(features).graphs).tolist()  # type: ignore[no-any-return]
+
+
 def hashes(smiles: list[str]) -> list[int]:
-    return featurise(smiles, FeatureSettings(0, 8))["skeletons"].tolist()  # type: ignore[no-any-return]
+    return featurize(smiles, FeatureSettings(0, 8))["skeletons"].tolist()  # type: ignore[no-any-return]
 
 
 def spellings(text: str) -> list[str]:
@@ -202,7 +213,7 @@ def test_what_is_ten_bonds_apart_is_told_apart() -> None:
     assert len(set(hashes(chains))) == len(chains)
 
 
-def permuted(features: Features, order: list[int]) -> Features:
+def permuted(features: Arrays, order: list[int]) -> Arrays:
     """One molecule with its atoms renumbered: atom `order[i]` becomes atom i."""
     place = {atom: number for number, atom in enumerate(order)}
     bonds = zip(features["target"].tolist(), features["source"].tolist(), features["bond_codes"].tolist(), strict=True)
@@ -217,27 +228,27 @@ def permuted(features: Features, order: list[int]) -> Features:
 
 @pytest.mark.parametrize("text", [*INN_STEMS[::60], "CC(C)C", "C1CC1C#N", "[Na+].[Cl-]", "N->[Pt](<-N)(Cl)Cl", "O"])
 def test_renumbered_atoms_have_the_same_hash(text: str) -> None:
-    features = featurise([text], SETTINGS)
+    features = featurize([text], SETTINGS)
     source = random.Random(0)
     for _ in range(20):
-        order = source.sample(range(int(features["atoms"][0])), int(features["atoms"][0]))
-        assert skeleton_hashes(permuted(features, order)).tolist() == features["skeletons"].tolist()
+        order = source.sample(range(int(features["atom_counts"][0])), int(features["atom_counts"][0]))
+        assert hashes_of(permuted(features, order)) == features["skeletons"].tolist()
 
 
 @pytest.mark.parametrize("name", ["atom_codes", "bond_codes"])
 def test_another_atom_or_bond_is_another_hash(name: str) -> None:
-    features = featurise(["CC(=O)Oc1ccccc1C(=O)O"], SETTINGS)
+    features = featurize(["CC(=O)Oc1ccccc1C(=O)O"], SETTINGS)
     expected = features["skeletons"].tolist()
     for place in range(len(features[name])):
         changed = {**features, name: features[name].copy()}
         changed[name][place] = changed[name][place] + 2
-        assert skeleton_hashes(changed).tolist() != expected
+        assert hashes_of(changed) != expected
 
 
 def test_the_version_belongs_to_these_arrays() -> None:
     # Of acetic acid; who changes what any array holds must change the version, or old caches are read as new ones.
-    features = featurise(["CC(=O)O"], FeatureSettings(1, 16))
-    assert molecule_features.FEATURE_VERSION == 3
+    features = featurize(["CC(=O)O"], FeatureSettings(1, 16))
+    assert molecule_features.FEATURE_VERSION == 4
     assert features["atom_codes"].tolist() == [
         [6, 1, 3, 5, 0, 4, 0, 3, 0, 0],
         [6, 3, 0, 5, 0, 3, 0, 0, 0, 0],

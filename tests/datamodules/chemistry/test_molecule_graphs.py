@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from rdkit import Chem, rdBase
 
 from datamodules.chemistry import molecule_graphs
-from datamodules.chemistry.molecule_features import FeatureSettings, featurise
+from datamodules.chemistry.molecule_features import FeatureSettings, featurize
 from datamodules.chemistry.molecule_graphs import (
     ATOM_CODE_SIZES,
     BOND_CODE_SIZE,
     BOND_TYPES,
     MAX_ATOMS,
-    Arrays,
     GraphBuilder,
     SmilesReader,
 )
+from datamodules.feature_cache import Arrays
 from tests.datamodules.example_smiles import EXAMPLES, INN_STEMS, READABLE, UNREADABLE
 from tests.datamodules.rdkit_reference import fingerprint, graph, parts, read, wrong_graphs
 
@@ -33,7 +33,7 @@ def build(smiles: list[str]) -> Arrays:
     with rdBase.BlockLogs():
         for text in smiles:
             builder.add(text, reader(text))
-    return builder.finish()
+    return vars(builder.finish())
 
 
 def said(molecule: Any) -> tuple[object, ...]:
@@ -233,7 +233,7 @@ def test_ethanol_by_hand() -> None:
 def test_bonds_are_numbered_by_type_and_conjugation() -> None:
     aromatic, single, double, triple, other = 4, 1, 2, 3, 0
     arrays = build(["c1ccccc1", "C=CC=C", "C=C", "C#C", "C$C", "C:C"])
-    assert parts(arrays, "bonds", "bond_codes") == [
+    assert parts(arrays, "bond_counts", "bond_codes") == [
         [2 * aromatic + 1] * 12,
         [2 * kind + 1 for kind in (double, double, single, single, double, double)],
         [2 * double] * 2,
@@ -250,7 +250,7 @@ def test_chirality_does_not_depend_on_how_the_smiles_is_written() -> None:
 
 
 def test_mirror_images_differ_in_the_chirality_of_one_atom() -> None:
-    left, right = parts(build(["C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O"]), "atoms", "atom_codes")
+    left, right = parts(build(["C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O"]), "atom_counts", "atom_codes")
     places = [(atom, code) for atom in range(6) for code in range(10) if left[atom][code] != right[atom][code]]
     assert places == [(1, list(ATOM_CODE_SIZES).index("chirality"))]
 
@@ -259,7 +259,7 @@ def test_mirror_images_differ_in_the_chirality_of_one_atom() -> None:
 def test_the_largest_molecule_has_65535_atoms() -> None:
     arrays = build(["C" * MAX_ATOMS, "CO"])
     assert MAX_ATOMS == 2**16 - 1
-    assert arrays["atoms"].tolist() == [MAX_ATOMS, 2]
+    assert arrays["atom_counts"].tolist() == [MAX_ATOMS, 2]
     assert arrays["source"][-3:].tolist() == [MAX_ATOMS - 2, 1, 0]
     assert arrays["target"][-3:].tolist() == [MAX_ATOMS - 1, 0, 1]
     assert arrays["atom_codes"][:, 0].tolist() == [6] * (MAX_ATOMS + 1) + [8]
@@ -283,10 +283,10 @@ def public_smiles() -> list[str]:
 def test_ten_thousand_molecules_are_what_rdkit_says(fresh: None) -> None:
     smiles = public_smiles()
     chosen = FeatureSettings(2, 256, ("morgan", "path", "atom_pair", "torsion"))
-    features = featurise(smiles, chosen)
+    features = featurize(smiles, chosen).to_arrays()
     assert wrong_graphs(smiles, features) == []
     assert [text for text in smiles[::5] if not same_molecule(text)] == []
-    bins, counts = parts(features, "entries", "bins"), parts(features, "entries", "counts")
+    bins, counts = parts(features, "entry_counts", "bins"), parts(features, "entry_counts", "counts")
     wrong = []
     for text, places, values in zip(smiles, bins, counts, strict=True):
         dense = numpy.zeros(chosen.fingerprint_width, dtype=int)

@@ -7,8 +7,8 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from datamodules import part_files
 from datamodules.chemistry import molecule_scaffolds
-from datamodules.chemistry.molecule_features import Features
 from datamodules.chemistry.molecule_scaffolds import murcko_scaffolds
+from datamodules.feature_cache import Arrays
 from tests.datamodules.example_smiles import INN_STEMS, READABLE, UNREADABLE
 from tests.datamodules.rdkit_reference import read
 
@@ -61,7 +61,7 @@ def test_scaffolds_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     calls: list[int] = []
     compute = molecule_scaffolds._scaffolds
 
-    def counted(smiles: Sequence[str]) -> Features:
+    def counted(smiles: Sequence[str]) -> Arrays:
         calls.append(len(smiles))
         return compute(smiles)
 

@@ -11,7 +11,8 @@ import yaml
 
 from base.errors import InputError
 from datamodules.datasets.dataset_catalog import CATALOGUE, find_dataset, find_source, local_file
-from datamodules.tables.drug_table import MOLECULES_PER_SAMPLE, read_table
+from datamodules.tables.columns import MOLECULES_PER_SAMPLE
+from datamodules.tables.source_table import read_table
 from tests.datamodules.table_server import TableServer
 
 CONFIGS = Path(__file__).parents[3] / "configs" / "data"

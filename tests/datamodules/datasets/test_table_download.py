@@ -18,7 +18,7 @@ import pytest
 from base.errors import InputError
 from datamodules.datasets import table_download
 from datamodules.datasets.table_download import fetch_table, stored_table
-from datamodules.tables.table_file import read_frame
+from datamodules.tables.table_file import open_table
 from tests.datamodules.table_server import TableServer
 
 ROWS = 6_000
@@ -242,7 +242,7 @@ def test_gzip_is_stored_under_a_name_that_says_so(
     assert file == path.with_name("hiv.tab.gz") == stored_table(path)
     assert file.read_bytes() == server.body
     assert not path.exists()
-    assert len(read_frame(file)[0]) == ROWS
+    assert open_table(file).rows == ROWS
     assert fetch_table(server.address, path, ROWS) == file
     assert len(server.asked) == 1 + cut
     assert not [record for record in caplog.records if record.levelname == "WARNING"]

@@ -10,9 +10,10 @@ from hypothesis.extra.numpy import arrays as any_array
 from scipy import sparse
 
 from base.errors import InputError
-from datamodules.sample_arrays import SampleArrays
-from datamodules.tables.array_table import kind_of_file, read_array_table
-from datamodules.tables.drug_table import InputKind
+from datamodules.tables.array_table import read_array_names, read_array_table
+from datamodules.tables.columns import ColumnNames, InputKind
+from datamodules.tables.sample_arrays import SampleArrays
+from datamodules.tables.source_table import check_columns, kind_of_file
 from tests.datamodules.array_file import save
 
 FEATURES = numpy.array([[0, 1.5, 0], [2, 0, -3], [0, 0, 0]], dtype=numpy.float32)
@@ -107,7 +108,7 @@ def test_ids_and_splits_are_read_where_they_are(tmp_path: Path) -> None:
     assert table.splits.to_list() == ["train", "val", "test"]
     assert (table.columns.id, table.columns.label, table.columns.split) == ("ids", "labels", "splits")
     assert table.frame.columns == ["row", "labels", "ids", "splits"]
-    assert read_array_table(path, label_key="ids").labels is not None
+    assert read_array_table(path, ColumnNames(label="ids")).labels is not None
 
 
 def test_labels_may_be_missing_in_a_row_and_to_predict(tmp_path: Path) -> None:
@@ -117,8 +118,8 @@ def test_labels_may_be_missing_in_a_row_and_to_predict(tmp_path: Path) -> None:
         assert table.reasons.to_list() == [None, "missing label in array labels", None]
     assert number.labels is not None
     assert number.labels.to_list() == ["1", None, "2"]
-    unlabelled = read_array_table(save(tmp_path / "c.npz", features=FEATURES), need_labels=False)
-    assert (unlabelled.labels, unlabelled.columns.label) == (None, None)
+    unlabeled = read_array_table(save(tmp_path / "c.npz", features=FEATURES), need_labels=False)
+    assert (unlabeled.labels, unlabeled.columns.label) == (None, None)
 
 
 @pytest.mark.parametrize("value", [numpy.nan, numpy.inf, -numpy.inf, 1e300])
@@ -157,8 +158,8 @@ SPARSE = csr_parts(FEATURES)
         ({**SPARSE, "format": numpy.array("csc")}, r"format csc and shape \(3, 3\); expected csr \(matrix.tocsr\(\)\)"),
         ({**SPARSE, "shape": numpy.array([3, 3, 1])}, r"format csr and shape \(3, 3, 1\)"),
         ({**SPARSE, "shape": numpy.array(["a", "b"])}, r"shape \('a', 'b'\)"),
-        ({**SPARSE, "indices": numpy.array([0, 1, 5])}, "the sparse matrix of .* is not whole"),
-        ({**SPARSE, "indptr": numpy.array([0, 3])}, "is not whole"),
+        ({**SPARSE, "indices": numpy.array([0, 1, 5])}, "the sparse matrix of .* is not valid"),
+        ({**SPARSE, "indptr": numpy.array([0, 3])}, "is not valid"),
         ({**SPARSE, "data": numpy.array(["a", "b", "c"])}, "data of .* are of type <U1; expected real numbers"),
         ({"indptr": SPARSE["indptr"], "data": SPARSE["data"]}, "lacks indices, shape"),
     ],
@@ -173,8 +174,11 @@ def test_what_is_named_or_needed_must_be_there(tmp_path: Path) -> None:
     path = save(tmp_path / "a.npz", features=FEATURES, labels=LABELS)
     with pytest.raises(InputError, match=r"data\.split_column: there is no array 'splits' .* it has features, labels"):
         read_array_table(path, need_splits=True)
+    with pytest.raises(InputError, match=r"data\.split_column: there is no array 'splits'"):
+        check_columns(path, "array", need_splits=True)
+    assert read_array_names(path) == ["features", "labels"]
     with pytest.raises(InputError, match=r"data\.id_column: there is no array 'name'"):
-        read_array_table(path, id_key="name")
+        read_array_table(path, ColumnNames(id="name"))
 
 
 @pytest.mark.parametrize("content", [b"", b"smiles,label\n", b"PK\x03\x04 broken"])
@@ -219,10 +223,15 @@ def test_an_npz_holds_arrays(name: str, input: InputKind, trained: InputKind | N
 @pytest.mark.parametrize(
     ("name", "input", "trained", "message"),
     [
-        ("a.npz", "pair", None, r"data\.input: a\.npz holds arrays; expected array, or no setting, got pair"),
-        ("a.csv", "array", None, r"data\.source: input array is read from an \.npz file; got a\.csv"),
-        ("a.csv", "array", "array", r"trained on input array; expected an \.npz file of arrays, got a\.csv"),
-        ("a.npz", "molecule", "molecule", "trained on input molecule; expected a CSV, TSV or Parquet table, got a.npz"),
+        ("a.npz", "pair", None, r"data\.input: expected array, since a\.npz holds arrays; got pair"),
+        ("a.csv", "array", None, r"data\.source: expected an \.npz file for input array, got a\.csv"),
+        ("a.csv", "array", "array", r"expected an \.npz file of arrays for a model trained on input array, got a\.csv"),
+        (
+            "a.npz",
+            "molecule",
+            "molecule",
+            r"expected a CSV, TSV or Parquet table for a model trained on input molecule, got a\.npz",
+        ),
     ],
 )
 def test_a_file_must_fit_the_settings_and_the_model(

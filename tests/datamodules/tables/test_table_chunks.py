@@ -1,4 +1,4 @@
-"""Tables in chunks are the tables that are read whole."""
+"""Tables in chunks and small blocks are the tables that are read whole."""
 
 from __future__ import annotations
 
@@ -12,30 +12,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from base.errors import InputError
-from datamodules.tables import table_chunks
-from datamodules.tables.table_chunks import open_table
-from datamodules.tables.table_file import read_frame
+from datamodules.tables import table_file
+from datamodules.tables.table_file import open_table
+
+BLOCK_BYTES = 16
 
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of a few lines, so that small tables are read in many."""
-    monkeypatch.setattr(table_chunks, "_BLOCK_BYTES", 16)
+    monkeypatch.setattr(table_file, "_BLOCK_BYTES", BLOCK_BYTES)
 
 
 def outcome_whole(path: Path) -> object:
-    """Rows and ragged rows, or the complaint."""
-    try:
-        frame, ragged = read_frame(path)
-    except InputError as error:
-        return str(error)
-    return frame.to_dict(as_series=False), ragged
+    """Rows and ragged rows of a file that is read in one block, or the message of the error."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table_file, "_BLOCK_BYTES", 1 << 23)
+        try:
+            chunk = open_table(path).read()
+        except InputError as error:
+            return str(error)
+    return chunk.frame.to_dict(as_series=False), chunk.ragged
 
 
-def outcome_chunked(path: Path, folder: Path, size: int) -> object:
-    """The same from chunks."""
+def outcome_chunked(path: Path, size: int) -> object:
+    """The same from chunks and small blocks."""
     try:
-        table = open_table(path, folder)
+        table = open_table(path)
         chunks = list(table.chunks(size))
     except InputError as error:
         return str(error)
@@ -71,10 +74,10 @@ TEXTS = [
 def test_text_tables(tmp_path: Path, text: str, size: int) -> None:
     path = tmp_path / "table.csv"
     path.write_bytes(text.encode())
-    assert outcome_chunked(path, tmp_path, size) == outcome_whole(path)
+    assert outcome_chunked(path, size) == outcome_whole(path)
     packed = tmp_path / "table.csv.gz"
     packed.write_bytes(gzip.compress(text.encode()))
-    assert outcome_chunked(packed, tmp_path, size) == outcome_whole(packed)
+    assert outcome_chunked(packed, size) == outcome_whole(packed)
 
 
 @settings(max_examples=200, deadline=None)
@@ -83,9 +86,9 @@ def test_any_text(tmp_path_factory: pytest.TempPathFactory, text: str, size: int
     folder = tmp_path_factory.getbasetemp()
     path = folder / "any.csv"
     path.write_bytes(f"a,b\n{text}".encode())
-    assert outcome_chunked(path, folder, size) == outcome_whole(path)
+    assert outcome_chunked(path, size) == outcome_whole(path)
     path.write_bytes(text.encode())
-    assert outcome_chunked(path, folder, size) == outcome_whole(path)
+    assert outcome_chunked(path, size) == outcome_whole(path)
 
 
 def test_bytes_that_are_no_table(tmp_path: Path) -> None:
@@ -93,13 +96,18 @@ def test_bytes_that_are_no_table(tmp_path: Path) -> None:
     (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(b"smiles\nC\n")[:-6])
     (tmp_path / "plain.csv.gz").write_bytes(b"smiles\nC\n")
     (tmp_path / "no.parquet").write_bytes(b"smiles\nC\n")
-    expected = ("is not a UTF-8 text table", "is not a whole gzip", "is not a whole gzip", "cannot be read as Parquet")
+    expected = (
+        "is not a UTF-8 text table",
+        "is not a complete gzip",
+        "is not a complete gzip",
+        "cannot be read as Parquet",
+    )
     names = ("latin.csv", "cut.csv.gz", "plain.csv.gz", "no.parquet")
     for name, sentence in zip(names, expected, strict=True):
         with pytest.raises(InputError, match=sentence):
-            open_table(tmp_path / name, tmp_path)
+            open_table(tmp_path / name)
     with pytest.raises(InputError, match="there is no file"):
-        open_table(tmp_path / "none.csv", tmp_path)
+        open_table(tmp_path / "none.csv")
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 50])
@@ -107,18 +115,18 @@ def test_parquet(tmp_path: Path, size: int) -> None:
     frame = polars.DataFrame({"smiles": ["C", None, "CC", "N", "O", "S", "P"], "dose": [1.5, 2, 3, None, 5, 6, 7]})
     path = tmp_path / "x=1[a].parquet"
     frame.write_parquet(path, row_group_size=2)
-    assert polars.concat([chunk.frame for chunk in open_table(path, tmp_path).chunks(size)]).equals(frame)
+    assert polars.concat([chunk.frame for chunk in open_table(path).chunks(size)]).equals(frame)
     content = io.BytesIO()
     frame.write_parquet(content)
     packed = tmp_path / "table.parquet.gz"
     packed.write_bytes(gzip.compress(content.getvalue()))
-    assert outcome_chunked(packed, tmp_path, size) == outcome_whole(packed)
+    assert outcome_chunked(packed, size) == outcome_whole(packed)
 
 
 @pytest.mark.parametrize("text", [TEXTS[0], TEXTS[4]])
 def test_processes_share_the_chunks(tmp_path: Path, text: str) -> None:
     path = tmp_path / "table.csv"
     path.write_bytes(text.encode())
-    table = open_table(path, tmp_path)
+    table = open_table(path)
     shares = [[chunk.first_row for chunk in table.chunks(1, process, 2)] for process in range(2)]
     assert shares == [list(range(0, table.rows, 2)), list(range(1, table.rows, 2))]

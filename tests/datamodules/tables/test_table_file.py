@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from base.errors import InputError
-from datamodules.tables.table_file import read_frame
+from datamodules.tables.table_file import open_table, read_header
 
 FRAME = polars.DataFrame(
     {
@@ -23,6 +23,12 @@ FRAME = polars.DataFrame(
         "label": ["a", "b", "", " c "],
     }
 )
+
+
+def read_frame(path: Path) -> tuple[polars.DataFrame, dict[int, str]]:
+    """A whole file: its rows, and the rows with more or fewer fields than the header."""
+    chunk = open_table(path).read()
+    return chunk.frame, chunk.ragged
 
 
 def parquet(values: dict[str, Any]) -> bytes:
@@ -189,7 +195,7 @@ WHOLE_GZIP = gzip.compress(CSV * 50)
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.csv", b"", "is empty; expected a header and rows of SMILES."),
+        ("a.csv", b"", "is empty; expected a header and rows."),
         ("a.csv", b" \r\n\n", "is empty"),
         ("a.csv", b"\xef\xbb\xbf", "is empty"),
         ("a.csv", b"\xef\xbb\xbf\r\n", "is empty"),
@@ -199,10 +205,10 @@ WHOLE_GZIP = gzip.compress(CSV * 50)
         ("a.csv", b"smiles,label\n", "has a header but no rows."),
         ("a.csv", b'"smiles",label\n\n', "has a header but no rows."),
         ("a.parquet", parquet({"smiles": [], "label": []}), "has a header but no rows."),
-        ("a.csv.gz", CSV, r"is not a whole gzip file \(Not a gzipped file"),
-        ("a.csv.gz", WHOLE_GZIP[:-9], r"is not a whole gzip file \(Compressed file ended"),
-        ("a.csv.gz", WHOLE_GZIP[:-6] + b"......", r"is not a whole gzip file \(CRC check failed"),
-        ("a.csv.gz", WHOLE_GZIP[:10] + b"\xff" * 20, r"is not a whole gzip file \(Error -3"),
+        ("a.csv.gz", CSV, r"is not a complete gzip file \(Not a gzipped file"),
+        ("a.csv.gz", WHOLE_GZIP[:-9], r"is not a complete gzip file \(Compressed file ended"),
+        ("a.csv.gz", WHOLE_GZIP[:-6] + b"......", r"is not a complete gzip file \(CRC check failed"),
+        ("a.csv.gz", WHOLE_GZIP[:10] + b"\xff" * 20, r"is not a complete gzip file \(Error -3"),
         ("a.csv", WHOLE_GZIP, r"is not a UTF-8 text table \("),
         ("a.csv", "smiles,label\nC,caf\xe9\n".encode("latin-1"), r"is not a UTF-8 text table \('utf-8' codec"),
         ("a.csv", "smiles,label\nC,a\n".encode("utf-16"), r"is not a UTF-8 text table \("),
@@ -237,3 +243,32 @@ def test_no_damage_to_a_compressed_file_is_an_unexpected_error(tmp_path: Path) -
             damaged[source.randrange(len(damaged))] ^= 1 << source.randrange(8)
             with contextlib.suppress(InputError):
                 read_frame(save(tmp_path, bytes(damaged), name))
+
+
+# The header alone
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_the_header_is_that_of_the_whole_file(name: str, tmp_path: Path) -> None:
+    assert read_header(save(tmp_path, WRITERS[name](), name)) == FRAME.columns
+
+
+@given(
+    names=st.lists(st.text('ab"\n,\t ', max_size=3), min_size=1, max_size=3, unique=True),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+)
+def test_any_header_is_that_of_the_whole_file(
+    tmp_path_factory: pytest.TempPathFactory, names: list[str], quoting: int
+) -> None:
+    lines = [[f"x{name}" for name in names], ["C"] * len(names)]
+    path = save(tmp_path_factory.getbasetemp(), written(",", lines, quoting))
+    assert read_header(path) == open_table(path).columns
+
+
+def test_rows_are_not_checked_for_the_header(tmp_path: Path) -> None:
+    assert read_header(save(tmp_path, b"smiles,label\nC\n" + b"CC,a\n" * 9)) == ["smiles", "label"]
+    for content, message in ((b"", "is empty"), (b"\xff\n", "cannot be read as a table")):
+        with pytest.raises(InputError, match=message):
+            read_header(save(tmp_path, content))
+    with pytest.raises(InputError, match="cannot be read as a table"):
+        read_header(save(tmp_path, WHOLE_GZIP[:-9], "a.csv.gz"))

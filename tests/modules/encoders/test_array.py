@@ -6,10 +6,11 @@ import torch
 from torch import nn
 
 from base.errors import InputError
+from datamodules.batch import Batch
 from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.drug_task import DrugTask
-from datamodules.molecule_batch import MoleculeBatch, MoleculeStore
-from datamodules.sample_arrays import SampleArrays
+from datamodules.sample_store import SampleStore
+from datamodules.tables.sample_arrays import SampleArrays
 from modules.encoders import GCN, GIN, ArrayMLP, Encoder, FingerprintMLP, Fusion, ImageCNN, ProteinCNN
 from modules.views import make_view
 
@@ -21,14 +22,14 @@ def task(shape: tuple[int, ...]) -> DrugTask:
     return DrugTask("array", ("a", "b"), (3, 5), FeatureSettings(array_shape=shape))
 
 
-def batch_of(samples: torch.Tensor) -> MoleculeBatch:
+def batch_of(samples: torch.Tensor) -> Batch:
     """A batch of samples (B, ...), as the data module makes it."""
     flat = samples.flatten(1).numpy()
     rows, bins = numpy.nonzero(flat)
     starts = numpy.searchsorted(rows, numpy.arange(len(flat) + 1))
     arrays = SampleArrays(tuple(samples.shape[1:]), starts, bins.astype(numpy.uint16), flat[rows, bins])
     places = numpy.arange(len(flat))
-    return MoleculeStore(arrays.features(), places.reshape(-1, 1)).batch(places, places, places % 2)
+    return SampleStore(arrays=arrays).batch(places, places, places % 2)
 
 
 def samples_of(shape: tuple[int, ...], number: int = 6) -> torch.Tensor:
@@ -39,7 +40,7 @@ def samples_of(shape: tuple[int, ...], number: int = 6) -> torch.Tensor:
 
 ENCODERS: dict[str, tuple[Callable[[], Encoder], tuple[int, ...]]] = {
     "ArrayMLP": (lambda: ArrayMLP([16, 8]), (12,)),
-    "ArrayMLP by sample": (lambda: ArrayMLP([16, 8], standardise="sample"), (12,)),
+    "ArrayMLP by sample": (lambda: ArrayMLP([16, 8], standardize="sample"), (12,)),
     "ArrayMLP of images": (lambda: ArrayMLP([16, 8]), (2, 3, 4)),
     "ImageCNN": (lambda: ImageCNN(4, 2), (6, 5)),
     "ImageCNN of channels": (lambda: ImageCNN(4, 2), (3, 6, 5)),
@@ -93,9 +94,9 @@ def test_the_scale_of_each_feature_does_not_matter_in_training(scale: float) -> 
     torch.testing.assert_close(encoder(batch_of(samples)), encoder(batch_of(scaled)), rtol=1e-2, atol=1e-2)
 
 
-def test_the_scale_of_a_sample_does_not_matter_where_it_is_standardised_by_itself() -> None:
+def test_the_scale_of_a_sample_does_not_matter_where_it_is_standardized_by_itself() -> None:
     samples = samples_of((12,), 8)
-    encoder = ArrayMLP([8], standardise="sample")
+    encoder = ArrayMLP([8], standardize="sample")
     encoder.build(task((12,)))
     encoder.eval()
     torch.testing.assert_close(encoder(batch_of(samples)), encoder(batch_of(samples * 100)), rtol=1e-2, atol=1e-3)
@@ -122,7 +123,8 @@ def test_an_image_is_read_as_rows_of_pixels() -> None:
 def test_a_view_drops_features_of_arrays() -> None:
     samples = samples_of((40,), 50).abs() + 1
     torch.manual_seed(0)
-    seen = make_view(batch_of(samples), 0.25, 40).fingerprints(40)
+    seen = make_view(batch_of(samples), 0.25).arrays
+    assert seen is not None
     kept = seen != 0
     assert torch.equal(seen[kept], samples[kept])
     assert kept.float().mean().item() == pytest.approx(0.75, abs=0.03)
@@ -130,7 +132,7 @@ def test_a_view_drops_features_of_arrays() -> None:
 
 @pytest.mark.parametrize("make", [lambda: GIN(), lambda: GCN(), lambda: Fusion(), lambda: ProteinCNN()])
 def test_other_encoders_say_that_they_do_not_read_arrays(make: Callable[[], Encoder]) -> None:
-    message = r"model\.encoder: (GIN|GCN|ProteinCNN) reads input .*, and the data are array; choose .*ArrayMLP"
+    message = r"model\.encoder: expected .*ArrayMLP .* for input array, got (GIN|GCN|ProteinCNN), which reads input"
     with pytest.raises(InputError, match=message):
         make().build(task((12,)))
 
@@ -140,12 +142,14 @@ def test_other_encoders_say_that_they_do_not_read_arrays(make: Callable[[], Enco
 def test_encoders_of_arrays_say_that_they_do_not_read_molecules(
     make: Callable[[], Encoder], input: str, make_task: MakeTask
 ) -> None:
-    with pytest.raises(InputError, match=rf"model\.encoder: .* reads input array, and the data are {input}; choose"):
+    with pytest.raises(
+        InputError, match=rf"model\.encoder: expected .* for input {input}, got .*, which reads input array\."
+    ):
         make().build(make_task(input))
 
 
 def test_features_are_no_image() -> None:
-    with pytest.raises(InputError, match=r"reads images, .* samples have shape \(12,\)\. Choose .*ArrayMLP"):
+    with pytest.raises(InputError, match=r"expected .*ArrayMLP .* for samples of shape \(12,\), got ImageCNN"):
         ImageCNN().build(task((12,)))
 
 
@@ -158,5 +162,5 @@ def test_a_network_without_layers_is_refused(make: Callable[[], Encoder]) -> Non
 def test_settings_of_the_perceptron_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="hidden_dims: expected one layer size or more"):
         ArrayMLP([])
-    with pytest.raises(ValueError, match="standardise: expected feature or sample, got 'batch'"):
-        ArrayMLP(standardise="batch")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="standardize: expected feature or sample, got 'batch'"):
+        ArrayMLP(standardize="batch")  # type: ignore[arg-type]

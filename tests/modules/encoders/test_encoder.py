@@ -1,19 +1,19 @@
 import importlib.util
 from collections.abc import Callable
-from dataclasses import replace
 from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from datamodules.batch import Batch
 from datamodules.drug_task import DrugTask
-from datamodules.molecule_batch import MoleculeBatch
-from datamodules.tables.drug_table import InputKind
+from datamodules.tables.columns import InputKind
 from modules.encoders import GCN, GIN, Encoder, FingerprintMLP, Fusion
 from modules.encoders.encoder import combine_molecules, combined_size
+from tests.datamodules.batch_parts import graphs, with_graphs
 
-MakeBatch = Callable[[list[list[str]]], MoleculeBatch]
+MakeBatch = Callable[[list[list[str]]], Batch]
 MakeTask = Callable[[InputKind], DrugTask]
 Randomise = Callable[[nn.Module], None]
 
@@ -48,20 +48,21 @@ def samples_of(input: InputKind) -> list[list[str]]:
     return [[first, second] for first, second in zip(MOLECULES, MOLECULES[1:] + MOLECULES[:1], strict=True)]
 
 
-def shuffle_atoms(batch: MoleculeBatch, seed: int) -> MoleculeBatch:
+def shuffle_atoms(batch: Batch, seed: int) -> Batch:
     """The same batch with the atoms within each molecule in another order."""
     generator = torch.Generator().manual_seed(seed)
-    starts = torch.cumsum(batch.atoms_per_molecule, 0) - batch.atoms_per_molecule
-    sizes = zip(starts.tolist(), batch.atoms_per_molecule.tolist(), strict=True)
+    molecules = graphs(batch)
+    starts = torch.cumsum(molecules.atoms_per_molecule, 0) - molecules.atoms_per_molecule
+    sizes = zip(starts.tolist(), molecules.atoms_per_molecule.tolist(), strict=True)
     old = torch.cat([start + torch.randperm(size, generator=generator) for start, size in sizes])
     new = torch.argsort(old)
-    order = torch.argsort(new[batch.target], stable=True)
-    return replace(
+    order = torch.argsort(new[molecules.target], stable=True)
+    return with_graphs(
         batch,
-        atom_codes=batch.atom_codes[old],
-        source=new[batch.source[order]],
-        target=new[batch.target[order]],
-        bond_codes=batch.bond_codes[order],
+        atom_codes=molecules.atom_codes[old],
+        source=new[molecules.source[order]],
+        target=new[molecules.target[order]],
+        bond_codes=molecules.bond_codes[order],
     )
 
 
@@ -97,7 +98,7 @@ def test_combined_size_is_the_width_of_what_is_combined(input: InputKind, symmet
 @ALL_INPUTS
 class TestEveryEncoder:
     @pytest.fixture
-    def batch(self, make_batch: MakeBatch, input: InputKind) -> MoleculeBatch:
+    def batch(self, make_batch: MakeBatch, input: InputKind) -> Batch:
         return make_batch(samples_of(input))
 
     @pytest.fixture
@@ -107,14 +108,14 @@ class TestEveryEncoder:
         randomise(encoder)
         return encoder
 
-    def test_embeddings_have_the_stated_size(self, encoder: Encoder, batch: MoleculeBatch) -> None:
+    def test_embeddings_have_the_stated_size(self, encoder: Encoder, batch: Batch) -> None:
         for training in (True, False):
             embeddings = encoder.train(training)(batch)
             assert embeddings.shape == (len(batch), encoder.output_dim)
             assert embeddings.dtype == torch.float32
             assert embeddings.isfinite().all()
 
-    def test_a_gradient_reaches_every_parameter(self, encoder: Encoder, batch: MoleculeBatch) -> None:
+    def test_a_gradient_reaches_every_parameter(self, encoder: Encoder, batch: Batch) -> None:
         embeddings = encoder(batch)
         (embeddings * torch.randn(embeddings.shape, generator=torch.Generator().manual_seed(1))).sum().backward()
         for name, parameter in encoder.named_parameters():
@@ -122,19 +123,19 @@ class TestEveryEncoder:
             assert parameter.grad.abs().sum() > 0, name
 
     def test_a_batch_equals_its_samples_one_by_one(
-        self, encoder: Encoder, batch: MoleculeBatch, make_batch: MakeBatch, input: InputKind
+        self, encoder: Encoder, batch: Batch, make_batch: MakeBatch, input: InputKind
     ) -> None:
         alone = torch.cat([encoder(make_batch([sample])) for sample in samples_of(input)])
         torch.testing.assert_close(encoder(batch), alone, rtol=1e-4, atol=1e-5)
 
-    def test_the_order_of_atoms_changes_nothing(self, encoder: Encoder, batch: MoleculeBatch) -> None:
+    def test_the_order_of_atoms_changes_nothing(self, encoder: Encoder, batch: Batch) -> None:
         shuffled = shuffle_atoms(batch, seed=0)
-        assert not torch.equal(shuffled.atom_codes, batch.atom_codes)
-        assert (shuffled.target.diff() >= 0).all()
+        assert not torch.equal(graphs(shuffled).atom_codes, graphs(batch).atom_codes)
+        assert (graphs(shuffled).target.diff() >= 0).all()
         torch.testing.assert_close(encoder(shuffled), encoder(batch), rtol=1e-4, atol=1e-5)
 
     def test_the_state_dict_brings_a_new_encoder_to_the_same_output(
-        self, encoder: Encoder, batch: MoleculeBatch, make_task: MakeTask, name: str, input: InputKind
+        self, encoder: Encoder, batch: Batch, make_task: MakeTask, name: str, input: InputKind
     ) -> None:
         other = small_encoder(name)
         other.build(make_task(input))

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from datamodules.batch import Batch, FingerprintBatch
 from datamodules.drug_task import DrugTask
-from datamodules.molecule_batch import MoleculeBatch
-from datamodules.tables.drug_table import InputKind
+from datamodules.tables.columns import InputKind
 from modules.encoders import FingerprintMLP
 
-MakeBatch = Callable[[list[list[str]]], MoleculeBatch]
+MakeBatch = Callable[[list[list[str]]], Batch]
 MakeTask = Callable[[InputKind], DrugTask]
 Randomise = Callable[[nn.Module], None]
 
@@ -25,7 +25,7 @@ def build(task: DrugTask, randomise: Randomise, symmetric_pair: bool = False) ->
     return encoder
 
 
-def first_layer_input(encoder: FingerprintMLP, batch: MoleculeBatch) -> Tensor:
+def first_layer_input(encoder: FingerprintMLP, batch: Batch) -> Tensor:
     """What the layers are given: an empty stack hands its input on."""
     encoder.layers = nn.Sequential()
     embeddings = encoder(batch)
@@ -33,15 +33,16 @@ def first_layer_input(encoder: FingerprintMLP, batch: MoleculeBatch) -> Tensor:
     return embeddings
 
 
-def two_molecules(make_batch: MakeBatch, molecules_per_sample: int) -> MoleculeBatch:
+def two_molecules(make_batch: MakeBatch, molecules_per_sample: int) -> Batch:
     """The counts {1: 3, 2: 1} and {1: 1, 5: 7}, of one sample or of two."""
     samples = [["C", "C"]] if molecules_per_sample == 2 else [["C"], ["C"]]
-    return replace(
-        make_batch(samples),
-        fingerprint_molecule=torch.tensor([0, 0, 1, 1]),
-        fingerprint_bin=torch.tensor([1, 2, 1, 5]),
-        fingerprint_count=torch.tensor([3.0, 1.0, 1.0, 7.0]),
+    counts = FingerprintBatch(
+        molecule=torch.tensor([0, 0, 1, 1]),
+        bin=torch.tensor([1, 2, 1, 5]),
+        count=torch.tensor([3.0, 1.0, 1.0, 7.0]),
+        shape=(2, BINS),
     )
+    return replace(make_batch(samples), fingerprints=counts)
 
 
 def row(values: dict[int, float], size: int = BINS) -> list[float]:

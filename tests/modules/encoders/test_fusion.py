@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
+from datamodules.batch import Batch
 from datamodules.drug_task import DrugTask
-from datamodules.molecule_batch import MoleculeBatch
-from datamodules.tables.drug_table import InputKind
+from datamodules.tables.columns import InputKind
 from modules.encoders import GIN, FingerprintMLP, Fusion
 
-MakeBatch = Callable[[list[list[str]]], MoleculeBatch]
+MakeBatch = Callable[[list[list[str]]], Batch]
 MakeTask = Callable[[InputKind], DrugTask]
 Randomise = Callable[[nn.Module], None]
 

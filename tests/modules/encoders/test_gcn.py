@@ -5,15 +5,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from datamodules.batch import Batch
 from datamodules.chemistry.molecule_graphs import ATOM_CODE_SIZES, MAX_CHARGE
 from datamodules.drug_task import DrugTask
-from datamodules.molecule_batch import MoleculeBatch
-from datamodules.tables.drug_table import InputKind
+from datamodules.tables.columns import InputKind
 from modules.encoders import GCN
 from modules.encoders.encoder import combine_molecules
 from modules.encoders.gcn import canonical_atom_features
+from tests.datamodules.batch_parts import graphs
 
-MakeBatch = Callable[[list[list[str]]], MoleculeBatch]
+MakeBatch = Callable[[list[list[str]]], Batch]
 MakeTask = Callable[[InputKind], DrugTask]
 Randomise = Callable[[nn.Module], None]
 
@@ -37,22 +38,22 @@ SAMPLES = [["C[C@H](N)C(=O)O", "C"], ["c1ccncc1C=C", "[Na+].[Cl-]"], ["C#N", "CS
     ],
 )
 def test_features_of_a_first_atom_by_hand(smiles: str, expected: dict[int, float], make_batch: MakeBatch) -> None:
-    features = canonical_atom_features(make_batch([[smiles]]).atom_codes)
+    features = canonical_atom_features(graphs(make_batch([[smiles]])).atom_codes)
     assert features.dtype == torch.float32
     assert features.shape[1] == 74
     assert {column: value for column, value in enumerate(features[0].tolist()) if value} == expected
 
 
 def test_an_element_outside_the_list_has_no_element_column(make_batch: MakeBatch) -> None:
-    uranium = canonical_atom_features(make_batch([["[U]"]]).atom_codes)
+    uranium = canonical_atom_features(graphs(make_batch([["[U]"]])).atom_codes)
     assert uranium[0, ELEMENT:DEGREE].sum() == 0
     assert uranium[0, DEGREE] == 1
-    lead = canonical_atom_features(make_batch([["[Pb]"]]).atom_codes)
+    lead = canonical_atom_features(graphs(make_batch([["[Pb]"]])).atom_codes)
     assert lead[0, ELEMENT:DEGREE].nonzero().item() == LEAD
 
 
 def test_hybridizations_of_five_and_six_neighbours(make_batch: MakeBatch) -> None:
-    features = canonical_atom_features(make_batch([["P(F)(F)(F)(F)F"], ["S(F)(F)(F)(F)(F)F"]]).atom_codes)
+    features = canonical_atom_features(graphs(make_batch([["P(F)(F)(F)(F)F"], ["S(F)(F)(F)(F)(F)F"]])).atom_codes)
     assert features[0, PHOSPHORUS] == features[0, HYBRIDIZATION + 3] == 1
     assert features[6, HYBRIDIZATION + 4] == 1
 
@@ -71,19 +72,20 @@ def test_each_known_element_has_one_column() -> None:
     assert elements.sum(dim=1).max() == 1
 
 
-def dense_embeddings(gcn: GCN, batch: MoleculeBatch) -> Tensor:
+def dense_embeddings(gcn: GCN, batch: Batch) -> Tensor:
     """The formula with an adjacency matrix."""
-    atoms = canonical_atom_features(batch.atom_codes)
+    molecules = graphs(batch)
+    atoms = canonical_atom_features(molecules.atom_codes)
     adjacency = torch.zeros(len(atoms), len(atoms))
-    adjacency[batch.target, batch.source] = 1
+    adjacency[molecules.target, molecules.source] = 1
     for convolution, residual, norm in zip(gcn.convolutions, gcn.residuals, gcn.norms, strict=True):
         weights = dict(convolution.named_parameters())
         atoms = torch.relu(adjacency @ atoms @ weights["weight"] + weights["bias"]) + torch.relu(residual(atoms))
         statistics, scale = dict(norm.named_buffers()), dict(norm.named_parameters())
         normal = (atoms - statistics["running_mean"]) / (statistics["running_var"] + 1e-5).sqrt()
         atoms = normal * scale["weight"] + scale["bias"]
-    molecules = [part.sum(dim=0) for part in torch.split(atoms, batch.atoms_per_molecule.tolist())]
-    return combine_molecules(torch.stack(molecules), gcn.input, gcn.symmetric_pair)
+    sums = [part.sum(dim=0) for part in torch.split(atoms, molecules.atoms_per_molecule.tolist())]
+    return combine_molecules(torch.stack(sums), gcn.input, gcn.symmetric_pair)
 
 
 @pytest.mark.parametrize("input", ["molecule", "reaction", "pair"])
@@ -109,7 +111,7 @@ def test_molecules_without_bonds_equal_the_dense_formula(
     gcn.build(make_task("molecule"))
     randomise(gcn)
     batch = make_batch([["C"], ["[Na+].[Cl-]"]])
-    assert len(batch.target) == 0
+    assert len(graphs(batch).target) == 0
     torch.testing.assert_close(gcn(batch), dense_embeddings(gcn, batch), rtol=1e-4, atol=1e-4)
 
 

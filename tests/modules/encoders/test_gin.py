@@ -1,33 +1,34 @@
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from datamodules.batch import Batch
 from datamodules.chemistry.molecule_graphs import ATOM_CODE_SIZES
 from datamodules.drug_task import DrugTask
-from datamodules.molecule_batch import MoleculeBatch
-from datamodules.tables.drug_table import InputKind
+from datamodules.tables.columns import InputKind
 from modules.encoders import GIN
 from modules.encoders.encoder import combine_molecules
+from tests.datamodules.batch_parts import graphs, with_graphs
 
-MakeBatch = Callable[[list[list[str]]], MoleculeBatch]
+MakeBatch = Callable[[list[list[str]]], Batch]
 MakeTask = Callable[[InputKind], DrugTask]
 Randomise = Callable[[nn.Module], None]
 
 SAMPLES = [["C[C@H](N)C(=O)O", "C"], ["c1ccncc1C=C", "[Na+].[Cl-]"], ["C#N", "CS(=O)(=O)Cl"], ["O", "N"]]
 
 
-def looped_atoms(gin: GIN, batch: MoleculeBatch) -> Tensor:
+def looped_atoms(gin: GIN, batch: Batch) -> Tensor:
     """The atoms' vectors after the last layer, by the formula, atom by atom and edge by edge."""
     starts = [sum(list(ATOM_CODE_SIZES.values())[:column]) for column in range(len(ATOM_CODE_SIZES))]
     table = gin.atom_embedding.weight
     atoms = []
-    for codes in batch.atom_codes.tolist():
+    for codes in graphs(batch).atom_codes.tolist():
         rows = [table[start + code] for start, code in zip(starts, codes, strict=True)]
         atoms.append(torch.stack(rows).sum(dim=0))
-    edges = list(zip(batch.source.tolist(), batch.target.tolist(), batch.bond_codes.tolist(), strict=True))
+    bonds = graphs(batch)
+    edges = list(zip(bonds.source.tolist(), bonds.target.tolist(), bonds.bond_codes.tolist(), strict=True))
     for layer in gin.layers:
         parameters = dict(layer.named_parameters())
         bond_vectors = parameters["bond_embedding.weight"].T
@@ -43,8 +44,9 @@ def looped_atoms(gin: GIN, batch: MoleculeBatch) -> Tensor:
     return torch.stack(atoms)
 
 
-def looped_embeddings(gin: GIN, batch: MoleculeBatch) -> Tensor:
-    molecules = [part.sum(dim=0) for part in torch.split(looped_atoms(gin, batch), batch.atoms_per_molecule.tolist())]
+def looped_embeddings(gin: GIN, batch: Batch) -> Tensor:
+    sizes = graphs(batch).atoms_per_molecule.tolist()
+    molecules = [part.sum(dim=0) for part in torch.split(looped_atoms(gin, batch), sizes)]
     combined = combine_molecules(torch.stack(molecules), gin.input, gin.symmetric_pair)
     norm = gin.norm
     assert norm.running_mean is not None
@@ -72,8 +74,9 @@ def test_equals_the_loop_when_only_one_direction_of_a_bond_is_left(
     make_batch: MakeBatch, make_task: MakeTask, randomise: Randomise
 ) -> None:
     batch = make_batch([["CC(=O)Oc1ccccc1"], ["CCN"]])
-    kept = torch.rand(len(batch.target), generator=torch.Generator().manual_seed(0)) > 0.4
-    batch = replace(batch, source=batch.source[kept], target=batch.target[kept], bond_codes=batch.bond_codes[kept])
+    bonds = graphs(batch)
+    kept = torch.rand(len(bonds.target), generator=torch.Generator().manual_seed(0)) > 0.4
+    batch = with_graphs(batch, source=bonds.source[kept], target=bonds.target[kept], bond_codes=bonds.bond_codes[kept])
     gin = build(GIN(hidden_dim=8, num_layers=3), make_task("molecule"), randomise)
     expected = looped_embeddings(gin, batch)
     torch.testing.assert_close(gin(batch), expected, rtol=1e-4, atol=1e-4)
@@ -89,7 +92,7 @@ def test_molecules_without_bonds_equal_the_loop(
 ) -> None:
     gin = build(GIN(hidden_dim=8, num_layers=2), make_task("molecule"), randomise)
     batch = make_batch(samples)
-    assert len(batch.target) == 0
+    assert len(graphs(batch).target) == 0
     torch.testing.assert_close(gin(batch), looped_embeddings(gin, batch), rtol=1e-4, atol=1e-4)
 
 
@@ -106,7 +109,7 @@ def test_every_column_of_the_atom_codes_has_rows_of_its_own(make_task: MakeTask)
 def test_bond_codes_matter(make_batch: MakeBatch, make_task: MakeTask, randomise: Randomise) -> None:
     gin = build(GIN(hidden_dim=8, num_layers=1), make_task("molecule"), randomise)
     batch = make_batch([["CCO"]])
-    changed = replace(batch, bond_codes=batch.bond_codes + 1)
+    changed = with_graphs(batch, bond_codes=graphs(batch).bond_codes + 1)
     assert not torch.allclose(gin(batch), gin(changed))
 
 

@@ -8,28 +8,23 @@ import torch
 from torch import Tensor, nn
 
 from base.errors import InputError
+from datamodules.batch import Batch, ProteinBatch
 from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.chemistry.protein_sequences import ProteinSequences
 from datamodules.drug_task import DrugTask
-from datamodules.molecule_batch import MoleculeBatch
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import GIN, Fusion, ProteinCNN
 from modules.losses import CrossEntropyLoss
 
-MakeBatch = Callable[[list[list[str]]], MoleculeBatch]
+MakeBatch = Callable[[list[list[str]]], Batch]
 Randomise = Callable[[nn.Module], None]
 
 TASK = DrugTask("drug_protein", ("a", "b"), (3, 5), FeatureSettings(fingerprint_size=64))
 
 
-def with_proteins(batch: MoleculeBatch, sequences: list[str]) -> MoleculeBatch:
-    codes, lengths, proteins = ProteinSequences(polars.Series(sequences)).gather(numpy.arange(len(sequences)))
-    return replace(
-        batch,
-        residue_codes=torch.from_numpy(codes),
-        residues_per_protein=torch.from_numpy(lengths),
-        protein_of_sample=torch.from_numpy(proteins),
-    )
+def with_proteins(batch: Batch, sequences: list[str]) -> Batch:
+    gathered = ProteinSequences(polars.Series(sequences)).gather(numpy.arange(len(sequences)))
+    return replace(batch, proteins=ProteinBatch(*map(torch.from_numpy, gathered)))
 
 
 def encoder(randomise: Randomise, max_residues: int = 1000) -> ProteinCNN:
@@ -53,7 +48,8 @@ def test_each_sample_has_its_own_protein_whatever_else_is_in_the_batch(
     module = encoder(randomise)
     sequences = ["MKV", "M", "ACDEFGHIKLMNPQRSTVWY", "MKV", "WW", "YWVTSRQPNMLKIHGFEDC"]
     batch = with_proteins(make_batch([["CCO"]] * len(sequences)), sequences)
-    assert len(batch.residues_per_protein) == 5
+    assert batch.proteins is not None
+    assert len(batch.proteins.residues_per_protein) == 5
     expected = torch.stack([by_hand(module, sequence) for sequence in sequences])
     torch.testing.assert_close(module(batch), expected)
     assert not torch.allclose(expected[2], expected[5])
@@ -76,7 +72,7 @@ def test_every_parameter_gets_a_gradient(make_batch: MakeBatch, randomise: Rando
 
 
 def test_samples_without_a_protein_are_refused(make_batch: MakeBatch, randomise: Randomise) -> None:
-    with pytest.raises(ValueError, match="needs samples with a protein"):
+    with pytest.raises(ValueError, match=r"expected samples with proteins, as of data\.input drug_protein; got none"):
         encoder(randomise)(make_batch([["C"]]))
 
 
@@ -106,12 +102,5 @@ def test_an_encoder_that_would_ignore_the_protein_is_refused() -> None:
 def test_a_batch_without_samples_has_no_embeddings(randomise: Randomise, make_batch: MakeBatch) -> None:
     batch = with_proteins(make_batch([["CCO"]]), ["MKV"])
     none = torch.zeros(0, dtype=torch.int64)
-    empty = replace(
-        batch,
-        sample_index=none,
-        labels=none,
-        residue_codes=none.to(torch.uint8),
-        residues_per_protein=none,
-        protein_of_sample=none,
-    )
+    empty = replace(batch, sample_index=none, labels=none, proteins=ProteinBatch(none.to(torch.uint8), none, none))
     assert encoder(randomise)(empty).shape == (0, 16)

@@ -1,4 +1,4 @@
-"""Dividing the rows of a table: `drug_records.divide`."""
+"""Division of the rows of a table."""
 
 import logging
 from pathlib import Path
@@ -9,16 +9,12 @@ from rdkit import Chem
 
 from base.errors import InputError
 from datamodules.chemistry.molecule_features import FeatureSettings
-from datamodules.drug_records import (
-    DrugRecords,
-    FeaturedTable,
-    SplitSettings,
-    divide,
-    featurise_table,
-    reject_unusable,
-)
+from datamodules.features import FeaturedTable, featurize_table
+from datamodules.records import reject_unusable
+from datamodules.splits.divide import DrugRecords, SplitSettings, divide
 from datamodules.splits.splitters import SplitMethod, SplitPart
-from datamodules.tables.drug_table import InputKind, read_table
+from datamodules.tables.columns import ColumnNames, InputKind
+from datamodules.tables.source_table import read_table
 
 HEADER = "smiles,label\n"
 METHODS: list[SplitMethod] = ["random", "standard", "scaffold", "cold"]
@@ -27,8 +23,8 @@ METHODS: list[SplitMethod] = ["random", "standard", "scaffold", "cold"]
 def load(folder: Path, text: str, kind: InputKind = "molecule", split_column: str | None = None) -> FeaturedTable:
     path = folder / "drugs.csv"
     path.write_text(text)
-    table = read_table(path, kind, split_column=split_column, need_splits=split_column is not None)
-    return featurise_table(table, FeatureSettings(2, 64), folder / "cache")
+    table = read_table(path, kind, ColumnNames(split=split_column), need_splits=split_column is not None)
+    return featurize_table(table, FeatureSettings(2, 64))
 
 
 def chains(sizes: dict[str, int], copies: int = 1) -> str:
@@ -72,7 +68,10 @@ def test_the_classes_of_a_trained_model_keep_their_codes(tmp_path: Path) -> None
 
 
 def test_a_single_class_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"data\.label_column: column 'label' has the single class 'a'; expected two"):
+    with pytest.raises(
+        InputError,
+        match=r"data\.label_column: expected two or more classes in column 'label', got the single class 'a'\.",
+    ):
         split(load(tmp_path, chains({"a": 9})))
 
 
@@ -145,9 +144,9 @@ def test_the_seed_changes_the_split(method: SplitMethod, tmp_path: Path) -> None
 
 def test_a_split_without_rows_is_named(tmp_path: Path) -> None:
     featured = load(tmp_path, SPLIT_TABLE.replace("val", "train").replace("dev", "test"), split_column="fold")
-    with pytest.raises(InputError, match="the validation split has no rows; 5 usable rows are too few for it"):
+    with pytest.raises(InputError, match="expected rows in every split, got none for validation of 5 usable rows"):
         split(featured, "file")
-    with pytest.raises(InputError, match="the validation split has no rows; 4 usable rows are too few for it"):
+    with pytest.raises(InputError, match="expected rows in every split, got none for validation of 4 usable rows"):
         split(load(tmp_path, chains({"a": 2, "b": 2})))
 
 
@@ -171,7 +170,7 @@ def test_of_pairs_either_column_gives_the_scaffolds(tmp_path: Path) -> None:
         records = split(featured, "scaffold", part=part, folder=tmp_path)
         found = [{rows[row][column] for row in members} for members in records.rows.values()]
         assert sum(map(len, found)) == len(set().union(*found)) == 5
-    with pytest.raises(InputError, match=r"data\.split_part: a scaffold split keeps one SMILES column apart, got both"):
+    with pytest.raises(InputError, match=r"data\.split_part: expected first or second for a scaffold split, got both"):
         split(featured, "scaffold", part="both", folder=tmp_path)
 
 

@@ -1,5 +1,6 @@
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy
@@ -9,15 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from base.errors import InputError
-from datamodules import drug_records
-from datamodules.chemistry.molecule_features import Features, FeatureSettings, featurise
-from datamodules.drug_records import (
-    FeaturedTable,
-    featurise_table,
-    reject_unusable,
-)
-from datamodules.tables.drug_table import InputKind, read_table
+from datamodules import features
+from datamodules.chemistry.molecule_features import FeatureSettings, MoleculeFeatures, featurize
+from datamodules.features import FeaturedTable, featurize_cached, featurize_table
+from datamodules.records import reject_unusable
+from datamodules.tables.columns import InputKind
 from datamodules.tables.rejected_rows import check_rejected, rejected_rows
+from datamodules.tables.source_table import read_table
 
 HEADER = "smiles,label\n"
 MIXED = HEADER + "CCO,a\nOCC,a\nC1CC,a\n,b\nCC,\nCC,b,x\nC(C)O,b\nCCC,b\n"
@@ -27,7 +26,7 @@ UNREADABLE = "SMILES that RDKit cannot read in column"
 def load(folder: Path, text: str, kind: InputKind = "molecule") -> FeaturedTable:
     path = folder / "drugs.csv"
     path.write_text(text)
-    return featurise_table(read_table(path, kind), FeatureSettings(2, 64), folder / "cache")
+    return featurize_table(read_table(path, kind), FeatureSettings(2, 64))
 
 
 def no_reasons(rejected: int, rows: int) -> polars.Series:
@@ -79,25 +78,32 @@ def test_the_store_serves_each_row_its_own_molecules(tmp_path: Path) -> None:
     featured = load(tmp_path, "x1,x2,y\nCCO,C,1\nC,CCO,1\nCCO,CCO,1\n", "pair")
     rows = numpy.array([1, 2, 0])
     batch = featured.store.batch(rows, rows, rows)
-    assert batch.atoms_per_molecule.tolist() == [1, 3, 3, 3, 3, 1]
+    assert batch.molecules is not None
+    assert batch.molecules.atoms_per_molecule.tolist() == [1, 3, 3, 3, 3, 1]
 
 
-def test_a_smiles_is_featurised_once_and_not_at_all_the_second_time(
+def test_a_smiles_is_featurized_once_and_not_at_all_the_second_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def counted(smiles: Sequence[str], settings: FeatureSettings) -> Features:
-        featurised.append(list(smiles))
-        return featurise(smiles, settings)
+    def counted(smiles: Sequence[str], settings: FeatureSettings) -> MoleculeFeatures:
+        featurized.append(list(smiles))
+        return featurize(smiles, settings)
 
-    featurised: list[list[str]] = []
-    monkeypatch.setattr(drug_records, "featurise", counted)
-    first = load(tmp_path, HEADER + "CCO,a\nC,b\nCCO,a\nOCC,a\n,b\n")
-    assert featurised == [["", "CCO", "C", "OCC"]]
-    again = load(tmp_path, HEADER + "CCO,a\nC,b\nCCO,a\nOCC,a\n,b\n")
+    def cached(text: str) -> FeaturedTable:
+        path = tmp_path / "drugs.csv"
+        path.write_text(text)
+        from_cache = partial(featurize_cached, cache_folder=tmp_path / "cache")
+        return featurize_table(read_table(path), FeatureSettings(2, 64), from_cache)
+
+    featurized: list[list[str]] = []
+    monkeypatch.setattr(features, "featurize", counted)
+    first = cached(HEADER + "CCO,a\nC,b\nCCO,a\nOCC,a\n,b\n")
+    assert featurized == [["", "CCO", "C", "OCC"]]
+    again = cached(HEADER + "CCO,a\nC,b\nCCO,a\nOCC,a\n,b\n")
     assert again.skeletons.tolist() == first.skeletons.tolist()
-    assert len(featurised) == 1
-    load(tmp_path, HEADER + "CCO,a\nC,b\nCCO,a\nOCC,a\nN,b\n")
-    assert featurised[1:] == [["", "CCO", "C", "OCC", "N"]]
+    assert len(featurized) == 1
+    cached(HEADER + "CCO,a\nC,b\nCCO,a\nOCC,a\nN,b\n")
+    assert featurized[1:] == [["", "CCO", "C", "OCC", "N"]]
 
 
 # Duplicates that contradict each other
@@ -199,7 +205,7 @@ def test_columns_that_csv_cannot_hold_are_left_out(tmp_path: Path) -> None:
         "both": [{"a": 1}] * 2,
     }
     polars.DataFrame(values).write_parquet(tmp_path / "drugs.parquet")
-    featured = featurise_table(read_table(tmp_path / "drugs.parquet"), FeatureSettings(), tmp_path)
+    featured = featurize_table(read_table(tmp_path / "drugs.parquet"), FeatureSettings())
     for reasons in (featured.reasons, no_reasons(0, 2)):
         frame = rejected_rows(featured.table, reasons)
         assert frame.columns == ["row", "reason", "smiles", "y"]

@@ -9,7 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from base.errors import InputError
-from datamodules.tables.drug_table import MOLECULES_PER_SAMPLE, DrugTable, InputKind, class_vocabulary, read_table
+from datamodules.records import class_vocabulary
+from datamodules.tables.columns import MOLECULES_PER_SAMPLE, ColumnNames, InputKind
+from datamodules.tables.drug_table import DrugTable
+from datamodules.tables.source_table import check_columns, read_table
 
 
 def parquet(values: dict[str, Any]) -> bytes:
@@ -96,23 +99,32 @@ def test_columns_are_guessed(kind: InputKind, header: str, expected: object, tmp
 
 def test_named_columns_win_over_guesses(tmp_path: Path) -> None:
     path = save(tmp_path, "smiles,label,id,split,salt,group,code,part\nC,a,1,train,CC,b,2,test\n")
-    table = read_table(path, "molecule", ["salt"], "group", "code", "part", need_splits=True)
+    table = read_table(path, "molecule", ColumnNames(["salt"], "group", "code", "part"), need_splits=True)
     assert columns_of(table) == (("salt",), "group", "code", "part")
     assert (smiles_of(table), cells(table.labels), cells(table.splits)) == ([["CC"]], ["b"], ["test"])
 
 
 def test_two_smiles_columns_keep_their_given_order(tmp_path: Path) -> None:
     path = save(tmp_path, "second,first,y\nC,CC,1\n")
-    assert smiles_of(read_table(path, "pair", ["first", "second"])) == [["CC"], ["C"]]
+    assert smiles_of(read_table(path, "pair", ColumnNames(["first", "second"]))) == [["CC"], ["C"]]
 
 
-@pytest.mark.parametrize("setting", ["smiles_columns", "label_column", "id_column", "split_column"])
+MISSING = {
+    "smiles_columns": ColumnNames(["Smiles"]),
+    "label_column": ColumnNames(label="Smiles"),
+    "id_column": ColumnNames(id="Smiles"),
+    "split_column": ColumnNames(split="Smiles"),
+}
+
+
+@pytest.mark.parametrize("setting", MISSING)
 def test_a_named_column_that_is_missing_lists_the_columns(setting: str, tmp_path: Path) -> None:
     path = save(tmp_path, "smiles,label,id,split\nC,a,1,train\n")
-    name: str | list[str] = ["Smiles"] if setting == "smiles_columns" else "Smiles"
     message = rf"data\.{setting}: there is no column 'Smiles' in .*drugs\.csv; it has smiles, label, id, split\.$"
     with pytest.raises(InputError, match=message):
-        read_table(path, **{setting: name, "need_splits": True})  # type: ignore[arg-type]
+        read_table(path, names=MISSING[setting], need_splits=True)
+    with pytest.raises(InputError, match=message):
+        check_columns(path, "molecule", MISSING[setting], need_splits=True)
 
 
 @pytest.mark.parametrize(
@@ -120,28 +132,30 @@ def test_a_named_column_that_is_missing_lists_the_columns(setting: str, tmp_path
     [
         (
             "molecule",
-            r"data\.smiles_columns: name the 1 SMILES column\(s\) of input 'molecule'; .* has formula, kind\.",
+            r"data\.smiles_columns: expected the names of 1 column\(s\) of .* for input 'molecule', got null; it has "
+            r"formula, kind\.$",
         ),
-        ("pair", r"data\.smiles_columns: name the 2 SMILES column\(s\) of input 'pair'; .* has formula, kind\."),
+        ("pair", r"data\.smiles_columns: expected the names of 2 column\(s\) of .* for input 'pair', got null; it has"),
     ],
 )
 def test_columns_that_cannot_be_guessed_are_asked_for(kind: InputKind, message: str, tmp_path: Path) -> None:
     path = save(tmp_path, "formula,kind\nCH4,a\n")
     with pytest.raises(InputError, match=message):
         read_table(path, kind)
-    names = ["formula"] * MOLECULES_PER_SAMPLE[kind]
-    with pytest.raises(InputError, match=r"data\.label_column: say which column it is; .* has formula, kind\."):
-        read_table(path, kind, names)
-    with pytest.raises(InputError, match=r"data\.split_column: say which column it is; .* has formula, kind\."):
-        read_table(path, kind, names, "kind", need_splits=True)
+    smiles = ["formula"] * MOLECULES_PER_SAMPLE[kind]
+    asked = r"expected the name of a column of .*, got null; it has formula, kind\.$"
+    with pytest.raises(InputError, match=rf"data\.label_column: {asked}"):
+        read_table(path, kind, ColumnNames(smiles))
+    with pytest.raises(InputError, match=rf"data\.split_column: {asked}"):
+        read_table(path, kind, ColumnNames(smiles, "kind"), need_splits=True)
 
 
 def test_the_number_of_smiles_columns_must_fit_the_input(tmp_path: Path) -> None:
     path = save(tmp_path, "x1,x2,y\nC,C,a\n")
-    with pytest.raises(InputError, match=r"input 'pair' takes 2 column\(s\), got \['x1'\]"):
-        read_table(path, "pair", ["x1"])
-    with pytest.raises(InputError, match=r"input 'molecule' takes 1 column\(s\), got \['x1', 'x2'\]"):
-        read_table(path, "molecule", ["x1", "x2"])
+    with pytest.raises(InputError, match=r"expected 2 column\(s\) for input 'pair', got \['x1'\]"):
+        read_table(path, "pair", ColumnNames(["x1"]))
+    with pytest.raises(InputError, match=r"expected 1 column\(s\) for input 'molecule', got \['x1', 'x2'\]"):
+        read_table(path, "molecule", ColumnNames(["x1", "x2"]))
 
 
 def test_a_table_to_predict_on_needs_no_label(tmp_path: Path) -> None:

@@ -1,0 +1,125 @@
+"""From featured rows to records: rows with one label each, and the codes of their classes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy
+import polars
+from numpy.typing import NDArray
+
+from base.errors import InputError
+from datamodules.features import FeaturedTable
+from datamodules.tables.drug_table import DrugTable
+
+
+def reject_unusable(featured: FeaturedTable, classes: Sequence[str] | None) -> polars.Series:
+    """The reasons of a table, and those of rows whose label is unknown or contradicts that of another row.
+
+    Args:
+        featured: A labeled table.
+        classes: The classes of a trained model; None accepts every label.
+
+    Returns:
+        One reason a row, null where the row is used.
+    """
+    reasons, labels = featured.reasons, featured.table.labels
+    assert labels is not None
+    if classes is not None:
+        unknown = reasons.is_null() & ~labels.is_in(list(classes))
+        rows = unknown.arg_true()
+        sentences = [f"label {label!r} is not a class of the trained model" for label in labels.gather(rows)]
+        reasons = reasons.scatter(rows, sentences) if len(rows) else reasons
+    conflicts = _conflicting_duplicates(featured.table, featured.groups, reasons)
+    return reasons.scatter(list(conflicts), list(conflicts.values())) if conflicts else reasons
+
+
+def _conflicting_duplicates(table: DrugTable, groups: NDArray[Any], reasons: polars.Series) -> dict[int, str]:
+    """Row to reason, for each usable row whose sample occurs with other labels too.
+
+    Rows of one group are compared by RDKit's canonical SMILES and the protein, or by their arrays.
+
+    Args:
+        table: A labeled table.
+        groups: (rows,) int64, equal for rows of the same sample, and by chance for others.
+        reasons: Why a row cannot be used, null where it can.
+    """
+    rows = polars.DataFrame({"group": groups, "label": table.labels}).with_row_index("row")
+    usable = rows.filter(reasons.is_null())
+    candidates = usable.filter(polars.col("label").n_unique().over("group") > 1)
+    found: dict[tuple[str | bytes, ...], list[tuple[int, str]]] = {}
+    labels = candidates["label"].to_list()
+    for identity, row, label in zip(_identities(table, candidates["row"]), candidates["row"], labels, strict=True):
+        found.setdefault(identity, []).append((row, label))
+    what = "structure" if table.arrays is None else "array"
+    conflicts: dict[int, str] = {}
+    for members in found.values():
+        distinct = sorted({label for _, label in members})
+        if len(distinct) > 1:
+            reason = f"conflicting duplicate: the {what} of row {members[0][0] + 1} has the labels"
+            conflicts |= dict.fromkeys((row for row, _ in members), f"{reason} {', '.join(distinct)}")
+    return conflicts
+
+
+def _identities(table: DrugTable, rows: Iterable[int]) -> Iterator[tuple[str | bytes, ...]]:
+    """What is equal for equal samples, and only for these."""
+    if table.arrays is not None:
+        yield from ((table.arrays.content(row),) for row in rows)
+        return
+    from rdkit import Chem
+
+    canonical: dict[str, str] = {}
+    for row in rows:
+        texts = [column[row] for column in table.smiles]
+        for text in texts:
+            if text not in canonical:
+                canonical[text] = Chem.MolToSmiles(Chem.MolFromSmiles(text))
+        protein = "" if table.sequences is None else table.sequences[row]
+        yield (*(canonical[text] for text in texts), protein)
+
+
+def class_codes(
+    featured: FeaturedTable, reasons: polars.Series, classes: tuple[str, ...] | None
+) -> tuple[tuple[str, ...], NDArray[Any]]:
+    """Number the classes of the usable rows.
+
+    Args:
+        featured: A labeled table.
+        reasons: One a row, null where the row is used.
+        classes: The classes of a trained model; those of the rows if None.
+
+    Returns:
+        C labels, and (rows,) int64 codes, -1 where the row is not used.
+
+    Raises:
+        InputError: If there are fewer than two classes.
+    """
+    table = featured.table
+    assert table.labels is not None
+    usable = reasons.is_null().arg_true()
+    labels = table.labels.gather(usable)
+    vocabulary = classes or class_vocabulary(labels.unique().to_list())
+    if len(vocabulary) < 2:
+        raise InputError(
+            f"data.label_column: expected two or more classes in column {table.columns.label!r}, got the single class "
+            f"{vocabulary[0]!r}."
+        )
+    codes = numpy.full(len(reasons), -1, dtype=numpy.int64)
+    code_of = {label: code for code, label in enumerate(vocabulary)}
+    codes[usable.to_numpy()] = labels.replace_strict(code_of, return_dtype=polars.Int64).to_numpy()
+    return vocabulary, codes
+
+
+def class_vocabulary(labels: Sequence[str]) -> tuple[str, ...]:
+    """The distinct labels in order: numbers by value, then names."""
+
+    def order(label: str) -> tuple[int, float, str]:
+        try:
+            number = float(label)
+        except ValueError:
+            number = math.nan
+        return (0, number, label) if math.isfinite(number) else (1, 0.0, label)
+
+    return tuple(sorted(set(labels), key=order))

@@ -1,0 +1,81 @@
+"""Read the table that `data.source` names, whatever its format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from base.errors import InputError
+from datamodules.tables.array_table import choose_arrays, read_array_names, read_array_table
+from datamodules.tables.columns import USUAL_NAMES, ColumnNames, Columns, InputKind, choose_columns
+from datamodules.tables.drug_table import DrugTable, make_table
+from datamodules.tables.table_file import open_table, read_header
+
+
+def kind_of_file(path: Path, input: InputKind, trained: InputKind | None = None) -> InputKind:
+    """What one sample of a file is: an array in an `.npz` file, else what the setting says.
+
+    Args:
+        path: The file.
+        input: The setting; molecule, its default, does not contradict an `.npz` file.
+        trained: What a trained model reads, which replaces the setting.
+
+    Raises:
+        InputError: If the file contradicts the setting or the trained model.
+    """
+    arrays = path.suffix.lower() == ".npz"
+    if trained is not None:
+        if arrays != (trained == "array"):
+            expected = "an .npz file of arrays" if trained == "array" else "a CSV, TSV or Parquet table"
+            raise InputError(f"data.source: expected {expected} for a model trained on input {trained}, got {path}.")
+        return trained
+    if arrays and input not in ("molecule", "array"):
+        raise InputError(f"data.input: expected array, since {path} holds arrays; got {input}.")
+    if not arrays and input == "array":
+        raise InputError(f"data.source: expected an .npz file for input array, got {path}.")
+    return "array" if arrays else input
+
+
+def check_columns(
+    path: Path, input: InputKind, names: ColumnNames = USUAL_NAMES, need_labels: bool = True, need_splits: bool = False
+) -> Columns:
+    """Find the columns to read from the header alone.
+
+    Args:
+        path: The file.
+        input: What one sample is.
+        names: Names from the settings.
+        need_labels: Whether the label column is read.
+        need_splits: Whether the split column is read.
+
+    Raises:
+        InputError: If the file or a column is missing.
+    """
+    if input == "array":
+        return choose_arrays(read_array_names(path), path, names, need_labels, need_splits)
+    return choose_columns(read_header(path), path, input, names, need_labels, need_splits)
+
+
+def read_table(
+    path: Path,
+    input: InputKind = "molecule",
+    names: ColumnNames = USUAL_NAMES,
+    need_labels: bool = True,
+    need_splits: bool = False,
+) -> DrugTable:
+    """Read a whole table.
+
+    Args:
+        path: A CSV, TSV or Parquet file, plain or gzip; an `.npz` file where the input is array.
+        input: What one sample is.
+        names: Names from the settings.
+        need_labels: Whether the label column is read.
+        need_splits: Whether the split column is read.
+
+    Raises:
+        InputError: If the file is missing, empty, damaged or not a table, or a column is missing.
+    """
+    if input == "array":
+        return read_array_table(path, names, need_labels, need_splits)
+    table = open_table(path)
+    columns = choose_columns(table.columns, path, input, names, need_labels, need_splits)
+    return make_table(table.read(), columns, path, input)

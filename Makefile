@@ -26,8 +26,8 @@ run: setup ## train, test and report on the embedded drugs (ARGS="--trainer.max_
 test: setup ## all tests (ARGS="-m 'not slow'" for the quick ones)
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: setup ## check style
-	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+lint: setup ## check style, and that imports point down
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
 
 types: setup ## check types
 	$(BIN)/mypy

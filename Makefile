@@ -7,7 +7,7 @@ ARGS ?=
 export TAILMOL_TABLES ?= $(CURDIR)/results/tables
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types format peers bench results
+.PHONY: help setup run test lint types format wheel peers bench results
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,14 +26,18 @@ run: setup ## train, test and report on the embedded drugs (ARGS="--trainer.max_
 test: setup ## all tests (ARGS="-m 'not slow'" for the quick ones)
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: setup ## check style
-	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+lint: setup ## check style, and that imports point down
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
 
 types: setup ## check types
 	$(BIN)/mypy
 
 format: setup ## rewrite the sources in the project's style
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+wheel: setup ## build dist/*.whl, which pip installs without this folder
+	rm -rf build
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
 
 peers: $(PEERS)/.installed ## create .venv-peers with the projects that bench compares with
 $(PEERS)/.installed: benchmarks/peers.txt

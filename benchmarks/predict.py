@@ -16,6 +16,7 @@ import os
 import statistics
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from benchmarks.measuring import describe_machine, print_table, write_json
@@ -42,6 +43,7 @@ def reference(checkpoint: Path, table: Path, output: Path) -> None:
     """
     import torch
 
+    from datamodules.features import featurize_cached, featurize_table
     from datamodules.sample_store import SampleRows
     from datamodules.tables.source_table import read_table
     from modules.drug_classifier import DrugClassifier

@@ -1,4 +1,4 @@
-"""The paper's graph convolutional network, on DGL."""
+"""The paper's graph convolutional network, in plain torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from datamodules.batch import Batch
 from datamodules.chemistry.molecule_graphs import ATOM_CODE_SIZES, MAX_CHARGE
 from datamodules.drug_task import DrugTask
-from modules.encoders.aggregation import sum_by_molecule
+from modules.encoders.aggregation import NeighborSum, sum_by_molecule
 from modules.encoders.encoder import MOLECULES, Encoder, combine_molecules, combined_size, require_input
 
 # dgllife's canonical atom features: the elements in its order, then the ranges of the other one-hot blocks.
@@ -59,15 +59,16 @@ class GCN(Encoder):
     """The encoder of Su, Li, Wang (arXiv 2504.04647), as their code builds it.
 
     Each layer computes `BatchNorm(ReLU(sum_j W h_j + b) + ReLU(V h_i + c))` (Kipf and Welling 2017, arXiv
-    1609.02907, without degree normalisation); molecules are the sums of their atoms.
+    1609.02907, without degree normalization); molecules are the sums of their atoms. It equals a stack of DGL's
+    `GraphConv(norm="none")`, whose parameters have the same names, shapes and initial values.
     """
 
     def __init__(self, hidden_dim: int = 128, num_layers: int = 3, symmetric_pair: bool = False) -> None:
-        """Keep the settings.
+        """Set the sizes; `build` makes the layers.
 
         Args:
             hidden_dim: Size of an atom's vector.
-            num_layers: Graph convolutions.
+            num_layers: Number of graph convolutions.
             symmetric_pair: Whether the order of a pair means nothing.
         """
         super().__init__()
@@ -78,23 +79,12 @@ class GCN(Encoder):
 
         Raises:
             InputError: If samples have no molecules.
-            RuntimeError: If DGL is not installed.
         """
         require_input(self, task, MOLECULES)
-        try:
-            from dgl.nn import GraphConv
-        except ImportError as error:
-            raise RuntimeError(
-                "The GCN encoder needs dgl==1.1.3, which has no wheel for this Python; use Python 3.10 or 3.11, or "
-                "modules.encoders.GIN."
-            ) from error
         sizes = [CANONICAL_ATOM_FEATURES] + [self.hidden_dim] * self.num_layers
         pairs = list(pairwise(sizes))
         self.input = task.input
-        self.convolutions = nn.ModuleList(
-            GraphConv(width, next_width, norm="none", activation=nn.ReLU(), allow_zero_in_degree=True)
-            for width, next_width in pairs
-        )
+        self.convolutions = nn.ModuleList(_GraphConvolution(width, next_width) for width, next_width in pairs)
         self.residuals = nn.ModuleList(nn.Linear(width, next_width) for width, next_width in pairs)
         self.norms = nn.ModuleList(nn.BatchNorm1d(next_width) for _, next_width in pairs)
         self.output_dim = combined_size(self.hidden_dim, task.input)
@@ -102,9 +92,25 @@ class GCN(Encoder):
     def forward(self, batch: Batch) -> Tensor:
         """See `Encoder.forward`."""
         assert batch.molecules is not None
-        graph = batch.molecules.to_dgl()
-        atoms = canonical_atom_features(batch.molecules.atom_codes)
+        graph = batch.molecules
+        atoms = canonical_atom_features(graph.atom_codes)
+        neighbors = NeighborSum(graph.source, graph.target, len(atoms))
         for convolution, residual, norm in zip(self.convolutions, self.residuals, self.norms, strict=True):
-            atoms = norm(convolution(graph, atoms) + torch.relu(residual(atoms)))
-        molecules = sum_by_molecule(atoms, batch.molecules.molecule_of_atom, len(batch.molecules))
+            atoms = norm(convolution(atoms, neighbors) + torch.relu(residual(atoms)))
+        molecules = sum_by_molecule(atoms, graph.molecule_of_atom, len(graph))
         return combine_molecules(molecules, self.input, self.symmetric_pair)
+
+
+class _GraphConvolution(nn.Module):
+    """`ReLU(sum_j W h_j + b)` over the neighbors j of each atom."""
+
+    def __init__(self, width: int, next_width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(nn.init.xavier_uniform_(torch.empty(width, next_width)))
+        self.bias = nn.Parameter(torch.zeros(next_width))
+
+    def forward(self, atoms: Tensor, neighbors: NeighborSum) -> Tensor:
+        width, next_width = self.weight.shape
+        # The sum costs as many additions as a vector has numbers, so it is taken where vectors are narrower.
+        summed = neighbors(atoms @ self.weight) if next_width < width else neighbors(atoms) @ self.weight
+        return torch.relu(summed + self.bias)

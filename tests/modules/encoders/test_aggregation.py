@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from modules.encoders.aggregation import MessageSum, sum_by_molecule
+from modules.encoders.aggregation import MessageSum, NeighborSum, sum_by_molecule
 
 BOND_CODES = 4
 
@@ -48,6 +48,27 @@ def test_message_sum_equals_a_loop_in_value_and_gradient(seed: int, num_atoms: i
     # Adding zero times the vectors connects a sum over no edges to them.
     silent = 0 * vectors[1].sum()
     torch.testing.assert_close(gradients, torch.autograd.grad((expected * direction).sum() + silent, vectors))
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), num_atoms=st.integers(1, 12), num_edges=st.integers(0, 30))
+def test_neighbor_sum_equals_a_loop_in_value_and_gradient(seed: int, num_atoms: int, num_edges: int) -> None:
+    (source, target, codes), (atoms, bonds) = random_graph(seed, num_atoms, num_edges), random_vectors(seed, num_atoms)
+    # Not contiguous.
+    direction = torch.randn(3, num_atoms, generator=torch.Generator().manual_seed(seed + 1)).T
+    actual = NeighborSum(source, target, num_atoms)(atoms)
+    expected = looped_sum((source, target, codes), atoms, 0 * bonds) - atoms
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
+    (gradient,) = torch.autograd.grad(actual, atoms, direction)
+    torch.testing.assert_close(gradient, torch.autograd.grad(expected, atoms, direction)[0], atol=1e-5, rtol=1e-5)
+
+
+def test_neighbor_sum_of_a_graph_by_hand() -> None:
+    atoms = torch.tensor([[1.0], [10.0], [100.0]], requires_grad=True)
+    total = NeighborSum(torch.tensor([1, 2, 1]), torch.tensor([0, 0, 2]), 3)(atoms)
+    assert total.flatten().tolist() == [110, 0, 10]
+    (gradient,) = torch.autograd.grad(total[2].sum() * 5 + total[0].sum(), atoms)
+    assert gradient.flatten().tolist() == [0, 6, 1]
 
 
 def test_message_sum_of_a_graph_by_hand() -> None:
@@ -94,11 +115,14 @@ def test_sums_are_exact_in_float32_under_autocast(dtype: torch.dtype) -> None:
     source, target = torch.arange(1, count), torch.zeros(count - 1, dtype=torch.int64)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         messages = MessageSum(source, target, target, count, 1)(atoms, bonds)
+        neighbors = NeighborSum(source, target, count)(atoms)
         molecules = sum_by_molecule(atoms, torch.zeros(count, dtype=torch.int64), 1)
-        (gradient,) = torch.autograd.grad(messages[0].sum(), atoms)
+        (gradient,) = torch.autograd.grad(messages[0].sum() + 0 * neighbors.sum(), atoms)
     for total in (messages[:1], molecules):
         assert total.dtype == torch.float32
         assert total.tolist() == [[count, count]]
+    assert neighbors.dtype == torch.float32
+    assert neighbors[:1].tolist() == [[count - 1, count - 1]]
     assert gradient.dtype == dtype
     assert torch.equal(gradient.float(), torch.ones(count, 2))
 
@@ -114,7 +138,7 @@ def test_sum_by_molecule_equals_a_loop(seed: int, sizes: list[int]) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_message_sum_on_cuda_equals_the_cpu() -> None:
+def test_sums_on_cuda_equal_the_cpu() -> None:
     graph, vectors = random_graph(5, 9, 25), random_vectors(0, 9)
     direction = torch.randn(9, 3, generator=torch.Generator().manual_seed(1))
     results = []
@@ -123,5 +147,7 @@ def test_message_sum_on_cuda_equals_the_cpu() -> None:
         source, target, codes = (column.to(device) for column in graph)
         total = MessageSum(source, target, codes, 9, BOND_CODES)(*leaves)
         gradients = torch.autograd.grad(total, leaves, direction.to(device))
-        results.append([total.cpu(), *(gradient.cpu() for gradient in gradients)])
+        neighbors = NeighborSum(source, target, 9)(leaves[0])
+        gradients += torch.autograd.grad(neighbors, leaves[:1], direction.to(device))
+        results.append([total.cpu(), neighbors.cpu(), *(gradient.cpu() for gradient in gradients)])
     torch.testing.assert_close(results[1], results[0])

@@ -1,4 +1,3 @@
-import importlib.util
 from collections.abc import Callable
 from typing import get_args
 
@@ -33,12 +32,7 @@ def small_encoder(name: str) -> Encoder:
     return makers[name]()
 
 
-def needs_dgl(name: str) -> object:
-    missing = importlib.util.find_spec("dgl") is None
-    return pytest.param(name, marks=pytest.mark.skipif(missing, reason="DGL is not installed"))
-
-
-ALL_ENCODERS = pytest.mark.parametrize("name", ["GIN", needs_dgl("GCN"), "FingerprintMLP", "Fusion"])
+ALL_ENCODERS = pytest.mark.parametrize("name", ["GIN", "GCN", "FingerprintMLP", "Fusion"])
 ALL_INPUTS = pytest.mark.parametrize("input", INPUTS)
 
 

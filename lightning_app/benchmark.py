@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections import Counter
 from pathlib import Path
@@ -34,6 +35,7 @@ def main(arguments: list[str]) -> None:
 
     plan = read_plan(given.config, settings_files)
     folder = given.folder or Path("results") / plan.name
+    logging.getLogger("optuna").setLevel(logging.ERROR)
     study = BenchmarkStudy(plan, folder, given.storage, given.retry_failed)
     if given.dry_run:
         _list(study)

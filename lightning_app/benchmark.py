@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections import Counter
 from pathlib import Path
@@ -30,12 +29,14 @@ def main(arguments: list[str]) -> None:
         InputError: If the grid, a setting or the database is invalid.
     """
     given = make_parser().parse_args(find_configs(arguments))
+    import optuna
+
     from experiments.benchmark_plan import read_plan
     from experiments.benchmark_study import BenchmarkStudy
 
     plan = read_plan(given.config, settings_files)
     folder = given.folder or Path("results") / plan.name
-    logging.getLogger("optuna").setLevel(logging.ERROR)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = BenchmarkStudy(plan, folder, given.storage, given.retry_failed)
     if given.dry_run:
         _list(study)

@@ -112,8 +112,10 @@ def main(arguments: list[str]) -> None:
     folder = Path(settings.folder or Path("sweeps") / space.name)
     if settings.trials:
         check_settings(space, further, lambda options: SettingsCheck(options).config.as_dict())
-    # Optuna would report each trial a second time.
-    logging.getLogger("optuna").setLevel(logging.ERROR)
+    import optuna
+
+    # Each trial would be reported a second time.
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = open_study(space, folder, settings.storage, further if settings.trials else None)
     objective = Objective(space, further, folder, settings.seed, FitTrial)
     stopped = bool(settings.trials) and _search(study, objective, settings.trials)

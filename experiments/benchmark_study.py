@@ -6,6 +6,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -130,7 +131,7 @@ class BenchmarkStudy:
         write_csv(frame, path)
 
     def _trials(self) -> dict[str, list[FrozenTrial]]:
-        """The trials of each cell with its current settings, in order; released first if their worker died."""
+        """The trials of each cell with its current settings, in order, after failing those of dead workers."""
         self._fail_stale()
         found: dict[str, list[FrozenTrial]] = {arguments: [] for arguments in self._cells}
         for trial in self._study.get_trials(deepcopy=False):
@@ -167,7 +168,9 @@ class BenchmarkStudy:
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             age = datetime.now() - (trial.datetime_start or datetime.min)
             if "alive" not in trial.user_attrs and age.total_seconds() > _GRACE_SECONDS:
-                self._study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+                # Another worker may do the same.
+                with suppress(optuna.exceptions.UpdateFinishedTrialError):
+                    self._study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
 
     def _enqueue_missing(self) -> None:
         """Enqueue the cells that nobody has enqueued; workers that share the folder take turns."""
@@ -181,14 +184,19 @@ class BenchmarkStudy:
 
     def _claim(self) -> tuple[Cell, Trial] | None:
         """Take the next trial of the queue; None if there is nothing to run in it."""
+        from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
         with warnings.catch_warnings():
             # Optuna notes that a trial taken by `ask` has no heartbeat; `_beat` sends it.
             warnings.filterwarnings("ignore", "Heartbeat of storage", UserWarning)
             trial = self._study.ask()
-        self._beat(trial)
-        trial.set_user_attr("alive", True)
+        try:
+            self._beat(trial)
+            trial.set_user_attr("alive", True)
+        except UpdateFinishedTrialError:
+            # Failed by another worker, as after a suspend.
+            return None
         cell = self._cell_of(trial)
         # An empty queue yields a new trial without a cell.
         rivals = [] if cell is None else [one for one in self._trials()[cell.arguments] if one.number != trial.number]
@@ -213,7 +221,8 @@ class BenchmarkStudy:
                 self._study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
                 return str(error)
             except BaseException:
-                self._study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+                with suppress(UpdateFinishedTrialError):
+                    self._study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
                 raise
             trial.set_user_attr("metrics", metrics)
             told = self._study.tell(trial, metrics["balanced_accuracy"], skip_if_finished=True)

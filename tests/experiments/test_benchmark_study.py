@@ -138,7 +138,28 @@ def test_the_cell_of_a_worker_that_died_before_its_first_heartbeat_is_run(tmp_pa
     ):
         stopped.work(runs)
     assert stopped.states()[CELLS[0].arguments] == "running"
+    time.sleep(1.1)
+    # Another worker notices at the same moment.
+    with mock.patch.object(optuna.Study, "tell", side_effect=optuna.exceptions.UpdateFinishedTrialError):
+        assert stopped.states()[CELLS[0].arguments] == "running"
     BenchmarkStudy(PLAN, tmp_path).work(runs)
+    assert sorted(runs.names) == sorted(cell.name for cell in CELLS)
+
+
+def test_a_worker_whose_trial_was_failed_before_its_first_heartbeat_takes_another(
+    tmp_path: Path, runs: SimulatedRuns
+) -> None:
+    study, beat = BenchmarkStudy(PLAN, tmp_path), optuna.storages.RDBStorage.record_heartbeat
+    failed: list[int] = []
+
+    def fail_first(storage: optuna.storages.RDBStorage, trial_id: int) -> None:
+        if not failed:
+            failed.append(trial_id)
+            storage.set_trial_state_values(trial_id, optuna.trial.TrialState.FAIL)
+        beat(storage, trial_id)
+
+    with mock.patch.object(optuna.storages.RDBStorage, "record_heartbeat", fail_first):
+        study.work(runs)
     assert sorted(runs.names) == sorted(cell.name for cell in CELLS)
 
 

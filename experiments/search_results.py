@@ -29,11 +29,6 @@ _FEWEST_TRIALS = 5
 _TRIAL_SETTINGS = ("default_root_dir", "enable_progress_bar")
 
 
-def one_line(error: BaseException) -> str:
-    """The message of an error without line breaks, or its type if it has no message."""
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def write_results(study: Study, folder: Path) -> None:
     """Write `trials.csv` and, if trials are complete, `best.yaml`, `history.svg` and `importance.svg`.
 

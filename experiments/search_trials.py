@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from lightning.pytorch import Callback
 
 from base.errors import InputError
-from experiments.search_results import ERROR, SETTINGS, one_line
+from experiments.search_results import ERROR, SETTINGS
 from experiments.search_space import SearchSpace, fit_arguments, suggest
+from experiments.study_storage import one_line
 
 if TYPE_CHECKING:
     from optuna import Trial

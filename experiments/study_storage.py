@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from base.errors import InputError
-from experiments.search_results import one_line
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -56,3 +55,8 @@ def open_storage(address: str, heartbeat_seconds: int, grace_seconds: int) -> RD
         return optuna.storages.RDBStorage(
             address, engine_kwargs=waiting, heartbeat_interval=heartbeat_seconds, grace_period=grace_seconds
         )
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error without line breaks, or its type if it has no message."""
+    return " ".join(str(error).split()) or type(error).__name__

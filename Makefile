@@ -46,7 +46,7 @@ $(PEERS)/.installed: benchmarks/peers.txt
 	touch $@
 
 bench: $(VENV)/.bench peers ## speed and memory against other projects; an hour on two cores
-	$(BIN)/python -m benchmarks.featurise
+	$(BIN)/python -m benchmarks.featurize
 	$(BIN)/python -m benchmarks.train_step
 	$(BIN)/python -m benchmarks.loader
 	$(BIN)/python -m benchmarks.subclusters

@@ -1,9 +1,9 @@
-"""Is a rare class a hard one? Rank correlations of a class's recall with its count and with its nearest rival.
+"""Are rare classes hard? Rank correlations of the recall of a class with its size and with its distance to others.
 
 Reads the runs of a benchmark that reclusters (`benchmark/central_claim.yaml`): the recall of each class on the test
-split, and its training count and distances at the last recluster. They are kept in `classes.csv` of the benchmark's
-folder, which goes on from there where the runs are gone. Values of a class are averaged over the runs of a data set;
-the correlation is Spearman's over the classes, with a 95 % bootstrap interval.
+split, and its training count and distances at the last recluster. They are stored in `classes.csv` of the benchmark's
+folder, which is read where the runs have been deleted. Values of a class are averaged over the runs of a data set; the
+correlation is Spearman's over the classes, with a 95 % bootstrap interval.
 
     python -m benchmarks.central_claim --config benchmark/central_claim.yaml
 """
@@ -21,18 +21,18 @@ from base.atomic_file import write_csv, write_file
 from experiments.benchmark_plan import BenchmarkPlan, read_plan
 from experiments.benchmark_study import IDENTITY
 from experiments.paired_statistics import spearman
-from workflows.setting_layers import find_configs
+from workflows.setting_layers import find_configs, settings_files
 
 MEASURES = {
     "training_samples": "count",
     "class_distance": "distance to the nearest class",
     "subcluster_distance": "distance to the nearest sub-cluster",
-    "difficulty": "overlap of nearest neighbours",
+    "difficulty": "overlap of nearest neighbors",
 }
 
 
 def classes_of(run: Path) -> polars.DataFrame:
-    """One row for each class of a run that has test samples: `class`, `recall` and the measures."""
+    """One row for each class with test samples in a run: `class`, `recall` and the measures."""
     metrics = json.loads((run / "test_metrics.json").read_text())
     start = "test/recall/"
     recall = {name.removeprefix(start): value for name, value in metrics.items() if name.startswith(start)}
@@ -43,7 +43,7 @@ def classes_of(run: Path) -> polars.DataFrame:
 
 
 def all_classes(plan: BenchmarkPlan, folder: Path) -> polars.DataFrame:
-    """The rows of `classes_of` for the cells of a plan, from the runs, or from `classes.csv` where there is none."""
+    """The rows of `classes_of` for the cells of a plan, from the runs, or from `classes.csv` for cells without runs."""
     path = folder / "classes.csv"
     known = polars.read_csv(path, schema_overrides={"class": polars.String}) if path.is_file() else polars.DataFrame()
     parts = []
@@ -59,14 +59,14 @@ def all_classes(plan: BenchmarkPlan, folder: Path) -> polars.DataFrame:
 
 
 def table(classes: polars.DataFrame) -> str:
-    """The correlations of each data set, as Markdown.
+    """The correlations of each data set, as a Markdown table.
 
     Args:
-        classes: Of `all_classes`.
+        classes: The frame that `all_classes` returns.
     """
     lines = [f"| data | runs | classes | {' | '.join(MEASURES.values())} |", f"| --- | ---: | ---: |{' --- |' * 4}"]
     for (data,), rows in classes.group_by("data", maintain_order=True):
-        # In order, since the bootstrap draws by place.
+        # Sorted, since the bootstrap draws by position.
         means = rows.group_by("class").agg(polars.col("recall", *MEASURES).mean()).sort("class")
         texts = []
         for measure in MEASURES:
@@ -79,17 +79,18 @@ def table(classes: polars.DataFrame) -> str:
 
 
 def main() -> None:
-    """Print the table and write it into the folder as `central_claim.md`."""
+    """Print the table and write it to `central_claim.md` in the folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", required=True, help="the benchmark's file")
-    parser.add_argument("--folder", type=Path, help="results/<name of the file> if left out")
+    parser.add_argument("--config", required=True, help="the file of the benchmark")
+    parser.add_argument("--folder", type=Path, help="default: results/<name of the file>")
     arguments = parser.parse_args()
-    plan = read_plan(Path(find_configs(["--config", arguments.config])[1]))
+    plan = read_plan(Path(find_configs(["--config", arguments.config])[1]), settings_files)
     folder = arguments.folder or Path("results") / plan.name
     classes = all_classes(plan, folder)
     if classes.is_empty():
         sys.exit(
-            f"{folder} holds no run and no classes.csv; run lightning benchmark --config {arguments.config} first."
+            f"folder: expected runs or classes.csv, got none in {folder}; run lightning benchmark --config "
+            f"{arguments.config} first."
         )
     write_csv(classes, folder / "classes.csv")
     text = table(classes)

@@ -1,4 +1,4 @@
-"""k-means-constrained on rows in a file; runs in the peers' environment."""
+"""Clusters the rows of a file with k-means-constrained; runs in the environment of the peers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy
 
 
 def main() -> None:
-    """Read rows, write the cluster of each: source, target, number of clusters, size bound, iterations."""
+    """Write the cluster of each row; arguments: source, target, number of clusters, size bound, iterations."""
     from k_means_constrained import KMeansConstrained  # type: ignore[import-not-found]
 
     source, target = sys.argv[1:3]

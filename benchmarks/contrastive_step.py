@@ -1,7 +1,8 @@
-"""A contrastive loss, forward and backward, beside the least that any such loss computes.
+"""Time of a contrastive loss, forward and backward, relative to the minimum that any such loss computes.
 
-That is one product of all anchors with each other and two log-sum-exps of its size. Batches of 1,024 samples in two
-views, projections of 128 numbers, 70 classes with sizes like 1 / rank, ten sub-clusters in the largest.
+The minimum is one product of all anchors with each other and two log-sum-exps of its size. Batches have 1,024 samples
+in two views, projections of 128 dimensions, 70 classes with sizes proportional to 1 / rank, and ten sub-clusters per
+class.
 
     python -m benchmarks.contrastive_step [--repeats 15] [--json FILE]
 """
@@ -33,8 +34,8 @@ LOSSES: tuple[type[ContrastiveLoss], ...] = (
 )
 
 
-def least(views: Tensor) -> Tensor:
-    """A product and two log-sum-exps."""
+def minimum(views: Tensor) -> Tensor:
+    """The minimum: a product and two log-sum-exps."""
     anchors = unit_embeddings(views).flatten(0, 1)
     similarity = anchors @ anchors.T
     return (similarity / 0.1).logsumexp(dim=1).sum() + (similarity / 0.2).logsumexp(dim=1).sum()
@@ -43,7 +44,7 @@ def least(views: Tensor) -> Tensor:
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=15, help="turns that count, default 15")
+    parser.add_argument("--repeats", type=int, default=15, help="measured turns, default 15")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
     torch.set_num_threads(THREADS)
@@ -58,20 +59,20 @@ def main() -> None:
     def step(loss: ContrastiveLoss | None) -> Callable[[int], None]:
         def run(turn: int) -> None:
             views.grad = None
-            value = least(views) if loss is None else loss(views, labels, subclusters, temperatures)
+            value = minimum(views) if loss is None else loss(views, labels, subclusters, temperatures)
             value.backward()
 
         return run
 
-    work = {"least": step(None)}
+    work = {"minimum": step(None)}
     for make in LOSSES:
         loss = make()
         loss.build(counts, WIDTH)
         work[make.__name__] = step(loss)
     times, _ = measure_in_turns(work, None, options.repeats)
-    ratios = {name: 1 / speed_ratio(values, times["least"]) for name, values in times.items()}
+    ratios = {name: 1 / speed_ratio(values, times["minimum"]) for name, values in times.items()}
     rows = [[name, f"{1_000 * statistics.median(times[name]):.0f}", f"{ratios[name]:.2f}"] for name in times]
-    print_table(["loss", "milliseconds", "times the least"], rows)
+    print_table(["loss", "milliseconds", "times the minimum"], rows)
     print(describe_machine(THREADS))
     write_json(ratios, options.json)
 

@@ -1,6 +1,6 @@
-"""How fast batches come: our training loader against PyG's and chemprop's over molecules that were featurised before.
+"""Speed of the training loader against those of PyG and chemprop, on featurized molecules.
 
-One turn is one epoch of batches of 512, without and with a worker process; starting the worker counts. Our batches also
+One turn is one epoch of batches of 512, without and with a worker process, whose start is included. Our batches also
 hold fingerprints.
 
     python -m benchmarks.loader [--table FILE --column X] [--json FILE]
@@ -35,7 +35,7 @@ TITLES = {"ours": "ours", "pyg": "PyG `DataLoader`", "chemprop": "chemprop `buil
 
 
 def epoch(data: DrugDataModule) -> Work:
-    """One pass over the training batches."""
+    """A pass over the training batches."""
 
     def work(turn: int) -> None:
         for _ in data.train_dataloader():

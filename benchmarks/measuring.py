@@ -1,4 +1,4 @@
-"""What the benchmarks share: molecules to measure with, timing in turns, the worker for the peers, and tables."""
+"""Shared parts of the benchmarks: molecules, timing in turns, the process of the peers, and tables."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ PEERS_PYTHON = CHECKOUT / ".venv-peers" / "bin" / "python"
 INN_TABLE = CHECKOUT / "datamodules" / "datasets" / "inn_stems" / "inn_stems.csv"
 
 Work = Callable[[int], object]
-"""What is timed, given the number of the turn."""
+"""A function to time, called with the number of the turn."""
 
 Times = dict[str, list[float]]
-"""Seconds in each turn, by name."""
+"""Seconds of each turn, by name."""
 
 
 def parse_options(description: str | None, molecules: int, repeats: int) -> argparse.Namespace:
-    """The command line that the benchmarks share.
+    """Parse the command line that the benchmarks share.
 
     Args:
-        description: The script's docstring.
+        description: Docstring of the script.
         molecules: Default number of molecules.
-        repeats: Default number of turns that count.
+        repeats: Default number of measured turns.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", type=Path, help="a table of SMILES instead of the embedded drugs")
     parser.add_argument("--column", help="its SMILES column (default: smiles)")
     parser.add_argument("--molecules", type=int, default=molecules, help=f"default {molecules:,}")
-    parser.add_argument("--repeats", type=int, default=repeats, help=f"turns that count, default {repeats}")
+    parser.add_argument("--repeats", type=int, default=repeats, help=f"measured turns, default {repeats}")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     return parser.parse_args()
 
 
 def read_smiles(table: Path | None, column: str | None, number: int) -> list[str]:
-    """That many SMILES that RDKit can read, in random order.
+    """Read distinct SMILES that RDKit can parse, in random order.
 
-    A table that is too small is filled up with other ways to write its molecules.
+    A table that is too small is filled up with randomized SMILES of its molecules.
 
     Args:
         table: A table, or None for the embedded drugs.
         column: Its SMILES column; None for `smiles`.
-        number: How many.
+        number: Number of SMILES.
     """
     from rdkit import Chem, rdBase
 
@@ -78,29 +78,31 @@ def _rewritten(smiles: Sequence[str], number: int) -> list[str]:
                 texts = list(found)[:number]
                 random.Random(0).shuffle(texts)
                 return texts
-    raise SystemExit(f"The table's molecules cannot be written in {number:,} ways.")
+    raise SystemExit(
+        f"molecules: expected a table with {number:,} distinct SMILES of its molecules, got {len(found):,}."
+    )
 
 
 def class_of(smiles: str) -> str:
-    """A class that does not depend on how a molecule is written: how often its SMILES has the letter C."""
+    """An artificial label from the number of letters C in a SMILES, equal for all SMILES of a molecule."""
     return str(min(smiles.upper().count("C"), 39) // 2)
 
 
 class Peers:
-    """A process in the environment of the peers that measures one turn when asked to.
+    """A process in the environment of the peers that measures them turn by turn.
 
     Without that environment it measures nothing.
     """
 
     def __init__(self, task: str, smiles: Sequence[str], folder: Path, turns: int, threads: int) -> None:
-        """Start it.
+        """Start the process.
 
         Args:
             task: One of the tasks of `peers.py`.
             smiles: The molecules.
-            folder: For a file that hands them over.
-            turns: How many turns it will be asked for.
-            threads: How many each peer may use.
+            folder: Folder for a file with the molecules.
+            turns: Number of turns.
+            threads: Number of threads of each peer.
         """
         self._process: subprocess.Popen[str] | None = None
         if not PEERS_PYTHON.is_file():
@@ -138,7 +140,7 @@ class Peers:
 
 
 def seconds(work: Work, turn: int) -> float:
-    """How long one call takes."""
+    """Seconds of one call."""
     gc.collect()
     start = time.perf_counter()
     work(turn)
@@ -146,17 +148,17 @@ def seconds(work: Work, turn: int) -> float:
 
 
 def measure_in_turns(contenders: Mapping[str, Work], peers: Peers | None, repeats: int) -> tuple[Times, Times]:
-    """Time everyone once in each turn, so that a machine that is slow for a while is slow for all.
+    """Time every contender once per turn, so that a slow phase of the machine affects all of them.
 
-    The first turn is a warm-up and does not count.
+    The first turn is a warm-up and is not counted.
 
     Args:
-        contenders: What runs in this process.
-        peers: The process of the others.
-        repeats: Turns that count.
+        contenders: Functions that run in this process, by name.
+        peers: The process of the peers.
+        repeats: Number of measured turns.
 
     Returns:
-        Of this process, and of the peers'.
+        The times of the contenders in this process, and those of the peers.
     """
     own: Times = {}
     others: Times = {}
@@ -171,18 +173,18 @@ def measure_in_turns(contenders: Mapping[str, Work], peers: Peers | None, repeat
 
 
 def speed_ratio(times: Sequence[float], reference: Sequence[float]) -> float:
-    """How much faster than the reference, the median over the turns."""
+    """Speed relative to the reference, the median over the turns."""
     return statistics.median(base / value for value, base in zip(times, reference, strict=True))
 
 
 def speed_row(name: str, number: int, times: Sequence[float], reference: Sequence[float]) -> list[str]:
-    """Name, items a second, and the ratio of speeds with its range over the turns.
+    """A row of a table: name, items per second, and the relative speed with its range over the turns.
 
     Args:
         name: The first cell.
-        number: Items in a turn.
+        number: Number of items in a turn.
         times: Seconds of each turn.
-        reference: Those of the reference.
+        reference: Seconds of each turn of the reference.
     """
     ratios = [base / value for value, base in zip(times, reference, strict=True)]
     middle = statistics.median(ratios)
@@ -191,19 +193,19 @@ def speed_row(name: str, number: int, times: Sequence[float], reference: Sequenc
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print Markdown."""
+    """Print a table as Markdown."""
     for cells in (header, ["---"] * len(header), *rows):
         print("| " + " | ".join(cells) + " |")
 
 
 def write_json(values: Mapping[str, float], path: Path | None) -> None:
-    """Write the figures, if a file was asked for."""
+    """Write values as JSON; without a path, do nothing."""
     if path:
         path.write_text(json.dumps({name: round(value, 4) for name, value in values.items()}, indent=1) + "\n")
 
 
 def describe_machine(cores: int) -> str:
-    """The processor, how much of it is used, and which 16-bit arithmetic it has."""
+    """The processor, the number of cores used, and its support of 16-bit arithmetic."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     about = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     flags = set(about.get("flags", "").split())

@@ -1,9 +1,9 @@
 """Time and memory of preparing a table and of training on it, as the table grows.
 
-For each size, each in a process of its own: `setup` on an empty cache, with the memory of all its processes together;
-then, with the cache filled, the seconds from `setup` to the first training batch; then `lightning fit` with the default
-settings for 200 steps, with its peak resident memory, to which mapped features count as far as they were touched. Times
-leave out what importing takes. 1 GB is 1e9 bytes.
+For each size, each in its own process: `setup` on an empty cache, with the total memory of its processes; then, with
+the cache filled, the time from `setup` to the first training batch; then `lightning fit` with the default settings for
+200 steps, with its peak resident memory, which includes mapped features that were read. Times do not include imports.
+1 GB is 1e9 bytes.
 
     python -m benchmarks.memory [--table FILE --column X] [--sizes 10000 100000 1000000] [--json FILE]
 """
@@ -45,9 +45,9 @@ class Run:
     """A command that has ended.
 
     Attributes:
-        output: What it printed.
-        resident_gb: Largest resident memory of it or of one of its processes, as the kernel counts it.
-        together_gb: Largest memory of all its processes together, shared pages counted once, among samples.
+        output: Its standard output.
+        resident_gb: Largest resident memory of the command or of one of its processes, in GB.
+        together_gb: Largest sampled memory of all its processes, with shared pages counted once, in GB.
     """
 
     output: str
@@ -56,11 +56,11 @@ class Run:
 
 
 def run(arguments: Sequence[str], folder: Path) -> Run:
-    """Run a module of this project and watch its memory.
+    """Run a module of this project and sample its memory.
 
     Args:
-        arguments: What follows `python -m`.
-        folder: For its output.
+        arguments: Module and arguments, as after `python -m`.
+        folder: Folder of its output.
     """
     output, errors = folder / "output.txt", folder / "errors.txt"
     together = 0
@@ -89,13 +89,13 @@ def _memory_of(number: int) -> int:
 
 
 def measure(table: Path, size: int, folder: Path, repeats: int) -> dict[str, float]:
-    """The figures of one table.
+    """Measure time and memory of one table.
 
     Args:
-        table: With columns smiles and label.
-        size: Its rows, for the names of the figures.
-        folder: An empty one to work in.
-        repeats: How often the first batch is timed.
+        table: A table with the columns smiles and label.
+        size: Its number of rows, part of the names of the figures.
+        folder: An empty working folder.
+        repeats: Number of times that the first batch is timed.
     """
     place = [str(table), str(folder / "cache")]
     prepared = run(["benchmarks.memory_stages", "prepare", *place], folder)
@@ -114,7 +114,7 @@ def measure(table: Path, size: int, folder: Path, repeats: int) -> dict[str, flo
 
 
 def growth_row(figures: dict[str, float], smaller: int, larger: int) -> list[str]:
-    """The exponent of each figure's growth from one size to another; 1 is in proportion to the rows."""
+    """The exponent with which each figure grows with the number of rows; 1 is linear growth."""
     row = [f"exponent, {smaller:,} to {larger:,}"]
     for name in FIGURES:
         growth = figures[name.format(larger)] / figures[name.format(smaller)]
@@ -123,12 +123,12 @@ def growth_row(figures: dict[str, float], smaller: int, larger: int) -> list[str
 
 
 def main() -> None:
-    """Measure every size and print the table."""
+    """Measure each size and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--table", type=Path, help="a table whose first rows are taken, instead of a made one")
+    parser.add_argument("--table", type=Path, help="a table whose first rows are taken instead of the embedded drugs")
     parser.add_argument("--column", help="its SMILES column (default: smiles)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
-    parser.add_argument("--repeats", type=int, default=3, help="of the time to the first batch, default 3")
+    parser.add_argument("--repeats", type=int, default=3, help="measurements of the time to the first batch, default 3")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
     sizes = sorted(options.sizes)

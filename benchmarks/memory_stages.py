@@ -1,4 +1,4 @@
-"""What `memory.py` runs, each in a process of its own; prints the seconds."""
+"""The stages that `memory.py` measures, each run in its own process; prints the seconds."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from benchmarks.measuring import class_of, read_smiles
 
 
 def write(folder: Path, sizes: list[int], table: Path | None, column: str | None) -> None:
-    """Write a table of each size; smaller ones are the first rows of larger ones.
+    """Write a table of each size; smaller tables are the first rows of larger ones.
 
     Args:
-        folder: Where they go.
-        sizes: Rows of each.
-        table: A table whose first rows to take, or None for the default one, filled up.
+        folder: Folder of the tables.
+        sizes: Numbers of rows.
+        table: A table whose first rows are taken, or None for the embedded drugs, filled up.
         column: Its SMILES column; None for `smiles`.
     """
     import polars
@@ -29,14 +29,14 @@ def write(folder: Path, sizes: list[int], table: Path | None, column: str | None
         frame = open_table(table).read().frame
         smiles = frame[column or "smiles"].head(largest).to_list()
     if len(smiles) < largest:
-        raise SystemExit(f"{table} has {len(smiles):,} rows; expected {largest:,}.")
+        raise SystemExit(f"table: expected {largest:,} rows or more, got {len(smiles):,} in {table}.")
     whole = polars.DataFrame({"smiles": smiles, "label": map(class_of, smiles)})
     for size in sizes:
         whole.head(size).write_csv(folder / f"{size}.csv")
 
 
 def prepare(table: str, cache: str) -> None:
-    """Read, featurise and divide a table."""
+    """Read, featurize and split a table."""
     from datamodules.drug_datamodule import DrugDataModule
 
     start = time.perf_counter()
@@ -45,7 +45,7 @@ def prepare(table: str, cache: str) -> None:
 
 
 def first_batch(table: str, cache: str) -> None:
-    """The same as `prepare`, and one batch."""
+    """Do the same as `prepare`, then load one batch."""
     from datamodules.drug_datamodule import DrugDataModule
 
     start = time.perf_counter()

@@ -1,8 +1,8 @@
-"""What each part of the method costs beside plain cross-entropy, from a thousand samples to a million.
+"""Cost of each part of the method relative to plain cross-entropy, from a thousand samples to a million.
 
-Made arrays of 64 features in 100 classes, imbalance 100, through a perceptron of 256 and 128 units, batches of 512.
-Every part is measured in a process of its own: seconds of an epoch, from the median step, and of a recluster before it;
-and the peak of the process's memory beside that of plain cross-entropy.
+Synthetic arrays of 64 features in 100 classes with an imbalance ratio of 100, a perceptron of 256 and 128 units, and
+batches of 512. Each part is measured in its own process: the time of an epoch, from the median step, and of the
+recluster before it; and the peak memory of the process beyond that of plain cross-entropy.
 
     python -m benchmarks.overhead [--sizes 1000 10000 100000 1000000] [--json FILE]
 """
@@ -45,7 +45,7 @@ PARTS = ("cross-entropy", "two views, supervised contrast", "sub-cluster contras
 
 
 def write_arrays(path: Path, size: int) -> None:
-    """Made samples: a class mean each, and noise."""
+    """Write synthetic samples: the mean of their class plus noise."""
     generator = numpy.random.default_rng(0)
     shares = 100.0 ** -(numpy.arange(CLASSES) / (CLASSES - 1))
     labels = numpy.repeat(numpy.arange(CLASSES), numpy.maximum(4, (size * shares / shares.sum()).astype(int)))
@@ -55,31 +55,31 @@ def write_arrays(path: Path, size: int) -> None:
 
 
 class Steps(lightning.Callback):
-    """Seconds of each training step, the loading of its batch included."""
+    """Records the seconds of each training step, including the loading of its batch."""
 
     def __init__(self) -> None:
-        """Start with none."""
+        """Create an empty record."""
         self.seconds: list[float] = []
         self._last = 0.0
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """From here on."""
+        """Start timing."""
         self._last = time.perf_counter()
 
     def on_train_batch_end(self, *arguments: Any) -> None:
-        """Up to here."""
+        """Record a step."""
         now = time.perf_counter()
         self.seconds.append(now - self._last)
         self._last = now
 
 
 class TimedRecluster(Recluster):
-    """Keeps how long each recluster took."""
+    """Records the seconds of each recluster."""
 
     seconds: list[float]
 
     def recluster(self, trainer: lightning.Trainer, model: DrugClassifier) -> None:
-        """Time it."""
+        """Recluster and record the seconds."""
         start = time.perf_counter()
         super().recluster(trainer, model)
         self.seconds = [*getattr(self, "seconds", []), time.perf_counter() - start]
@@ -93,7 +93,7 @@ def _contrast(clusters: bool) -> Contrast:
 
 
 def measure(part: str, path: Path) -> dict[str, float]:
-    """Seconds of an epoch and of a recluster, and megabytes, of one part."""
+    """Seconds of an epoch and of a recluster, and peak megabytes, of one part."""
     torch.set_num_threads(THREADS)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     contrast = part != "cross-entropy"
@@ -129,7 +129,7 @@ def measure(part: str, path: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure every part at every size and print the tables."""
+    """Measure each part at each size and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
@@ -156,7 +156,7 @@ def main() -> None:
                 shown = f"{values['epoch_seconds']:.2f}", f"{values['recluster_seconds']:.2f}"
                 rows.append([part, *shown, f"{share:.2f}", f"{more:+.0f}"])
         print(f"\n{size:,} samples")
-        print_table(["part", "epoch (s)", "recluster (s)", "times plain", "more MB"], rows)
+        print_table(["part", "epoch (s)", "recluster (s)", "relative time", "additional MB"], rows)
     flat = {f"{name}, {what}": value for name, values in figures.items() for what, value in values.items()}
     write_json(flat, arguments.json)
 

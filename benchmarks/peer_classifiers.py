@@ -1,9 +1,9 @@
-"""What a user would train instead, on the splits of a benchmark: scikit-learn on fingerprint counts.
+"""Classifiers of scikit-learn on the splits of a benchmark.
 
 Logistic regression and random forests, each plain and with balanced class weights, on the fingerprint counts of
-`data.fingerprint_kinds`: of one molecule as they are, of a reaction product minus reactants, of a pair both; on the
-values themselves where samples are arrays. Writes `peers.csv` into the benchmark's folder, whose rows `lightning
-benchmark` takes into its tables. What is there is not computed again, unless the settings have changed.
+`data.fingerprint_kinds` (for a reaction, product minus reactants; for a pair, both) or on the values of arrays. Writes
+`peers.csv` into the folder of the benchmark, whose rows `lightning benchmark` includes in its tables. Rows that exist
+are computed again only if the settings have changed.
 
     python -m benchmarks.peer_classifiers --config benchmark/comparison.yaml
 """
@@ -32,7 +32,7 @@ from datamodules.splits.splitters import SplitName
 from experiments.benchmark_plan import Cell, read_plan
 from lightning_app.fit import FitCLI
 from modules.evaluation.tail_metrics import TailMetrics
-from workflows.setting_layers import find_configs
+from workflows.setting_layers import find_configs, settings_files
 
 PEERS: dict[str, Callable[[int], ClassifierMixin]] = {
     "logistic": lambda seed: LogisticRegression(max_iter=1000),
@@ -45,7 +45,7 @@ PEERS: dict[str, Callable[[int], ClassifierMixin]] = {
 
 
 def load(cell: Cell, folder: str) -> DrugDataModule:
-    """The data of a cell, divided."""
+    """The data of a cell, split."""
     words = shlex.split(os.path.expandvars(cell.arguments))
     data = FitCLI([*words, "--run.root", folder, "--tracking.wandb", "disabled"]).datamodule
     data.setup("fit")
@@ -53,7 +53,7 @@ def load(cell: Cell, folder: str) -> DrugDataModule:
 
 
 def features(data: DrugDataModule, split: SplitName) -> csr_matrix:
-    """Counts of the samples of a split."""
+    """Fingerprint counts of the samples of a split, or the values of arrays."""
     rows = data.records.rows[split]
     batch = data.table.store.batch(rows, rows, data.records.codes[rows])
     fingerprints = batch.fingerprints
@@ -67,7 +67,7 @@ def features(data: DrugDataModule, split: SplitName) -> csr_matrix:
 
 
 def measure(name: str, data: DrugDataModule, seed: int) -> dict[str, Any]:
-    """Test metrics of one peer, and its seconds."""
+    """Test metrics of one classifier, and its seconds."""
     codes = {split: data.records.codes[rows] for split, rows in data.records.rows.items()}
     start = time.monotonic()
     model: Any = PEERS[name](seed).fit(features(data, "train"), codes["train"])
@@ -85,17 +85,17 @@ def measure(name: str, data: DrugDataModule, seed: int) -> dict[str, Any]:
 
 
 def _is_current(row: dict[str, Any], cell: Cell | None) -> bool:
-    """Whether a row has the settings of today; what the plan does not have, or says nothing of them, is kept."""
+    """Whether a row has the current settings, or its settings are unknown or not part of the plan."""
     return cell is None or all(row.get(name) in (None, getattr(cell, name)) for name in ("settings", "arguments"))
 
 
 def main() -> None:
-    """Measure each peer on each split of each data set."""
+    """Evaluate each classifier on each split of each data set."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", required=True, help="the benchmark's file")
-    parser.add_argument("--folder", type=Path, help="results/<name of the file> if left out")
+    parser.add_argument("--config", required=True, help="the file of the benchmark")
+    parser.add_argument("--folder", type=Path, help="default: results/<name of the file>")
     arguments = parser.parse_args()
-    plan = read_plan(Path(find_configs(["--config", arguments.config])[1]))
+    plan = read_plan(Path(find_configs(["--config", arguments.config])[1]), settings_files)
     folder = arguments.folder or Path("results") / plan.name
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "peers.csv"

@@ -1,4 +1,4 @@
-"""One training step of the peers' graph networks, each on the same molecules; runs in the peers' environment."""
+"""Training steps of the graph networks of the peers on the same molecules; runs in the environment of the peers."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ GCN_HIDDEN, GCN_LAYERS = 128, 3
 
 
 def training_step(parameters: nn.Module, output: Callable[[], Tensor], bfloat16: bool = False) -> Work:
-    """Forward, a squared error, and backward.
+    """A forward pass, a squared error, and a backward pass.
 
     Args:
-        parameters: Has the parameters whose gradients are computed.
+        parameters: Module whose gradients are computed.
         output: The forward pass.
         bfloat16: Whether autocast lowers the precision of the forward pass.
     """
@@ -35,7 +35,7 @@ def training_step(parameters: nn.Module, output: Callable[[], Tensor], bfloat16:
 
 
 def gin_update() -> nn.Sequential:
-    """The dense part of a GIN layer, the same as ours."""
+    """The dense part of a GIN layer, equal to ours."""
     inner = [nn.Linear(HIDDEN, 2 * HIDDEN), nn.BatchNorm1d(2 * HIDDEN), nn.ReLU(), nn.Linear(2 * HIDDEN, HIDDEN)]
     return nn.Sequential(nn.Sequential(*inner), nn.BatchNorm1d(HIDDEN), nn.ReLU())
 
@@ -46,7 +46,7 @@ class AtomEmbedding(nn.Module):
     offsets: Tensor
 
     def __init__(self) -> None:
-        """Size the embeddings by PyG's lists of values."""
+        """Create an embedding for each value in PyG's lists."""
         from torch_geometric.utils.smiles import x_map  # type: ignore[import-not-found]
 
         super().__init__()
@@ -67,7 +67,7 @@ def _pyg_batch(smiles: list[str]) -> Any:
 
 
 def dense(smiles: list[str]) -> dict[str, Work]:
-    """The dense layers of GIN alone."""
+    """The dense layers of a GIN alone."""
     layers = nn.Sequential(*(gin_update() for _ in range(LAYERS)))
     atoms = torch.randn(len(_pyg_batch(smiles).x), HIDDEN, requires_grad=True)
     return {"peers_dense": training_step(layers, lambda: layers(atoms))}
@@ -116,7 +116,7 @@ def dgl_gin(smiles: list[str]) -> dict[str, Work]:
 
 
 def chemprop(smiles: list[str]) -> dict[str, Work]:
-    """The directed message passing, 300 x 3 as it comes, of chemprop, and its sum of atoms."""
+    """The directed message passing of chemprop at its default size, 300 x 3, with the sum over atoms."""
     from chemprop.data import BatchMolGraph, MoleculeDatapoint  # type: ignore[import-not-found]
     from chemprop.featurizers import SimpleMoleculeMolGraphFeaturizer  # type: ignore[import-not-found]
     from chemprop.nn import BondMessagePassing, SumAggregation  # type: ignore[import-not-found]

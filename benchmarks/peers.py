@@ -1,7 +1,7 @@
-"""What `measuring.Peers` runs in the peers' environment: measures the peers of one benchmark, a turn at a time.
+"""Measures the peers of one benchmark turn by turn; `measuring.Peers` runs it in the environment of the peers.
 
-For each line with the number of a turn it prints one JSON object, the seconds of each peer. A peer that cannot be
-imported is left out.
+For each line of input, the number of a turn, it prints one JSON object with the seconds of each peer. A peer that
+cannot be imported is left out.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from benchmarks.measuring import Work, seconds
 Build = Callable[[], dict[str, Work]]
 
 
-def featurise(smiles: list[str], turns: int) -> list[Build]:
-    """SMILES to graphs, other molecules in each turn; `peers_parse` is the common reference."""
+def featurize(smiles: list[str], turns: int) -> list[Build]:
+    """SMILES to graphs, with other molecules in each turn; `peers_parse` is the reference for all."""
     from rdkit import Chem, rdBase
 
     def each(convert: Callable[[str], object]) -> Work:
@@ -73,14 +73,14 @@ def featurise(smiles: list[str], turns: int) -> list[Build]:
 
 
 def train_step(smiles: list[str], turns: int) -> list[Build]:
-    """Forward and backward on one batch of all molecules; `peers_dense` is the common reference."""
+    """Forward and backward pass on one batch of all molecules; `peers_dense` is the reference for all."""
     from benchmarks import peer_models
 
     return [partial(build, smiles) for build in peer_models.BUILDERS]
 
 
 def loader(smiles: list[str], turns: int) -> list[Build]:
-    """One epoch over molecules that were featurised before, without and with a worker process."""
+    """One epoch over featurized molecules, without and with a worker process."""
     batch_size = 512
 
     def drain(loader: object) -> Work:
@@ -113,14 +113,14 @@ def loader(smiles: list[str], turns: int) -> list[Build]:
 
 
 TASKS: Mapping[str, Callable[[list[str], int], list[Build]]] = {
-    "featurise": featurise,
+    "featurize": featurize,
     "train_step": train_step,
     "loader": loader,
 }
 
 
 def importable(build: Build) -> dict[str, Work]:
-    """What is built, or nothing where a package is missing."""
+    """The work of a peer, or nothing if a package is missing."""
     try:
         return build()
     except ImportError as error:
@@ -129,21 +129,22 @@ def importable(build: Build) -> dict[str, Work]:
 
 
 def main() -> None:
-    """Answer until the input ends."""
+    """Measure a turn for each line of input."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task", choices=TASKS)
-    parser.add_argument("smiles", type=Path, help="one a line")
+    parser.add_argument("smiles", type=Path, help="a file with one SMILES per line")
     parser.add_argument("turns", type=int)
     arguments = parser.parse_args()
-    warnings.simplefilter("ignore")
-    # What libraries print goes to stderr, so that the replies stand alone.
+    # Libraries print to stderr, so that stdout has the replies alone.
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    builds = TASKS[arguments.task](arguments.smiles.read_text().split("\n"), arguments.turns)
-    contenders = dict(pair for build in builds for pair in importable(build).items())
-    for line in sys.stdin:
-        print(json.dumps({name: seconds(work, int(line)) for name, work in contenders.items()}), file=replies)
-        replies.flush()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        builds = TASKS[arguments.task](arguments.smiles.read_text().split("\n"), arguments.turns)
+        contenders = dict(pair for build in builds for pair in importable(build).items())
+        for line in sys.stdin:
+            print(json.dumps({name: seconds(work, int(line)) for name, work in contenders.items()}), file=replies)
+            replies.flush()
 
 
 if __name__ == "__main__":

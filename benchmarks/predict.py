@@ -1,9 +1,9 @@
-"""Time and memory of `lightning predict` on a large table, beside featurising and the encoder alone.
+"""Time and memory of `lightning predict` on a large table, relative to featurization and the encoder alone.
 
-A fingerprint model of the embedded drugs, or the one given, predicts on distinct SMILES (other spellings of the
-molecules of the HIV table where it lies beside the checkout). The reference featurises the same rows as training does
-and runs the encoder on them, without reading, writing or anything else; both are timed without what importing takes,
-in turns. The memory is that of all processes of the command together. 1 MB is 1e6 bytes.
+A fingerprint model of the embedded drugs, or a given one, predicts on distinct SMILES (randomized ones of the same
+molecules). The reference featurizes the same rows as in training and runs the encoder on them, without reading or
+writing tables. Both are timed in turns and without imports. The memory is the total of all processes of the command.
+1 MB is 1e6 bytes.
 
     python -m benchmarks.predict [--rows 100000] [--repeats 2] [--ckpt_path FILE] [--format parquet] [--json FILE]
 """
@@ -34,12 +34,12 @@ def predict(checkpoint: Path, table: Path, output: Path) -> None:
 
 
 def reference(checkpoint: Path, table: Path, output: Path) -> None:
-    """Featurise, run the encoder, and print the seconds of both.
+    """Featurize, run the encoder, and print the seconds of both together.
 
     Args:
-        checkpoint: The model.
-        table: With a column smiles.
-        output: A folder for the features.
+        checkpoint: Checkpoint of the model.
+        table: A table with a column smiles.
+        output: Folder of the features.
     """
     import torch
 
@@ -62,12 +62,12 @@ def reference(checkpoint: Path, table: Path, output: Path) -> None:
 
 
 def write_table(folder: Path, rows: int, suffix: str) -> Path:
-    """A table of distinct SMILES.
+    """Write a table of distinct SMILES and return its path.
 
     Args:
-        folder: Where it goes.
-        rows: How many.
-        suffix: csv or parquet.
+        folder: Folder of the table.
+        rows: Number of rows.
+        suffix: "csv" or "parquet".
     """
     import polars
 
@@ -80,7 +80,7 @@ def write_table(folder: Path, rows: int, suffix: str) -> Path:
 
 
 def train(folder: Path) -> Path:
-    """Fit the fingerprint model for some epochs; returns its checkpoint."""
+    """Train the fingerprint model for ten epochs and return its checkpoint."""
     options = ["--config", "encoder/fingerprint.yaml", "--trainer.max_epochs=10", "--trainer.accelerator=cpu"]
     places = ["--run.root", str(folder / "runs"), "--tracking.wandb", "disabled"]
     run(["lightning_app.cli", "fit", *options, *places, "--trainer.enable_progress_bar=false"], folder)
@@ -88,14 +88,14 @@ def train(folder: Path) -> Path:
 
 
 def measure(checkpoint: Path, table: Path, folder: Path, rows: int, repeats: int) -> dict[str, float]:
-    """The figures.
+    """Measure time and memory of both stages.
 
     Args:
-        checkpoint: The model.
-        table: What to predict on.
-        folder: To work in.
-        rows: Of the table.
-        repeats: Turns.
+        checkpoint: Checkpoint of the model.
+        table: The table to predict on.
+        folder: Working folder.
+        rows: Number of rows of the table.
+        repeats: Number of turns.
     """
     seconds: dict[str, list[float]] = {"reference": [], "predict": []}
     peak = 0.0
@@ -123,8 +123,10 @@ def main() -> None:
     parser.add_argument("stage", nargs="*", help=argparse.SUPPRESS)
     parser.add_argument("--rows", type=int, default=100_000, help="default 100,000")
     parser.add_argument("--repeats", type=int, default=2, help="turns, default 2")
-    parser.add_argument("--ckpt_path", type=Path, help="a checkpoint of input molecule")
-    parser.add_argument("--format", choices=["csv", "parquet"], default="csv", help="of the table and the output")
+    parser.add_argument("--ckpt_path", type=Path, help="a checkpoint of a model of single molecules")
+    parser.add_argument(
+        "--format", choices=["csv", "parquet"], default="csv", help="format of the table and the output"
+    )
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
     if options.stage:

@@ -1,7 +1,7 @@
-"""What reclustering before every epoch costs, as a share of the time that the epoch trains, for each setting.
+"""Time of a recluster before each epoch, as a share of the training time of the epoch, for several settings.
 
-Without `--data.source` the embedded drugs are used, of which an epoch takes a second. What follows `--` goes to
-`lightning fit`.
+Without `--data.source` the embedded drugs are used, on which an epoch takes a second. Arguments after `--` are options
+of `lightning fit`.
 
     python -m benchmarks.recluster [--epochs 4] [--json FILE] [-- --config data/uspto_50k.yaml --data.source FILE]
 """
@@ -39,38 +39,38 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 
 
 class Clock(lightning.Callback):
-    """Seconds of each epoch, from after the recluster to after the last batch."""
+    """Records the seconds of each epoch, from after the recluster to after the last batch."""
 
     def __init__(self) -> None:
-        """Start with none."""
+        """Create an empty record."""
         self.seconds: list[float] = []
         self._start = 0.0
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """The recluster, an earlier callback, is over."""
+        """Start timing; the recluster, an earlier callback, has ended."""
         self._start = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """The last batch is over."""
+        """Record an epoch."""
         self.seconds.append(time.perf_counter() - self._start)
 
 
 class Reclusters(lightning.pytorch.loggers.logger.DummyLogger):
-    """Keeps what the recluster says it took."""
+    """Records the logged seconds of each recluster."""
 
     def __init__(self) -> None:
-        """Start with none."""
+        """Create an empty record."""
         super().__init__()
         self.seconds: list[float] = []
 
     def log_metrics(self, metrics: dict[str, Any], *args: object, **kwargs: object) -> None:
-        """Pick out the time of a recluster."""
+        """Record the seconds of a recluster."""
         if "recluster/seconds" in metrics:
             self.seconds.append(metrics["recluster/seconds"])
 
 
 def measure(arguments: list[str], epochs: int) -> tuple[float, float]:
-    """Median seconds of an epoch's training and of the recluster before it; the first of each does not count."""
+    """Median seconds of training in an epoch and of the recluster before it, without the first of each."""
     with tempfile.TemporaryDirectory() as folder:
         schedule = ("--recluster.start_epoch=0", "--recluster.every_n_epochs=1", f"--trainer.max_epochs={epochs + 1}")
         quiet = ("--tracking.wandb=disabled", "--trainer.enable_progress_bar=false", f"--run.root={folder}")
@@ -85,7 +85,7 @@ def measure(arguments: list[str], epochs: int) -> tuple[float, float]:
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=4, help="that count, default 4")
+    parser.add_argument("--epochs", type=int, default=4, help="measured epochs, default 4")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     place = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     options, arguments = parser.parse_args(sys.argv[1:place]), sys.argv[place + 1 :]

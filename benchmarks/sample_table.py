@@ -1,7 +1,7 @@
-"""A table as CSV, whole or a stratified sample, so that a benchmark of many runs fits a small machine.
+"""Writes a table as CSV, whole or as a stratified sample, on which a small machine can run many fits.
 
-Of a sample, each class gives its share of the rows, rounded, but six rows or all it has where the share is less; the
-rows are drawn by seed and keep their order.
+A sample has the share of each class in the table, but at least six rows of each class or all that it has. Rows are
+drawn with a random seed and keep their order.
 
     python -m benchmarks.sample_table hiv --label Y --rows 6000 --output hiv_6000.csv
 """
@@ -22,11 +22,11 @@ FEWEST = 6
 
 
 def main() -> None:
-    """Read, draw, write."""
+    """Read the table and write the sample."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", help="a CSV, TSV or Parquet file, plain or gzip, or a known data set")
-    parser.add_argument("--label", required=True, help="the column with the class")
-    parser.add_argument("--rows", type=int, help="about how many rows to draw; all without it")
+    parser.add_argument("--label", required=True, help="the label column")
+    parser.add_argument("--rows", type=int, help="approximate number of rows; default: all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, required=True, help="the CSV file to write")
     arguments = parser.parse_args()

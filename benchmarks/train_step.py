@@ -1,8 +1,8 @@
-"""How fast one training step is: our graph networks against their dense layers alone, and against other projects'.
+"""Speed of a training step: our graph networks against their dense layers alone, and against those of other projects.
 
-A step is forward and backward on one batch of molecules, on two threads. The reference is the dense layers of the GIN
-(300 wide, 5 layers) on as many atoms, without message passing. Where a figure compares us with a peer, both are first
-divided by this reference in their own process.
+A step is a forward and a backward pass on one batch of molecules, on two threads. The reference is the dense layers of
+the GIN (width 300, 5 layers) on the same number of atoms, without message passing. A comparison of our networks with a
+peer is relative to this reference in the process of each.
 
     python -m benchmarks.train_step [--table FILE --column X] [--json FILE]
 """
@@ -62,7 +62,7 @@ def one_batch(smiles: list[str]) -> Batch:
 
 
 def built(encoder: Encoder) -> Encoder:
-    """An encoder of molecules with its layers."""
+    """Build the layers of an encoder of molecules, and return it."""
     encoder.build(DrugTask("molecule", ("a", "b"), (1, 1), FeatureSettings()))
     return encoder
 

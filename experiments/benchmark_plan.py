@@ -1,4 +1,4 @@
-"""The grid of a benchmark: data sets, encoders, methods and seeds, as a YAML file says."""
+"""The grid of a benchmark, read from a YAML file: data sets, encoders, methods and seeds."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import itertools
 import json
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from base.errors import InputError
-from workflows.setting_layers import settings_files
+
+SettingsFiles = Callable[[Sequence[str]], Sequence[Path]]
+"""Returns the YAML files whose settings a `lightning fit` with the given arguments uses."""
 
 _KEYS = {"baseline", "ours", "data", "encoders", "methods", "split_seeds", "seeds", "arguments"}
 _DATA_KEYS = {"arguments", "last", "split_seeds", "seeds", "seconds"}
@@ -30,9 +32,9 @@ class Cell:
         method: Name of the method.
         split_seed: Seed of the split.
         seed: Seed of the weights and of the order of samples.
-        arguments: What `lightning fit` is called with, the seeds included. Two cells are the same if this is.
-        seconds: How long the plan says that the run takes; None if it does not.
-        settings: A digest of the settings files that the arguments bring in.
+        arguments: Arguments of `lightning fit`, including the seeds. They identify the cell.
+        seconds: Expected duration; None if the plan does not state one.
+        settings: Digest of the settings files that the arguments use.
     """
 
     data: str
@@ -46,12 +48,12 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """For messages."""
+        """The name shown in messages."""
         return f"{self.data} {self.encoder} {self.method} split {self.split_seed} seed {self.seed}"
 
     @property
     def folder(self) -> str:
-        """What the names of its runs' folders start with; the number of the trial follows."""
+        """The prefix of the cell's run folders, to which the number of the trial is added."""
         return f"{self.name.replace(' ', '_')}_trial_"
 
 
@@ -60,10 +62,10 @@ class BenchmarkPlan:
     """A grid of runs.
 
     Attributes:
-        name: Of the file without its ending; names the study.
-        baseline: The method that the others are compared with.
-        ours: The method that is compared with every other one in a table of its own; None for no such table.
-        cells: In the order in which they are run: all methods of a split before the next split.
+        name: Name of the file without its suffix, and of the study.
+        baseline: The method that all others are compared with.
+        ours: The method that a separate table compares with each other method; None for no such table.
+        cells: The runs in order: all methods of one split before the next split.
     """
 
     name: str
@@ -72,34 +74,37 @@ class BenchmarkPlan:
     cells: tuple[Cell, ...]
 
 
-def read_plan(path: Path) -> BenchmarkPlan:
-    """Read a benchmark's YAML file.
+def read_plan(path: Path, settings_files: SettingsFiles) -> BenchmarkPlan:
+    """Read the YAML file of a benchmark.
 
-    `data`, `encoders` and `methods` map names to arguments of `lightning fit`, which are put one after the other in
-    this order, behind them the plan's own `arguments` and the seeds. A data set may be a mapping instead, with
-    `arguments`, those that come `last`, behind the method's, its own `split_seeds` and `seeds`, and the `seconds` that
-    a run takes. `split_seeds` and `seeds` are lists, or numbers n for 0 to n - 1.
+    `data`, `encoders` and `methods` map names to arguments of `lightning fit`. A run gets the arguments of its data
+    set, encoder and method in this order, then the plan's own `arguments` and the seeds. A data set may also be a
+    mapping with `arguments`, further arguments that come `last`, after those of the method, its own `split_seeds` and
+    `seeds`, and the expected `seconds` of a run. `split_seeds` and `seeds` are lists, or a number n for 0 to n - 1.
 
     Args:
         path: The file.
+        settings_files: Returns the settings files of a run, whose digest tells whether a cell must be run again.
 
     Raises:
-        InputError: If it is missing, no such mapping, the baseline is none of its methods, or one of the settings files
-            that it names is missing.
+        InputError: If the file is missing or malformed, the baseline is not one of its methods, or a settings file
+            that it names does not exist.
     """
     settings = _mapping(_read_yaml(path), str(path), _KEYS)
     missing = sorted({"baseline", "data", "methods"} - set(settings))
     if missing:
-        raise InputError(f"config: {path} has no {missing[0]!r}; expected baseline, data and methods.")
-    methods, encoders = (
-        _mapping(settings["methods"], "methods"),
-        _mapping(settings.get("encoders", {"default": ""}), "encoders"),
-    )
+        raise InputError(f"config: {path}: expected baseline, data and methods, got no {missing[0]!r}.")
+    methods = _mapping(settings["methods"], "methods")
     for key in ("baseline", "ours"):
         if settings.get(key, settings["baseline"]) not in methods:
-            raise InputError(f"config: the {key} {settings[key]!r} is none of the methods {', '.join(methods)}.")
-    digest_of = functools.cache(_digest)
-    cells: list[Cell] = []
+            raise InputError(f"config: {key}: expected one of the methods {', '.join(methods)}, got {settings[key]!r}.")
+    cells = tuple(_cells(settings, functools.cache(functools.partial(_digest, settings_files))))
+    return BenchmarkPlan(path.stem, settings["baseline"], settings.get("ours"), cells)
+
+
+def _cells(settings: Mapping[str, Any], digest_of: Callable[[tuple[str, ...]], str]) -> Iterator[Cell]:
+    methods = _mapping(settings["methods"], "methods")
+    encoders = _mapping(settings.get("encoders", {"default": ""}), "encoders")
     for data, given in _mapping(settings["data"], "data").items():
         own = _mapping(given, f"data.{data}", _DATA_KEYS) if isinstance(given, dict) else {"arguments": given}
         split_seeds = _seeds(own.get("split_seeds", settings.get("split_seeds", 1)), "split_seeds")
@@ -110,17 +115,15 @@ def read_plan(path: Path) -> BenchmarkPlan:
             words = [word for layer in layers for word in _words(layer, f"{data} {encoder} {method}")]
             digest = digest_of(tuple(words))
             words += ["--data.split_seed", str(split_seed), "--seed_everything", str(seed)]
-            arguments = shlex.join(words)
-            cells.append(Cell(data, encoder, method, split_seed, seed, arguments, own.get("seconds"), digest))
-    return BenchmarkPlan(path.stem, settings["baseline"], settings.get("ours"), tuple(cells))
+            yield Cell(data, encoder, method, split_seed, seed, shlex.join(words), own.get("seconds"), digest)
 
 
 def _mapping(value: object, what: str, known: set[str] | None = None) -> Mapping[str, Any]:
     if not isinstance(value, dict) or not value or not all(isinstance(name, str) for name in value):
-        raise InputError(f"config: expected {what} to map names to settings, got {value!r}.")
+        raise InputError(f"config: {what}: expected a mapping of names to settings, got {value!r}.")
     unknown = sorted(set(value) - known) if known else []
     if known and unknown:
-        raise InputError(f"config: {what} has an unknown key {unknown[0]!r}; expected {', '.join(sorted(known))}.")
+        raise InputError(f"config: {what}: expected the keys {', '.join(sorted(known))}, got {unknown[0]!r}.")
     return cast("Mapping[str, Any]", value)
 
 
@@ -134,15 +137,17 @@ def _seeds(value: object, what: str) -> list[int]:
 
 def _words(value: object, what: str) -> list[str]:
     if not isinstance(value, str):
-        raise InputError(f"config: the arguments of {what}: expected text, got {value!r}.")
+        raise InputError(f"config: arguments of {what}: expected text, got {value!r}.")
     try:
         return shlex.split(value)
     except ValueError as error:
-        raise InputError(f"config: the arguments of {what} cannot be divided into words ({error}).") from error
+        raise InputError(
+            f"config: arguments of {what}: expected a command line, got {value!r} ({str(error).lower()})."
+        ) from error
 
 
-def _digest(words: tuple[str, ...]) -> str:
-    """Of the contents of the files that lie under a run's options, whatever their comments say."""
+def _digest(settings_files: SettingsFiles, words: tuple[str, ...]) -> str:
+    """Digest of the parsed settings files of a run, so that comments and layout do not count."""
     files = settings_files([os.path.expandvars(word) for word in words])
     return hashlib.sha256(json.dumps([_read_yaml(path) for path in files], default=str).encode()).hexdigest()[:12]
 

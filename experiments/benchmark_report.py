@@ -1,4 +1,4 @@
-"""The files that compare the methods of a benchmark."""
+"""The files with which a benchmark compares its methods."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import polars
 
 from base.atomic_file import write_csv, write_file
 from experiments.rank_plot import plot_ranks
-from experiments.result_tables import rank_summary, signed, summarise, to_latex, to_markdown
+from experiments.result_tables import rank_summary, signed, summarize, to_latex, to_markdown
 
-_RANKED = "Of the methods that every data set has, over the splits that all of them completed."
+_RANKED = "Methods that every data set has, on the splits that all of them completed."
 
 
 def write_tables(cells: polars.DataFrame, baseline: str, ours: str | None, folder: Path) -> list[Path]:
     """Write `tables.md`, `tables.csv`, `tables.tex`, `ours.md` and, from two data sets on, `ranks.svg`.
 
     Args:
-        cells: As `BenchmarkStudy.frame` gives them.
-        baseline: The method that the others are compared with.
-        ours: The method that `ours.md` compares with the others; None writes none.
-        folder: Where to.
+        cells: The frame that `BenchmarkStudy.frame` returns.
+        baseline: The method that all others are compared with.
+        ours: The method that `ours.md` compares with each other one; None for no such file.
+        folder: Folder of the files.
 
     Returns:
-        The files that were written.
+        The paths of the files.
     """
-    summary = summarise(cells, baseline)
+    summary = summarize(cells, baseline)
     text = to_markdown(summary)
     if summary["data"].n_unique() > 1:
         ranks, sentence = rank_summary(cells)
@@ -59,18 +59,18 @@ def write_tables(cells: polars.DataFrame, baseline: str, ours: str | None, folde
 
 
 def compare_ours(cells: polars.DataFrame, ours: str) -> str:
-    """One method against each other one, as Markdown: its paired gains with their 95 % intervals.
+    """The paired gains of one method over each other one with 95 % intervals, as a Markdown table.
 
     Args:
-        cells: As `BenchmarkStudy.frame` gives them.
-        ours: The method; a positive number is in its favour.
+        cells: The frame that `BenchmarkStudy.frame` returns.
+        ours: The method; a positive gain is in its favor.
     """
     names = {"difference": "balanced accuracy", "head_difference": "head accuracy", "tail_difference": "tail accuracy"}
     lines = [
         f"| data | {ours} against | splits | {' | '.join(names.values())} |",
         f"| --- | --- | ---: |{' ---: |' * 3}",
     ]
-    for row in summarise(cells, ours).filter(~polars.col("is_baseline")).iter_rows(named=True):
+    for row in summarize(cells, ours).filter(~polars.col("is_baseline")).iter_rows(named=True):
         gains = [_gain(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in names]
         rival = row["method"] if row["encoder"] == "default" else f"{row['encoder']} {row['method']}"
         lines.append(f"| {row['data']} | {rival} | {row['paired_splits']} | {' | '.join(gains)} |")
@@ -78,7 +78,7 @@ def compare_ours(cells: polars.DataFrame, ours: str) -> str:
 
 
 def _gain(difference: float | None, low: float | None, high: float | None) -> str:
-    """What is gained where the table has what the other one gains."""
+    """The gain over another method from the difference of that method, which has the opposite sign."""
     if difference is None:
         return "–"
     interval = "" if low is None or high is None else f" [{signed(-high)}, {signed(-low)}]"

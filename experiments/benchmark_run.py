@@ -1,4 +1,4 @@
-"""One cell of a benchmark: a `lightning fit` in a process of its own."""
+"""One cell of a benchmark, run as a separate process."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from experiments.benchmark_plan import Cell
 
@@ -23,54 +24,97 @@ _POLL_SECONDS = 0.2
 
 
 class CellFailedError(Exception):
-    """A run of a cell ended without metrics; the message says why."""
+    """A cell ended without metrics; the message is the reason."""
 
 
-def run_cell(cell: Cell, run: Path, beat: Callable[[], None]) -> dict[str, Any]:
-    """Run a cell and wait for it.
+class RunCell(Protocol):
+    """Runs one cell and returns its results; see `CellProcess`."""
 
-    What it printed is in `log.txt` of its folder. Checkpoints are deleted when it has ended.
+    def __call__(self, cell: Cell, folder: Path, beat: Callable[[], None]) -> dict[str, Any]:
+        """Run a cell in a new folder and call `beat` every few seconds while it runs."""
+        ...
+
+
+@dataclass(frozen=True)
+class CellProcess:
+    """Runs cells with a training command.
+
+    Attributes:
+        command: The command line of `lightning fit`, without options.
+    """
+
+    command: Sequence[str]
+
+    def __call__(self, cell: Cell, folder: Path, beat: Callable[[], None]) -> dict[str, Any]:
+        """Run a cell and wait for its end.
+
+        The output of the process is written to `log.txt` in the folder. Checkpoints are deleted afterwards.
+
+        Args:
+            cell: The cell to run.
+            folder: A folder that does not exist yet.
+            beat: Called every `HEARTBEAT_SECONDS` while the process runs.
+
+        Returns:
+            The test metrics by name, `seconds`, `peak_megabytes` of the process, `train_samples` and `test_samples`.
+
+        Raises:
+            CellFailedError: If the process failed, wrote no metrics, or its balanced accuracy is undefined.
+        """
+        folder.mkdir(parents=True)
+        words = shlex.split(os.path.expandvars(cell.arguments))
+        place = ["--run.root", str(folder.parent), "--run.name", folder.name, "--run.version", "fit"]
+        quiet = ["--trainer.enable_progress_bar", "false", "--tracking.wandb", "disabled", "--report", "false"]
+        started = time.monotonic()
+        with (folder / "log.txt").open("wb") as log:
+            process = subprocess.Popen(
+                [*self.command, *words, *place, *quiet], stdout=log, stderr=log, preexec_fn=_end_with_parent
+            )
+            try:
+                status, usage = _wait(process.pid, beat)
+            except BaseException:
+                process.kill()
+                process.wait()
+                raise
+        seconds = time.monotonic() - started
+        shutil.rmtree(folder / "fit" / "checkpoints", ignore_errors=True)
+        if status != 0:
+            raise CellFailedError(_reason(folder / "log.txt", status))
+        peak = round(usage.ru_maxrss / 1024)
+        return {**read_metrics(folder / "fit"), "seconds": round(seconds, 1), "peak_megabytes": peak}
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """Read the test metrics of a finished run and the sizes of its splits.
 
     Args:
-        cell: What to run.
-        run: A folder that is not there yet.
-        beat: Called every few seconds while the run goes on.
-
-    Returns:
-        The test metrics by name, `seconds`, `peak_megabytes` of the process, `train_samples` and `test_samples`.
+        folder: The folder of the run.
 
     Raises:
-        CellFailedError: If the process failed, wrote no metrics, or its balanced accuracy is undefined.
+        CellFailedError: If the files are missing or damaged, or the balanced accuracy is undefined.
     """
-    run.mkdir(parents=True)
-    words = shlex.split(os.path.expandvars(cell.arguments))
-    own = ["--run.root", str(run.parent), "--run.name", run.name, "--run.version", "fit"]
-    quiet = ["--trainer.enable_progress_bar", "false", "--tracking.wandb", "disabled", "--report", "false"]
-    command = [sys.executable, "-m", "lightning_app.cli", "fit", *words, *own, *quiet]
-    started = time.monotonic()
-    with (run / "log.txt").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=_end_with_parent)
-        try:
-            status, usage = _wait(process.pid, beat)
-        except BaseException:
-            process.kill()
-            process.wait()
-            raise
-    seconds = time.monotonic() - started
-    shutil.rmtree(run / "fit" / "checkpoints", ignore_errors=True)
-    if status != 0:
-        raise CellFailedError(_reason(run / "log.txt", status))
-    return {**_metrics(run / "fit"), "seconds": round(seconds, 1), "peak_megabytes": round(usage.ru_maxrss / 1024)}
+    import polars
+
+    try:
+        metrics = json.loads((folder / "test_metrics.json").read_text())
+        splits = polars.read_csv(folder / "splits.csv")["split"]
+    except (OSError, ValueError, polars.exceptions.PolarsError) as error:
+        raise CellFailedError(f"the run wrote no metrics ({error})") from error
+    values = {name.removeprefix("test/"): value for name, value in metrics.items() if "/recall/" not in name}
+    accuracy = values.get("balanced_accuracy")
+    if accuracy is None or not math.isfinite(accuracy):
+        raise CellFailedError(f"balanced_accuracy: expected a number, got {accuracy}")
+    return {**values, "train_samples": int((splits == "train").sum()), "test_samples": int((splits == "test").sum())}
 
 
 def _end_with_parent() -> None:
-    """A worker that is killed must not leave its run behind; only Linux can promise that."""
+    """Let the run end if its worker is killed; only Linux supports this."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def _wait(process: int, beat: Callable[[], None]) -> tuple[int, Any]:
-    """Exit status and resources of a child."""
+    """Wait for a child process; returns its exit status and resource usage."""
     last = time.monotonic()
     while True:
         ended, status, usage = os.wait4(process, os.WNOHANG)
@@ -82,24 +126,9 @@ def _wait(process: int, beat: Callable[[], None]) -> tuple[int, Any]:
         time.sleep(_POLL_SECONDS)
 
 
-def _metrics(folder: Path) -> dict[str, Any]:
-    import polars
-
-    try:
-        metrics = json.loads((folder / "test_metrics.json").read_text())
-        splits = polars.read_csv(folder / "splits.csv")["split"]
-    except (OSError, ValueError, polars.exceptions.PolarsError) as error:
-        raise CellFailedError(f"the run wrote no metrics ({error})") from error
-    values = {name.removeprefix("test/"): value for name, value in metrics.items() if "/recall/" not in name}
-    accuracy = values.get("balanced_accuracy")
-    if accuracy is None or not math.isfinite(accuracy):
-        raise CellFailedError(f"the run has no balanced accuracy but {accuracy}")
-    return {**values, "train_samples": int((splits == "train").sum()), "test_samples": int((splits == "test").sum())}
-
-
 def _reason(log: Path, status: int) -> str:
-    """The sentence that the command ended with, else its last line."""
+    """The error message of the command, or the last line of its output."""
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    complaints = [line for line in lines if line.startswith("lightning: error: ")]
-    last = (complaints or lines or ["it printed nothing"])[-1]
+    errors = [line for line in lines if line.startswith("lightning: error: ")]
+    last = (errors or lines or ["no output"])[-1]
     return f"exit status {status}: {last.removeprefix('lightning: error: ')}"

@@ -25,7 +25,7 @@ class Interval(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """The mean of paired differences, its 95 % interval, the two-sided p-value and Cohen's d."""
+    """The mean of paired differences with its 95 % interval, the two-sided p-value and Cohen's d."""
 
     mean: float
     low: float
@@ -35,7 +35,7 @@ class Comparison(NamedTuple):
 
 
 class Ranks(NamedTuple):
-    """Mean ranks ``(methods,)``, Friedman's p-value, and Nemenyi's p-values ``(methods, methods)`` or none."""
+    """Mean ranks ``(methods,)``, Friedman's p-value, and Nemenyi's p-values ``(methods, methods)`` or None."""
 
     mean_ranks: Floats
     friedman_p: float
@@ -43,7 +43,7 @@ class Ranks(NamedTuple):
 
 
 class Correlation(NamedTuple):
-    """Spearman's rank correlation and its bootstrap interval."""
+    """Spearman's rank correlation with its bootstrap interval."""
 
     rho: float
     low: float
@@ -51,22 +51,22 @@ class Correlation(NamedTuple):
 
 
 def corrected_interval(values: Floats, test_share: float, confidence: float = 0.95) -> Interval:
-    """Mean of the results on J random splits of one data set, with a t interval.
+    """Mean of the results on J random splits of one data set, with a corrected t interval.
 
-    The splits share training samples, so that the results are not independent and ``variance / J`` is too small. The
+    The splits share training samples, so the results are not independent and ``variance / J`` is too small. The
     corrected resampled variance is ``(1 / J + test_share) * variance`` (Nadeau and Bengio, 2003, Machine Learning 52),
     with J - 1 degrees of freedom.
 
     Args:
-        values: ``(J,)``, one result for each split, finite.
-        test_share: Test samples per training sample, ``n_test / n_train``; 0 is the ordinary t interval.
-        confidence: Coverage of the interval, between 0 and 1, both excluded.
+        values: ``(J,)``, one finite result per split.
+        test_share: Test samples per training sample, ``n_test / n_train``; 0 gives the ordinary t interval.
+        confidence: Coverage of the interval, between 0 and 1, exclusive.
 
     Returns:
-        Mean and bounds in the unit of `values`. The bounds are NaN for one value, the mean as well for none.
+        Mean and bounds in the unit of `values`. The bounds are NaN for one value, and so is the mean for none.
 
     Raises:
-        ValueError: If an argument is not as above.
+        ValueError: If an argument has another shape or range.
     """
     _check_vector("values", values)
     _check_test_share(test_share)
@@ -81,22 +81,22 @@ def corrected_interval(values: Floats, test_share: float, confidence: float = 0.
 
 
 def compare(differences: Floats, test_share: float) -> Comparison:
-    """Test whether paired results on J random splits differ, by the corrected resampled t-test.
+    """Test whether paired results on J random splits differ, with the corrected resampled t-test.
 
-    Nadeau and Bengio, 2003, see `corrected_interval`. The effect size is Cohen's d of paired differences, their mean
-    over their standard deviation (divisor J - 1).
+    See Nadeau and Bengio (2003) and `corrected_interval`. The effect size is Cohen's d of paired differences: their
+    mean divided by their standard deviation (with divisor J - 1).
 
     Args:
-        differences: ``(J,)``, the result of one method minus that of the other on the same split, finite; of order one.
+        differences: ``(J,)``, results of one method minus those of the other on the same split; finite, of order one.
         test_share: Test samples per training sample, ``n_test / n_train``.
 
     Returns:
         Mean, 95 % interval, two-sided p-value and effect size. If all differences are equal, the p-value is 1 and the
-        effect size 0 where they are 0, else the p-value is 0 and the effect size infinite with their sign. For one
-        difference all but the mean is NaN, for none everything.
+        effect size 0 if they are 0; otherwise the p-value is 0 and the effect size infinite with their sign. For one
+        difference all but the mean are NaN; for none everything is.
 
     Raises:
-        ValueError: If an argument is not as above.
+        ValueError: If an argument has another shape or range.
     """
     _check_vector("differences", differences)
     mean, low, high = corrected_interval(differences, test_share)
@@ -114,16 +114,16 @@ def compare(differences: Floats, test_share: float) -> Comparison:
 
 
 def holm(p_values: Floats) -> Floats:
-    """Adjust p-values for being many, by Holm's step-down method (Holm, 1979).
+    """Adjust p-values for multiple tests with Holm's step-down method (Holm, 1979).
 
     Args:
-        p_values: ``(M,)``, between 0 and 1; NaN is no test and not counted.
+        p_values: ``(M,)``, between 0 and 1; NaN stands for no test and is not counted.
 
     Returns:
-        ``(M,)``, adjusted p-values; NaN where `p_values` is.
+        ``(M,)``, adjusted p-values; NaN where `p_values` is NaN.
 
     Raises:
-        ValueError: If a p-value is out of range or the shape is another.
+        ValueError: If a p-value is out of range, or the shape is different.
     """
     if p_values.ndim != 1:
         raise ValueError(f"p_values must have shape (M,), got {p_values.shape}")
@@ -141,20 +141,21 @@ def holm(p_values: Floats) -> Floats:
 def ranks(scores: Floats) -> Ranks:
     """Rank methods over data sets, with Friedman's test and Nemenyi's post-hoc test.
 
-    The procedure is that of Demšar (2006, JMLR 7). Rank 1 has the highest score; ties share their mean rank.
+    See Demšar (2006, JMLR 7). The highest score has rank 1; ties share their mean rank.
 
     Args:
-        scores: ``(data sets, methods)``, finite, higher is better.
+        scores: ``(data sets, methods)``, finite; higher is better.
 
     Returns:
-        Mean ranks ``(methods,)``, p-value of Friedman's test, p-values ``(methods, methods)`` of Nemenyi's. With fewer
-        than two data sets or three methods the tests are NaN and None; Friedman's is NaN where all is tied.
+        Mean ranks ``(methods,)``, the p-value of Friedman's test, and the p-values ``(methods, methods)`` of Nemenyi's
+        test. With fewer than two data sets or three methods the latter are NaN and None; Friedman's is NaN if all
+        scores are tied.
 
     Raises:
-        ValueError: If `scores` has another shape or a value that is not finite.
+        ValueError: If `scores` has another shape, or a value that is not finite.
     """
     if scores.ndim != 2 or scores.size == 0:
-        raise ValueError(f"scores must have shape (data sets, methods), neither 0, got {scores.shape}")
+        raise ValueError(f"scores must have shape (data sets, methods), both above 0, got {scores.shape}")
     if not numpy.isfinite(scores).all():
         raise ValueError(f"scores must be finite, got {int((~numpy.isfinite(scores)).sum())} that are not")
     from scipy.stats import friedmanchisquare, rankdata
@@ -177,15 +178,15 @@ def spearman(x: Floats, y: Floats, confidence: float = 0.95, seed: int = 0, resa
     Args:
         x: ``(N,)``, finite.
         y: ``(N,)``, finite.
-        confidence: Coverage of the interval, between 0 and 1, both excluded.
-        seed: Of the resamples.
-        resamples: How many are drawn; those in which `x` or `y` is constant are skipped.
+        confidence: Coverage of the interval, between 0 and 1, exclusive.
+        seed: Random seed of the resamples.
+        resamples: Number of resamples; those in which `x` or `y` is constant are skipped.
 
     Returns:
-        The correlation and the bounds, between -1 and 1; NaN for fewer than three pairs or a constant `x` or `y`.
+        The correlation and its bounds, between -1 and 1; NaN for fewer than three pairs, or a constant `x` or `y`.
 
     Raises:
-        ValueError: If an argument is not as above.
+        ValueError: If an argument has another shape or range.
     """
     _check_vector("x", x)
     _check_vector("y", y)
@@ -204,17 +205,17 @@ def spearman(x: Floats, y: Floats, confidence: float = 0.95, seed: int = 0, resa
 
 
 def _rank_correlations(x: Floats, y: Floats) -> Floats:
-    """Spearman's correlation of each row, ``(R,)`` from ``(R, N)`` twice; no row may be constant."""
+    """Spearman's correlation ``(R,)`` of the rows of two arrays ``(R, N)``; no row may be constant."""
     from scipy.stats import rankdata
 
-    centred = [of_rows - (x.shape[1] + 1) / 2 for of_rows in (rankdata(x, axis=1), rankdata(y, axis=1))]
-    products = (centred[0] * centred[1]).sum(axis=1)
-    correlations: Floats = products / numpy.sqrt((centred[0] ** 2).sum(axis=1) * (centred[1] ** 2).sum(axis=1))
+    centered = [of_rows - (x.shape[1] + 1) / 2 for of_rows in (rankdata(x, axis=1), rankdata(y, axis=1))]
+    products = (centered[0] * centered[1]).sum(axis=1)
+    correlations: Floats = products / numpy.sqrt((centered[0] ** 2).sum(axis=1) * (centered[1] ** 2).sum(axis=1))
     return correlations.clip(-1, 1)
 
 
 def _corrected_error(values: Floats, test_share: float) -> float:
-    """Corrected resampled standard error of the mean of two values or more."""
+    """Corrected resampled standard error of the mean of two or more values."""
     return sqrt((1 / len(values) + test_share) * float(values.var(ddof=1)))
 
 

@@ -14,26 +14,25 @@ from experiments.result_tables import rank_methods
 _WIDTH = 7.0
 _HEIGHT = 1.2
 _HEIGHT_PER_METHOD = 0.22
-# Of the axis' length.
+# As a share of the length of the axis.
 _LABEL_DISTANCE = 0.03
 
 
 def plot_ranks(cells: polars.DataFrame, metric: str, path: Path) -> bool:
-    """Draw the mean ranks, with a bar over methods that Nemenyi's test at 0.05 does not tell apart, as SVG.
+    """Draw the mean ranks as SVG, with a bar across methods that do not differ by Nemenyi's test at 0.05.
 
     The diagram is that of Demšar (2006, JMLR 7).
 
     Args:
-        cells: As for `result_tables.summarise`.
-        metric: The column of the scores, higher is better.
-        path: Where the SVG goes.
+        cells: One row per run, as for `result_tables.summarize`.
+        metric: Column of the scores; higher is better.
+        path: Path of the SVG file.
 
     Returns:
-        Whether there was something to draw: with fewer than two data sets, or three methods that all data sets have,
-        nothing is written.
+        Whether the file was written, which takes two data sets, and three methods that every data set has.
 
     Raises:
-        ValueError: If `metric` is no column.
+        ValueError: If `metric` is not a column.
     """
     names, ranked = rank_methods(cells, metric)
     if ranked is None or ranked.nemenyi is None:
@@ -43,7 +42,7 @@ def plot_ranks(cells: polars.DataFrame, metric: str, path: Path) -> bool:
     from pandas import DataFrame, Series
     from scikit_posthocs import critical_difference_diagram
 
-    # Not by pyplot, which keeps its figures and chooses a window system.
+    # pyplot would keep the figure and choose a window system.
     figure = Figure(figsize=(_WIDTH, _HEIGHT + _HEIGHT_PER_METHOD * len(names)))
     axes = figure.add_subplot()
     critical_difference_diagram(
@@ -53,8 +52,7 @@ def plot_ranks(cells: polars.DataFrame, metric: str, path: Path) -> bool:
         label_props={"parse_math": False},
         text_h_margin=_LABEL_DISTANCE * float(numpy.ptp(ranked.mean_ranks)),
     )
-    # Without the date, with names that are not drawn and bars whose points do not come from a set, the same ranks make
-    # the same file.
+    # The file depends on the ranks alone: no date, fixed identifiers, and bars drawn from left to right.
     for line in axes.get_lines():
         if numpy.ptp(numpy.asarray(line.get_ydata())) == 0:
             line.set_xdata(numpy.sort(numpy.asarray(line.get_xdata())))

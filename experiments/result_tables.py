@@ -1,4 +1,4 @@
-"""Tables of a sweep: each method against a baseline on every data set, and mean ranks over the data sets."""
+"""Tables of a benchmark: each method against a baseline on each data set, and mean ranks over the data sets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SCHEMA: dict[str, type[polars.DataType]] = {
     "trade": polars.Boolean,
     "seconds": polars.Float64,
 }
-_TRADE_NOTE = "The tail gains on the baseline and the head loses to it: neither 95% interval holds 0."
+_TRADE_NOTE = "The tail gains on the baseline and the head loses to it: neither 95% interval contains 0."
 _LATEX_NAMES = str.maketrans(
     {letter: f"\\{letter}" for letter in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
@@ -33,32 +33,34 @@ _LATEX_NAMES = str.maketrans(
 _LATEX_NUMBERS = str.maketrans({"-": "$-$", "+": "$+$", "<": "$<$", "–": "--"})
 
 
-def summarise(cells: polars.DataFrame, baseline: str, metric: str = "balanced_accuracy") -> polars.DataFrame:
-    """Compare every method with the baseline over the splits of each data set.
+def summarize(cells: polars.DataFrame, baseline: str, metric: str = "balanced_accuracy") -> polars.DataFrame:
+    """Compare each method with the baseline over the splits of each data set.
 
-    The seeds of one split are averaged first, so that the sample size is the number of splits. Differences are taken
-    on the splits that both methods completed; intervals and tests are those of `paired_statistics`. The baseline is
-    that of the same data set and encoder or, if there is none, of the data set's first encoder that has it.
+    The seeds of a split are averaged first, so that the sample size is the number of splits. Differences are taken on
+    the splits that both methods completed; intervals and tests are those of `paired_statistics`. The baseline has the
+    same data set and encoder or, if there is none, the first encoder of the data set that has one.
 
     Args:
-        cells: One row for each run: `data`, `encoder`, `method`, `split_seed`, `seed`, `state` ("complete" or another,
+        cells: One row per run: `data`, `encoder`, `method`, `split_seed`, `seed`, `state` ("complete" or another,
             then left out), `train_samples`, `test_samples`, `seconds`, and scores between 0 and 1, null or NaN where
             undefined: `metric`, `accuracy`, and `head_accuracy`, `middle_accuracy`, `tail_accuracy`.
-        baseline: The method that the others are compared with.
-        metric: The column of the scores to compare.
+        baseline: The method that all others are compared with.
+        metric: Column of the scores to compare; higher is better.
 
     Returns:
-        A row for each `data`, `encoder`, `method` with a complete run, by data set, best mean first; null is undefined:
+        One row per `data`, `encoder` and `method` with a complete run, sorted by data set, best mean first. Undefined
+        values are null. The columns are:
 
-        - `is_baseline`; `splits` with a score, and `paired_splits`, those of them that the baseline has too.
-        - `mean`, `low`, `high`: of the metric, with the 95 % interval; `difference` to the baseline likewise.
-        - `p_value`; `p_holm`, adjusted for the methods of the data set and encoder; `effect_size`, Cohen's d.
+        - `is_baseline`; `splits`, the number of splits with a score; `paired_splits`, the number that the baseline
+          also has.
+        - `mean`, `low`, `high`: mean of the metric with its 95 % interval; `difference` to the baseline likewise.
+        - `p_value`; `p_holm`, adjusted for the number of methods of the data set and encoder; `effect_size`, Cohen's d.
         - `head`, `middle`, `tail`, `accuracy`: means over splits; `head_difference` and `tail_difference` with bounds.
-        - `trade`: whether the tail's interval lies above 0 and the head's below.
-        - `seconds`: the median run.
+        - `trade`: whether the interval of the tail lies above 0 and that of the head below.
+        - `seconds`: median duration of a run.
 
     Raises:
-        ValueError: If the baseline is in no row, or `metric` is no column.
+        ValueError: If the baseline has no row, or `metric` is not a column.
     """
     methods = sorted(cells["method"].unique())
     if baseline not in methods:
@@ -74,18 +76,19 @@ def summarise(cells: polars.DataFrame, baseline: str, metric: str = "balanced_ac
 
 
 def method_scores(cells: polars.DataFrame, metric: str) -> tuple[list[str], Floats]:
-    """Mean scores on every data set, of the methods that all data sets have, over the splits that these all have.
+    """Mean scores of the methods that every data set has, over the splits that all of them completed.
 
     Args:
-        cells: As for `summarise`; only complete runs count.
-        metric: The column of the scores.
+        cells: One row per run, as for `summarize`; only complete runs count.
+        metric: Column of the scores.
 
     Returns:
-        The M names, sorted: the method, after the encoder if there are several; and scores ``(data sets, M)``. There is
-        no name where no method is on all data sets, or a data set has no split that is common to them.
+        The M names, sorted, with the encoder before the method if there are several encoders; and scores
+        ``(data sets, M)``. There are no names if no method is on all data sets, or a data set has no split that all of
+        them completed.
 
     Raises:
-        ValueError: If `metric` is no column.
+        ValueError: If `metric` is not a column.
     """
     splits = _split_means(cells, [metric]).drop_nulls(metric)
     name = polars.concat_str("encoder", "method", separator=" ") if splits["encoder"].n_unique() > 1 else "method"
@@ -102,23 +105,24 @@ def method_scores(cells: polars.DataFrame, metric: str) -> tuple[list[str], Floa
 
 
 def rank_methods(cells: polars.DataFrame, metric: str) -> tuple[list[str], Ranks | None]:
-    """Rank the methods of `method_scores`; none where no method is on all data sets."""
+    """Rank the methods of `method_scores`; the ranks are None if there is no such method."""
     names, scores = method_scores(cells, metric)
     return names, ranks(scores) if names else None
 
 
 def rank_summary(cells: polars.DataFrame, metric: str = "balanced_accuracy") -> tuple[polars.DataFrame, str]:
-    """Mean ranks over the data sets, as of `method_scores`, and what Friedman's test says.
+    """Mean ranks of the methods of `method_scores` over the data sets, with the result of Friedman's test.
 
     Args:
-        cells: As for `summarise`.
-        metric: The column of the scores, higher is better.
+        cells: One row per run, as for `summarize`.
+        metric: Column of the scores; higher is better.
 
     Returns:
-        `method` and `mean_rank`, best first; and a sentence with the p-value, or why there is none.
+        A frame with `method` and `mean_rank`, best first; and a sentence with the p-value or the reason why it is
+        undefined.
 
     Raises:
-        ValueError: If `metric` is no column.
+        ValueError: If `metric` is not a column.
     """
     names, ranked = rank_methods(cells, metric)
     data_sets = _complete(cells)["data"].n_unique()
@@ -134,7 +138,7 @@ def rank_summary(cells: polars.DataFrame, metric: str = "balanced_accuracy") -> 
 
 
 def to_markdown(summary: polars.DataFrame, metric: str = "balanced_accuracy") -> str:
-    """Write the frame of `summarise` as Markdown, a heading and a table for each data set."""
+    """Format the frame of `summarize` as Markdown, with a heading and a table for each data set."""
     several = summary["encoder"].n_unique() > 1
     titles = _titles(metric)
     parts = []
@@ -149,7 +153,7 @@ def to_markdown(summary: polars.DataFrame, metric: str = "balanced_accuracy") ->
 
 
 def to_latex(summary: polars.DataFrame, metric: str = "balanced_accuracy") -> str:
-    """Write the frame of `summarise` as LaTeX for the package booktabs, a table for each data set."""
+    """Format the frame of `summarize` as LaTeX for the package booktabs, with a table for each data set."""
     several = summary["encoder"].n_unique() > 1
     titles = _titles(metric)
     parts = []
@@ -174,7 +178,7 @@ def _complete(cells: polars.DataFrame) -> polars.DataFrame:
 
 
 def _split_means(cells: polars.DataFrame, scores: list[str]) -> polars.DataFrame:
-    """Mean of each score over the seeds of each split, null where no seed has it."""
+    """Mean of each score over the seeds of each split; null if no seed has it."""
     missing = [score for score in scores if score not in cells.columns]
     if missing:
         raise ValueError(f"metric must be a column of cells, got {missing[0]!r}; the columns are {cells.columns}")
@@ -185,8 +189,8 @@ def _split_means(cells: polars.DataFrame, scores: list[str]) -> polars.DataFrame
 def _data_set_rows(
     cells: polars.DataFrame, splits: polars.DataFrame, baseline: str, metric: str
 ) -> list[dict[str, Any]]:
-    """Rows of `summarise` for one data set, from its complete runs and the means of its splits."""
-    # Of all runs: the shares of one data set differ only by rounding, and the medians outlive a stray run.
+    """Rows of `summarize` for one data set, from its complete runs and the means of its splits."""
+    # The shares of one data set differ only by rounding, and medians are robust to a stray run.
     test_share = float(cells.select(polars.col("test_samples").median() / polars.col("train_samples").median()).item())
     rows = []
     for of_encoder in splits.partition_by("encoder", maintain_order=True):
@@ -206,7 +210,7 @@ def _data_set_rows(
 def _row(
     splits: polars.DataFrame, reference: polars.DataFrame, baseline: str, metric: str, test_share: float
 ) -> dict[str, Any]:
-    """A row of `summarise` but for what depends on other methods; `reference` holds the baseline's splits."""
+    """A row of `summarize` without what depends on other methods; `reference` holds the splits of the baseline."""
     values = splits[metric].drop_nulls().to_numpy()
     is_baseline = splits["method"][0] == baseline
     pairs = splits.join(reference.clear() if is_baseline else reference, on="split_seed", suffix="_baseline")
@@ -235,7 +239,7 @@ def _name(row: dict[str, Any], several_encoders: bool) -> str:
 
 
 def _numbers(row: dict[str, Any]) -> list[str]:
-    """The cells of a row after its name, with ASCII signs."""
+    """The cells of a row after the name, with ASCII signs."""
     unpaired = row["paired_splits"] < row["splits"] and not row["is_baseline"]
     return [
         f"{row['splits']} ({row['paired_splits']} paired)" if unpaired else str(row["splits"]),
@@ -251,7 +255,7 @@ def _numbers(row: dict[str, Any]) -> list[str]:
 
 
 def signed(value: float) -> str:
-    """A difference with its sign; one that rounds to nothing is +0.000."""
+    """Format a difference with its sign; one that rounds to 0 becomes +0.000."""
     return f"{round(value, 3) + 0.0:+.3f}"
 
 

@@ -1,4 +1,4 @@
-"""What a search leaves behind: the best settings, a table, and two figures."""
+"""The results of a search: the best settings, a table, and two figures."""
 
 from __future__ import annotations
 
@@ -21,46 +21,40 @@ if TYPE_CHECKING:
 _log = logging.getLogger("tailmol")
 
 SETTINGS, ERROR = "settings", "error"
-"""Under these names a trial keeps its resolved settings, and why it failed."""
+"""The attributes of a trial that hold its resolved settings and the error it failed with."""
 
-_SHOWN = 5
-_ENOUGH = 5
-"""Complete trials below which the importance of settings is noise."""
-
-
-def one_line(error: BaseException) -> str:
-    """An error's message without line breaks.
-
-    Args:
-        error: Its type is named if it says nothing.
-    """
-    return " ".join(str(error).split()) or type(error).__name__
+_SHOWN_TRIALS = 5
+# With fewer complete trials the importance of settings is noise.
+_FEWEST_TRIALS = 5
+_TRIAL_SETTINGS = ("default_root_dir", "enable_progress_bar")
 
 
 def write_results(study: Study, folder: Path) -> None:
-    """Write `trials.csv` and, as far as there are complete trials, `best.yaml`, `history.svg` and `importance.svg`.
+    """Write `trials.csv` and, if trials are complete, `best.yaml`, `history.svg` and `importance.svg`.
 
     Args:
-        study: Also one that other workers go on with.
-        folder: The sweep's.
+        study: The study of the search; other workers may still add trials to it.
+        folder: Folder of the search.
     """
     _write_trials(study, folder / "trials.csv")
+    from optuna.visualization.matplotlib import plot_optimization_history, plot_param_importances
+
     ranked = rank_trials(study)
     if not ranked:
-        _log.info("best.yaml, history.svg, importance.svg: not written, for no trial is complete.")
+        _log.info("best.yaml, history.svg and importance.svg are not written, since no trial is complete.")
         return
     settings = yaml.safe_dump(rerun_settings(ranked[0].user_attrs[SETTINGS]), sort_keys=False)
     write_file(folder / "best.yaml", lambda temporary: temporary.write_text(settings))
-    _write_figure(study, folder / "history.svg", "plot_optimization_history")
+    _write_figure(study, folder / "history.svg", plot_optimization_history)
     searched = any(len({trial.params.get(name) for trial in ranked}) > 1 for name in ranked[0].params)
-    if len(ranked) < _ENOUGH or not searched or len({trial.value for trial in ranked}) < 2:
-        _log.info(f"importance.svg: not written; it needs {_ENOUGH} complete trials that differ.")
+    if len(ranked) < _FEWEST_TRIALS or not searched or len({trial.value for trial in ranked}) < 2:
+        _log.info(f"importance.svg is not written, since it needs {_FEWEST_TRIALS} complete trials that differ.")
         return
-    _write_figure(study, folder / "importance.svg", "plot_param_importances")
+    _write_figure(study, folder / "importance.svg", plot_param_importances)
 
 
 def rank_trials(study: Study) -> list[FrozenTrial]:
-    """The complete trials, best first; of equal ones the earlier first."""
+    """The complete trials, best first; equal ones in the order in which they started."""
     import optuna
 
     complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
@@ -69,20 +63,17 @@ def rank_trials(study: Study) -> list[FrozenTrial]:
 
 
 def rerun_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """A trial's settings for a run of its own: in a folder of its own, tracked as any run is.
+    """The settings of a trial without those that only serve the search, such as its folder.
 
     Args:
-        settings: As in a run's `config.yaml`.
+        settings: Resolved settings, as in the `config.yaml` of a run.
     """
     kept = {name: value for name, value in settings.items() if name != "run"}
-    kept["trainer"] = {name: value for name, value in settings["trainer"].items() if name not in _OF_TRIALS}
+    kept["trainer"] = {name: value for name, value in settings["trainer"].items() if name not in _TRIAL_SETTINGS}
     kept["tracking"] = {
         name: value for name, value in settings["tracking"].items() if (name, value) != ("wandb", "disabled")
     }
     return kept
-
-
-_OF_TRIALS = ("default_root_dir", "enable_progress_bar")
 
 
 def _write_trials(study: Study, path: Path) -> None:
@@ -97,7 +88,7 @@ def _write_trials(study: Study, path: Path) -> None:
         "seconds": polars.Series(
             [None if trial.duration is None else round(trial.duration.total_seconds(), 1) for trial in trials],
         ),
-        # As text, since a setting may be a number in one trial and a word in another.
+        # Text, since a setting may be a number in one trial and a word in another.
         **{
             name: polars.Series([_text(trial.params.get(name)) for trial in trials], dtype=polars.String)
             for name in names
@@ -108,7 +99,7 @@ def _write_trials(study: Study, path: Path) -> None:
 
 
 def _error(trial: FrozenTrial) -> str | None:
-    # Nobody was left to say why.
+    # A worker that was killed leaves no message.
     killed = "its worker stopped" if trial.state.name == "FAIL" else None
     return cast("str | None", trial.user_attrs.get(ERROR, killed))
 
@@ -117,32 +108,29 @@ def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def _write_figure(study: Study, path: Path, function: str) -> None:
-    import matplotlib
+def _write_figure(study: Study, path: Path, plot: Callable[[Study], object]) -> None:
+    from matplotlib import pyplot, rc_context
+    from optuna.exceptions import ExperimentalWarning
 
-    # Before the first figure is made; a machine without a screen has no other way to draw.
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-    from optuna.visualization import matplotlib as figures
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        plot: Callable[[Study], Any] = getattr(figures, function)
-        figure = plot(study).figure
-    try:
-        write_file(path, lambda temporary: figure.savefig(temporary, format="svg", bbox_inches="tight"))
-    finally:
-        pyplot.close(figure)
+    # Optuna changes the style of all later figures.
+    with warnings.catch_warnings(), rc_context():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        plot(study)
+        figure = pyplot.gcf()
+        try:
+            write_file(path, lambda temporary: figure.savefig(temporary, format="svg", bbox_inches="tight"))
+        finally:
+            pyplot.close(figure)
 
 
 def print_results(study: Study, folder: Path, metric: str, console: Console | None = None) -> None:
-    """Print the best trials and what to do next.
+    """Print the best trials and the command that trains with their settings.
 
     Args:
-        study: The search.
-        folder: The sweep's.
-        metric: What decided.
-        console: Where to print; the terminal if None.
+        study: The study of the search.
+        folder: Folder of the search.
+        metric: Name of the metric that ranks the trials.
+        console: The console to print to; the terminal if None.
     """
     from collections import Counter
 
@@ -153,7 +141,7 @@ def print_results(study: Study, folder: Path, metric: str, console: Console | No
     states = Counter(trial.state.name.lower() for trial in study.get_trials(deepcopy=False))
     counted = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none yet"
     console.print(f"Trials in {folder}: {counted}", soft_wrap=True, highlight=False)
-    ranked = rank_trials(study)[:_SHOWN]
+    ranked = rank_trials(study)[:_SHOWN_TRIALS]
     if not ranked:
         return
     short = short_names(sorted({name for trial in ranked for name in trial.params}))
@@ -164,7 +152,7 @@ def print_results(study: Study, folder: Path, metric: str, console: Console | No
         cells = [_cell(trial.params.get(name)) for name in short]
         table.add_row(str(trial.number), f"{trial.value:.3f}", *cells)
     console.print(table)
-    console.print("Train with the best settings, and test, with:")
+    console.print("Train and test a model with the best settings:")
     console.print(f"  lightning fit --config {folder / 'best.yaml'}", soft_wrap=True, highlight=False)
 
 
@@ -173,10 +161,10 @@ def _cell(value: Any) -> str:
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
-    """The shortest ends of dotted names that tell them apart.
+    """The shortest suffix of each dotted name that no other name has.
 
     Args:
-        names: All different.
+        names: Distinct names.
     """
     parts = {name: name.split(".") for name in names}
     short = {}

@@ -1,4 +1,4 @@
-"""Where a search keeps its trials."""
+"""The Optuna study of a search."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from experiments.search_space import SearchSpace
 
 _STUDY, _SPACE, _OPTIONS = "study.db", "search_space", "fit_options"
-_OF_A_WORKER = (
+_WORKER_OPTIONS = (
     *("--run.", "--tracking.", "--trainer.accelerator", "--trainer.devices", "--trainer.enable_progress_bar"),
     *("--data.num_workers", "--data.cache_folder"),
 )
@@ -23,20 +23,21 @@ _HEARTBEAT, _GRACE = 30, 180
 
 
 def open_study(space: SearchSpace, folder: Path, address: str | None, further: Sequence[str] | None = None) -> Study:
-    """The study of a search, made if it is not there yet.
+    """Open the study of a search, or create it.
 
     Args:
-        space: The search.
-        folder: The sweep's, which names the study.
-        address: Of the database; an SQLite file in the folder if None.
-        further: Options of `lightning fit` that the user gave; None if nothing is to be run.
+        space: The search space.
+        folder: Folder of the search, whose name is that of the study.
+        address: URL of the database; an SQLite file in the folder if None.
+        further: Options of `lightning fit` given by the user; None if no trial will be run.
 
     Raises:
-        InputError: If the database cannot be used, or holds another search of this name, or one with other options.
+        InputError: If the database cannot be used, or its study of this name has another search space or was run with
+            other options.
     """
     import optuna
 
-    # Best of a few trials that all learn from each other; Hyperband would share them out among its brackets.
+    # Hyperband would divide the few trials among its brackets.
     pruner = optuna.pruners.MedianPruner(n_warmup_steps=space.patience - 1) if space.patience else None
     with opening(folder):
         study = optuna.create_study(
@@ -54,23 +55,28 @@ def open_study(space: SearchSpace, folder: Path, address: str | None, further: S
         if trained is None and options is not None:
             study.set_user_attr(_OPTIONS, options)
     if known not in (None, space.fingerprint):
-        raise InputError(f"folder: {folder} holds a search over other parameters; choose another one.")
+        raise InputError(
+            f"folder: expected a folder of this search, got {folder}, which holds one over other parameters."
+        )
     if trained is not None and options is not None and trained != options:
         raise InputError(
-            f"folder: the trials in {folder} were trained with {' '.join(trained) or 'no options'}, got "
-            f"{' '.join(options) or 'none'}; choose another folder, since their values cannot be compared."
+            f"folder: expected the options that the trials in {folder} were trained with, "
+            f"{' '.join(trained) or 'none'}, got {' '.join(options) or 'none'}; choose another folder, since their "
+            "values cannot be compared."
         )
     if any(folder.glob("trial_*")) and not study.get_trials(deepcopy=False):
-        raise InputError(f"folder: {folder} holds trials that the storage does not know; choose another one.")
+        raise InputError(
+            f"folder: expected trials of the storage, got {folder}, which holds trials that the storage does not have."
+        )
     return study
 
 
 def _comparable(options: Sequence[str]) -> list[str]:
-    """The options of `lightning fit` but for those that may differ from worker to worker."""
+    """The options of `lightning fit` without those that may differ between workers."""
     kept: list[str] = []
     dropping = False
     for word in options:
-        dropping = word.startswith(_OF_A_WORKER) if word.startswith("--") else dropping
+        dropping = word.startswith(_WORKER_OPTIONS) if word.startswith("--") else dropping
         if not dropping:
             kept.append(word)
     return kept

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from base.errors import InputError
-from experiments.search_results import one_line
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -19,10 +18,10 @@ _LOCK_SECONDS = 120
 
 @contextmanager
 def opening(folder: Path) -> Iterator[None]:
-    """While a study is opened or made: the workers of a machine that share its folder wait for each other.
+    """Lock the folder of a study, so that the workers that share it change the study one after the other.
 
     Args:
-        folder: The study's; made if it is missing.
+        folder: Folder of the study; created if it is missing.
 
     Raises:
         InputError: If the database cannot be used.
@@ -39,21 +38,25 @@ def opening(folder: Path) -> Iterator[None]:
 
 
 def open_storage(address: str, heartbeat_seconds: int, grace_seconds: int) -> RDBStorage:
-    """Open or make a database.
+    """Open or create a database of studies.
 
     Args:
-        address: As SQLAlchemy writes it.
-        heartbeat_seconds: From one sign of life of a running trial to the next.
-        grace_seconds: Without one before the trial counts as given up.
+        address: Database URL as SQLAlchemy takes it.
+        heartbeat_seconds: Interval of the heartbeats of a running trial.
+        grace_seconds: Time without a heartbeat after which the trial counts as failed.
     """
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    # SQLite lets one process write at a time and gives the others up after five seconds.
+    # SQLite lets one process write at a time, and makes the others fail after five seconds.
     waiting = {"connect_args": {"timeout": _LOCK_SECONDS}} if address.startswith("sqlite") else {}
     with warnings.catch_warnings():
-        # Signs of life are called experimental since 2021.
+        # Heartbeats have been marked experimental since 2021.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return optuna.storages.RDBStorage(
             address, engine_kwargs=waiting, heartbeat_interval=heartbeat_seconds, grace_period=grace_seconds
         )
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error without line breaks, or its type if it has no message."""
+    return " ".join(str(error).split()) or type(error).__name__

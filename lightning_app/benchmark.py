@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workflows.setting_layers import find_configs, shipped_names
+from workflows.setting_layers import find_configs, settings_files, shipped_names
 
 if TYPE_CHECKING:
     import polars
 
     from experiments.benchmark_plan import Cell
     from experiments.benchmark_study import BenchmarkStudy
+
+_FIT = (sys.executable, "-m", "lightning_app.cli", "fit")
 
 
 def main(arguments: list[str]) -> None:
@@ -23,14 +26,17 @@ def main(arguments: list[str]) -> None:
         arguments: The command line after `benchmark`.
 
     Raises:
-        InputError: If the user's input is at fault.
+        InputError: If the grid, a setting or the database is invalid.
     """
     given = make_parser().parse_args(find_configs(arguments))
+    import optuna
+
     from experiments.benchmark_plan import read_plan
     from experiments.benchmark_study import BenchmarkStudy
 
-    plan = read_plan(given.config)
+    plan = read_plan(given.config, settings_files)
     folder = given.folder or Path("results") / plan.name
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = BenchmarkStudy(plan, folder, given.storage, given.retry_failed)
     if given.dry_run:
         _list(study)
@@ -52,7 +58,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _with_peers(frame: polars.DataFrame, folder: Path) -> polars.DataFrame:
-    """The cells, and those that other programs computed on the same splits, from `peers.csv`."""
+    """The cells, followed by those of other programs on the same splits from `peers.csv`."""
     import polars
 
     path = folder / "peers.csv"
@@ -65,23 +71,21 @@ def _with_peers(frame: polars.DataFrame, folder: Path) -> polars.DataFrame:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """What the subcommand takes."""
+    """The parser of the subcommand."""
     parser = argparse.ArgumentParser(
         prog="lightning benchmark",
-        description="Run every cell of a grid of data sets, encoders, methods and seeds as a lightning fit of its own, "
-        "and compare the methods. Stop it at any time: the same command goes on, here, in a second terminal beside "
-        "the first, or on other machines that see the same storage. Example: lightning benchmark --config "
-        f"benchmark/quick.yaml. Shipped: {', '.join(shipped_names('benchmark'))}",
+        description="Run every cell of a grid of data sets, encoders, methods and seeds as a separate lightning fit, "
+        "and compare the methods. It can be stopped at any time: the same command continues, also in a second "
+        "terminal at the same time or on other machines that use the same storage. Example: lightning benchmark "
+        f"--config benchmark/quick.yaml. Shipped grids: {', '.join(shipped_names('benchmark'))}",
     )
-    parser.add_argument("--config", "-c", type=Path, required=True, help="The grid: a file of yours or a shipped one.")
+    parser.add_argument("--config", "-c", type=Path, required=True, help="The grid: your own file or a shipped one.")
+    parser.add_argument("--folder", type=Path, help="Output folder; default: results/<name of the file>.")
     parser.add_argument(
-        "--folder", type=Path, help="Where everything is written; results/<name of the file> if left out."
+        "--storage", help="Database URL such as postgresql://host/base; default: <folder>/study.db, an SQLite file."
     )
-    parser.add_argument(
-        "--storage", help="An RDB address, such as postgresql://host/base; <folder>/study.db if left out."
-    )
-    parser.add_argument("--dry-run", action="store_true", help="Print the cells and how long they should take.")
-    parser.add_argument("--tables-only", action="store_true", help="Run nothing; write the tables of what is there.")
+    parser.add_argument("--dry-run", action="store_true", help="Print the cells and the expected duration.")
+    parser.add_argument("--tables-only", action="store_true", help="Write the tables of the finished cells; run none.")
     parser.add_argument("--retry-failed", action="store_true", help="Run the cells again that failed before.")
     return parser
 
@@ -96,26 +100,28 @@ def _work(study: BenchmarkStudy) -> None:
         TimeRemainingColumn,
     )
 
-    done = len(study.plan.cells) - Counter(study.states().values())["free"]
+    from experiments.benchmark_run import CellProcess
+
+    done = len(study.plan.cells) - Counter(study.states().values())["waiting"]
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(elapsed_when_finished=True)) as progress:
         task = progress.add_task("cells", total=len(study.plan.cells), completed=done)
 
         def show(cell: Cell, error: str) -> None:
             states = Counter(study.states().values())
-            progress.update(task, completed=len(study.plan.cells) - states["free"] - states["running"])
+            progress.update(task, completed=len(study.plan.cells) - states["waiting"] - states["running"])
             progress.console.print(f"{cell.name}: {'failed, ' + error if error else 'done'}", highlight=False)
 
-        study.work(show)
+        study.work(CellProcess(_FIT), show)
 
 
 def _list(study: BenchmarkStudy) -> None:
-    """Print the cells, their states, and the time that those that are left should take on one worker."""
+    """Print the cells with their states, and how long the remaining ones take on one worker."""
     import polars
 
     states = study.states()
     frame = study.frame()
-    left = [cell for cell in study.plan.cells if states[cell.arguments] in ("free", "running")]
+    left = [cell for cell in study.plan.cells if states[cell.arguments] in ("waiting", "running")]
     for cell in study.plan.cells:
         print(f"{states[cell.arguments]:9}{cell.name}: lightning fit {cell.arguments}")
     known: dict[tuple[str, str], float] = {}
@@ -126,4 +132,4 @@ def _list(study: BenchmarkStudy) -> None:
     seconds = sum(time for time in times if time is not None)
     unknown = sum(time is None for time in times)
     print(f"{len(study.plan.cells)} cells, {len(left)} left: about {seconds / 3600:.1f} hours on one worker", end="")
-    print(f", and {unknown} cells of which nothing is known yet." if unknown else ".")
+    print(f", and {unknown} cells of unknown duration." if unknown else ".")

@@ -48,7 +48,8 @@ SLURM's is none of them: it also numbers the workers of a benchmark, whose runs 
 
 _EXTRAS = {
     **dict.fromkeys(
-        ("optuna", "optuna_integration", "sklearn", "scikit_posthocs", "statsmodels", "matplotlib"), "experiments"
+        ("optuna", "optuna_integration", "jsonschema", "sklearn", "scikit_posthocs", "statsmodels", "matplotlib"),
+        "experiments",
     ),
     "umap": "umap",
 }

@@ -1,18 +1,26 @@
-"""`lightning sweep`: search for the settings that validate best."""
+"""`lightning sweep`: search for the settings with the best validation metric."""
 
 from __future__ import annotations
 
 import logging
+import signal
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch import Callback
+from lightning.pytorch.loggers import WandbLogger
 
 from base.errors import InputError
 from experiments.search_results import ERROR, print_results, rank_trials, write_results
 from experiments.search_space import read_search_space
 from experiments.search_study import open_study
-from experiments.search_trials import Objective, check_settings
+from experiments.search_trials import Objective, StopBetweenSteps, check_settings
+from lightning_app.fit import FitCLI
 from workflows.setting_layers import find_configs, shipped_names
 
 if TYPE_CHECKING:
@@ -26,12 +34,12 @@ class SweepSettings:
     """Settings of this worker; all workers of a search share storage and folder.
 
     Args:
-        config: The search space, in W&B's sweep format: a file of yours or a shipped one.
-        trials: Trials that this worker runs; 0 only writes what is known so far.
-        folder: Where the trials and the results go; sweeps/NAME, by the name in the search space, if null.
-        storage: Address of the database that workers share, as in postgresql://USER@HOST/NAME; an SQLite file in the
+        config: The search space in W&B's sweep format: your own file or a shipped one.
+        trials: Number of trials that this worker runs; 0 only writes the results so far.
+        folder: Folder of the trials and the results; sweeps/NAME, with the name in the search space, if null.
+        storage: URL of the database that the workers share, such as postgresql://USER@HOST/NAME; an SQLite file in the
             folder if null.
-        seed: Of the search; what trial N draws follows from it, from N and from the trials before.
+        seed: Random seed of the search; the values of trial N depend on it, on N and on the trials before.
     """
 
     config: str = "sweep/default.yaml"
@@ -41,6 +49,55 @@ class SweepSettings:
     seed: int = 0
 
 
+class SettingsCheck(FitCLI):
+    """Parses the arguments of `lightning fit` without creating anything."""
+
+    def before_instantiate_classes(self) -> None:
+        """Create no run folder."""
+
+    def instantiate_classes(self) -> None:
+        """Create no objects."""
+
+    def after_instantiate_classes(self) -> None:
+        """Leave the settings as parsed."""
+
+
+class FitTrial(FitCLI):
+    """The training run of a trial, with callbacks that are not part of its settings."""
+
+    def __init__(self, arguments: list[str], watching: list[Callback]) -> None:
+        """Parse the arguments and create the run.
+
+        Args:
+            arguments: Arguments of `lightning fit`.
+            watching: Callbacks in addition to those of training.
+        """
+        self._watching = watching
+        super().__init__(arguments)
+
+    def callbacks(self) -> list[Callback]:
+        """The callbacks of training, then those of the search."""
+        return [*super().callbacks(), *self._watching]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The resolved settings of the run."""
+        assert self.model.run_config is not None
+        return self.model.run_config
+
+    def fit(self) -> Mapping[str, Any]:
+        """Train, and return the metrics that were logged last."""
+        try:
+            self.trainer.fit(self.model, datamodule=self.datamodule, weights_only=True)
+        finally:
+            if any(isinstance(logger, WandbLogger) for logger in self.trainer.loggers):
+                import wandb
+
+                # The next trial would otherwise log to the same W&B run.
+                wandb.finish()
+        return self.trainer.callback_metrics
+
+
 def main(arguments: list[str]) -> None:
     """Run the subcommand.
 
@@ -48,37 +105,57 @@ def main(arguments: list[str]) -> None:
         arguments: The command line after `sweep`.
 
     Raises:
-        InputError: If the user's input is at fault, or no trial came to an end.
+        InputError: If the search space or a setting is invalid, or no trial completed.
     """
     settings, further = _parse(arguments)
     space = read_search_space(Path(find_configs(["--config", settings.config])[1]))
     folder = Path(settings.folder or Path("sweeps") / space.name)
     if settings.trials:
-        check_settings(space, further)
+        check_settings(space, further, lambda options: SettingsCheck(options).config.as_dict())
+    import optuna
+
+    # Each trial would be reported a second time.
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = open_study(space, folder, settings.storage, further if settings.trials else None)
-    stopped = bool(settings.trials) and _search(
-        study, Objective(space, further, folder, settings.seed), settings.trials
-    )
+    objective = Objective(space, further, folder, settings.seed, FitTrial)
+    stopped = bool(settings.trials) and _search(study, objective, settings.trials)
     write_results(study, folder)
     print_results(study, folder, space.metric)
     if stopped:
-        _log.warning("Stopped; the same command goes on with the search.")
+        _log.warning("Stopped; the same command continues the search.")
         sys.exit(130)
     if settings.trials and not rank_trials(study):
         errors = [trial.user_attrs[ERROR] for trial in study.trials if ERROR in trial.user_attrs]
         raise InputError(
-            f"no trial is complete, so there are no best settings; {errors[-1] if errors else 'see above'}"
+            f"trials: expected a complete one, got {len(study.trials)} that failed or were pruned; the last error: "
+            f"{errors[-1] if errors else 'none'}"
         )
 
 
 def _search(study: Study, objective: Objective, trials: int) -> bool:
-    """Run trials; returns whether Ctrl-C cut them short."""
+    """Run trials; returns whether Ctrl-C stopped them."""
     try:
-        with objective.stopping.listen():
+        with _interrupts(objective.stopping):
             study.optimize(objective, n_trials=trials, catch=(Exception,), gc_after_trial=True)
     except KeyboardInterrupt:
         return True
     return False
+
+
+@contextmanager
+def _interrupts(stopping: StopBetweenSteps) -> Iterator[None]:
+    """Let the first Ctrl-C stop training after the current step, and the second one immediately."""
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if stopping.asked:
+            raise KeyboardInterrupt
+        stopping.asked = True
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _parse(arguments: list[str]) -> tuple[SweepSettings, list[str]]:
@@ -88,9 +165,9 @@ def _parse(arguments: list[str]) -> tuple[SweepSettings, list[str]]:
     parser = ArgumentParser(
         prog="lightning sweep",
         usage="lightning sweep [options] [-- options of lightning fit]",
-        description="Search for the settings that validate best; the test split is left alone. "
-        "Example: lightning sweep --config sweep/method.yaml --trials 20 -- --data.source my_drugs.csv. Shipped: "
-        + ", ".join(shipped_names("sweep")),
+        description="Search for the settings with the best validation metric; the test split is not used. "
+        "Example: lightning sweep --config sweep/method.yaml --trials 20 -- --data.source my_drugs.csv. Shipped "
+        f"search spaces: {', '.join(shipped_names('sweep'))}",
     )
     parser.add_class_arguments(SweepSettings)
     settings = SweepSettings(**parser.parse_args(arguments[:end]).as_dict())

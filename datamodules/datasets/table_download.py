@@ -1,8 +1,9 @@
-"""Download a table once, go on where a cut download stopped, and notice later if the file changed."""
+"""Downloads a table once, resumes an interrupted download, and detects later changes of the file."""
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import logging
 import zlib
@@ -15,32 +16,30 @@ from base.process_lock import hold_alone
 _log = logging.getLogger("tailmol")
 
 _TIMEOUT_SECONDS = 30
-# A cut loses what has been received of the last piece.
+# An interruption loses what was received of the last piece.
 _BYTES_PER_PIECE = 1 << 16
 _GZIP_START = b"\x1f\x8b"
 
 
 def stored_table(path: Path) -> Path | None:
-    """The file at `path`, or the same with `.gz` behind its name, or None where there is neither."""
+    """The file at `path` or, compressed, at `path` with the suffix `.gz`; None if there is neither."""
     return next((file for file in (path, _gzip_path(path)) if file.is_file()), None)
 
 
 def fetch_table(address: str, path: Path, expected_rows: int) -> Path:
-    """The table at `path`, downloaded first where it is missing.
+    """Return the path of a table, which is downloaded if it is missing.
 
-    The SHA-256 of a file, downloaded or put there by hand, is recorded beside it at its first use and checked at each
-    later one; it is computed again only if the file's size or time changed. One process downloads while others wait.
+    The SHA-256 of the file, whether downloaded or put there by hand, is recorded at its first use and checked at each
+    later one; it is computed again only if the size or time of the file has changed. One process downloads while others
+    wait.
 
     Args:
-        address: Where the file is served over HTTP.
-        path: Where it goes. A gzip-compressed file gets `.gz` behind this name.
-        expected_rows: Another number is worth a warning, at the first use.
-
-    Returns:
-        The path of the file.
+        address: URL of the file.
+        path: Path of the file; the suffix `.gz` is added if it is compressed with gzip.
+        expected_rows: Number of rows; a different number causes a warning at the first use.
 
     Raises:
-        InputError: If it cannot be downloaded or stored, or is no longer the file that was recorded.
+        InputError: If the file cannot be downloaded or stored, or has changed since its first use.
     """
     try:
         found = stored_table(path)
@@ -59,79 +58,73 @@ def fetch_table(address: str, path: Path, expected_rows: int) -> Path:
 
 
 def _download(address: str, path: Path) -> None:
-    import pooch
     import requests
     import urllib3
 
     _log.info(f"Downloading {address} to {path}.")
-    pooch.get_logger().setLevel(logging.WARNING)
-    downloader = _ResumingDownloader(path.with_name(f"{path.name}.part"))
+    part = path.with_name(f"{path.name}.part")
     try:
-        pooch.retrieve(address, known_hash=None, fname=path.name, path=path.parent, downloader=downloader)
+        _receive_all(address, part)
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise InputError(
             f"data.source: {address} could not be downloaded ({_root_cause(error)}); try again, or put the file at "
             f"{path}."
         ) from error
+    part.replace(path)
 
 
-class _ResumingDownloader:
-    """A downloader for pooch that keeps what it received until the file is whole."""
+def _receive_all(address: str, part: Path) -> None:
+    """Download to `part`, and try again as long as each attempt gets further than the one before."""
+    import requests
+    import urllib3
 
-    def __init__(self, part: Path) -> None:
-        self._part = part
+    while True:
+        before = _size(part)
+        try:
+            return _receive(address, part)
+        except (requests.RequestException, urllib3.exceptions.HTTPError):
+            if _size(part) <= before:
+                raise
 
-    def __call__(self, url: str, output_file: str, pooch: object) -> None:
-        """Download `url` to `output_file`; every attempt that gets further than the one before earns another."""
-        import requests
-        import urllib3
 
-        while True:
-            before = self._size()
-            try:
-                self._receive(url)
-                break
-            except (requests.RequestException, urllib3.exceptions.HTTPError):
-                if self._size() <= before:
-                    raise
-        self._part.replace(output_file)
+def _receive(address: str, part: Path) -> None:
+    """Append the rest of a file to `part`, or write all of it if the server does not serve the rest."""
+    import requests
+    from tqdm import tqdm
 
-    def _size(self) -> int:
-        return self._part.stat().st_size if self._part.is_file() else 0
+    start = _size(part)
+    # Harvard Dataverse rejects the default user agent of requests. A part can only be continued in the encoding in
+    # which it was begun.
+    headers = {"User-Agent": "tailmol", "Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    with requests.get(address, headers=headers, stream=True, timeout=_TIMEOUT_SECONDS) as response:
+        continues = response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+        if start and (response.status_code == 416 or (response.status_code == 206 and not continues)):
+            part.unlink()
+            return _receive(address, part)
+        response.raise_for_status()
+        if response.headers.get("Content-Type", "").startswith("text/html"):
+            raise requests.RequestException("expected a table, got a web page")
+        start = start if response.status_code == 206 else 0
+        length = response.headers.get("Content-Length")
+        bar = tqdm(
+            total=None if length is None else start + int(length),
+            initial=start,
+            desc=part.stem,
+            unit="B",
+            unit_scale=True,
+            leave=False,
+            disable=None,
+        )
+        with bar, part.open("ab" if start else "wb") as file:
+            for piece in response.raw.stream(_BYTES_PER_PIECE, decode_content=False):
+                file.write(piece)
+                bar.update(len(piece))
 
-    def _receive(self, url: str) -> None:
-        import requests
-        from tqdm import tqdm
 
-        start = self._size()
-        # Harvard Dataverse turns away the name that requests gives itself. A part can only be continued in the
-        # encoding that it was begun in.
-        headers = {"User-Agent": "tailmol", "Accept-Encoding": "identity"}
-        if start:
-            headers["Range"] = f"bytes={start}-"
-        with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT_SECONDS) as response:
-            continues = response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
-            if start and (response.status_code == 416 or (response.status_code == 206 and not continues)):
-                self._part.unlink()
-                return self._receive(url)
-            response.raise_for_status()
-            if response.headers.get("Content-Type", "").startswith("text/html"):
-                raise requests.RequestException("a web page came where a table was expected")
-            start = start if response.status_code == 206 else 0
-            length = response.headers.get("Content-Length")
-            bar = tqdm(
-                total=None if length is None else start + int(length),
-                initial=start,
-                desc=self._part.stem,
-                unit="B",
-                unit_scale=True,
-                leave=False,
-                disable=None,
-            )
-            with bar, self._part.open("ab" if start else "wb") as file:
-                for piece in response.raw.stream(_BYTES_PER_PIECE, decode_content=False):
-                    file.write(piece)
-                    bar.update(len(piece))
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.is_file() else 0
 
 
 def _root_cause(error: BaseException) -> str:
@@ -145,7 +138,7 @@ def _root_cause(error: BaseException) -> str:
 
 
 def _named_by_content(file: Path) -> Path:
-    """The path of the file, renamed where it is gzip-compressed without saying so."""
+    """The path of the file, after adding the suffix `.gz` if it is compressed without it."""
     with file.open("rb") as content:
         if file.suffix == ".gz" or content.read(len(_GZIP_START)) != _GZIP_START:
             return file
@@ -153,22 +146,21 @@ def _named_by_content(file: Path) -> Path:
 
 
 def _verify(file: Path, expected_rows: int, downloaded: bool) -> None:
-    """Compare the file with its record, or make the record."""
-    import pooch
-
+    """Compare the file with its record, or create the record."""
     record, recorded = _record_path(file), _recorded(file)
-    checksum = pooch.file_hash(str(file), alg="sha256")
+    with file.open("rb") as content:
+        checksum = hashlib.file_digest(content, "sha256").hexdigest()
     if recorded is not None and recorded["sha256"] != checksum:
         if not downloaded:
             raise InputError(
-                f"data.source: {file} has changed (SHA-256 {checksum[:12]}..., at its first use "
-                f"{str(recorded['sha256'])[:12]}...); delete it to download it again, or delete {record} to keep it."
+                f"data.source: expected {file} with SHA-256 {str(recorded['sha256'])[:12]}... as at its first use, got "
+                f"{checksum[:12]}...; delete it to download it again, or delete {record} to keep it."
             )
-        _log.warning(f"{file} is not the file that was downloaded before; results may differ.")
+        _log.warning(f"{file} differs from the file that was downloaded before; results may differ.")
     if recorded is None or downloaded:
         rows = _count_rows(file)
         if rows != expected_rows:
-            _log.warning(f"{file} has {rows:,} rows; {expected_rows:,} were expected.")
+            _log.warning(f"{file}: expected {expected_rows:,} rows, got {rows:,}.")
     write_json({"sha256": checksum, **_size_and_time(file)}, record)
 
 
@@ -185,7 +177,7 @@ def _recorded(file: Path) -> dict[str, str | int] | None:
         recorded = json.loads(path.read_text())
         return {"sha256": recorded["sha256"], "size": recorded["size"], "time": recorded["time"]}
     except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"data.source: {path} is damaged; delete it to accept {file} as it is.") from error
+        raise InputError(f"data.source: {path} is not a valid record; delete it to accept {file} as it is.") from error
 
 
 def _size_and_time(file: Path) -> dict[str, int]:
@@ -202,11 +194,11 @@ def _gzip_path(path: Path) -> Path:
 
 
 def _count_rows(file: Path) -> int:
-    """Lines after the header that are not blank."""
+    """Number of lines after the header that are not blank."""
     try:
         with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as lines:
             return sum(1 for line in lines if line.strip()) - 1
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(
-            f"data.source: {file} is not a whole gzip file ({error}); delete it to download it again."
+            f"data.source: {file} is not a valid gzip file ({error}); delete it to download it again."
         ) from error

@@ -15,7 +15,7 @@ class TableServer:
         body: The file.
         headers: Sent beside those that describe the length.
         status: Sent instead of the file, if it is an error.
-        ranges: honoured: a requested range is served; ignored: the whole file is; wrong: another range is.
+        ranges: honored: a requested range is served; ignored: the whole file is; wrong: another range is.
         cut_at: Where connections break, counted from the start of the file; None where they hold.
         cuts: How many connections break.
         seconds: Waited before each answer.
@@ -31,7 +31,7 @@ class TableServer:
         self.body = body
         self.headers: dict[str, str] = {}
         self.status = 200
-        self.ranges = "honoured"
+        self.ranges = "honored"
         self.cut_at: int | None = None
         self.cuts = 1_000
         self.seconds = 0.0

@@ -8,7 +8,7 @@ import pytest
 from base.errors import InputError
 from experiments.benchmark_plan import read_plan
 from lightning_app.fit import FitCLI
-from workflows.setting_layers import CONFIGS
+from workflows.setting_layers import CONFIGS, settings_files
 
 PLAN = """
 baseline: a
@@ -37,7 +37,7 @@ def _settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_cells_come_split_by_split_with_the_arguments_in_order(tmp_path: Path) -> None:
-    plan = read_plan(plan_file(tmp_path, PLAN))
+    plan = read_plan(plan_file(tmp_path, PLAN), settings_files)
     assert (plan.name, plan.baseline, plan.ours) == ("plan", "a", None)
     assert [(cell.data, cell.method, cell.split_seed, cell.seed) for cell in plan.cells] == [
         ("one", "a", 0, 0),
@@ -60,26 +60,30 @@ def test_cells_come_split_by_split_with_the_arguments_in_order(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("baseline: a", "baseline: c", "the baseline 'c' is none of the methods a, b"),
-        ("baseline: a", "baseline: a\nours: c", "the ours 'c' is none of the methods a, b"),
+        ("baseline: a", "baseline: c", "baseline: expected one of the methods a, b, got 'c'"),
+        ("baseline: a", "baseline: a\nours: c", "ours: expected one of the methods a, b, got 'c'"),
         ("split_seeds: 2", "split_seeds: 0", "split_seeds: expected a number above 0 or a list of numbers, got 0"),
-        ("split_seeds: 2", "splits: 2", "has an unknown key 'splits'; expected arguments, baseline"),
-        ("baseline: a", "", "has no 'baseline'; expected baseline, data and methods"),
-        ('a: ""', "a: 3", "the arguments of one small a: expected text, got 3"),
-        ('a: ""', "a: --run.name it's", "the arguments of one small a cannot be divided into words"),
+        ("split_seeds: 2", "splits: 2", "expected the keys arguments, baseline, .*, got 'splits'"),
+        ("baseline: a", "", "expected baseline, data and methods, got no 'baseline'"),
+        ('a: ""', "a: 3", "arguments of one small a: expected text, got 3"),
+        (
+            'a: ""',
+            "a: --run.name it's",
+            'arguments of one small a: expected a command line, got "--run.name it\'s" .no closing quotation',
+        ),
         ("b.yaml", "c.yaml", "there is no file 'c.yaml', here or among the shipped ones"),
-        (PLAN, "[1]", r"to map names to settings, got \[1\]"),
+        (PLAN, "[1]", r"expected a mapping of names to settings, got \[1\]"),
         (PLAN, "{", "cannot be read as YAML"),
     ],
 )
 def test_a_wrong_plan_is_refused_with_one_sentence(tmp_path: Path, old: str, new: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        read_plan(plan_file(tmp_path, PLAN.replace(old, new)))
+        read_plan(plan_file(tmp_path, PLAN.replace(old, new)), settings_files)
 
 
 def test_cells_have_other_settings_when_a_file_says_something_else(tmp_path: Path) -> None:
     def settings() -> dict[str, set[str | None]]:
-        cells = read_plan(plan_file(tmp_path, PLAN)).cells
+        cells = read_plan(plan_file(tmp_path, PLAN), settings_files).cells
         return {method: {cell.settings for cell in cells if cell.method == method} for method in ("a", "b")}
 
     before = settings()
@@ -95,7 +99,7 @@ def test_cells_have_other_settings_when_a_file_says_something_else(tmp_path: Pat
 
 @pytest.mark.parametrize("path", sorted((CONFIGS / "benchmark").glob("*.yaml")), ids=lambda path: str(path.stem))
 def test_every_shipped_plan_has_settings_of_fit(path: Path) -> None:
-    plan = read_plan(path)
+    plan = read_plan(path, settings_files)
     assert len({cell.arguments for cell in plan.cells}) == len(plan.cells)
     first = plan.cells[0]
     for cell in plan.cells:

@@ -136,9 +136,9 @@ def null_differences(samples: int, features: int, train_samples: int) -> Floats:
         blocks = generator.normal(size=(EXPERIMENTS, samples, features))
         blocks[..., 0] += labels[:, 0] - 0.5
         members = [train & (labels == label) for label in (0, 1)]
-        centres = [member @ blocks / member.sum(axis=2, keepdims=True) for member in members]
-        squares = [(centre**2).sum(axis=2)[..., None] for centre in centres]
-        nearer_one = (centres[1] - centres[0]) @ blocks.swapaxes(1, 2) > (squares[1] - squares[0]) / 2
+        centers = [member @ blocks / member.sum(axis=2, keepdims=True) for member in members]
+        squares = [(center**2).sum(axis=2)[..., None] for center in centers]
+        nearer_one = (centers[1] - centers[0]) @ blocks.swapaxes(1, 2) > (squares[1] - squares[0]) / 2
         accuracies.append(((nearer_one == labels) & ~train).sum(axis=2) / (samples - train_samples))
     differences: Floats = accuracies[0] - accuracies[1]
     return differences

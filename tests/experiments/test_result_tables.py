@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 
 from experiments.rank_plot import plot_ranks
-from experiments.result_tables import method_scores, rank_summary, summarise, to_latex, to_markdown
+from experiments.result_tables import method_scores, rank_summary, summarize, to_latex, to_markdown
 
 Cells = list[dict[str, Any]]
 
@@ -72,7 +72,7 @@ class TestSummarise:
             runs("ldam", [0.4, 0.6, 0.8]),
             runs("focal", [0.6, 0.7, 0.9], head=0.7, tail=0.6),
         )
-        summary = summarise(cells, "cross_entropy")
+        summary = summarize(cells, "cross_entropy")
         assert summary["method"].to_list() == ["focal", "cross_entropy", "ldam"]
         focal, ldam = (rows_by_method(summary)[method] for method in ("focal", "ldam"))
         # Variance of 0.6, 0.7, 0.9 is 7/300, of the differences 0.1, 0.1, 0.2 it is 1/300, each times 1/3 + 1/4.
@@ -90,7 +90,7 @@ class TestSummarise:
         assert (ldam["p_value"], ldam["p_holm"]) == pytest.approx((1, 1))
 
     def test_the_baseline_is_not_compared_with_itself_nor_counted_by_holm(self) -> None:
-        summary = summarise(frame(runs("cross_entropy", BASELINE), runs("focal", [0.6, 0.7, 0.9])), "cross_entropy")
+        summary = summarize(frame(runs("cross_entropy", BASELINE), runs("focal", [0.6, 0.7, 0.9])), "cross_entropy")
         baseline, focal = (rows_by_method(summary)[method] for method in ("cross_entropy", "focal"))
         assert baseline["is_baseline"] is True
         assert baseline["mean"] == pytest.approx(0.6)
@@ -102,7 +102,7 @@ class TestSummarise:
 
     def test_only_splits_that_both_completed_are_paired(self) -> None:
         cells = frame(runs("cross_entropy", [0.5, None, 0.7, 0.1]), runs("focal", [0.6, 0.9, 0.9]))
-        focal = rows_by_method(summarise(cells.sample(fraction=1, shuffle=True, seed=0), "cross_entropy"))["focal"]
+        focal = rows_by_method(summarize(cells.sample(fraction=1, shuffle=True, seed=0), "cross_entropy"))["focal"]
         assert (focal["splits"], focal["paired_splits"]) == (3, 2)
         assert focal["mean"] == pytest.approx(0.8)
         assert focal["difference"] == pytest.approx(0.15)
@@ -112,12 +112,12 @@ class TestSummarise:
     def test_a_split_counts_once_however_many_seeds_it_has(self) -> None:
         cells = frame(runs("cross_entropy", BASELINE), runs("focal", [0.6, 0.7, 0.9]))
         fewer = cells.filter(~((polars.col("split_seed") == 2) & (polars.col("seed") == 1)))
-        focal = rows_by_method(summarise(fewer, "cross_entropy"))["focal"]
+        focal = rows_by_method(summarize(fewer, "cross_entropy"))["focal"]
         assert focal["splits"] == 3
         assert focal["mean"] == pytest.approx((0.6 + 0.7 + 0.88) / 3)
 
     def test_one_split_has_a_difference_but_no_interval(self) -> None:
-        focal = rows_by_method(summarise(frame(runs("base", [0.5]), runs("focal", [0.6])), "base"))["focal"]
+        focal = rows_by_method(summarize(frame(runs("base", [0.5]), runs("focal", [0.6])), "base"))["focal"]
         assert focal["difference"] == pytest.approx(0.1)
         assert all(focal[name] is None for name in ("low", "high", "difference_low", "p_value", "p_holm"))
         assert focal["trade"] is False
@@ -130,22 +130,22 @@ class TestSummarise:
             runs("focal", [0.6, 0.7], encoder="ecfp"),
             runs("focal", [0.6, 0.7], encoder="afp"),
         )
-        summary = summarise(cells, "base").filter(method="focal").sort("encoder")
+        summary = summarize(cells, "base").filter(method="focal").sort("encoder")
         assert summary["encoder"].to_list() == ["afp", "ecfp", "gin"]
         assert summary["difference"].to_list() == pytest.approx([0.55, 0.55, 0.15])
 
     def test_holm_counts_the_methods_of_one_data_set_and_encoder(self) -> None:
         both = (runs("base", BASELINE), runs("focal", [0.6, 0.7, 0.9]))
         others = (runs("base", BASELINE, data="tox"), runs("focal", [0.6, 0.7, 0.9], data="tox"))
-        alone = summarise(frame(*both), "base")
-        assert summarise(frame(*both, *others), "base").filter(data="hiv").equals(alone)
+        alone = summarize(frame(*both), "base")
+        assert summarize(frame(*both, *others), "base").filter(data="hiv").equals(alone)
 
     @pytest.mark.parametrize(
         ("head", "tail", "trade"), [(0.7, 0.5, True), (0.9, 0.5, False), (0.7, 0.3, False), (0.8, 0.5, False)]
     )
     def test_trade_is_a_tail_that_gains_and_a_head_that_loses(self, head: float, tail: float, trade: bool) -> None:
         cells = frame(runs("base", BASELINE), runs("focal", BASELINE, head=head, tail=tail))
-        focal = rows_by_method(summarise(cells, "base"))["focal"]
+        focal = rows_by_method(summarize(cells, "base"))["focal"]
         assert focal["trade"] is trade
         assert (focal["tail_difference_low"] > 0) is (tail > 0.4)
 
@@ -153,7 +153,7 @@ class TestSummarise:
         noisy = frame(runs("base", BASELINE), runs("focal", BASELINE, head=0.7, tail=0.5)).with_columns(
             polars.col("tail_accuracy") + 0.3 * polars.col("split_seed") * (polars.col("method") == "focal")
         )
-        focal = rows_by_method(summarise(noisy, "base"))["focal"]
+        focal = rows_by_method(summarize(noisy, "base"))["focal"]
         assert focal["tail_difference"] > 0 > focal["tail_difference_low"]
         assert focal["trade"] is False
 
@@ -161,31 +161,31 @@ class TestSummarise:
         cells = frame(runs("base", BASELINE), runs("focal", [0.6, 0.7, 0.9])).with_columns(
             tail_accuracy=polars.when(split_seed=0).then(nan).otherwise("tail_accuracy")
         )
-        focal = rows_by_method(summarise(cells, "base", metric="tail_accuracy"))["focal"]
+        focal = rows_by_method(summarize(cells, "base", metric="tail_accuracy"))["focal"]
         assert (focal["splits"], focal["mean"]) == pytest.approx((2, 0.3985))
         assert focal["tail"] == focal["mean"]
 
     def test_no_complete_run_is_no_row(self) -> None:
-        summary = summarise(frame(runs("base", [None, None])), "base")
+        summary = summarize(frame(runs("base", [None, None])), "base")
         assert summary.height == 0
         assert "p_holm" in summary.columns
         assert to_markdown(summary) == to_latex(summary) == ""
 
     def test_a_baseline_that_failed_leaves_the_others_uncompared(self) -> None:
-        summary = summarise(frame(runs("base", [None]), runs("focal", [0.6])), "base")
+        summary = summarize(frame(runs("base", [None]), runs("focal", [0.6])), "base")
         assert summary.select("method", "mean", "difference", "paired_splits").rows() == [("focal", 0.6, None, 0)]
 
     def test_the_table_is_written_as_csv_and_read_back(self, tmp_path: Path) -> None:
-        summary = summarise(frame(runs("base", BASELINE), runs("focal", [0.6, 0.7, 0.9])), "base")
+        summary = summarize(frame(runs("base", BASELINE), runs("focal", [0.6, 0.7, 0.9])), "base")
         summary.write_csv(tmp_path / "table.csv")
         assert polars.read_csv(tmp_path / "table.csv", schema=summary.schema).equals(summary)
 
     def test_wrong_arguments(self) -> None:
         cells = frame(runs("focal", BASELINE), runs("base", BASELINE))
         with pytest.raises(ValueError, match="baseline must be one of the methods base, focal, got 'cross_entropy'"):
-            summarise(cells, "cross_entropy")
+            summarize(cells, "cross_entropy")
         with pytest.raises(ValueError, match="metric must be a column of cells, got 'auc'"):
-            summarise(cells, "base", metric="auc")
+            summarize(cells, "base", metric="auc")
 
 
 def three_methods(*data_sets: str) -> polars.DataFrame:
@@ -243,7 +243,7 @@ def traded(data: str = "hiv") -> Cells:
 
 class TestMarkdown:
     def test_a_table(self) -> None:
-        lines = to_markdown(summarise(frame(traded()), "cross_entropy")).splitlines()
+        lines = to_markdown(summarize(frame(traded()), "cross_entropy")).splitlines()
         assert lines[0] == "### hiv"
         assert lines[2] == (
             "| method | splits | balanced accuracy [95% interval] | difference [95% interval] "
@@ -260,37 +260,37 @@ class TestMarkdown:
         assert lines[8].startswith("† The tail gains")
 
     def test_no_dagger_without_a_trade(self) -> None:
-        assert "†" not in to_markdown(summarise(three_methods("hiv"), "base"))
+        assert "†" not in to_markdown(summarize(three_methods("hiv"), "base"))
 
     def test_a_table_for_each_data_set_and_encoders_where_there_are_several(self) -> None:
         cells = frame(traded(), traded("tox"), runs("focal", [0.6], encoder="ecfp"))
-        text = to_markdown(summarise(cells, "cross_entropy"))
+        text = to_markdown(summarize(cells, "cross_entropy"))
         assert re.findall(r"^### (.*)$", text, flags=re.MULTILINE) == ["hiv", "tox"]
         assert "| ecfp focal | 1 | 0.600 | +0.100 | – |" in text
         assert "| gin cross_entropy |" in text
 
     def test_splits_without_a_pair_are_told(self) -> None:
-        summary = summarise(frame(runs("base", [0.5, None]), runs("focal", BASELINE)), "base")
+        summary = summarize(frame(runs("base", [0.5, None]), runs("focal", BASELINE)), "base")
         assert "| focal | 3 (1 paired) |" in to_markdown(summary)
 
     def test_the_title_names_the_metric(self) -> None:
-        summary = summarise(three_methods("hiv"), "base", metric="accuracy")
+        summary = summarize(three_methods("hiv"), "base", metric="accuracy")
         assert "| accuracy [95% interval] |" in to_markdown(summary, metric="accuracy")
 
 
 class TestLatex:
     def test_names_are_escaped_and_signs_are_in_mathematics(self) -> None:
-        text = to_latex(summarise(frame(traded("tox_21")), "cross_entropy"))
+        text = to_latex(summarize(frame(traded("tox_21")), "cross_entropy"))
         assert r"\caption{tox\_21}" in text
         assert r"focal|x\_1$^\dagger$ & 3 & 0.733 [0.231, 1.235] & $+$0.133 [$-$0.056, $+$0.323] &" in text
         assert r"ldam-100\% & 2 & " in text
         assert r" & $<$0.001 & $-$inf & " in text
         assert "† " not in text
         assert r"$^\dagger$ The tail gains" in text
-        assert r"95\% interval holds" in text
+        assert r"95\% interval contains" in text
 
     def test_rules_of_booktabs_and_as_many_cells_as_columns(self) -> None:
-        text = to_latex(summarise(frame(traded(), traded("tox")), "cross_entropy"))
+        text = to_latex(summarize(frame(traded(), traded("tox")), "cross_entropy"))
         for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\begin{table}", r"\end{tabular}"):
             assert text.count(rule) == 2
         assert text.count(r"\begin{tabular}{lrrrrrrrrrr}") == 2

@@ -1,16 +1,20 @@
-"""Sweep files: what Optuna draws from them, what is refused, and that W&B takes the shipped ones."""
+"""Search spaces: what Optuna samples from them, what is rejected, and that W&B accepts the shipped ones."""
 
 from __future__ import annotations
 
+import json
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import optuna
 import pytest
 import yaml
 
 from base.errors import InputError
+from experiments import search_space
 from experiments.search_results import rerun_settings, short_names
 from experiments.search_space import fit_arguments, read_search_space, suggest
 from workflows.setting_layers import CONFIGS
@@ -90,31 +94,76 @@ def test_a_single_value_is_given_to_every_trial_and_not_searched(tmp_path: Path)
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ([], "the sweep: expected keys and values, got []"),
-        ({"method": "bayes"}, "the sweep: 'metric' is missing"),
-        (content() | {"parameter": {}}, "the sweep: 'parameter' is not known here"),
-        (content() | {"method": "grid"}, "method: expected one of bayes, random, got 'grid'"),
+        ([], "search space: expected a mapping with method, metric and parameters, got []"),
+        ({"method": "bayes"}, "search space: 'metric' is a required property"),
+        (
+            content() | {"parameter": {}},
+            "search space: additional properties are not allowed ('parameter' was unexpected)",
+        ),
+        (content() | {"method": "grid"}, "method: expected bayes or random, got 'grid'"),
         (
             content() | {"metric": {"name": "x", "goal": "more"}},
             "metric.goal: expected maximize or minimize",
         ),
-        (content() | {"parameters": {}}, "parameters: expected a distribution for each"),
-        (content() | {"command": ["lightning", "fit"]}, "command: expected a list as"),
-        (content() | {"early_terminate": {"type": "hyperband"}}, "early_terminate: 'min_iter' is missing"),
-        (content(a=3), "parameters.a: expected a distribution, or value or values, got 3"),
+        (
+            content() | {"parameters": {}},
+            "parameters: expected a mapping of one or more settings to distributions, got {}",
+        ),
+        (
+            content() | {"command": ["lightning", "fit"]},
+            "command: expected a list that ends with ${args}, got ['lightning', 'fit']",
+        ),
+        (content() | {"early_terminate": {"type": "hyperband"}}, "early_terminate: 'min_iter' is a required property"),
+        (content(a=3), "parameters.a: expected a mapping with a distribution, value or values, got 3"),
         (content(a={"distribution": "normal"}), "parameters.a.distribution: expected one of constant, categorical,"),
-        (content(a={"distribution": "log_uniform", "min": -2, "max": 1}), "log_uniform_values"),
-        (content(a={"distribution": "uniform", "min": 1}), "parameters.a: 'max' is missing; expected min, max"),
-        (content(a={"min": 0.1, "max": 1.0, "step": 2}), "parameters.a: 'step' is not known here"),
-        (content(a={"min": 0.1, "max": "1e-4"}), "parameters.a.max: expected a number, got '1e-4'; YAML takes 1e-4"),
-        (content(a={"min": 3, "max": 3}), "parameters.a: expected min below max, got 3 and 3"),
-        (content(a={"distribution": "int_uniform", "min": 0.5, "max": 3}), "int_uniform needs integers"),
-        (content(a={"distribution": "log_uniform_values", "min": 0, "max": 3}), "parameters.a.min: log_uniform_values"),
-        (content(a={"distribution": "q_uniform", "min": 0.1, "max": 0.5, "q": 0.2}), "multiples of a q above 0"),
-        (content(a={"distribution": "q_log_uniform_values", "min": 2, "max": 8, "q": 2}), "expected 1, got 2"),
+        (content(a={"distribution": "log_uniform", "min": -2, "max": 1}), "parameters.a.distribution: expected one of"),
+        (content(a={"distribution": "uniform", "min": 1}), "parameters.a: 'max' is a required property"),
+        (
+            content(a={"min": 0.1, "max": 1.0, "step": 2}),
+            "parameters.a: additional properties are not allowed ('step' was unexpected)",
+        ),
+        (
+            content(a={"min": 0.1, "max": "1e-4"}),
+            "parameters.a.max: expected a number (YAML reads 1e-4 as text; write 0.0001 or 1.0e-4), got '1e-4'",
+        ),
+        (content(a={"min": 3, "max": 3}), "parameters.a: expected finite numbers, min below max, got 3 and 3"),
+        (
+            content(a={"distribution": "int_uniform", "min": 0.5, "max": 3}),
+            "parameters.a.min: expected an integer, got 0.5",
+        ),
+        (
+            content(a={"distribution": "log_uniform_values", "min": 0, "max": 3}),
+            "parameters.a.min: expected a number above 0",
+        ),
+        (
+            content(a={"distribution": "q_uniform", "min": 0.1, "max": 0.5, "q": 0.2}),
+            "parameters.a.q: expected a number of which min and max are multiples, got 0.2 for 0.1 and 0.5",
+        ),
+        (
+            content(a={"distribution": "q_log_uniform_values", "min": 2, "max": 8, "q": 2}),
+            "parameters.a.q: expected 1, since Optuna samples it over integers only, got 2",
+        ),
+        (
+            content() | {"command": ["lightning", "${args}"]},
+            "command: expected a list such as [${env}, lightning, fit,",
+        ),
+        (content() | {"command": []}, "command: expected a list such as [${env}, lightning, fit, ${args}], got []"),
+        (content(a={"min": 0.0, "max": float("inf")}), "parameters.a: expected finite numbers, min below max, got 0.0"),
+        (content(a={"min": float("nan"), "max": 1.0}), "parameters.a: expected finite numbers, min below max, got nan"),
+        (
+            content(a={"distribution": "q_uniform", "min": 0.0, "max": 1.0, "q": float("inf")}),
+            "parameters.a.q: expected",
+        ),
+        (content(a={"min": True, "max": 2.5}), "parameters.a.min: expected a number"),
         (content(a={"values": []}), "parameters.a.values: expected a list of one value or more, got []"),
-        (content(a={"values": [None, 1]}), "parameters.a: W&B passes null on as None; write 'null'"),
-        (content(a={"parameters": {"b": {"value": 1}}}), "parameters.a: 'parameters' is not known here"),
+        (
+            content(a={"values": [None, 1]}),
+            "parameters.a.values.0: expected a value (W&B passes null on as None; write 'null' in quotes), got None",
+        ),
+        (
+            content(a={"parameters": {"b": {"value": 1}}}),
+            "parameters.a: additional properties are not allowed ('parameters' was unexpected)",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, given: Any, sentence: str) -> None:
@@ -124,9 +173,26 @@ def test_what_is_wrong_is_named(tmp_path: Path, given: Any, sentence: str) -> No
     assert sentence in str(error.value)
 
 
+def test_the_schema_follows_its_draft_and_describes_what_it_expects() -> None:
+    schema = json.loads(search_space._SCHEMA.read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for part in subschemas(schema):
+        if {"type", "const", "enum", "not"} & part.keys():
+            assert part.get("description"), part
+
+
+def subschemas(schema: Any) -> Iterator[dict[str, Any]]:
+    """The schemas in a schema, itself included."""
+    yield schema
+    for keyword in ("properties", "$defs"):
+        for part in schema.get(keyword, {}).values():
+            if isinstance(part, dict):
+                yield from subschemas(part)
+
+
 def test_a_file_that_is_no_yaml_is_named(tmp_path: Path) -> None:
     (tmp_path / "space.yaml").write_text("a: [")
-    with pytest.raises(InputError, match=r"config: .*space.yaml is no YAML file"):
+    with pytest.raises(InputError, match=r"config: .*space.yaml cannot be read as YAML"):
         read_search_space(tmp_path / "space.yaml")
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from experiments.benchmark_plan import read_plan
 from tests.lightning_app.command import in_this_process
+from workflows.setting_layers import settings_files
 
 PLAN = """
 baseline: plain
@@ -30,7 +31,7 @@ def write_cells(folder: Path, *methods: str, state: str = "complete") -> None:
             **{"balanced_accuracy": 0.5 + 0.1 * (cell.method == "ours"), "accuracy": 0.5, "head_accuracy": 0.5},
             **{"middle_accuracy": None, "tail_accuracy": 0.5, "train_samples": 70, "test_samples": 20, "seconds": 36.0},
         }
-        for cell in read_plan(folder / "plan.yaml").cells
+        for cell in read_plan(folder / "plan.yaml", settings_files).cells
         if cell.data == "one" and cell.method in methods
     ]
     (folder / "results/plan").mkdir(parents=True)
@@ -46,7 +47,7 @@ def test_a_dry_run_lists_the_cells_and_the_time(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 13
     assert lines[0].startswith("complete one default plain split 0 seed 0: lightning fit --data.source one.csv")
-    assert sum(line.startswith("free ") for line in lines) == 9
+    assert sum(line.startswith("waiting ") for line in lines) == 9
     # Three cells of one at the 36 seconds that it took, six of two at the 600 that the plan says.
     assert lines[-1] == "12 cells, 9 left: about 1.0 hours on one worker."
 
@@ -81,7 +82,7 @@ def test_without_a_run_of_the_baseline_there_are_no_tables(
 @pytest.mark.parametrize(
     ("old", "new", "option", "sentence"),
     [
-        ("--model.dropout 0.5", "--run.name it's", "--dry-run", "config: the arguments of one default ours cannot be"),
+        ("--model.dropout 0.5", "--run.name it's", "--dry-run", "config: arguments of one default ours: expected a"),
         ("", "", "--storage=nonsense", "storage: "),
     ],
 )

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import optuna
 import polars
 import pytest
@@ -17,10 +18,11 @@ import yaml
 
 from base.errors import InputError
 from experiments import search_study
-from experiments.search_results import SETTINGS
+from experiments.search_results import SETTINGS, write_results
 from experiments.search_space import fit_arguments, read_search_space, suggest
 from experiments.search_study import open_study
-from experiments.search_trials import SettingsCheck
+from experiments.study_storage import open_storage
+from lightning_app.sweep import SettingsCheck
 from tests.lightning_app.command import TINY, in_this_process, succeed
 from workflows.setting_layers import CONFIGS
 
@@ -95,10 +97,7 @@ def test_a_failed_trial_is_recorded_and_the_others_go_on(
     monkeypatch.chdir(tmp_path)
     bad = {"model.contrast.weight": {"values": [-1.0, 0.3]}, "data.evaluation_batch_size": {"values": [-3, 64]}}
     path = write_space(tmp_path, parameters=bad)
-    monkeypatch.setenv("PL_GLOBAL_SEED", "7")
-    before = dict(os.environ)
     assert in_this_process(monkeypatch, "sweep", f"--config={path}", "--trials=6", "--seed=3") == 0
-    assert dict(os.environ) == before
     trials = read_trials(tmp_path)
     assert trials["number"].to_list() == list(range(6))
     weight, batch = polars.col("model.contrast.weight"), polars.col("data.evaluation_batch_size")
@@ -114,6 +113,39 @@ def test_a_failed_trial_is_recorded_and_the_others_go_on(
     assert f"{len(good)} complete, {len(refused) + len(broken)} fail" in text
     assert "lightning fit --config sweeps/small/best.yaml" in text
     assert not list(tmp_path.glob("sweeps/small/*/test_metrics.json"))
+
+
+def test_the_same_settings_and_seed_train_the_same_model_whatever_ran_before_in_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PL_GLOBAL_SEED", "7")
+    path = write_space(tmp_path, parameters={"model.contrastive_weight": {"value": 0.3}})
+    assert in_this_process(monkeypatch, "sweep", f"--config={path}", "--trials=2") == 0
+    first, second = read_trials(tmp_path)["value"]
+    assert first == second
+    assert 0 < first < 1
+
+
+def test_figures_leave_the_style_of_others_alone(tmp_path: Path) -> None:
+    study = optuna.create_study()
+    settings: dict[str, Any] = {"run": {}, "trainer": {}, "tracking": {}}
+    distributions: dict[str, optuna.distributions.BaseDistribution] = {
+        "x": optuna.distributions.FloatDistribution(0, 9)
+    }
+    for value in range(5):
+        study.add_trial(
+            optuna.trial.create_trial(
+                value=value,
+                params={"x": float(value)},
+                distributions=distributions,
+                user_attrs={SETTINGS: settings},
+            )
+        )
+    before = dict(matplotlib.rcParams)
+    write_results(study, tmp_path)
+    assert dict(matplotlib.rcParams) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"trials.csv", "best.yaml", "history.svg", "importance.svg"}
 
 
 def test_a_trial_worse_than_the_others_is_stopped_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,8 +173,11 @@ def test_a_trial_whose_worker_was_killed_counts_as_failed(tmp_path: Path, monkey
     monkeypatch.setattr(search_study, "_GRACE", 1)
     path = write_space(tmp_path)
     study = open_study(read_search_space(path), tmp_path / "sweeps/small", None)
-    storage: Any = study._storage
-    storage.record_heartbeat(study.ask()._trial_id)
+    storage = open_storage(f"sqlite:///{tmp_path / 'sweeps/small/study.db'}", 1, 1)
+    study_id = storage.get_study_id_from_name("small")
+    with pytest.warns(UserWarning, match="Heartbeat of storage is supposed to be used with"):
+        number = study.ask().number
+    storage.record_heartbeat(storage.get_trial_id_from_study_id_trial_number(study_id, number))
     (tmp_path / "sweeps/small/trial_0").mkdir()
     time.sleep(2.1)
     assert in_this_process(monkeypatch, "sweep", f"--config={path}", "--trials=1") == 0
@@ -157,7 +192,7 @@ def test_a_trial_whose_worker_was_killed_counts_as_failed(tmp_path: Path, monkey
         (["--config=sweep/none.yaml"], "config: there is no file 'sweep/none.yaml'"),
         (["--trials=-1"], "trials: expected 0 or more, got -1."),
         (["--", "--model.nothing=3"], "there is no option --model.nothing; lightning fit --help lists what there is."),
-        (["--", "--trainer.devices=2"], "trainer.devices: a trial has one, got 2"),
+        (["--", "--trainer.devices=2"], "trainer.devices: expected one per trial, got 2"),
         (["--storage=nothing", "--trials=0"], "storage: "),
     ],
 )
@@ -179,10 +214,10 @@ def test_another_search_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "sweeps/small"
     open_study(read_search_space(write_space(tmp_path)), folder, None)
     other = read_search_space(write_space(tmp_path, parameters={"model.dropout": {"values": [0.1, 0.2]}}))
-    with pytest.raises(InputError, match="holds a search over other parameters"):
+    with pytest.raises(InputError, match="holds one over other parameters"):
         open_study(other, folder, None)
     (folder / "trial_0").mkdir()
-    with pytest.raises(InputError, match="holds trials that the storage does not know"):
+    with pytest.raises(InputError, match=r"expected trials that the storage contains, got .*small with others"):
         open_study(other, folder, f"sqlite:///{tmp_path / 'other.db'}")
 
 
@@ -193,7 +228,7 @@ def test_trials_of_other_data_or_options_are_not_mixed(tmp_path: Path) -> None:
     open_study(space, folder, None, [*given, "--trainer.devices", "[1]", "--run.root=elsewhere"])
     open_study(space, folder, None)
     for other in (["--data.source", "two.csv", "--trainer.max_epochs=3"], given[:2], []):
-        with pytest.raises(InputError, match=r"were trained with --config=encoder/fingerprint.yaml .*one\.csv"):
+        with pytest.raises(InputError, match=r"were trained with, --config=encoder/fingerprint.yaml .*one\.csv"):
             open_study(space, folder, None, other)
     longer = read_search_space(write_space(tmp_path, epochs=2))
     with pytest.raises(InputError, match="cannot be compared"):
@@ -254,7 +289,7 @@ def test_an_interrupted_search_goes_on(tmp_path: Path) -> None:
         worker.kill()
     assert worker.returncode == 130, text
     assert "Traceback" not in text
-    assert "Stopped; the same command goes on with the search." in text
+    assert "Stopped; the same command continues the search." in text
     assert read_trials(tmp_path)["error"].to_list() == ["interrupted"]
     succeed(tmp_path, "sweep", "--trials=1", *arguments)
     assert read_trials(tmp_path)["state"].to_list() == ["FAIL", "COMPLETE"]

@@ -1,10 +1,10 @@
-"""How fast SMILES become graphs: ours against RDKit's parser alone, and against the featurisers of other projects.
+"""Speed of featurization: our graphs against RDKit's parser alone, and against the featurizers of other projects.
 
 Everything runs on one core. The reference is a loop that only calls `Chem.MolFromSmiles`. Each turn takes other
-molecules, the same for all; the peers' ratios are to the same loop in their own process, whose RDKit is another
-release.
+molecules, the same for all contenders. The speeds of the peers are relative to the same loop in their own process,
+which has another release of RDKit.
 
-    python -m benchmarks.featurise [--table FILE --column X] [--json FILE]
+    python -m benchmarks.featurize [--table FILE --column X] [--json FILE]
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ TITLES = {
 
 
 def parse(smiles: list[str]) -> None:
-    """Read molecules and drop them."""
+    """Parse molecules and discard them."""
     with rdBase.BlockLogs():
         for text in smiles:
             Chem.MolFromSmiles(text)
@@ -69,22 +69,22 @@ def graphs(smiles: list[str]) -> None:
 
 
 def graphs_and_fingerprints(smiles: list[str]) -> None:
-    """What our data module computes."""
+    """Our graphs and fingerprints, as the data module computes them."""
     for start in range(0, len(smiles), CHUNK):
         featurize(smiles[start : start + CHUNK], FeatureSettings())
 
 
 def parts_seconds(smiles: list[str], cores: list[int]) -> float:
-    """How long the part files take on some cores; to be called in a process of its own."""
+    """Seconds of writing the part files on some cores; sets the cores of the process it is called in."""
     os.sched_setaffinity(0, cores)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        write_parts(smiles, partial(feature_arrays, settings=FeatureSettings()), Path(folder), "Featurising")
+        write_parts(smiles, partial(feature_arrays, settings=FeatureSettings()), Path(folder), "Featurizing")
         return time.perf_counter() - start
 
 
 def parse_seconds(smiles: list[str], cores: list[int]) -> float:
-    """How long the parser alone takes with the molecules dealt out to one process on each core."""
+    """Seconds of the parser alone with the molecules divided among one process per core."""
     os.sched_setaffinity(0, cores)
     shares = [smiles[number :: len(cores)] for number in range(len(cores))]
     with ProcessPoolExecutor(len(cores), mp_context=get_context("spawn")) as pool:
@@ -97,7 +97,7 @@ def parse_seconds(smiles: list[str], cores: list[int]) -> float:
 def two_cores_speedup(
     seconds: Callable[[list[str], list[int]], float], smiles: list[str], cores: list[int], repeats: int
 ) -> float:
-    """How much sooner two cores are done than one, the median over the turns."""
+    """Speedup of two cores over one, the median over the turns."""
     ratios = []
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         for _ in range(repeats):
@@ -116,7 +116,7 @@ def main() -> None:
         name: lambda turn, work=work: work(smiles[turn::turns])
         for name, work in (("parse", parse), ("graph", graphs), ("graph_fingerprint", graphs_and_fingerprints))
     }
-    with tempfile.TemporaryDirectory() as folder, Peers("featurise", smiles, Path(folder), turns, 1) as peers:
+    with tempfile.TemporaryDirectory() as folder, Peers("featurize", smiles, Path(folder), turns, 1) as peers:
         own, others = measure_in_turns(contenders, peers, options.repeats)
     rows, figures = [], {"parse_per_second": options.molecules / statistics.median(own["parse"])}
     for times, reference in ((own, "parse"), (others, "peers_parse")):

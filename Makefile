@@ -7,7 +7,7 @@ ARGS ?=
 export TAILMOL_TABLES ?= $(CURDIR)/results/tables
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types format peers bench results
+.PHONY: help setup run test lint types format docs peers bench results
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ types: setup ## check types
 
 format: setup ## rewrite the sources in the project's style
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+docs: setup ## build the documentation site in build/site; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 peers: $(PEERS)/.installed ## create .venv-peers with the projects that bench compares with
 $(PEERS)/.installed: benchmarks/peers.txt

@@ -7,7 +7,7 @@ ARGS ?=
 export TAILMOL_TABLES ?= $(CURDIR)/results/tables
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types format wheel peers bench results
+.PHONY: help setup run test lint types format wheel docs peers bench results
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ format: setup ## rewrite the sources in the project's style
 wheel: setup ## build dist/*.whl, which pip installs without this folder
 	rm -rf build
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+
+docs: setup ## build the documentation site in build/site; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 peers: $(PEERS)/.installed ## create .venv-peers with the projects that bench compares with
 $(PEERS)/.installed: benchmarks/peers.txt

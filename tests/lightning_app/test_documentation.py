@@ -13,7 +13,7 @@ from tests.lightning_app.command import in_this_process
 from workflows.setting_layers import CONFIGS
 
 ROOT = CONFIGS.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 DRUGS = (
     ["C" * n + "O" for n in range(1, 21)]
     + ["c1ccccc1" + "C" * n for n in range(20)]

@@ -18,7 +18,7 @@ from lightning.pytorch import Callback
 from base.errors import InputError
 from experiments.search_results import ERROR, SETTINGS, one_line
 from experiments.search_space import SearchSpace, fit_arguments, suggest
-from lightning_app.fit import FitCLI
+from workflows.fit import FitCLI
 
 if TYPE_CHECKING:
     from optuna import Trial

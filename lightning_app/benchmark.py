@@ -7,7 +7,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workflows.setting_layers import find_configs, shipped_names
+from workflows.setting_layers import find_config, shipped_names
+from workflows.terminal import Terminal
 
 if TYPE_CHECKING:
     import polars
@@ -16,20 +17,21 @@ if TYPE_CHECKING:
     from experiments.benchmark_study import BenchmarkStudy
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str], terminal: Terminal) -> None:
     """Run the subcommand.
 
     Args:
         arguments: The command line after `benchmark`.
+        terminal: How the command was called.
 
     Raises:
         InputError: If the user's input is at fault.
     """
-    given = make_parser().parse_args(find_configs(arguments))
+    given = make_parser().parse_args(arguments)
     from experiments.benchmark_plan import read_plan
     from experiments.benchmark_study import BenchmarkStudy
 
-    plan = read_plan(given.config)
+    plan = read_plan(find_config(given.config))
     folder = given.folder or Path("results") / plan.name
     study = BenchmarkStudy(plan, folder, given.storage, given.retry_failed)
     if given.dry_run:
@@ -73,7 +75,7 @@ def make_parser() -> argparse.ArgumentParser:
         "the first, or on other machines that see the same storage. Example: lightning benchmark --config "
         f"benchmark/quick.yaml. Shipped: {', '.join(shipped_names('benchmark'))}",
     )
-    parser.add_argument("--config", "-c", type=Path, required=True, help="The grid: a file of yours or a shipped one.")
+    parser.add_argument("--config", "-c", required=True, help="The grid: a file of yours or a shipped one.")
     parser.add_argument(
         "--folder", type=Path, help="Where everything is written; results/<name of the file> if left out."
     )

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.cli import LightningArgumentParser
 from torch.utils.data import DataLoader
 
 from base.errors import InputError
@@ -25,30 +24,27 @@ from datamodules.prediction_rows import (
 )
 from datamodules.tables.array_table import kind_of_file
 from modules.evaluation.prediction_columns import PredictionColumns
+from workflows.command_help import Option
 from workflows.drug_cli import DrugCLI
 from workflows.evidence_file import find_evidence_of
-from workflows.terminal import terminal_mode
+from workflows.terminal import Terminal, quiet_lightning
 
 
 class PredictCLI(DrugCLI):
     """Settings of prediction."""
 
     subcommand_name = "predict"
+    description = "Labels, probabilities and evidence for a table of SMILES, or for one SMILES."
     uses_run_folder = False
 
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+    def own_options(self) -> dict[str, Option]:
         """Where the predictions go."""
-        super().add_arguments_to_parser(parser)
-        parser.add_argument("--output", type=str, default=None, help="The .csv, .tsv or .parquet file to write.")
-        parser.add_argument(
-            "--smiles", type=str, default=None, help="One sample to answer on the terminal; two molecules joined by >>."
-        )
-        parser.add_argument(
-            "--top", type=int, default=None, help="Write so many of the best classes instead of a column for each."
-        )
-        parser.add_argument(
-            "--chunk_rows", type=int, default=CHUNK_ROWS, help="About how many rows to have in memory at a time."
-        )
+        return {
+            "output": Option(str | None, None, "The .csv, .tsv or .parquet file to write."),
+            "smiles": Option(str | None, None, "One sample to answer on the terminal; two molecules joined by >>."),
+            "top": Option(int | None, None, "Write so many of the best classes instead of a column for each."),
+            "chunk_rows": Option(int, CHUNK_ROWS, "About how many rows to have in memory at a time."),
+        }
 
     def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Only the SMILES columns of the training table are looked for in the new one."""
@@ -77,21 +73,23 @@ class PredictCLI(DrugCLI):
         return super().instantiate_trainer(**kwargs, enable_progress_bar=False)
 
 
-def main(arguments: list[str]) -> None:
+@quiet_lightning()
+def main(arguments: list[str], terminal: Terminal) -> None:
     """Run the subcommand.
 
     Args:
         arguments: The command line after `predict`.
+        terminal: How the command was called, and how much it says.
 
     Raises:
         InputError: If the user's input is at fault.
     """
-    cli = PredictCLI(arguments)
+    cli = PredictCLI(arguments, terminal.command, not terminal.quiet)
     assert cli.checkpoint is not None
     if cli.config.smiles is not None:
         from lightning_app.predict_one import answer_one
 
-        answer_one(Path(cli.checkpoint), cli.config.smiles, cli.config.top)
+        answer_one(Path(cli.checkpoint), cli.config.smiles, cli.config.top, terminal)
         return
     assert cli.trained_task is not None
     assert cli.writer is not None
@@ -99,7 +97,7 @@ def main(arguments: list[str]) -> None:
     columns = PredictionColumns(cli.model, find_evidence_of(Path(cli.checkpoint)), cli.config.top)
     with tempfile.TemporaryDirectory() as folder:
         rows = PredictionRows(_open_table(cli, Path(folder)), cli.datamodule.evaluation_batch_size)
-        shown = cli.config.trainer.enable_progress_bar is not False and not terminal_mode().quiet
+        shown = cli.config.trainer.enable_progress_bar is not False and not terminal.quiet
         cli.writer.expect(rows, columns, shown)
         on_gpu = cli.trainer.strategy.root_device.type == "cuda"
         threads = torch.get_num_threads()
@@ -116,13 +114,13 @@ def main(arguments: list[str]) -> None:
             torch.set_num_threads(threads)
             cli.writer.remove_chunks(cli.trainer)
     if cli.trainer.is_global_zero:
-        _report(rows.table.rows, cli.writer.unusable, cli.config.output)
+        _report(rows.table.rows, cli.writer.unusable, cli.config.output, terminal)
 
 
-def _report(rows: int, unusable: int, output: str) -> None:
-    if terminal_mode().json:
+def _report(rows: int, unusable: int, output: str, terminal: Terminal) -> None:
+    if terminal.json:
         print(json.dumps({"output": output, "rows": rows, "unusable": unusable}))
-    elif not terminal_mode().quiet:
+    elif not terminal.quiet:
         print(f"{rows:,} rows written to {output}; {unusable:,} could not be used (column reason).")
 
 

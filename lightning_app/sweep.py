@@ -13,7 +13,8 @@ from experiments.search_results import ERROR, print_results, rank_trials, write_
 from experiments.search_space import read_search_space
 from experiments.search_study import open_study
 from experiments.search_trials import Objective, check_settings
-from workflows.setting_layers import find_configs, shipped_names
+from workflows.setting_layers import find_config, shipped_names
+from workflows.terminal import Terminal, quiet_lightning
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -41,17 +42,19 @@ class SweepSettings:
     seed: int = 0
 
 
-def main(arguments: list[str]) -> None:
+@quiet_lightning()
+def main(arguments: list[str], terminal: Terminal) -> None:
     """Run the subcommand.
 
     Args:
         arguments: The command line after `sweep`.
+        terminal: How the command was called.
 
     Raises:
         InputError: If the user's input is at fault, or no trial came to an end.
     """
     settings, further = _parse(arguments)
-    space = read_search_space(Path(find_configs(["--config", settings.config])[1]))
+    space = read_search_space(find_config(settings.config))
     folder = Path(settings.folder or Path("sweeps") / space.name)
     if settings.trials:
         check_settings(space, further)

@@ -52,6 +52,27 @@ def read_frame(path: Path) -> tuple[polars.DataFrame, dict[int, str]]:
     return frame, ragged
 
 
+def read_header(path: Path) -> list[str] | None:
+    """The names of a table's columns, from its first bytes; None where only reading the whole table can tell.
+
+    Args:
+        path: A CSV, TSV or Parquet file, plain or gzip.
+    """
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    packed = suffixes[-1:] == [".gz"]
+    if packed:
+        suffixes.pop()
+    try:
+        if suffixes[-1:] in ([".parquet"], [".pq"]):
+            return None if packed else list(polars.read_parquet_schema(path))
+        with gzip.open(path) if packed else path.open("rb") as file:
+            line = next((line for line in file if line.strip(b"\r\n")), b"").decode("utf-8-sig")
+        names = next(csv.reader([line], delimiter=max(",\t;", key=line.count), strict=True), None)
+    except (OSError, EOFError, ValueError, zlib.error, csv.Error, polars.exceptions.PolarsError):
+        return None
+    return names or None
+
+
 def _read_text(content: bytes, path: Path) -> tuple[polars.DataFrame, dict[int, str]]:
     try:
         text = content.decode("utf-8-sig")

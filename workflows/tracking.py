@@ -72,6 +72,8 @@ def make_loggers(settings: TrackingSettings, folder: Path, first: bool = True) -
         folder: The run's.
         first: Whether this is the first process, which alone logs.
     """
+    # Whole, since the checkpoints go beside the CSV file, and a resumed run asks whether their folder is the same.
+    folder = folder.resolve()
     loggers: list[Logger] = [ContinuedCSVLogger(folder.parent.parent, name=folder.parent.name, version=folder.name)]
     mode = os.environ.get("WANDB_MODE") or settings.wandb
     if mode == "auto":

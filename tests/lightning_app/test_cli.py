@@ -224,6 +224,20 @@ def test_schedules_follow_the_number_of_epochs(tmp_path: Path, monkeypatch: pyte
     assert config["early_stopping"]["patience"] == 3
 
 
+def test_an_encoder_that_a_method_replaces_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = ("--config=encoder/gin.yaml", "--config=method/paper.yaml")
+    assert in_this_process(monkeypatch, "fit", "--print_config", *files) == 0
+    printed = capsys.readouterr()
+    assert "class_path: modules.encoders.GCN  # method/paper.yaml" in printed.out
+    assert "encoder/gin.yaml: method/paper.yaml has its own encoder" in printed.err
+    assert in_this_process(monkeypatch, "fit", "--print_config", *files, "--model.encoder=GIN") == 0
+    printed = capsys.readouterr()
+    assert "class_path: modules.encoders.GIN  # option" in printed.out
+    assert printed.err == ""
+
+
 def test_factors_of_classes_need_a_second_stage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

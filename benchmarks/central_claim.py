@@ -21,7 +21,7 @@ from base.atomic_file import write_csv, write_file
 from experiments.benchmark_plan import BenchmarkPlan, read_plan
 from experiments.benchmark_study import IDENTITY
 from experiments.paired_statistics import spearman
-from workflows.setting_layers import find_configs, settings_files
+from workflows.setting_layers import find_config, settings_files
 
 MEASURES = {
     "training_samples": "count",
@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--config", required=True, help="the file of the benchmark")
     parser.add_argument("--folder", type=Path, help="default: results/<name of the file>")
     arguments = parser.parse_args()
-    plan = read_plan(Path(find_configs(["--config", arguments.config])[1]), settings_files)
+    plan = read_plan(find_config(arguments.config), settings_files)
     folder = arguments.folder or Path("results") / plan.name
     classes = all_classes(plan, folder)
     if classes.is_empty():

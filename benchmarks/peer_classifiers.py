@@ -30,9 +30,9 @@ from base.atomic_file import write_csv
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.splits.splitters import SplitName
 from experiments.benchmark_plan import Cell, read_plan
-from lightning_app.fit import FitCLI
 from modules.evaluation.tail_metrics import TailMetrics
-from workflows.setting_layers import find_configs, settings_files
+from workflows.fit import FitCLI
+from workflows.setting_layers import find_config, settings_files
 
 PEERS: dict[str, Callable[[int], ClassifierMixin]] = {
     "logistic": lambda seed: LogisticRegression(max_iter=1000),
@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--config", required=True, help="the file of the benchmark")
     parser.add_argument("--folder", type=Path, help="default: results/<name of the file>")
     arguments = parser.parse_args()
-    plan = read_plan(Path(find_configs(["--config", arguments.config])[1]), settings_files)
+    plan = read_plan(find_config(arguments.config), settings_files)
     folder = arguments.folder or Path("results") / plan.name
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "peers.csv"

@@ -26,10 +26,12 @@ from benchmarks.memory import run
 def predict(checkpoint: Path, table: Path, output: Path) -> None:
     """Run the command in this process and print its seconds."""
     from lightning_app.predict import main as command
+    from workflows.terminal import Terminal
 
     start = time.perf_counter()
     options = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]
-    command(["--ckpt_path", str(checkpoint), "--data.source", str(table), "--output", str(output), *options])
+    paths = ["--ckpt_path", str(checkpoint), "--data.source", str(table), "--output", str(output)]
+    command([*paths, *options], Terminal())
     print(json.dumps(time.perf_counter() - start))
 
 

@@ -20,7 +20,7 @@ import lightning
 import torch
 
 from benchmarks.measuring import describe_machine, print_table, write_json
-from lightning_app.fit import FitCLI
+from workflows.fit import FitCLI
 
 THREADS = 2
 SETTINGS: dict[str, tuple[str, ...]] = {

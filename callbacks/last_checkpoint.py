@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import lightning
@@ -16,14 +15,13 @@ class LastCheckpoint(ModelCheckpoint):
     callback that writes `last.ckpt` at the end of each epoch.
     """
 
-    def __init__(self, folder: Path, every_n_steps: int) -> None:
-        """Keep the settings.
+    def __init__(self, every_n_steps: int) -> None:
+        """Write `last.ckpt` where the trainer's other checkpoints are.
 
         Args:
-            folder: Where `last.ckpt` goes.
             every_n_steps: Training steps from one checkpoint to the next.
         """
-        super().__init__(folder, "last", every_n_train_steps=every_n_steps, enable_version_counter=False)
+        super().__init__(filename="last", every_n_train_steps=every_n_steps, enable_version_counter=False)
 
     def on_train_batch_end(
         self,

@@ -29,7 +29,7 @@ class TrialRun(Protocol):
     """A training run that is ready to start."""
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def resolved_settings(self) -> dict[str, Any]:
         """The resolved settings of the run."""
         ...
 
@@ -156,7 +156,7 @@ class Objective:
             f"--run.version=trial_{trial.number}",
         ]
         run = self.make_run(arguments, [PyTorchLightningPruningCallback(trial, self.space.metric), self.stopping])
-        trial.set_user_attr(SETTINGS, run.settings)
+        trial.set_user_attr(SETTINGS, run.resolved_settings)
         metrics = run.fit()
         reported = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values.values()
         if not reported:

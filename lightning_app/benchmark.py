@@ -8,7 +8,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workflows.setting_layers import find_configs, settings_files, shipped_names
+from workflows.setting_layers import find_config, settings_files, shipped_names
+from workflows.terminal import Terminal
 
 if TYPE_CHECKING:
     import polars
@@ -19,22 +20,23 @@ if TYPE_CHECKING:
 _FIT = (sys.executable, "-m", "lightning_app.cli", "fit")
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str], terminal: Terminal) -> None:
     """Run the subcommand.
 
     Args:
         arguments: The command line after `benchmark`.
+        terminal: How the command was called.
 
     Raises:
         InputError: If the grid, a setting or the database is invalid.
     """
-    given = make_parser().parse_args(find_configs(arguments))
+    given = make_parser().parse_args(arguments)
     import optuna
 
     from experiments.benchmark_plan import read_plan
     from experiments.benchmark_study import BenchmarkStudy
 
-    plan = read_plan(given.config, settings_files)
+    plan = read_plan(find_config(given.config), settings_files)
     folder = given.folder or Path("results") / plan.name
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = BenchmarkStudy(plan, folder, given.storage, given.retry_failed)
@@ -79,7 +81,7 @@ def make_parser() -> argparse.ArgumentParser:
         "terminal at the same time or on other machines that use the same storage. Example: lightning benchmark "
         f"--config benchmark/quick.yaml. Shipped grids: {', '.join(shipped_names('benchmark'))}",
     )
-    parser.add_argument("--config", "-c", type=Path, required=True, help="The grid: your own file or a shipped one.")
+    parser.add_argument("--config", "-c", required=True, help="The grid: your own file or a shipped one.")
     parser.add_argument("--folder", type=Path, help="Output folder; default: results/<name of the file>.")
     parser.add_argument(
         "--storage", help="Database URL such as postgresql://host/base; default: <folder>/study.db, an SQLite file."

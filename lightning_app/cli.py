@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import re
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-from workflows.terminal import take_terminal_mode, terminal_mode
+from workflows.terminal import Terminal, take_terminal_options
 
 SUBCOMMANDS = {
     "fit": ("lightning_app.fit", "main"),
@@ -55,78 +57,80 @@ _EXTRAS = {
 }
 
 HELP = """\
-usage: lightning <subcommand> [options]
+usage: {command} <subcommand> [options]
 
 Classify drugs when some classes have ten thousand examples and some have five.
 
 subcommands:
-  fit        train, test the best checkpoint and report; with no option, on the embedded inn_stems drugs
-  validate   metrics of a checkpoint on the validation split
-  test       metrics of a checkpoint on the test split
-  predict    labels, probabilities and evidence for a table of SMILES, or for one SMILES
-  prepare    download, check and featurise a table ahead of time
-  sweep      search for the settings that validate best
-  benchmark  a grid of data sets, methods and seeds, and tables that compare them
-  datasets   list the data sets that are known by name
-  report     a page of what a run found, as every fit writes it
-  compare    several runs on one page
-  completion a script with which bash or zsh completes these commands on TAB
+  fit         train, test the best checkpoint and report; with no option, on the embedded inn_stems drugs
+  validate    metrics of a checkpoint on the validation split
+  test        metrics of a checkpoint on the test split
+  predict     labels, probabilities and evidence for a table of SMILES, or for one SMILES
+  prepare     download, check and featurize a table ahead of time
+  sweep       search for the settings that validate best
+  benchmark   a grid of data sets, methods and seeds, and tables that compare them
+  datasets    list the data sets that are known by name
+  report      a page of what a run found, as every fit writes it
+  compare     several runs on one page
+  completion  a script with which bash, zsh or tcsh completes these commands on TAB
 
-common options (lightning <subcommand> --help lists all of them):
+common options ({command} <subcommand> --help shows more):
   --data.source FILE    a CSV, TSV or Parquet table, an .npz of arrays, or a known data set
-  --config FILE         settings in YAML; later files and options win. Shipped: data/*.yaml, method/*.yaml, debug.yaml
+  --config FILE         settings in YAML, options win. Shipped: data/*.yaml, method/*.yaml, debug.yaml
   --ckpt_path FILE      a checkpoint to resume, test or predict with
   --quiet, --json       warnings alone; and the result as one line of JSON
   --debug               errors with their traceback
 
 examples:
-  lightning fit --data.source my_drugs.csv
-  lightning fit --data.source hiv --config method/paper.yaml
-  lightning predict --ckpt_path runs/my_drugs/version_0/checkpoints/best.ckpt --data.source new.csv --output out.csv
+  {command} fit --data.source my_drugs.csv
+  {command} fit --data.source hiv --config method/paper.yaml
+  {command} predict --ckpt_path runs/my_drugs/version_0/checkpoints/best.ckpt --data.source new.csv --output out.csv
 """
 
 
 def main() -> None:
     """Run the command line; the exit status is 2 where the user's input is at fault."""
-    arguments = take_terminal_mode(sys.argv[1:])
+    terminal, arguments = take_terminal_options(sys.argv[1:], _command())
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(HELP, end="")
+        print(HELP.replace("{command}", terminal.command), end="")
         return
     if arguments[0] not in SUBCOMMANDS:
         known = ", ".join(SUBCOMMANDS)
-        sys.exit(_complain(f"there is no subcommand {arguments[0]!r}; expected one of {known}."))
+        sys.exit(_complain(f"there is no subcommand {arguments[0]!r}; expected one of {known}.", terminal))
     module, function = SUBCOMMANDS[arguments[0]]
     process = next((int(os.environ[name]) for name in _PROCESS_NUMBERS if name in os.environ), 0)
     try:
-        run = getattr(importlib.import_module(module), function)
-        _set_up_messages(process == 0)
-        run(arguments[1:])
+        with _messages(terminal, process == 0):
+            getattr(importlib.import_module(module), function)(arguments[1:], terminal)
     except Exception as error:
-        if terminal_mode().debug:
+        if terminal.debug:
             raise
-        sys.exit(_explain(error, arguments[0], process))
+        sys.exit(_explain(error, arguments[0], process, terminal))
 
 
-def subcommand_lines() -> dict[str, str]:
-    """What `--help` says of each subcommand."""
-    return dict(re.findall(r"^  (\w+) +(.*)$", HELP, re.MULTILINE))
+def _command() -> str:
+    """The name that the command was called by; `python -m lightning_app.cli` is `lightning`."""
+    name = Path(sys.argv[0]).stem
+    return name if name in ("lightning", "tailmol") else "lightning"
 
 
-def _explain(error: Exception, subcommand: str, process: int) -> int:
+def _explain(error: Exception, subcommand: str, process: int, terminal: Terminal) -> int:
     """Say what is wrong in one sentence; the exit status is 2 where the user's input is at fault, else 1."""
     from base.errors import InputError
 
     if isinstance(error, InputError):
         # Every process finds the same mistake in the same input; the first one says so.
-        return 2 if process else _complain(str(error))
+        return 2 if process else _complain(str(error), terminal)
     if isinstance(error, ModuleNotFoundError) and str(error.name).split(".")[0] in _EXTRAS:
         extra = _EXTRAS[str(error.name).split(".")[0]]
-        return _complain(f"{subcommand} needs the package {error.name}; pip install 'tailmol[{extra}]' brings it.")
+        sentence = f"{subcommand} needs the package {error.name}; pip install 'tailmol[{extra}]' brings it."
+        return _complain(sentence, terminal)
     if type(error).__name__ == "MisconfigurationException":
-        return _complain(f"trainer: {str(error).rstrip('.!')}.")
+        return _complain(f"trainer: {str(error).rstrip('.!')}.", terminal)
     where = f"process {process}: " if process else ""
-    what = f"{type(error).__name__}: {str(error).rstrip('.')}"
-    _complain(f"{where}{what}. This is a mistake of ours, or of a setting that we do not check; --debug shows where.")
+    what = f"{where}{type(error).__name__}: {str(error).rstrip('.')}"
+    advice = "This is a bug in tailmol, or a setting that is not checked; --debug shows where."
+    _complain(f"{what}. {advice}", terminal)
     return 1
 
 
@@ -138,19 +142,26 @@ class _StandardError(logging.Handler):
         print(self.format(record), file=sys.stderr)
 
 
-def _set_up_messages(first: bool) -> None:
-    log = logging.getLogger("tailmol")
-    log.handlers = [_StandardError()]
-    shown = logging.WARNING if terminal_mode().quiet else logging.INFO
-    log.setLevel(shown if first else logging.ERROR)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-    for message in _UNTRUE_WARNINGS:
-        warnings.filterwarnings("ignore", message=message)
+@contextmanager
+def _messages(terminal: Terminal, first: bool) -> Iterator[None]:
+    """Show messages of this project, and no warning that is untrue here, while the block runs."""
+    log, handler = logging.getLogger("tailmol"), _StandardError()
+    shown = logging.DEBUG if terminal.debug else logging.WARNING if terminal.quiet else logging.INFO
+    before = log.level
+    with warnings.catch_warnings():
+        for message in _UNTRUE_WARNINGS:
+            warnings.filterwarnings("ignore", message=message)
+        log.addHandler(handler)
+        log.setLevel(shown if first else logging.ERROR)
+        try:
+            yield
+        finally:
+            log.removeHandler(handler)
+            log.setLevel(before)
 
 
-def _complain(sentence: str) -> int:
-    print(f"lightning: error: {sentence}", file=sys.stderr)
+def _complain(sentence: str, terminal: Terminal) -> int:
+    print(f"{terminal.command}: error: {sentence}", file=sys.stderr)
     return 2
 
 

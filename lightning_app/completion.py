@@ -1,165 +1,104 @@
-"""`lightning completion`: a script with which a shell completes `lightning` on TAB, without starting Python."""
+"""`lightning completion`: a script with which a shell completes the command on TAB, without starting Python."""
 
 from __future__ import annotations
 
-import functools
 import importlib
-import re
 from argparse import Action, ArgumentParser
-from typing import Any
 
-from lightning_app.cli import SUBCOMMANDS, subcommand_lines
-from workflows.option_values import import_classes, listed_values, named_classes
-from workflows.setting_layers import shipped_names
+from lightning_app.cli import SUBCOMMANDS
+from workflows.setting_layers import FOLDERS, shipped_names
+from workflows.terminal import Terminal
 
 _FILES = ("ckpt_path", "output", "distill.teacher", "run", "runs")
-_FOLDERS = ("folder", "run.root", "data.cache_folder", "trainer.default_root_dir")
-
-# Three things that the generated function does not know: bash takes --option=value for three words; what follows the
-# -- of a sweep is for fit; and options of an option's class would bury the others, so they wait for the second dot.
-_BASH = """
-
-_lightning_on_tab() {
-  local typed word given=() kept=()
-  for word in "${COMP_WORDS[@]:0:COMP_CWORD}"; do
-    if [[ $word == -- && ${given[1]} == sweep ]]; then given=(lightning fit)
-    elif [[ $word != = ]]; then given+=("$word"); fi
-  done
-  typed=${COMP_WORDS[COMP_CWORD]#=}
-  local COMP_WORDS=("${given[@]}" "$typed") COMP_CWORD=${#given[@]}
-  _shtab_lightning
-  for word in "${COMPREPLY[@]}"; do
-    [[ $word == --*.*.* && $typed != *.*.* ]] || kept+=("$word")
-  done
-  COMPREPLY=("${kept[@]}")
-  [[ ${#kept[@]} -eq 1 && $kept == */ ]] && compopt -o nospace 2>/dev/null
-}
-complete -o bashdefault -F _lightning_on_tab lightning"""
-
-_ZSH_VALUE = re.compile(r'^  (\{[\w,-]+\}"|"--[\w.-]+)(\[(?:[^\]\\]|\\.)*\]:)', re.MULTILINE)
+_FOLDERS = ("folder", "run.root", "data.cache_folder")
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str], terminal: Terminal) -> None:
     """Run the subcommand.
 
     Args:
         arguments: The command line after `completion`.
+        terminal: How the command was called.
     """
-    print(completion_script(make_parser().parse_args(arguments).shell))
+    shell = make_parser(terminal.command).parse_args(arguments).shell
+    print(completion_script(shell, terminal.command))
 
 
-def make_parser() -> ArgumentParser:
-    """What the subcommand takes."""
-    parser = ArgumentParser(
-        prog="lightning completion",
-        description="Print a script that completes subcommands, options, files and names on TAB. "
-        "In this terminal: source <(lightning completion bash)",
-    )
-    parser.add_argument("shell", choices=("bash", "zsh"), help="the shell that you type commands into")
-    return parser
-
-
-def completion_script(shell: str) -> str:
-    """The script.
+def make_parser(command: str = "lightning") -> ArgumentParser:
+    """What the subcommand takes.
 
     Args:
-        shell: `bash` or `zsh`.
+        command: How the command was called.
     """
     import shtab
 
-    import_classes()
-    lines = subcommand_lines()
-    parser = ArgumentParser(prog="lightning")
+    parser = ArgumentParser(
+        prog=f"{command} completion",
+        description="Print a script that completes subcommands, options and files on TAB. "
+        f"In this terminal: source <({command} completion bash)",
+    )
+    parser.add_argument("shell", choices=shtab.SUPPORTED_SHELLS, help="the shell that you type commands into")
+    return parser
+
+
+def completion_script(shell: str, command: str = "lightning") -> str:
+    """The script, from the parsers of all subcommands.
+
+    Args:
+        shell: One that shtab supports.
+        command: The name that is completed.
+    """
+    import shtab
+
+    parser = ArgumentParser(prog=command)
     subparsers = parser.add_subparsers()
     for subcommand in SUBCOMMANDS:
-        subparser = subparsers.add_parser(subcommand, help=lines[subcommand], add_help=False)
+        options = _parser_of(subcommand)
+        for action in options._actions:
+            _complete_values(action, subcommand)
+        subparser = subparsers.add_parser(subcommand, help=subcommand, parents=[options], add_help=False)
         for mode in ("--quiet", "--json", "--debug"):
             subparser.add_argument(mode, action="store_true")
-        for action in _actions(subcommand):
-            complete = _files_and_names(action, subcommand)
-            if complete:
-                action.complete = complete  # type: ignore[attr-defined]
-            subparser._add_action(action)
-    script = str(shtab.complete(parser, shell))
-    return script + _BASH if shell == "bash" else _ZSH_VALUE.sub(_with_equals_sign, script)
+    return str(shtab.complete(parser, shell))
 
 
-def _with_equals_sign(option: re.Match[str]) -> str:
-    """A zsh specification that takes --option=value too, and one with a short form as often as it is given."""
-    names, description = option[1], option[2]
-    if names.startswith("{"):
-        return f'  "*"{names.replace("--config", "--config=")}{description}'
-    return f"  {names}={description}"
-
-
-def _actions(subcommand: str) -> list[Action]:
-    """Plain copies of what a subcommand's parser takes, and of what the classes take that its options name."""
+def _parser_of(subcommand: str) -> ArgumentParser:
     from jsonargparse import capture_parser
 
     name, function = SUBCOMMANDS[subcommand]
     module = importlib.import_module(name)
     if subcommand == "datasets":  # takes nothing
-        parser = ArgumentParser()
-    elif hasattr(module, "make_parser"):
-        parser = module.make_parser()
-    else:
-        parser = capture_parser(getattr(module, function), ["--help"])
-    inner = [
-        inner
-        for action in parser._actions
-        if re.fullmatch(r"(model|data)\.\w+", action.dest)
-        for cls in named_classes(getattr(action, "_typehint", None))
-        for inner in _init_args(action.dest, cls)
-    ]
-    # --option+ appends to a list, a spelling that zsh takes for something else.
-    return [
-        Action(
-            [option for option in action.option_strings if not option.endswith("+")],
-            action.dest,
-            nargs=action.nargs,
-            choices=action.choices or listed_values(getattr(action, "_typehint", None)) or None,
-            help=action.help or "",
-            metavar=action.metavar,
-        )
-        for action in [*parser._actions, *{action.dest: action for action in inner}.values()]
-    ]
+        return ArgumentParser()
+    if hasattr(module, "make_parser"):
+        parser: ArgumentParser = module.make_parser()
+        return parser
+    return capture_parser(getattr(module, function), ["--help", "all"], Terminal())
 
 
-@functools.cache
-def _init_args(setting: str, cls: type) -> list[Action]:
-    from jsonargparse import ArgumentParser as ClassParser
-
-    parser = ClassParser()
-    # What optimisers and schedules are made of is not a setting.
-    parser.add_class_arguments(cls, f"{setting}.init_args", skip={"params", "optimizer"})
-    return [action for action in parser._actions if re.search(r"\.init_args\.\w+$", action.dest)]
-
-
-def _files_and_names(action: Action, subcommand: str) -> dict[str, Any] | None:
-    """How shtab completes an option that takes a file, a folder, or a file and known names."""
+def _complete_values(action: Action, subcommand: str) -> None:
+    """Say what comes after an option, as far as it is known: a file, a folder, or one of a few words."""
     import shtab
 
     from datamodules.datasets.dataset_catalog import CATALOGUE
 
-    if action.dest == "data.source":
-        return _files_or("data_sets", list(CATALOGUE))
+    words = action.metavar[1:-1].split(",") if isinstance(action.metavar, str) and action.metavar[:1] == "{" else []
     if action.dest == "config":
-        own = subcommand if subcommand in ("sweep", "benchmark") else "fit"
-        names = shipped_names("")
-        special = {"sweep": r"sweep/", "benchmark": r"benchmark/", "fit": r"(?!sweep/|benchmark/)"}[own]
-        return _files_or(f"configs_{own}", [name for name in names if re.match(special, name)])
+        folders = (subcommand,) if subcommand in ("sweep", "benchmark") else (*FOLDERS, "debug.yaml")
+        words = [name for folder in folders for name in shipped_names(folder)]
+    if action.dest == "data.source":
+        words = list(CATALOGUE)
     if action.dest in _FOLDERS:
-        return shtab.DIRECTORY
-    return shtab.FILE if action.dest in _FILES or action.metavar == "CONFIG" else None
+        action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
+    elif action.dest in ("config", "data.source"):
+        action.complete = _files_or(f"{subcommand}_{action.dest.replace('.', '_')}", words)  # type: ignore[attr-defined]
+    elif action.dest in _FILES:
+        action.complete = shtab.FILE  # type: ignore[attr-defined]
+    elif words:
+        action.choices = words
 
 
-def _files_or(kind: str, names: list[str]) -> dict[str, Any]:
-    function, words = f"_lightning_files_or_{kind}", " ".join(names)
-    # One folder at a time, as files are.
-    first = " ".join(sorted({re.sub("/.*", "/", name) for name in names}))
-    bash = f'''{function}() {{
-  if [[ $1 == */* ]]; then compgen -W "{words}" -- "$1"; else compgen -W "{first}" -- "$1"; fi
-  compgen -f -- "$1"
-}}'''
+def _files_or(kind: str, names: list[str]) -> dict[str, object]:
+    function, words = f"_tailmol_files_or_{kind}", " ".join(names)
+    bash = f'{function}() {{ compgen -W "{words}" -- "$1"; compgen -f -- "$1"; }}'
     zsh = f"{function}() {{ compadd -- {words}; _files }}"
-    return {"bash": function, "zsh": function, "preamble": {"bash": bash, "zsh": zsh}}
+    return {"bash": function, "zsh": function, "tcsh": "f", "preamble": {"bash": bash, "zsh": zsh}}

@@ -6,42 +6,44 @@ from pathlib import Path
 
 from base.errors import InputError
 from datamodules.datasets.dataset_catalog import CATALOGUE, local_file
+from workflows.terminal import Terminal
 
 HELP = """\
-usage: lightning datasets
+usage: {command} datasets
 
 List the data sets that --data.source knows by name. Fitting one downloads it once, into $TAILMOL_CACHE/datasets or
 the user's cache folder; classes and imbalance ratio are counted in its file where that is downloaded already.
 """
 
-_USE = "Use one with: lightning fit --data.source NAME"
 _NARROWEST = 80
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str], terminal: Terminal) -> None:
     """Run the subcommand.
 
     Args:
         arguments: The command line after `datasets`.
+        terminal: How the command was called.
 
     Raises:
         InputError: If there is an argument that is not known, or a downloaded file is no table.
     """
     if "-h" in arguments or "--help" in arguments:
-        print(HELP, end="")
+        print(HELP.replace("{command}", terminal.command), end="")
         return
     if arguments:
         raise InputError(f"datasets: {arguments[0]!r} is not known; the subcommand takes no arguments but --help.")
     from datamodules.feature_cache import default_cache_folder
 
-    print_catalogue(default_cache_folder())
+    print_catalogue(default_cache_folder(), terminal.command)
 
 
-def print_catalogue(cache_folder: Path) -> None:
+def print_catalogue(cache_folder: Path, command: str = "lightning") -> None:
     """Print a line for each data set, and how to use one.
 
     Args:
         cache_folder: Where downloaded tables are looked for.
+        command: How the command was called.
 
     Raises:
         InputError: If a downloaded file is no table.
@@ -74,7 +76,7 @@ def print_catalogue(cache_folder: Path) -> None:
             "shipped" if dataset.address is None else "yes" if file else "no",
         )
     console.print(table)
-    console.print(_USE, soft_wrap=True, highlight=False)
+    console.print(f"Use one with: {command} fit --data.source NAME", soft_wrap=True, highlight=False)
 
 
 def _class_sizes(file: Path, label_column: str) -> list[int]:

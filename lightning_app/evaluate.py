@@ -2,53 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
 
-from base.atomic_file import write_json
-from workflows.drug_cli import DrugCLI
-from workflows.run_summary import finite_metrics, report_test
+from workflows.terminal import Terminal
 
 
-class ValidateCLI(DrugCLI):
-    """Settings of validation."""
-
-    subcommand_name = "validate"
-
-
-class TestCLI(DrugCLI):
-    """Settings of testing."""
-
-    subcommand_name = "test"
-
-
-def validate(arguments: list[str]) -> None:
+def validate(arguments: list[str], terminal: Terminal) -> None:
     """Run `lightning validate`.
 
     Args:
         arguments: The command line after `validate`.
+        terminal: How the command was called, and how much it says.
 
     Raises:
         InputError: If the user's input is at fault.
     """
-    cli = ValidateCLI(arguments)
-    cli.trainer.validate(cli.model, **_evaluated(cli))
-    if cli.trainer.is_global_zero:
-        write_json(finite_metrics(cli.trainer, "val/"), cli.folder / "val_metrics.json")
+    from workflows.evaluate import evaluate
+
+    result = evaluate("validation", arguments, terminal.command, not terminal.quiet)
+    if terminal.json and result.is_first_process:
+        print(json.dumps({"run": str(result.folder), **result.metrics}))
 
 
-def test(arguments: list[str]) -> None:
+def test(arguments: list[str], terminal: Terminal) -> None:
     """Run `lightning test`.
 
     Args:
         arguments: The command line after `test`.
+        terminal: How the command was called, and how much it says.
 
     Raises:
         InputError: If the user's input is at fault.
     """
-    cli = TestCLI(arguments)
-    cli.trainer.test(cli.model, verbose=False, **_evaluated(cli))
-    report_test(cli.trainer, cli.folder)
+    from workflows.evaluate import evaluate
+    from workflows.run_summary import print_test_report
 
-
-def _evaluated(cli: DrugCLI) -> dict[str, Any]:
-    return {"datamodule": cli.datamodule, "ckpt_path": cli.checkpoint, "weights_only": True}
+    result = evaluate("test", arguments, terminal.command, not terminal.quiet)
+    if not result.is_first_process:
+        return
+    if terminal.json:
+        print(json.dumps({"run": str(result.folder), **result.metrics}))
+    elif not terminal.quiet:
+        print_test_report(result.metrics, result.folder, terminal.command)

@@ -19,7 +19,7 @@ from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction_columns import PredictionColumns
 from modules.evaluation.prediction_evidence import load_evidence
 from modules.inference import infer
-from workflows.terminal import terminal_mode
+from workflows.terminal import Terminal
 
 _PARTS: dict[InputKind, tuple[str, ...]] = {
     "molecule": ("SMILES",),
@@ -30,13 +30,14 @@ _PARTS: dict[InputKind, tuple[str, ...]] = {
 _SHOWN_CLASSES = 3
 
 
-def answer_one(checkpoint: Path, text: str, top: int | None) -> None:
+def answer_one(checkpoint: Path, text: str, top: int | None, terminal: Terminal) -> None:
     """Predict one sample and print the prediction, with `--json` as one line.
 
     Args:
         checkpoint: A checkpoint that `lightning fit` wrote.
         text: The sample; both parts of a reaction, a pair, or a drug with its protein are joined by `>>`.
         top: Number of best classes to show; three if None.
+        terminal: How the answer is printed.
 
     Raises:
         InputError: If the sample or the checkpoint cannot be read.
@@ -53,7 +54,7 @@ def answer_one(checkpoint: Path, text: str, top: int | None) -> None:
         name: value for name, value in columns.frame(chunk, values).row(0, named=True).items() if name not in given
     }
     del answer["reason"]
-    if terminal_mode().json:
+    if terminal.json:
         print(json.dumps({"smiles": text, **answer}))
     else:
         _show(text, answer, columns)

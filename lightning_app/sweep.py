@@ -20,8 +20,9 @@ from experiments.search_results import ERROR, print_results, rank_trials, write_
 from experiments.search_space import read_search_space
 from experiments.search_study import open_study
 from experiments.search_trials import Objective, StopBetweenSteps, check_settings
-from lightning_app.fit import FitCLI
-from workflows.setting_layers import find_configs, shipped_names
+from workflows.fit import FitCLI
+from workflows.setting_layers import find_config, shipped_names
+from workflows.terminal import Terminal, quiet_lightning
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -80,8 +81,8 @@ class FitTrial(FitCLI):
         return [*super().callbacks(), *self._watching]
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """The resolved settings of the run."""
+    def resolved_settings(self) -> dict[str, Any]:
+        """The settings of the run."""
         assert self.model.run_config is not None
         return self.model.run_config
 
@@ -98,17 +99,19 @@ class FitTrial(FitCLI):
         return self.trainer.callback_metrics
 
 
-def main(arguments: list[str]) -> None:
+@quiet_lightning()
+def main(arguments: list[str], terminal: Terminal) -> None:
     """Run the subcommand.
 
     Args:
         arguments: The command line after `sweep`.
+        terminal: How the command was called.
 
     Raises:
         InputError: If the search space or a setting is invalid, or no trial completed.
     """
     settings, further = _parse(arguments)
-    space = read_search_space(Path(find_configs(["--config", settings.config])[1]))
+    space = read_search_space(find_config(settings.config))
     folder = Path(settings.folder or Path("sweeps") / space.name)
     if settings.trials:
         check_settings(space, further, lambda options: SettingsCheck(options).config.as_dict())

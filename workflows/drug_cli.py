@@ -2,82 +2,84 @@
 
 from __future__ import annotations
 
+import inspect
 import tempfile
 from argparse import ArgumentError
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 import yaml
-from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.loggers import WandbLogger
-from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
-from base.atomic_file import write_file
 from base.errors import InputError
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
-from lightning_app.cli import subcommand_lines
 from modules.checkpoint_file import read_checkpoint
 from modules.drug_classifier import DrugClassifier
+from workflows.command_help import Option, add_config, add_options, common_help
+from workflows.option_values import import_classes
 from workflows.run_folder import RunSettings, claim_run_folder
+from workflows.run_trainer import RunTrainer, SaveSettings, strategy_for_unused_parameters
 from workflows.setting_errors import reword
-from workflows.setting_layers import CONFIGS, dataset_settings, find_configs, option_value
-from workflows.terminal import terminal_mode
+from workflows.setting_layers import CommandSettings, option_value, read_command, take_apart
+from workflows.setting_merge import Layer
+from workflows.settings_listing import list_settings
 from workflows.tracking import TrackingSettings, make_loggers
-
-
-def _place_in_help(group: Any) -> int:
-    """What a user changes most comes first."""
-    section = group._group_actions[0].dest if group._group_actions else ""
-    return {"help": 0, "data": 1, "model": 2, "trainer": 4}.get(section, 3)
-
-
-class SaveRunConfig(SaveConfigCallback):
-    """Writes the resolved settings into the run's folder and sends them to W&B, once."""
-
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Called on the first process only."""
-        config = cast(DrugClassifier, pl_module).run_config
-        assert config is not None
-        path = Path(trainer.default_root_dir) / self.config_filename
-        write_file(path, lambda temporary: temporary.write_text(yaml.safe_dump(config, sort_keys=False)))
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                task = cast(DrugDataModule, trainer.datamodule).task  # type: ignore[attr-defined]
-                counts = dict(zip(task.classes, task.class_counts, strict=True))
-                logger.experiment.config.update({**config, "class_counts": counts}, allow_val_change=True)
 
 
 class DrugCLI(LightningCLI):
     """Reads settings, makes the run's folder, and wires trainer, model and data.
 
     Attributes:
-        folder: Where this run writes.
         trained_task: What the checkpoint's model knows of its data; None without a checkpoint.
+        settings: The layers of settings.
+        options: The options that belong to no class, by name.
+        sections: The classes whose arguments are options, by the name before the dot.
     """
 
     subcommand_name: str
+    description: str
     kept_settings: tuple[str, ...] | None = ("seed_everything", "model", "data")
     """Parts of a checkpoint's settings that lie under the user's; None keeps all."""
+    fixed_settings: tuple[str, ...] = ()
+    """Settings that a checkpoint decides, whatever the user says."""
     uses_run_folder = True
     needs_checkpoint = True
+    common_settings: Mapping[str, tuple[str, ...]] = {
+        "data": ("source", "input", "smiles_columns", "label_column", "split", "evaluation_batch_size"),
+        "trainer": ("accelerator", "devices"),
+        "run": ("root", "name"),
+        "tracking": ("wandb",),
+    }
+    """What `--help` shows of each section."""
 
     model: DrugClassifier
     datamodule: DrugDataModule
+    trainer: Trainer
 
-    def __init__(self, arguments: list[str]) -> None:
+    def __init__(self, arguments: list[str], command: str = "lightning", show_progress: bool = True) -> None:
         """Parse and instantiate.
 
         Args:
             arguments: The command line after the subcommand.
+            command: How the command was called, for messages.
+            show_progress: Whether a line on the terminal may show progress.
 
         Raises:
             InputError: If there is no checkpoint, or no configuration file, of the name given, or a setting is unknown
                 or of a wrong type.
         """
         self.trained_task: DrugTask | None = None
+        self.options = {
+            "ckpt_path": Option(str | None, None, "A checkpoint that lightning fit wrote."),
+            "seed_everything": Option(bool | int, 0, "Random seed of weights, order and augmentation; true draws one."),
+            **self.own_options(),
+        }
+        self.sections: dict[str, type] = {"trainer": Trainer, "model": DrugClassifier, "data": DrugDataModule}
+        self.command, self.show_progress = command, show_progress
         super().__init__(
             DrugClassifier,
             DrugDataModule,
@@ -85,82 +87,129 @@ class DrugCLI(LightningCLI):
             seed_everything_default=0,
             parser_kwargs={
                 "parser_mode": "omegaconf+",
-                "prog": f"lightning {self.subcommand_name}",
-                "usage": f"lightning {self.subcommand_name} [options]",
-                "description": f"What it does: {subcommand_lines()[self.subcommand_name]}.",
+                "prog": f"{command} {self.subcommand_name}",
+                "usage": f"{command} {self.subcommand_name} [options]",
+                "description": self.description,
                 "allow_abbrev": False,
                 "exit_on_error": False,
             },
             args=arguments,
             run=False,
             auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
         )
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """A parser with `--config`."""
+        parser = LightningArgumentParser(**kwargs)
+        add_config(parser)
+        return parser
+
+    def own_options(self) -> dict[str, Option]:
+        """The options of this subcommand that belong to no class."""
+        return {}
+
+    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Options that belong to no class."""
+        add_options(parser, self.options)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Settings beside those of trainer, model and data."""
-        (config,) = (action for action in parser._actions if action.dest == "config")
-        config.help = "Settings in YAML, of yours or shipped, such as method/paper.yaml; later files and options win."
-        parser.add_argument("--ckpt_path", type=str, default=None, help="A checkpoint that lightning fit wrote.")
         if self.uses_run_folder:
-            parser.add_class_arguments(RunSettings, "run")
-            parser.add_class_arguments(TrackingSettings, "tracking")
+            self.add_section(parser, RunSettings, "run")
+            self.add_section(parser, TrackingSettings, "tracking")
+
+    def add_section(self, parser: LightningArgumentParser, cls: type, name: str) -> None:
+        """Options for the arguments of a class.
+
+        Args:
+            parser: Of the subcommand.
+            cls: The class.
+            name: What stands before the dot.
+        """
+        parser.add_class_arguments(cls, name)
+        self.sections[name] = cls
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Parse the command line over the shipped settings, or over those of a checkpoint."""
+        """Compose the layers of settings, and parse them with the options of the command line over them."""
         from omegaconf import OmegaConf
 
         # For schedules: ${share:${trainer.max_epochs},0.5} is half of the epochs, and at least one.
         OmegaConf.register_resolver("share", lambda whole, part: max(1, round(whole * part)), replace=True)
         arguments = list(cast("list[str]", args))
         if {"-h", "--help"} & set(arguments):
-            parser._action_groups = sorted(parser._action_groups, key=_place_in_help)
-            parser.parse_args(arguments)
-        configs = find_configs(arguments)
-        for path in map(Path, configs):
-            if path.parent.parent == CONFIGS and path.parent.name in ("sweep", "benchmark"):
-                raise InputError(
-                    f"config: {path.name} in configs/{path.parent.name} is for lightning {path.parent.name}."
-                )
+            self._print_help(parser, everything="all" in arguments)
+            raise SystemExit(0)
+        self.settings = self.read_settings([word for word in arguments if word != "--print_config"])
         with tempfile.TemporaryDirectory() as folder:
-            base = Path(folder) / "base.yaml"
-            base.write_text(self._base_settings(arguments))
-            # A checkpoint brings the settings of its data set.
-            dataset = dataset_settings(arguments) if self.trained_task is None else None
-            layers = ["--config", str(base), *(["--config", str(dataset)] if dataset else [])]
+            under_options = Path(folder) / "settings.yaml"
+            under_options.write_text(yaml.safe_dump(self.settings.under_options, sort_keys=False))
             try:
-                self.config = parser.parse_args([*layers, *configs])
+                self.config = parser.parse_args(["--config", str(under_options), *self.settings.words])
             except ArgumentError as error:
-                raise InputError(reword(str(error), parser, arguments)) from error
+                names = parser.get_defaults().keys()
+                listing = f"{parser.prog} --help all"
+                raise InputError(reword(str(error), listing, names, take_apart(arguments), self.type_of)) from error
+        if "--print_config" in arguments:
+            print(list_settings(self.plain_settings(), self.settings.composition))
+            raise SystemExit(0)
 
-    def _base_settings(self, arguments: list[str]) -> str:
+    def _print_help(self, parser: LightningArgumentParser, everything: bool) -> None:
+        import_classes()
+        if everything:
+            parser.parse_args(["--help"])
+        else:
+            settings = {} if self.needs_checkpoint else read_command([]).under_options
+            common = {name: names for name, names in self.common_settings.items() if name in self.sections}
+            print(common_help(parser, self.sections, common, self.options, settings), end="")
+
+    def read_settings(self, arguments: list[str]) -> CommandSettings:
+        """Compose the layers under this subcommand.
+
+        Args:
+            arguments: The command line after it.
+
+        Raises:
+            InputError: If a file cannot be used, or there is no checkpoint where one is needed.
+        """
         checkpoint = option_value(arguments, "--ckpt_path")
         if checkpoint is None and self.needs_checkpoint:
             raise InputError(
                 f"ckpt_path: {self.subcommand_name} needs --ckpt_path, a checkpoint that lightning fit wrote."
             )
         if checkpoint is None:
-            return (CONFIGS / "default.yaml").read_text()
+            return read_command(arguments)
         saved = read_checkpoint(Path(checkpoint))
         settings, self.trained_task = saved.settings, saved.task
         if self.kept_settings is not None:
             settings = {name: settings[name] for name in self.kept_settings}
-        return yaml.safe_dump(self.adapt_settings(settings))
+        return read_command(arguments, Layer("checkpoint", self.adapt_settings(settings)), self.fixed_settings)
 
     def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Change a checkpoint's settings for this subcommand, before the user's are laid over them."""
         return settings
 
+    def type_of(self, name: str) -> object:
+        """The type of an option; None if it is unknown.
+
+        Args:
+            name: Without dashes.
+        """
+        section, _, argument = name.partition(".")
+        if section in self.sections and "." not in argument:
+            parameter = inspect.signature(self.sections[section], eval_str=True).parameters.get(argument)
+            return None if parameter is None else parameter.annotation
+        return self.options[name].hint if name in self.options else None
+
+    def plain_settings(self) -> dict[str, Any]:
+        """The settings as plain types, without those that only say where they come from."""
+        text = self.parser.dump(self.config, skip_link_targets=False, skip_unset=False, format="yaml")
+        return {name: value for name, value in yaml.safe_load(text).items() if name not in ("config", "ckpt_path")}
+
     def before_instantiate_classes(self) -> None:
-        """Choose the run's folder."""
-        self.folder = Path(tempfile.gettempdir())
-        if self.uses_run_folder:
-            self.folder = claim_run_folder(
-                RunSettings(**self.config.run.as_dict()), self.config.data.source, self.resumed_from()
-            )
-        self.config.trainer.default_root_dir = str(self.folder)
+        """Name the table whole, so that the checkpoint can be tested from another folder."""
         source = Path(self.config.data.source)
         if source.is_file():
-            # Whole, so that the checkpoint can be tested from another folder.
             self.config.data.source = str(source.resolve())
 
     def resumed_from(self) -> Path | None:
@@ -171,6 +220,13 @@ class DrugCLI(LightningCLI):
         """The callbacks of this subcommand."""
         return []
 
+    def check_settings(self) -> None:
+        """Refuse settings that do not go together, when the model is there and nothing is written yet.
+
+        Raises:
+            InputError: If there are such settings.
+        """
+
     def instantiate_classes(self) -> None:
         """Make trainer, model and data module.
 
@@ -178,39 +234,51 @@ class DrugCLI(LightningCLI):
             InputError: If settings are out of range or do not go together.
         """
         try:
-            super().instantiate_classes()
+            self.config_init = self.parser.instantiate(self.config)
+            self.model, self.datamodule = self.config_init.model, self.config_init.data
+            self.trainer = self.instantiate_trainer()
+        except InputError:
+            raise
         except ValueError as error:
             raise InputError(f"settings: {error}") from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer with the callbacks and loggers of the subcommand."""
+        self.check_settings()
         settings = self.config_init.trainer.as_dict()
         if settings["accelerator"] == "auto" and torch.backends.mps.is_available():
             # Apple's GPUs have no float64, in which distances are computed.
             settings["accelerator"] = "cpu"
-        if terminal_mode().quiet:
+        if not self.show_progress:
             settings["enable_progress_bar"] = False
-        callbacks = self.callbacks() + (settings["callbacks"] or [])
+        if self.leaves_parameters_out():
+            settings["strategy"] = strategy_for_unused_parameters(settings)
+        own = [SaveSettings()] if self.uses_run_folder else []
+        settings["callbacks"] = [*own, *self.callbacks(), *(settings["callbacks"] or [])]
+        changed = {"logger": False, "use_distributed_sampler": False}
+        trainer = RunTrainer(self._claim_folder, **{**settings, **changed, **kwargs})
         if self.uses_run_folder:
-            callbacks.append(SaveRunConfig(self.parser, self.config, save_to_log_dir=False))
-        logger = make_loggers(self.config_init.tracking, self.folder) if self.uses_run_folder else False
-        changed = {"callbacks": callbacks, "logger": logger, "use_distributed_sampler": False}
-        trainer = Trainer(**{**settings, **changed, **kwargs})
-        frozen = any(stage.frozen for stage in self.config_init.get("stages", []))
-        if isinstance(trainer.strategy, DDPStrategy) and (
-            frozen or self.config_init.model.objective.leaves_parameters_out
-        ):
-            # Plain DDP takes a parameter without a gradient for a mistake.
-            trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
+            trainer.loggers = make_loggers(self.config_init.tracking, trainer.run_folder, trainer.is_global_zero)
         return trainer
+
+    def leaves_parameters_out(self) -> bool:
+        """Whether a step of some epoch leaves parameters of the model out."""
+        return cast(DrugClassifier, self.config_init.model).objective.leaves_parameters_out
+
+    def _claim_folder(self) -> Path:
+        if not self.uses_run_folder:
+            return Path(tempfile.gettempdir())
+        return claim_run_folder(RunSettings(**self.config.run.as_dict()), self.config.data.source, self.resumed_from())
 
     def after_instantiate_classes(self) -> None:
         """Hand the model its settings, for checkpoints, and the data module what a trained model knows."""
-        self._dump_config()
-        self.model.run_config = {
-            name: value for name, value in self.config_dump.items() if name not in ("config", "ckpt_path")
-        }
+        self.model.run_config = self.plain_settings()
         self.datamodule.trained_task = self.trained_task
+
+    @property
+    def folder(self) -> Path:
+        """Where this run writes; on other processes than the first one known when the trainer has run."""
+        return cast(RunTrainer, self.trainer).run_folder
 
     @property
     def checkpoint(self) -> str | None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from base.errors import InputError
-
-_SHARED_FOLDER = "TAILMOL_RUN_FOLDER"
 
 
 @dataclass
@@ -28,10 +25,10 @@ class RunSettings:
 
 
 def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None) -> Path:
-    """Make the folder of this run, the same one on every process; it is removed at the end if nothing was written.
+    """Make the folder of a run, on its first process, which tells the others.
 
-    A resumed run goes on in the folder that it was stopped in. Processes that Lightning starts inherit the first
-    one's choice; processes of a cluster agree on the job's number.
+    A resumed run goes on in the folder that it was stopped in. A run of several processes on a cluster is named by its
+    job, so that it finds its checkpoint again when the cluster starts it anew.
 
     Args:
         settings: Names given by the user.
@@ -44,8 +41,6 @@ def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None) -
     Raises:
         InputError: If the user named a folder that holds a run.
     """
-    if "LOCAL_RANK" in os.environ and _SHARED_FOLDER in os.environ:
-        return Path(os.environ[_SHARED_FOLDER])
     folder = _resumed_folder(resumed) if resumed and settings.version is None else None
     if folder is None:
         parent = Path(settings.root) / (settings.name or Path(source).name.split(".")[0])
@@ -54,12 +49,15 @@ def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None) -
         if settings.version and folder.is_dir() and any(folder.iterdir()):
             raise InputError(f"run.version: {folder} holds a run already; choose another name, or leave it out.")
     folder.mkdir(parents=True, exist_ok=True)
-    os.environ[_SHARED_FOLDER] = str(folder.resolve())
-    atexit.register(_remove_if_empty, folder.resolve())
     return folder
 
 
-def _remove_if_empty(folder: Path) -> None:
+def remove_if_empty(folder: Path) -> None:
+    """Remove the folder of a run that wrote nothing.
+
+    Args:
+        folder: The run's.
+    """
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
 

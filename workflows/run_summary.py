@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lightning.pytorch import Trainer
-
-from base.atomic_file import write_json
-from workflows.terminal import terminal_mode
-
 if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
     from rich.console import Console
 
 SHOWN = (
@@ -36,28 +31,15 @@ def finite_metrics(trainer: Trainer, prefix: str) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in logged.items()}
 
 
-def report_test(trainer: Trainer, folder: Path) -> None:
-    """Write `test_metrics.json` and print the table, or with `--json` one line of it, on the first process.
-
-    Args:
-        trainer: It has just tested.
-        folder: The run's.
-    """
-    if trainer.is_global_zero:
-        metrics = finite_metrics(trainer, "test/")
-        write_json(metrics, folder / "test_metrics.json")
-        if terminal_mode().json:
-            print(json.dumps({"run": str(folder), **metrics}))
-        elif not terminal_mode().quiet:
-            print_test_report(metrics, folder)
-
-
-def print_test_report(metrics: Mapping[str, float | None], folder: Path, console: Console | None = None) -> None:
+def print_test_report(
+    metrics: Mapping[str, float | None], folder: Path, command: str = "lightning", console: Console | None = None
+) -> None:
     """Print the main metrics and the files of a run.
 
     Args:
         metrics: As in `test_metrics.json`; None where a metric does not exist.
         folder: The run's.
+        command: How the command was called.
         console: Where to print; the terminal if None.
     """
     from rich.console import Console
@@ -78,5 +60,5 @@ def print_test_report(metrics: Mapping[str, float | None], folder: Path, console
     best = folder / "checkpoints" / "best.ckpt"
     if best.is_file():
         console.print("Predict on new molecules with:")
-        command = f"  lightning predict --ckpt_path {best} --data.source new.csv --output predictions.csv"
-        console.print(command, soft_wrap=True, highlight=False)
+        line = f"  {command} predict --ckpt_path {best} --data.source new.csv --output predictions.csv"
+        console.print(line, soft_wrap=True, highlight=False)

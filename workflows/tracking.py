@@ -64,17 +64,20 @@ class _AppendingWriter(ExperimentWriter):
         write_file(path, write)
 
 
-def make_loggers(settings: TrackingSettings, folder: Path) -> list[Logger]:
+def make_loggers(settings: TrackingSettings, folder: Path, first: bool = True) -> list[Logger]:
     """A CSV logger and, unless it is disabled, a W&B logger, both writing into the run's folder.
 
     Args:
         settings: What to track with.
         folder: The run's.
+        first: Whether this is the first process, which alone logs.
     """
+    # Whole, since the checkpoints go beside the CSV file, and a resumed run asks whether their folder is the same.
+    folder = folder.resolve()
     loggers: list[Logger] = [ContinuedCSVLogger(folder.parent.parent, name=folder.parent.name, version=folder.name)]
     mode = os.environ.get("WANDB_MODE") or settings.wandb
     if mode == "auto":
-        mode = "online" if _logged_in() else "offline"
+        mode = "online" if first and _logged_in() else "offline"
     if mode != "disabled":
         name = settings.name or f"{folder.parent.name} {folder.name}"
         offline = mode in ("offline", "dryrun")
@@ -87,4 +90,4 @@ def make_loggers(settings: TrackingSettings, folder: Path) -> list[Logger]:
 def _logged_in() -> bool:
     import wandb
 
-    return int(os.environ.get("LOCAL_RANK", "0")) == 0 and wandb.login(prompt=False)
+    return wandb.login(prompt=False)

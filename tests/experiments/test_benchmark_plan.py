@@ -7,7 +7,7 @@ import pytest
 
 from base.errors import InputError
 from experiments.benchmark_plan import read_plan
-from lightning_app.fit import FitCLI
+from workflows.fit import FitCLI
 from workflows.setting_layers import CONFIGS, settings_files
 
 PLAN = """

@@ -22,7 +22,7 @@ SPACE = SearchSpace("small", "random", "val/score", True, (Parameter("x", (1, 2)
 class LoggedRun:
     """A run that calls a function in place of training."""
 
-    settings: dict[str, Any] = {"model": {"x": 1}}  # noqa: RUF012
+    resolved_settings: dict[str, Any] = {"model": {"x": 1}}  # noqa: RUF012
 
     def __init__(self, train: Callable[[], Mapping[str, Any]]) -> None:
         self.fit = train
@@ -47,7 +47,7 @@ def test_the_value_of_a_trial_is_the_best_reported_one() -> None:
         return {"val/score": 0.4}
 
     assert objective(train)(trial) == 0.7
-    assert trial.user_attrs[SETTINGS] == LoggedRun.settings
+    assert trial.user_attrs[SETTINGS] == LoggedRun.resolved_settings
 
 
 def test_a_metric_that_is_not_logged_is_named(caplog: pytest.LogCaptureFixture) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy
@@ -14,12 +15,13 @@ from lightning.pytorch.accelerators import CPUAccelerator, MPSAccelerator
 
 from base.errors import InputError
 from lightning_app.cli import SUBCOMMANDS
-from lightning_app.fit import FitCLI
-from tests.lightning_app.command import TINY, in_this_process, lightning, succeed
-from workflows.setting_layers import CONFIGS, find_configs, option_value
+from tests.lightning_app.command import TINY, in_this_process, lightning
+from workflows.fit import FitCLI
+from workflows.setting_layers import CONFIGS, find_config, option_value
 
-NOT_OF_FIT = ("benchmark", "sweep")
-SHIPPED = sorted(path for path in CONFIGS.rglob("*.yaml") if path.parent.name not in NOT_OF_FIT)
+# Those of other commands, and those that the files of their data sets bring with them.
+NOT_ALONE = ("benchmark", "sweep", "recommended")
+SHIPPED = sorted(path for path in CONFIGS.rglob("*.yaml") if path.parent.name not in NOT_ALONE)
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -29,11 +31,19 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert "needs the package optuna; pip install 'tailmol[experiments]'" in capsys.readouterr().err
 
 
-def test_help_is_quick_and_names_every_subcommand(tmp_path: Path) -> None:
-    start = time.perf_counter()
-    text = succeed(tmp_path, "--help")
-    assert time.perf_counter() - start < 1.5
+def test_help_imports_nothing_slow_and_names_every_subcommand(tmp_path: Path) -> None:
+    script = (
+        "import sys; before = set(sys.modules)\n"
+        "from lightning_app.cli import main\n"
+        "sys.argv = ['/somewhere/tailmol', '--help']\n"
+        "main()\n"
+        "print(*{name.split('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    text = done.stdout
+    assert text.startswith("usage: tailmol <subcommand> [options]")
     assert all(f"  {name} " in text for name in SUBCOMMANDS)
+    assert set(text.splitlines()[-1].split()) == {"lightning_app", "workflows"}
 
 
 def test_help_of_fit_begins_with_what_is_changed_most(
@@ -44,6 +54,30 @@ def test_help_of_fit_begins_with_what_is_changed_most(
     names = ("--config", "--data.source", "--model.encoder", "--recluster.start_epoch", "--trainer.max_epochs")
     places = [text.index(f"\n  {name} ") if name != "--config" else text.index(name) for name in names]
     assert places == sorted(places)
+    settings = set(re.findall(r"^  (--[\w.]+) (?!CONFIG)", text, re.MULTILINE))
+    assert 25 <= len({name for name in settings if not name.endswith(".help")}) <= 35
+    assert "lightning fit --help all: every setting." in text
+    assert "default: 5)" in " ".join(text[text.index("--recluster.start_epoch") :].split())[:150]
+
+
+def test_help_shows_the_rest_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert in_this_process(monkeypatch, "fit", "--help", "all") == 0
+    text = capsys.readouterr().out
+    assert all(
+        f"  --{name} " in text for name in ("model.head_fraction", "trainer.gradient_clip_val", "distill.teacher")
+    )
+
+
+@pytest.mark.parametrize("subcommand", ["validate", "test", "predict", "prepare"])
+def test_every_subcommand_has_help(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], subcommand: str
+) -> None:
+    assert in_this_process(monkeypatch, subcommand, "--help") == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: lightning {subcommand} [options]")
+    assert "--data.source" in text
 
 
 def test_an_unknown_subcommand_is_one_sentence(tmp_path: Path) -> None:
@@ -66,7 +100,7 @@ def test_an_unknown_subcommand_is_one_sentence(tmp_path: Path) -> None:
         (["fit", "--data.split_fractions=x"], "data.split_fractions: expected a list of numbers, got 'x'."),
         (
             ["fit", "--data.sourc", "x.csv"],
-            "there is no option --data.sourc; lightning fit --help lists what there is. ",
+            "there is no option --data.sourc; lightning fit --help all lists what there is. Did you mean --data.source",
         ),
         (["fit", f"{CONFIGS}/debug.yaml"], f"'{CONFIGS}/debug.yaml' stands behind no option; a table goes after"),
         (["fit", "x.csv"], "'x.csv' stands behind no option."),
@@ -164,7 +198,7 @@ def test_a_reference_across_two_files_follows_the_command_line(tmp_path: Path, m
 def test_every_shipped_file_runs_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     source: list[str] = []
-    data = yaml.safe_load(path.read_text()).get("data", {})
+    data = (yaml.safe_load(path.read_text()) or {}).get("data", {})
     if data.get("input") == "array" or path.stem in ("array", "image"):
         values = numpy.random.default_rng(0).normal(size=(60, 8, 8)).astype(numpy.float32)
         numpy.savez(tmp_path / "arrays.npz", images=values, labels=numpy.arange(60) % 3)
@@ -189,6 +223,20 @@ def test_schedules_follow_the_number_of_epochs(tmp_path: Path, monkeypatch: pyte
     config = yaml.safe_load((tmp_path / "runs/inn_stems/version_0/config.yaml").read_text())
     assert config["stages"][0]["start_epoch"] == 2
     assert config["early_stopping"]["patience"] == 3
+
+
+def test_an_encoder_that_a_method_replaces_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = ("--config=encoder/gin.yaml", "--config=method/paper.yaml")
+    assert in_this_process(monkeypatch, "fit", "--print_config", *files) == 0
+    printed = capsys.readouterr()
+    assert "class_path: modules.encoders.GCN  # method/paper.yaml" in printed.out
+    assert "encoder/gin.yaml: method/paper.yaml has its own encoder" in printed.err
+    assert in_this_process(monkeypatch, "fit", "--print_config", *files, "--model.encoder=GIN") == 0
+    printed = capsys.readouterr()
+    assert "class_path: modules.encoders.GIN  # option" in printed.out
+    assert printed.err == ""
 
 
 def test_factors_of_classes_need_a_second_stage(
@@ -218,13 +266,12 @@ def test_option_value_takes_the_last_of_both_forms() -> None:
 
 def test_configs_of_the_current_folder_go_before_shipped_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    shipped = str(CONFIGS / "debug.yaml")
-    assert find_configs(["--config", "debug.yaml", "--x"]) == ["--config", shipped, "--x"]
-    assert find_configs(["--config=configs/debug.yaml"]) == [f"--config={shipped}"]
+    shipped = CONFIGS / "debug.yaml"
+    assert find_config("debug.yaml") == find_config("configs/debug.yaml") == shipped
     (tmp_path / "debug.yaml").write_text("{}")
-    assert find_configs(["-c", "debug.yaml"]) == ["-c", "debug.yaml"]
+    assert find_config("debug.yaml") == Path("debug.yaml")
     with pytest.raises(InputError, match=r"config: there is no file 'nope.yaml', here or among .*debug.yaml"):
-        find_configs(["--config", "nope.yaml"])
+        find_config("nope.yaml")
 
 
 def test_a_missing_teacher_is_named(

@@ -10,6 +10,7 @@ import pytest
 from base.errors import InputError
 from datamodules.datasets.dataset_catalog import CATALOGUE
 from lightning_app.datasets import main
+from workflows.terminal import Terminal
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def listed(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
-    main([])
+    main([], Terminal())
     header, *lines, use = capsys.readouterr().out.splitlines()
     assert header.split() == ["Data", "set", "Input", "Rows", "Classes", "Imbalance", "Licence", "Stored"]
     assert use.startswith("Use one with: lightning fit --data.source NAME")
@@ -60,15 +61,15 @@ def test_classes_are_counted_in_gzip_with_quoted_cells(cache: Path, capsys: pyte
 def test_a_stored_file_that_is_no_table_is_one_sentence(cache: Path) -> None:
     (cache / "hiv.tab").touch()
     with pytest.raises(InputError, match=rf"data.source: {cache}/hiv.tab cannot be read as a table"):
-        main([])
+        main([], Terminal())
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_help_says_what_it_does(option: str, capsys: pytest.CaptureFixture[str]) -> None:
-    main([option])
+    main([option], Terminal())
     assert capsys.readouterr().out.startswith("usage: lightning datasets\n")
 
 
 def test_an_argument_is_unknown() -> None:
     with pytest.raises(InputError, match="datasets: '--all' is not known; the subcommand takes no arguments"):
-        main(["--all"])
+        main(["--all"], Terminal())

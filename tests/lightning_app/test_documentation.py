@@ -88,7 +88,6 @@ def test_a_command_of_the_documentation_runs(
         write_tables(place)
         first = ["fit", "--data.source", "my_drugs.csv", *TINY_FIT]
         assert in_this_process(monkeypatch, *first) == 0
-    monkeypatch.delenv("TAILMOL_RUN_FOLDER", raising=False)
     words = shrink(shlex.split(line)[1:])
     assert in_this_process(monkeypatch, *words) == 0, f"{page}: {line}"
 

@@ -46,9 +46,12 @@ def test_a_name_alone_brings_the_settings_of_its_data_set(tmp_path: Path, monkey
     config = yaml.safe_load((tmp_path / "runs/hiv/version_0/config.yaml").read_text())
     shipped = yaml.safe_load((CONFIGS / "data/hiv.yaml").read_text())
     assert config["data"]["smiles_columns"] == shipped["data"]["smiles_columns"] == ["X"]
-    assert list(config["data"]["fingerprint_kinds"]) == shipped["data"]["fingerprint_kinds"]
+    recommended = yaml.safe_load((CONFIGS / "recommended/hiv.yaml").read_text())
+    assert list(config["data"]["fingerprint_kinds"]) == recommended["data"]["fingerprint_kinds"]
     assert config["data"]["batch_size"] == 8
-    assert config["model"]["encoder"]["class_path"] == shipped["model"]["encoder"]["class_path"]
+    assert config["model"]["encoder"]["class_path"] == recommended["model"]["encoder"]["class_path"]
+    assert config["model"]["classification_loss"]["init_args"]["logit_adjustment"] == 1.0
+    assert config["model"]["contrastive"] is None
 
 
 def test_a_file_of_that_name_goes_before_the_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

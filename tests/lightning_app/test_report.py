@@ -12,8 +12,8 @@ import numpy
 import polars
 import pytest
 
-from lightning_app.report import report_run
 from tests.lightning_app.command import TINY, in_this_process, succeed
+from workflows.final_report import report_run
 
 SHORT = ("--config=debug.yaml", "--tracking.wandb=disabled", "--trainer.limit_test_batches=1.0")
 

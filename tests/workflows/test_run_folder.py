@@ -7,21 +7,19 @@ from pathlib import Path
 import pytest
 
 from base.errors import InputError
-from workflows.run_folder import RunSettings, claim_run_folder
+from workflows.run_folder import RunSettings, claim_run_folder, remove_if_empty
 
 
 @pytest.fixture(autouse=True)
 def _no_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in (
         "LOCAL_RANK",
-        "TAILMOL_RUN_FOLDER",
         "SLURM_JOB_ID",
         "SLURM_NTASKS",
         "SLURM_STEP_ID",
         "TORCHELASTIC_RUN_ID",
     ):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("TAILMOL_RUN_FOLDER", "unused")
     monkeypatch.chdir(tmp_path)
 
 
@@ -48,10 +46,12 @@ def test_a_resumed_run_goes_on_in_its_folder_unless_a_version_is_given(tmp_path:
     assert claim_run_folder(RunSettings(), "x.csv", Path("somewhere/last.ckpt")) == Path("runs/x/version_0")
 
 
-def test_a_process_that_lightning_starts_shares_the_folder_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = claim_run_folder(RunSettings(), "x.csv", None)
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    assert claim_run_folder(RunSettings(), "x.csv", None) == first.resolve()
+def test_a_folder_is_removed_only_if_nothing_was_written() -> None:
+    empty, used = (claim_run_folder(RunSettings(), "x.csv", None) for _ in range(2))
+    (used / "metrics.csv").touch()
+    for folder in (empty, used, Path("runs/none")):
+        remove_if_empty(folder)
+    assert (empty.exists(), used.exists()) == (False, True)
 
 
 def test_processes_of_a_cluster_agree_on_the_job(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,21 +9,16 @@ import pytest
 
 from base.errors import InputError
 from tests.lightning_app.command import TINY, in_this_process
-from workflows.terminal import take_terminal_mode, terminal_mode
+from workflows.terminal import Terminal, take_terminal_options
 
 SHORT = (*TINY, "--config=debug.yaml", "--tracking.wandb=disabled")
 
 
 def test_the_options_are_taken_out_wherever_they_stand() -> None:
-    assert take_terminal_mode(["fit", "--json", "--data.source", "a.csv", "--debug"]) == [
-        "fit",
-        "--data.source",
-        "a.csv",
-    ]
-    mode = terminal_mode()
-    assert (mode.quiet, mode.json, mode.debug) == (True, True, True)
-    assert take_terminal_mode(["fit"]) == ["fit"]
-    assert not terminal_mode().quiet
+    given = ["fit", "--json", "--data.source", "a.csv", "--debug"]
+    terminal = Terminal("lightning", quiet=True, json=True, debug=True)
+    assert take_terminal_options(given) == (terminal, ["fit", "--data.source", "a.csv"])
+    assert take_terminal_options(["fit"], "tailmol") == (Terminal("tailmol"), ["fit"])
 
 
 def test_json_prints_one_line_with_the_metrics(
@@ -52,7 +47,7 @@ def test_quiet_prints_nothing_to_standard_output(
 def test_a_mistake_of_ours_is_one_sentence_unless_debugging(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(arguments: list[str]) -> None:
+    def broken(arguments: list[str], terminal: Terminal) -> None:
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.setattr("lightning_app.datasets.main", broken)
@@ -69,7 +64,7 @@ def test_the_first_process_speaks_for_all_of_the_input_and_each_for_itself_of_th
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str
 ) -> None:
     def fail(error: Exception) -> str:
-        def broken(arguments: list[str]) -> None:
+        def broken(arguments: list[str], terminal: Terminal) -> None:
             raise error
 
         monkeypatch.setattr("lightning_app.datasets.main", broken)

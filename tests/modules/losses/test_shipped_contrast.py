@@ -8,15 +8,17 @@ from pathlib import Path
 import jsonargparse
 import pytest
 import torch
-import yaml
 from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 
 from modules.losses import ContrastiveLoss
 from modules.processes import gather_rows
-from workflows.setting_layers import CONFIGS
+from workflows.setting_layers import CONFIGS, read_command
 
-MODELS = {path.stem: yaml.safe_load(path.read_text())["model"] for path in (CONFIGS / "method").glob("*.yaml")}
+MODELS = {
+    path.stem: read_command(["--config", str(path)]).composition.settings["model"]
+    for path in (CONFIGS / "method").glob("*.yaml")
+}
 LOSSES = {name: model["contrast"]["loss"] for name, model in MODELS.items() if model.get("contrast")}
 COUNTS, WIDTH = torch.tensor([40, 9, 1, 0]), 6
 TEMPERATURES = torch.tensor([0.1, 0.2, 0.1, 0.1])

@@ -7,13 +7,15 @@ from typing import Any
 import jsonargparse
 import pytest
 import torch
-import yaml
 from torch import Tensor
 
 from modules.losses import ClassificationLoss
-from workflows.setting_layers import CONFIGS
+from workflows.setting_layers import CONFIGS, read_command
 
-METHODS = {path.stem: yaml.safe_load(path.read_text())["model"] for path in (CONFIGS / "method").glob("*.yaml")}
+METHODS = {
+    path.stem: read_command(["--config", str(path)]).composition.settings["model"]
+    for path in (CONFIGS / "method").glob("*.yaml")
+}
 LOSSES = {name: model["classification_loss"] for name, model in METHODS.items() if "classification_loss" in model}
 pytestmark = pytest.mark.parametrize("name", sorted(LOSSES))
 

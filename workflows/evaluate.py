@@ -1,0 +1,79 @@
+"""Metrics of a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from base.atomic_file import write_json
+from workflows.drug_cli import DrugCLI
+from workflows.run_folder import remove_if_empty
+from workflows.run_summary import finite_metrics
+from workflows.terminal import quiet_lightning
+
+
+class ValidateCLI(DrugCLI):
+    """Settings of validation."""
+
+    subcommand_name = "validate"
+    description = "Metrics of a checkpoint on the validation split."
+
+
+class EvaluateCLI(DrugCLI):
+    """Settings of testing."""
+
+    subcommand_name = "test"
+    description = "Metrics of a checkpoint on the test split."
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics of a checkpoint.
+
+    Attributes:
+        folder: Where they were written.
+        metrics: By name; None where a metric does not exist.
+        is_first_process: Whether this process is the one that writes and prints.
+    """
+
+    folder: Path
+    metrics: dict[str, float | None]
+    is_first_process: bool
+
+
+@quiet_lightning()
+def evaluate(
+    split: Literal["validation", "test"],
+    options: Sequence[str],
+    command: str = "lightning",
+    show_progress: bool = True,
+) -> Evaluation:
+    """Compute the metrics of a checkpoint and write them into the folder of a new run.
+
+    Args:
+        split: Which samples; the file is `val_metrics.json` or `test_metrics.json`.
+        options: As on the command line, with `--ckpt_path`.
+        command: How the command was called, for messages.
+        show_progress: Whether the terminal may show progress and, for the validation split, the metrics.
+
+    Raises:
+        InputError: If a setting, a file or the table cannot be used.
+    """
+    validating = split == "validation"
+    cli = (ValidateCLI if validating else EvaluateCLI)(list(options), command, show_progress)
+    given: dict[str, Any] = {"datamodule": cli.datamodule, "ckpt_path": cli.checkpoint, "weights_only": True}
+    try:
+        if validating:
+            cli.trainer.validate(cli.model, verbose=show_progress, **given)
+        else:
+            cli.trainer.test(cli.model, verbose=False, **given)
+    finally:
+        if cli.trainer.is_global_zero:
+            remove_if_empty(cli.folder)
+    prefix = "val" if validating else "test"
+    evaluation = Evaluation(cli.folder, finite_metrics(cli.trainer, f"{prefix}/"), cli.trainer.is_global_zero)
+    if evaluation.is_first_process:
+        write_json(evaluation.metrics, evaluation.folder / f"{prefix}_metrics.json")
+    return evaluation

@@ -1,0 +1,182 @@
+"""Train, test the best checkpoint, report."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser
+
+from base.atomic_file import write_json
+from base.errors import InputError
+from callbacks.evidence_writer import EvidenceWriter
+from callbacks.last_checkpoint import LastCheckpoint
+from callbacks.recluster import Recluster
+from callbacks.recluster_report import ReclusterReport
+from callbacks.training_progress import TrainingProgress
+from callbacks.training_stages import TrainingStages
+from modules.stages import Stage
+from reports.wandb_panels import log_recluster_panels
+from workflows.command_help import Option
+from workflows.drug_cli import DrugCLI
+from workflows.final_report import report_run
+from workflows.run_folder import remove_if_empty
+from workflows.run_summary import finite_metrics
+from workflows.setting_layers import CommandSettings
+from workflows.terminal import quiet_lightning
+
+_log = logging.getLogger("tailmol")
+
+MONITORED = "val/balanced_accuracy"
+
+
+class FitCLI(DrugCLI):
+    """Settings and callbacks of training."""
+
+    subcommand_name = "fit"
+    description = (
+        "Train, test the best checkpoint and report; with no option, the default method on the embedded inn_stems "
+        "drugs. These are the settings that people change."
+    )
+    kept_settings = None
+    # Their state in the checkpoint goes before the settings.
+    fixed_settings = ("model.optimizer", "model.lr_scheduler")
+    needs_checkpoint = False
+    common_settings: Mapping[str, tuple[str, ...]] = {
+        "data": ("source", "input", "smiles_columns", "label_column", "split", "split_seed", "sampling", "batch_size"),
+        "model": ("encoder", "classification_loss", "contrast", "head", "optimizer", "lr_scheduler"),
+        "recluster": ("start_epoch", "every_n_epochs", "difficulty", "strength"),
+        "early_stopping": ("patience",),
+        "trainer": ("max_epochs", "accelerator", "devices", "precision"),
+        "run": ("root", "name"),
+        "tracking": ("wandb",),
+    }
+
+    def own_options(self) -> dict[str, Option]:
+        """What belongs to the run as a whole."""
+        return {
+            "checkpoint_every_n_steps": Option(int, 500, "Training steps from one last.ckpt to the next."),
+            "stages": Option(list[Stage], [], "What training does differently from some epochs on (docs/methods.md)."),
+            "report": Option(bool, True, "Whether to write report.html at the end."),
+        }
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Settings of the training callbacks."""
+        super().add_arguments_to_parser(parser)
+        self.add_section(parser, Recluster, "recluster")
+        self.add_section(parser, EarlyStopping, "early_stopping")
+        parser.set_defaults({"early_stopping.monitor": MONITORED, "early_stopping.mode": "max"})
+
+    def read_settings(self, arguments: list[str]) -> CommandSettings:
+        """Warn of settings that are not used: a resumed run keeps its optimizer, a method may have its own encoder."""
+        settings = super().read_settings(arguments)
+        used = settings.composition.origin(("model", "encoder", "class_path")) or ""
+        for layer in settings.files:
+            if layer.name.startswith("encoder/") and used.startswith("method/"):
+                _log.warning(
+                    f"{layer.name}: {used} has its own encoder, which is used; --model.encoder sets another one."
+                )
+        for name in settings.ignored:
+            _log.warning(f"{name}: a resumed run keeps the checkpoint's, whose state a setting does not change.")
+        return settings
+
+    def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """A resumed run goes on in its folder, wherever the command is given."""
+        return {name: value for name, value in settings.items() if name != "run"}
+
+    def resumed_from(self) -> Path | None:
+        """The checkpoint that the user named."""
+        return Path(self.checkpoint) if self.checkpoint else None
+
+    def leaves_parameters_out(self) -> bool:
+        """Also where a stage freezes a part of the network."""
+        return any(stage.frozen for stage in self.config_init.stages) or super().leaves_parameters_out()
+
+    def callbacks(self) -> list[Callback]:
+        """Reclustering, training stages, evidence, early stopping, and the best and the last checkpoint."""
+        best = ModelCheckpoint(filename="best", monitor=MONITORED, mode="max", enable_version_counter=False)
+        # `save_last` of `best` would write only with a better epoch.
+        # At the end of the epoch, where early stopping has seen the metric, which no checkpoint holds.
+        ended = ModelCheckpoint(
+            filename="last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
+        )
+        within = LastCheckpoint(self.config.checkpoint_every_n_steps)
+        recluster: Recluster = self.config_init.recluster
+        stages = TrainingStages(self.config_init.stages)
+        own = [recluster, ReclusterReport(log_recluster_panels), stages, EvidenceWriter(recluster)]
+        shows_progress = self.config.trainer.enable_progress_bar is not False and self.show_progress
+        progress = [TrainingProgress()] if shows_progress else []
+        return [*own, self.config_init.early_stopping, best, ended, within, *progress]
+
+    def before_instantiate_classes(self) -> None:
+        """Resolve the files of teachers, so that the run can be resumed from another folder."""
+        super().before_instantiate_classes()
+        for stage in self.config.stages:
+            teacher = stage.distillation and stage.distillation.init_args.teacher
+            if teacher:
+                stage.distillation.init_args.teacher = str(Path(teacher).resolve())
+
+    def after_instantiate_classes(self) -> None:
+        """Training takes the classes from the table, also when it is resumed."""
+        super().after_instantiate_classes()
+        self.datamodule.trained_task = None
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """A finished run.
+
+    Attributes:
+        folder: Where it wrote.
+        best_checkpoint: The checkpoint that validated best.
+        metrics: Of the test split, as in `test_metrics.json`; None where a metric does not exist.
+        is_first_process: Whether this process is the one that writes and prints.
+    """
+
+    folder: Path
+    best_checkpoint: Path
+    metrics: dict[str, float | None]
+    is_first_process: bool
+
+
+@quiet_lightning()
+def fit(
+    options: Sequence[str] = (),
+    configs: Sequence[str | Path] = (),
+    command: str = "lightning",
+    show_progress: bool = True,
+) -> FitResult:
+    """Train, test the best checkpoint and write the report.
+
+    Args:
+        options: As on the command line, such as `["--data.source", "my_drugs.csv", "--trainer.max_epochs=5"]`.
+        configs: YAML files, yours or shipped, such as `method/paper.yaml`; options go before them.
+        command: How the command was called, for messages.
+        show_progress: Whether a line on the terminal may show progress.
+
+    Raises:
+        InputError: If a setting, a file or the table cannot be used.
+    """
+    words = [word for path in configs for word in ("--config", str(path))]
+    cli = FitCLI([*words, *options], command, show_progress)
+    data: dict[str, Any] = {"datamodule": cli.datamodule, "weights_only": True}
+    try:
+        cli.trainer.fit(cli.model, ckpt_path=cli.checkpoint, **data)
+    finally:
+        if cli.trainer.is_global_zero:
+            remove_if_empty(cli.folder)
+    best = getattr(cli.trainer.checkpoint_callback, "best_model_path", "")
+    if not best:
+        raise InputError("trainer: no epoch was validated, so there is no best checkpoint to test.")
+    cli.trainer.test(cli.model, ckpt_path=best, verbose=False, **data)
+    result = FitResult(cli.folder, Path(best), finite_metrics(cli.trainer, "test/"), cli.trainer.is_global_zero)
+    if result.is_first_process:
+        write_json(result.metrics, result.folder / "test_metrics.json")
+    if cli.config.report and result.is_first_process:
+        report_run(cli.folder, cli.trainer.loggers, cli.trainer.global_step)
+    return result

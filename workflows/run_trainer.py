@@ -1,0 +1,92 @@
+"""A trainer whose processes agree on the folder of a run."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.strategies import DDPStrategy
+
+from base.atomic_file import write_file
+from datamodules.drug_datamodule import DrugDataModule
+from modules.drug_classifier import DrugClassifier
+
+_PLAIN_DDP = ("auto", "ddp", "ddp_spawn", "ddp_fork", "ddp_notebook")
+
+
+class RunTrainer(Trainer):
+    """A trainer that writes into the folder of a run.
+
+    Attributes:
+        run_folder: The folder; on other processes than the first one not before `setup`.
+    """
+
+    def __init__(self, claim_folder: Callable[[], Path], **settings: Any) -> None:
+        """Make the trainer, and on the first process the folder.
+
+        Args:
+            claim_folder: Makes the folder.
+            **settings: Of Lightning's trainer.
+        """
+        super().__init__(**settings)
+        self.run_folder = claim_folder() if self.is_global_zero else Path(tempfile.gettempdir())
+
+    @property
+    def default_root_dir(self) -> str:
+        """The folder of the run."""
+        return str(self.run_folder)
+
+
+class SaveSettings(Callback):
+    """Tells all processes the folder of the run; writes the settings there, and sends them to W&B, once."""
+
+    def __init__(self) -> None:
+        self._saved = False
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Called on every process, once they are connected."""
+        folder = Path(trainer.strategy.broadcast(str(cast(RunTrainer, trainer).run_folder)))
+        cast(RunTrainer, trainer).run_folder = folder
+        if self._saved or not trainer.is_global_zero:
+            return
+        self._saved = True
+        config = cast(DrugClassifier, pl_module).run_config
+        assert config is not None
+        text = yaml.safe_dump(config, sort_keys=False)
+        write_file(folder / "config.yaml", lambda temporary: temporary.write_text(text))
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                task = cast(DrugDataModule, trainer.datamodule).task  # type: ignore[attr-defined]
+                counts = dict(zip(task.classes, task.class_counts, strict=True))
+                logger.experiment.config.update({**config, "class_counts": counts}, allow_val_change=True)
+
+
+def strategy_for_unused_parameters(settings: dict[str, Any]) -> Any:
+    """The strategy of a trainer whose model leaves parameters out of some steps.
+
+    Plain DDP takes a parameter without a gradient for a mistake.
+
+    Args:
+        settings: Of Lightning's trainer.
+    """
+    strategy = settings["strategy"]
+    if strategy not in _PLAIN_DDP:
+        return strategy
+    if strategy == "auto":
+        chosen = ("accelerator", "devices", "num_nodes", "strategy", "plugins")
+        trainer = Trainer(
+            **{name: settings[name] for name in chosen},
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        if not isinstance(trainer.strategy, DDPStrategy):
+            return strategy
+        strategy = "ddp"
+    return f"{strategy}_find_unused_parameters_true"

@@ -65,9 +65,7 @@ def open_study(space: SearchSpace, folder: Path, address: str | None, further: S
             "values cannot be compared."
         )
     if any(folder.glob("trial_*")) and not study.get_trials(deepcopy=False):
-        raise InputError(
-            f"folder: expected trials of the storage, got {folder}, which holds trials that the storage does not have."
-        )
+        raise InputError(f"folder: expected trials that the storage contains, got {folder} with others.")
     return study
 
 

@@ -49,7 +49,7 @@ class FitCLI(DrugCLI):
     needs_checkpoint = False
     common_settings: Mapping[str, tuple[str, ...]] = {
         "data": ("source", "input", "smiles_columns", "label_column", "split", "split_seed", "sampling", "batch_size"),
-        "model": ("encoder", "classification_loss", "contrast", "head", "optimizer", "lr_scheduler"),
+        "model": ("encoder", "classification_loss", "contrast", "optimizer", "lr_scheduler"),
         "recluster": ("start_epoch", "every_n_epochs", "difficulty", "strength"),
         "early_stopping": ("patience",),
         "trainer": ("max_epochs", "accelerator", "devices", "precision"),

@@ -45,14 +45,12 @@ def test_names_that_look_like_numbers_are_text() -> None:
     [
         ["--data.source", "a.csv", "--data.label_column", "nope", "--ckpt_path", "x.ckpt"],
         ["--data.source", "a.csv", "--data.input", "nonsense"],
-        ["--data.source", "empty.csv"],
         ["--data.source", "x.npz", "--data.label_column", "nope"],
         ["--data.source", "hiv", "--data.label_column", "nope"],
     ],
 )
 def test_the_rest_is_left_to_others(arguments: list[str]) -> None:
-    for name in ("empty.csv", "x.npz"):
-        Path(name).touch()
+    Path("x.npz").touch()
     check_columns(arguments)
 
 

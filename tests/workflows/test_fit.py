@@ -43,13 +43,13 @@ def test_a_resumed_run_saves_the_optimizer_that_it_used(
     assert in_this_process(monkeypatch, "fit", *SHORT, "--trainer.max_epochs=1") == 0
     run = Path("runs/inn_stems/version_0")
     again = ["--ckpt_path", str(run / "checkpoints/last.ckpt"), "--trainer.max_epochs=2"]
-    asked = ["--model.optimizer.init_args.lr=0.7", "--model.dropout=0.25"]
+    asked = ["--model.optimizer.init_args.lr=0.7", "--model.head.dropout=0.25"]
     assert in_this_process(monkeypatch, "fit", *again, *asked) == 0
     assert "model.optimizer: a resumed run keeps the checkpoint's" in capsys.readouterr().err
     assert [str(one.message) for one in recwarn if "dirpath" in str(one.message)] == []
     saved = yaml.safe_load((run / "config.yaml").read_text())
     checkpoint = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
-    assert saved["model"]["dropout"] == checkpoint["run_config"]["model"]["dropout"] == 0.25
+    assert saved["model"]["head"]["dropout"] == checkpoint["run_config"]["model"]["head"]["dropout"] == 0.25
     (group,) = checkpoint["optimizer_states"][0]["param_groups"]
     for found in (saved, checkpoint["run_config"]):
         used = found["model"]["optimizer"]["init_args"]

@@ -121,7 +121,7 @@ def test_the_papers_method_keeps_its_encoder_and_contrast_on_every_data_set() ->
     assert one == other
     model = one.composition.settings["model"]
     assert model["encoder"]["class_path"] == "modules.encoders.GCN"
-    assert model["contrastive"]["class_path"] == "modules.losses.SubclusterContrastiveLoss"
+    assert model["contrast"]["loss"]["class_path"] == "modules.losses.SubclusterContrastiveLoss"
     assert model["optimizer"] == {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.001, "weight_decay": 0.0003}}
     assert one.composition.origin(("trainer", "max_epochs")) == "method/paper.yaml"
 

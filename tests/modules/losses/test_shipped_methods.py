@@ -20,11 +20,18 @@ LOSSES = {name: model["classification_loss"] for name, model in METHODS.items() 
 pytestmark = pytest.mark.parametrize("name", sorted(LOSSES))
 
 
+def without_schedule(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a loss without references to those of the trainer."""
+    inner = settings.get("init_args", {})
+    kept = {name: without_schedule(value) if isinstance(value, dict) else value for name, value in inner.items()}
+    return {**settings, "init_args": {name: value for name, value in kept.items() if "${" not in str(value)}}
+
+
 def make_loss(name: str) -> ClassificationLoss:
     """The loss of a method, in an epoch by which every schedule has begun."""
     parser = jsonargparse.ArgumentParser()
     parser.add_subclass_arguments(ClassificationLoss, "loss")
-    loss = parser.instantiate(parser.parse_object({"loss": LOSSES[name]})).loss
+    loss = parser.instantiate(parser.parse_object({"loss": without_schedule(LOSSES[name])})).loss
     assert isinstance(loss, ClassificationLoss)
     loss.set_epoch(1_000)
     torch.manual_seed(0)

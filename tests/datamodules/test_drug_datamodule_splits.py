@@ -185,5 +185,7 @@ def test_split_all_tests_a_trained_model_on_every_row(tmp_path: Path) -> None:
 
 
 def test_split_all_is_refused_for_training(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"data\.split: expected a split that leaves samples to test on for fit, got all\."):
+    with pytest.raises(
+        InputError, match=r"data\.split: expected a split that leaves samples to test on for fit, got all\."
+    ):
         data_module(tmp_path, split="all").setup("fit")

@@ -75,4 +75,6 @@ def test_the_default_encoder_says_what_reads_arrays(
     features, labels = blobs()
     save(tmp_path / "blobs.npz", features=features, labels=labels)
     assert in_this_process(monkeypatch, "fit", "--data.source=blobs.npz", *TINY) == 2
-    assert "for input array, got GIN, which reads input molecule, reaction, pair, drug_protein." in capsys.readouterr().err
+    assert (
+        "for input array, got GIN, which reads input molecule, reaction, pair, drug_protein." in capsys.readouterr().err
+    )

@@ -1,1 +1,1 @@
-"""From a table of SMILES and labels to batches of molecules."""
+"""From a table of SMILES and labels to batches. Importing the package alone imports no torch."""

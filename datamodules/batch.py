@@ -34,8 +34,8 @@ class MoleculeBatch(_Tensors):
     """Graphs of M molecules with A atoms and E directed bonds in all; the molecules of one sample follow each other.
 
     Attributes:
-        atom_codes: (A, 10) uint8, the columns of `molecule_graphs.ATOM_CODE_SIZES`.
-        bond_codes: (E,) uint8, values below `molecule_graphs.BOND_CODE_SIZE`.
+        atom_codes: (A, 10) uint8, the columns of `atom_codes.ATOM_CODE_SIZES`.
+        bond_codes: (E,) uint8, values below `atom_codes.BOND_CODE_SIZE`.
         source: (E,) int64, the atom that a bond leaves; bonds are sorted by target.
         target: (E,) int64, the atom that a bond enters.
         atoms_per_molecule: (M,) int64.

@@ -1,4 +1,4 @@
-"""What a model must know of its data, small enough to travel in the checkpoint."""
+"""The task: what a model must know of its data, saved in its checkpoint."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class DrugTask:
         input: What one sample is.
         classes: C labels, in the order of the class codes.
         class_counts: C counts of training samples, before any resampling.
-        features: How molecules were turned into integer codes, or the shape of an array.
-        training_digest: A hash of the structures, or arrays, and labels of the training samples, in order.
+        features: Settings of the features of molecules, or the shape of an array.
+        training_digest: A hash of the molecules, or arrays, and labels of the training samples, in order.
     """
 
     input: InputKind
@@ -34,11 +34,11 @@ class DrugTask:
 
     @property
     def num_training_samples(self) -> int:
-        """N, the number of samples in the training split."""
+        """N, the number of training samples."""
         return sum(self.class_counts)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types only, so that a checkpoint loads without pickle."""
+        """The task in plain types, so that a checkpoint loads without pickle."""
         features = asdict(self.features)
         features["fingerprint_kinds"] = list(self.features.fingerprint_kinds)
         features["array_shape"] = list(self.features.array_shape)
@@ -49,9 +49,8 @@ class DrugTask:
     def from_dict(cls, values: dict[str, Any]) -> DrugTask:
         """The inverse of `to_dict`."""
         features = dict(values["features"])
-        # Checkpoints from before there were arrays have no shape.
         for name in ("fingerprint_kinds", "array_shape"):
-            features[name] = tuple(features.get(name, ()))
+            features[name] = tuple(features[name])
         return cls(
             input=values["input"],
             classes=tuple(values["classes"]),

@@ -1,4 +1,4 @@
-"""Which samples make up each batch, on each process, in each epoch."""
+"""The samples of each batch, on each process and in each epoch."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 Draw = Callable[[int, numpy.random.Generator], NDArray[Any]]
-"""From epoch and random generator to the samples of the epoch, in order."""
+"""From an epoch and a random generator to the samples of that epoch, in order."""
 
 
 class EpochBatches(Sampler[NDArray[Any]]):
-    """Batches of sample numbers, cut so that every process has as many.
+    """Batches of sample numbers, the same number of batches on every process.
 
-    Every sample comes once an epoch unless `draw` says otherwise.
-
-    The order depends on the seed and the epoch alone, so a resumed run sees the batches it would have seen.
-    Batches differ by one sample at most; nothing is dropped.
+    Each sample comes once an epoch unless `draw` says otherwise. The order depends on the seed and the epoch alone, so
+    a resumed run sees the batches that it would have seen. Batches differ by one sample at most; none is dropped.
     """
 
     def __init__(
@@ -32,16 +30,16 @@ class EpochBatches(Sampler[NDArray[Any]]):
         world_size: int = 1,
         draw: Draw | None = None,
     ) -> None:
-        """Lay out the batches.
+        """Batches of a number of samples.
 
         Args:
             size: Number of samples.
-            batch_size: Samples in a batch, at most, on one process.
-            shuffle: Whether each epoch has an order of its own.
-            seed: Of the order.
-            rank: This process.
-            world_size: How many processes share the samples.
-            draw: What each shuffled epoch consists of, `size` places; every sample once if None.
+            batch_size: Largest number of samples in a batch on one process.
+            shuffle: Whether to shuffle the samples, differently in each epoch.
+            seed: Random seed of the order.
+            rank: Number of this process.
+            world_size: Number of processes that share the samples.
+            draw: The `size` samples of each shuffled epoch; every sample once if None.
 
         Raises:
             ValueError: If `batch_size` is below 1.
@@ -60,11 +58,11 @@ class EpochBatches(Sampler[NDArray[Any]]):
         self._skipped = (0, 0)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the order; Lightning calls this at the start of each epoch."""
+        """Set the epoch, which Lightning does at its start."""
         self._epoch = epoch
 
     def skip(self, epoch: int, batches: int) -> None:
-        """Leave out the first batches of one epoch, which a resumed run has seen already."""
+        """Leave out the first batches of one epoch, which a resumed run has seen before."""
         self._skipped = (epoch, batches)
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""How often training sees each class in an epoch."""
+"""Sampling: how often each class is drawn in an epoch of training."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 
 class Sampling(ABC):
-    """Draws as many samples an epoch as there are, so many of each class.
+    """Draws as many samples an epoch as there are, with a share for each class.
 
-    A class of which more are drawn than it has is repeated evenly: no sample comes twice before all came once.
+    If more samples of a class are drawn than it has, they are repeated evenly: none comes twice before all came once.
     """
 
     @abstractmethod
     def shares(self, counts: NDArray[Any], epoch: int) -> NDArray[Any]:
-        """Share of the draws that each class gets.
+        """The share of each class in the draws.
 
         Args:
-            counts: int (C,), samples of each class.
+            counts: int (C,), number of samples of each class.
             epoch: From 0.
 
         Returns:
@@ -34,7 +34,7 @@ class Sampling(ABC):
         Args:
             codes: int (N,), class of each sample.
             epoch: From 0.
-            generator: Of the draws.
+            generator: Random generator.
 
         Returns:
             int (N,) places among the samples.
@@ -56,13 +56,13 @@ class PowerSampling(Sampling):
     """Classes in proportion to ``n_c^power`` (Kang et al., 2020, arXiv 1910.09217)."""
 
     def __init__(self, power: float = 0.0) -> None:
-        """Keep the setting.
+        """A sampling of constant shares.
 
         Args:
-            power: 1: every sample once; 0.5: by the square root of the count; 0: all classes alike.
+            power: 1: every sample once; 0.5: by the square root of the count; 0: all classes equally often.
 
         Raises:
-            ValueError: If it is outside 0..1.
+            ValueError: If `power` is not in 0..1.
         """
         if not 0 <= power <= 1:
             raise ValueError(f"power: expected a number from 0 to 1, got {power}.")
@@ -76,16 +76,16 @@ class PowerSampling(Sampling):
 
 
 class ProgressiveSampling(Sampling):
-    """From every sample once to all classes alike, a little more each epoch (Kang et al., 2020, arXiv 1910.09217)."""
+    """From every sample once to all classes equally often, in equal steps (Kang et al., 2020, arXiv 1910.09217)."""
 
     def __init__(self, epochs: int) -> None:
-        """Keep the setting.
+        """A sampling whose shares change over the epochs.
 
         Args:
-            epochs: Epochs until all classes are drawn alike; the training's number in the paper.
+            epochs: Epochs until all classes are drawn equally often; in the paper all epochs of the training.
 
         Raises:
-            ValueError: If it is below 1.
+            ValueError: If `epochs` is below 1.
         """
         if epochs < 1:
             raise ValueError(f"epochs: expected 1 or more, got {epochs}.")

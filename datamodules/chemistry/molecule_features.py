@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy
 from numpy.typing import NDArray
 
-from datamodules.chemistry.molecule_graphs import ATOM_CODE_SIZES, MAX_ATOMS, GraphBuilder, MoleculeGraphs, SmilesReader
+from datamodules.chemistry.atom_codes import ATOM_CODE_SIZES
+from datamodules.chemistry.molecule_graphs import MAX_ATOMS, GraphBuilder, MoleculeGraphs, SmilesReader
 
 FEATURE_VERSION = 4
 """Changes whenever the features of a SMILES change, so that older ones in the cache are not read."""

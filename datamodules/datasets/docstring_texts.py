@@ -49,7 +49,7 @@ def read_docstrings(packages: dict[str, str] = PACKAGES, seed: int = 0) -> list[
 
     Args:
         packages: Names of the packages; they must be installed.
-        seed: Of the draws.
+        seed: Random seed.
 
     Returns:
         Package and text, in lower case with single spaces, by package and place in it.

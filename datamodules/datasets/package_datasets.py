@@ -65,7 +65,7 @@ def make_digits(path: Path) -> None:
 
 
 def make_docstrings(path: Path) -> None:
-    """Write the docstrings of installed packages as hashed words and pairs of words, labelled by package.
+    """Write the docstrings of installed packages as hashed words and pairs of words, labeled by package.
 
     A feature is the logarithm of a count; each docstring's features have length 1. Nothing is learned from the texts,
     so that test samples do not influence the features of others.

@@ -1,4 +1,4 @@
-"""Thin out classes to a long tail of a chosen steepness."""
+"""Thin classes to a long tail of a given imbalance ratio."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from base.errors import InputError
 
 
 def long_tail_counts(counts: Sequence[int], imbalance: float) -> list[int]:
-    """How many samples each class keeps: the exponential profile of Cui et al. 2019 (arXiv 1901.05555).
+    """Number of samples that each class keeps, by the exponential profile of Cui et al. 2019 (arXiv 1901.05555).
 
-    Classes are ranked by size, those of one size by number. With n of the largest and C classes that have samples, the
-    class of rank r keeps `round(n * imbalance ** (-r / (C - 1)))`, at least one, and never more than it has.
+    Classes are ranked by size, those of one size by code. With n samples in the largest of C classes that have any,
+    the class of rank r keeps `round(n * imbalance ** (-r / (C - 1)))`, at least one and at most all that it has.
 
     Args:
-        counts: Samples of each class; a class without any has no rank.
-        imbalance: Size of the largest class over that of the smallest, 1 or more.
+        counts: Number of samples of each class; a class without samples has no rank.
+        imbalance: Imbalance ratio, of the largest to the smallest class, 1 or more.
 
     Raises:
         InputError: If `imbalance` is not a finite number of 1 or more.
@@ -36,12 +36,12 @@ def long_tail_counts(counts: Sequence[int], imbalance: float) -> list[int]:
 
 
 def thin_to_long_tail(codes: NDArray[Any], imbalance: float, seed: int = 0) -> NDArray[Any]:
-    """Which samples to keep, drawn at random within each class.
+    """Choose the samples to keep, at random within each class.
 
     Args:
         codes: (N,) int64 class codes.
         imbalance: See `long_tail_counts`.
-        seed: Of the draw.
+        seed: Random seed.
 
     Returns:
         int64 places among the samples, ascending.

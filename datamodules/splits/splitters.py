@@ -1,4 +1,4 @@
-"""Divide the usable rows of a table into training, validation and test."""
+"""Methods to divide samples into training, validation and test."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ _FILE_NAMES = {
 
 Fractions = tuple[float, float, float]
 Codes = NDArray[Any]
-"""Place of each row's split in `SPLIT_NAMES`, (n,) int64; -1 for a row that no split takes."""
+"""Place of each row's split in `SPLIT_NAMES`, (n,) int64; -1 for a row in no split."""
 
 
 def random_split(
     classes: NDArray[Any], groups: NDArray[Any], fractions: Fractions = (0.7, 0.1, 0.2), seed: int = 0
 ) -> Codes:
-    """Stratify by class; rows of one class and one group stay together.
+    """Divide each class at random; rows of one class and one group stay together.
 
-    A class with three groups or more is in all three splits, each split getting the rounded share and at least one;
-    a smaller class stays in training.
+    A class of three groups or more is in all three splits, each of which gets the rounded share and at least one
+    group; a smaller class stays in training.
 
     Args:
         classes: (n,) int64 class codes.
         groups: (n,) int64; rows of a class with the same number are the same sample.
         fractions: Shares of training, validation and test.
-        seed: Of the shuffle within each class.
+        seed: Random seed.
 
     Raises:
         InputError: If the fractions are not three positive numbers that sum to 1.
@@ -64,16 +64,16 @@ def random_split(
 def standard_split(
     classes: NDArray[Any], groups: NDArray[Any], fractions: Fractions = (0.7, 0.1, 0.2), seed: int = 0
 ) -> Codes:
-    """Validation and test as balanced as the rarest class allows; training keeps the tail (ImDrug, arXiv 2209.07921).
+    """Balance validation and test to the rarest class; training keeps the long tail (ImDrug, arXiv 2209.07921).
 
-    Of every class with three groups or more, validation and test take as many groups as the rounded shares of the
-    rarest of these classes, at least one; a smaller class stays in training.
+    Of each class of three groups or more, validation and test take as many groups as the rounded shares of the rarest
+    of these classes, at least one; a smaller class stays in training.
 
     Args:
         classes: (n,) int64 class codes.
         groups: (n,) int64; rows of a class with the same number are the same sample.
         fractions: Shares of training, validation and test of the rarest class.
-        seed: Of the shuffle within each class.
+        seed: Random seed.
 
     Raises:
         InputError: If the fractions are not three positive numbers that sum to 1.
@@ -88,16 +88,16 @@ def standard_split(
 
 
 def scaffold_split(scaffolds: Sequence[str], fractions: Fractions = (0.7, 0.1, 0.2), seed: int = 0) -> Codes:
-    """Rows of one scaffold stay together; the largest scaffolds go to training.
+    """Keep rows of one scaffold together; the largest scaffolds go to training.
 
-    Scaffolds are taken from the largest to the smallest, in random order where as large. Each goes to training while
+    Scaffolds are taken from the largest to the smallest, those of one size in random order. Each goes to training if
     that has room for it, else to the split that is furthest below its share. Rows without a ring have the scaffold "",
-    which is a scaffold like another.
+    which is treated as any other.
 
     Args:
-        scaffolds: One a row.
+        scaffolds: The scaffold of each row.
         fractions: Shares of training, validation and test.
-        seed: Of the order among scaffolds of one size.
+        seed: Random seed of the order among scaffolds of one size.
 
     Raises:
         InputError: If the fractions are not three positive numbers that sum to 1.
@@ -118,16 +118,16 @@ def scaffold_split(scaffolds: Sequence[str], fractions: Fractions = (0.7, 0.1, 0
 def cold_split(
     drugs: NDArray[Any], sides: Sequence[int], fractions: Fractions = (0.7, 0.1, 0.2), seed: int = 0
 ) -> Codes:
-    """No cold drug of a validation or test row is in training: drugs are divided, and rows follow their drugs.
+    """Divide the drugs and let the rows follow: no cold drug of a validation or test row is in training.
 
-    A row goes where its drugs on the cold sides went. Rows whose cold drugs went to different splits, and training
+    A row goes to the split of its drugs on the cold sides. Rows whose cold drugs are in different splits, and training
     rows with a drug of another split on any side, are left out (-1).
 
     Args:
-        drugs: (n, P) int64; equal numbers are the same drug, whatever the side.
+        drugs: (n, P) int64; equal numbers are the same drug, on any side.
         sides: Columns of `drugs` that must be cold.
-        fractions: Shares of the drugs that go to training, validation and test.
-        seed: Of the shuffle of the drugs.
+        fractions: Shares of the drugs in training, validation and test.
+        seed: Random seed.
 
     Raises:
         InputError: If the fractions are not three positive numbers that sum to 1.
@@ -151,10 +151,10 @@ def file_split(values: Sequence[str | None]) -> Codes:
     """The split that a column of the table names.
 
     Args:
-        values: `train`, `validation` (or `val`, `valid`, `dev`) or `test`, one a row, in any case.
+        values: `train`, `validation` (or `val`, `valid`, `dev`) or `test` for each row, in upper or lower case.
 
     Raises:
-        InputError: If a value is none of these.
+        InputError: If a value is not one of these.
     """
     codes = numpy.empty(len(values), dtype=numpy.int64)
     for row, value in enumerate(values):
@@ -175,7 +175,7 @@ def _check_fractions(fractions: Fractions) -> None:
 def _stratified(
     classes: NDArray[Any], groups: NDArray[Any], sizes: Callable[[int], tuple[int, int]], seed: int
 ) -> Codes:
-    """Shuffle the groups of each class; the first go to test, the next to validation, the rest to training."""
+    """Shuffle the groups of each class; the first go to test, the next to validation, the others to training."""
     if not len(classes):
         return numpy.empty(0, dtype=numpy.int64)
     # Groups are numbered by their first row, so that the shuffle does not depend on how they were numbered.
@@ -196,7 +196,7 @@ def _stratified(
 
 
 def _pairs(classes: NDArray[Any], groups: NDArray[Any]) -> NDArray[Any]:
-    """(n,) int64, one number for each class and group."""
+    """(n,) int64, a number for each pair of class and group."""
     names, codes = numpy.unique(groups, return_inverse=True)
     pairs: NDArray[Any] = classes * len(names) + codes
     return pairs

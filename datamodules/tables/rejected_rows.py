@@ -1,4 +1,4 @@
-"""Rows that cannot be used: a listing of them, and a stop where they are too many."""
+"""Rows that cannot be used: their listing, and an error if there are too many."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _log = logging.getLogger("tailmol")
 
 
 def rejected_rows(table: DrugTable, reasons: polars.Series) -> polars.DataFrame:
-    """The rows with a reason, as given, behind `row` (1 is the first below the header) and `reason`.
+    """The rows with a reason, as given, after the columns `row` (from 1, below the header) and `reason`.
 
-    Columns of lists, structures or bytes, which CSV cannot hold, are left out, and one that is `row` already.
+    Columns of lists, structures or bytes, which CSV cannot hold, are left out, as is one that equals `row`.
     """
     rejected = reasons.is_not_null()
     notes = polars.DataFrame({"row": rejected.arg_true().cast(polars.Int64) + 1, "reason": reasons.filter(rejected)})
@@ -27,15 +27,15 @@ def rejected_rows(table: DrugTable, reasons: polars.Series) -> polars.DataFrame:
 
 
 def check_rejected(reasons: polars.Series, max_rejected: float, where: str) -> None:
-    """Log how many rows are left out, and stop when they are too many.
+    """Log the number of rows that are left out.
 
     Args:
-        reasons: One a row, null where it is used.
+        reasons: Why each row is left out, null where it is used.
         max_rejected: Largest share of rows that may be left out.
         where: The file that lists them, for the message.
 
     Raises:
-        InputError: If more are left out, or all.
+        InputError: If more rows are left out, or all.
     """
     rows = reasons.is_not_null().arg_true()
     if not len(rows):

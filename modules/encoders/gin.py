@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from datamodules.batch import Batch
-from datamodules.chemistry.molecule_graphs import ATOM_CODE_SIZES, BOND_CODE_SIZE
+from datamodules.chemistry.atom_codes import ATOM_CODE_SIZES, BOND_CODE_SIZE
 from datamodules.drug_task import DrugTask
 from modules.encoders.aggregation import MessageSum, sum_by_molecule
 from modules.encoders.encoder import MOLECULES, Encoder, combine_molecules, combined_size, require_input

@@ -56,7 +56,7 @@ def test_digits_have_the_files_and_metrics_of_drugs(
     assert polars.read_parquet(tmp_path / "out.parquet")["p/3"].to_list() == pytest.approx(written["p/3"].to_list())
     wrong = save(tmp_path / "wrong.npz", images=numpy.ones((5, 9, 9)))
     assert in_this_process(monkeypatch, *predict, f"--data.source={wrong}", "--output=out.csv") == 2
-    assert "trained on samples of shape (8, 8), got (9, 9)" in capsys.readouterr().err
+    assert "expected samples of shape (8, 8), as the model was trained on; got (9, 9)" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -75,4 +75,6 @@ def test_the_default_encoder_says_what_reads_arrays(
     features, labels = blobs()
     save(tmp_path / "blobs.npz", features=features, labels=labels)
     assert in_this_process(monkeypatch, "fit", "--data.source=blobs.npz", *TINY) == 2
-    assert "model.encoder: GIN reads input molecule, reaction, pair, drug_protein, and" in capsys.readouterr().err
+    assert (
+        "for input array, got GIN, which reads input molecule, reaction, pair, drug_protein." in capsys.readouterr().err
+    )

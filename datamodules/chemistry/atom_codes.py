@@ -1,0 +1,71 @@
+"""Integer codes of atoms and bonds, read from RDKit one by one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+MAX_CHARGE = 5
+
+ATOM_CODE_SIZES: dict[str, int] = {
+    "element": 119,
+    "degree": 12,
+    "implicit_valence": 8,
+    "charge": 2 * MAX_CHARGE + 1,
+    "radical_electrons": 5,
+    "hybridization": 9,
+    "aromatic": 2,
+    "hydrogens": 6,
+    "ring": 2,
+    "chirality": 4,
+}
+"""Columns of `atom_codes` and the number of values of each."""
+
+BOND_TYPES = ("other", "single", "double", "triple", "aromatic")
+BOND_CODE_SIZE = 2 * len(BOND_TYPES)
+"""A bond code is 2 * type + conjugated."""
+
+_CHIRALITY = {"R": 1, "S": 2}
+
+
+def plain_atom_codes(molecule: Any) -> list[tuple[int, ...]]:
+    """The codes of each atom, columns of `ATOM_CODE_SIZES`, read one by one."""
+    return [read_atom_codes(molecule.GetAtomWithIdx(place)) for place in range(molecule.GetNumAtoms())]
+
+
+def read_atom_codes(atom: Any) -> tuple[int, ...]:
+    """The codes of an atom, columns of `ATOM_CODE_SIZES`."""
+    from rdkit import Chem
+
+    return (
+        min(atom.GetAtomicNum(), 118),
+        min(atom.GetDegree(), 11),
+        min(atom.GetValence(Chem.ValenceType.IMPLICIT), 7),
+        max(-MAX_CHARGE, min(MAX_CHARGE, atom.GetFormalCharge())) + MAX_CHARGE,
+        min(atom.GetNumRadicalElectrons(), 4),
+        min(int(atom.GetHybridization()), 8),
+        int(atom.GetIsAromatic()),
+        min(atom.GetTotalNumHs(), 5),
+        int(atom.IsInRing()),
+        read_chirality(atom),
+    )
+
+
+def plain_edges(molecule: Any) -> list[tuple[int, int, int]]:
+    """Target, source and code of each bond in both directions, sorted, read one by one."""
+    rows: list[tuple[int, int, int]] = []
+    for bond in map(molecule.GetBondWithIdx, range(molecule.GetNumBonds())):
+        begin, end = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
+        name = str(bond.GetBondType()).lower()
+        code = 2 * (BOND_TYPES.index(name) if name in BOND_TYPES else 0) + int(bond.GetIsConjugated())
+        rows += [(begin, end, code), (end, begin, code)]
+    return sorted(rows)
+
+
+def read_chirality(atom: Any) -> int:
+    """0 for none, 1 for R, 2 for S, 3 for a center without such a label.
+
+    RDKit's own tag depends on the order in which the SMILES names the atoms.
+    """
+    if not int(atom.GetChiralTag()):
+        return 0
+    return _CHIRALITY.get(atom.GetProp("_CIPCode"), 3) if atom.HasProp("_CIPCode") else 3

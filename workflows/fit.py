@@ -73,14 +73,12 @@ class FitCLI(DrugCLI):
         parser.set_defaults({"early_stopping.monitor": MONITORED, "early_stopping.mode": "max"})
 
     def read_settings(self, arguments: list[str]) -> CommandSettings:
-        """Say where settings that the user named are not used: a resumed run keeps its optimizer, a method its encoder."""
+        """Warn of settings that are named and not used: a resumed run keeps its optimizer, a method its encoder."""
         settings = super().read_settings(arguments)
         used = settings.composition.origin(("model", "encoder", "class_path")) or ""
         for layer in settings.files:
             if layer.name.startswith("encoder/") and used.startswith("method/"):
-                _log.warning(
-                    f"{layer.name}: {used} has its own encoder, which is used; --model.encoder sets another one."
-                )
+                _log.warning(f"{layer.name}: {used} has its own encoder; --model.encoder would replace that.")
         for name in settings.ignored:
             _log.warning(f"{name}: a resumed run keeps the checkpoint's, whose state a setting does not change.")
         return settings

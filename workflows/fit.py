@@ -78,9 +78,7 @@ class FitCLI(DrugCLI):
         used = settings.composition.origin(("model", "encoder", "class_path")) or ""
         for layer in settings.files:
             if layer.name.startswith("encoder/") and used.startswith("method/"):
-                _log.warning(
-                    f"{layer.name}: {used} has its own encoder, which is used; --model.encoder sets another one."
-                )
+                _log.warning(f"{layer.name}: {used} has its own encoder; --model.encoder would replace that.")
         for name in settings.ignored:
             _log.warning(f"{name}: a resumed run keeps the checkpoint's, whose state a setting does not change.")
         return settings

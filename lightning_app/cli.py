@@ -6,7 +6,6 @@ import importlib
 import logging
 import os
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,21 +25,6 @@ SUBCOMMANDS = {
     "compare": ("lightning_app.compare", "main"),
     "completion": ("lightning_app.completion", "main"),
 }
-
-# Warnings of Lightning 2.6 that are not so here: it asks torch in a way that torch 2.13 calls old; our loaders do
-# resume within an epoch, from the trainer's progress; a resumed run goes on in its own folder; batches are sliced
-# without worker processes; test samples are not repeated on several devices; and what is logged without sync_dist was
-# computed over all processes. Testing needs no training callbacks.
-_UNTRUE_WARNINGS = (
-    r".*isinstance\(treespec, LeafSpec\)",
-    r".*your dataloader is not resumable",
-    r"Checkpoint directory .* exists and is not empty",
-    r".*does not have many workers",
-    r"Using `DistributedSampler` with the dataloaders",
-    r"It is recommended to use `self.log\(.*sync_dist=True\)`",
-    r"torch.distributed.nn.functional.all_gather is deprecated",
-    r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint",
-)
 
 _PROCESS_NUMBERS = ("RANK", "LOCAL_RANK")
 """Environment variables that torchrun and Lightning number the processes of a run with.
@@ -144,20 +128,17 @@ class _StandardError(logging.Handler):
 
 @contextmanager
 def _messages(terminal: Terminal, first: bool) -> Iterator[None]:
-    """Show messages of this project, and no warning that is untrue here, while the block runs."""
+    """Show messages of this project while the block runs."""
     log, handler = logging.getLogger("tailmol"), _StandardError()
     shown = logging.DEBUG if terminal.debug else logging.WARNING if terminal.quiet else logging.INFO
     before = log.level
-    with warnings.catch_warnings():
-        for message in _UNTRUE_WARNINGS:
-            warnings.filterwarnings("ignore", message=message)
-        log.addHandler(handler)
-        log.setLevel(shown if first else logging.ERROR)
-        try:
-            yield
-        finally:
-            log.removeHandler(handler)
-            log.setLevel(before)
+    log.addHandler(handler)
+    log.setLevel(shown if first else logging.ERROR)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
 
 
 def _complain(sentence: str, terminal: Terminal) -> int:

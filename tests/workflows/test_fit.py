@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -70,7 +71,7 @@ def test_a_resumed_run_saves_the_optimizer_that_it_used(
     ],
 )
 def test_ddp_expects_parameters_that_a_step_leaves_out(options: list[str], expected: str) -> None:
-    settings = {"accelerator": "cpu", "devices": "auto", "num_nodes": 1, "strategy": "auto", "plugins": None}
+    settings: dict[str, Any] = {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto", "plugins": None}
     for option in options:
         name, value = option.removeprefix("--trainer.").split("=")
         settings[name] = int(value) if value.isdecimal() else value

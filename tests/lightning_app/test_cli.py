@@ -16,8 +16,9 @@ from lightning.pytorch.accelerators import CPUAccelerator, MPSAccelerator
 from base.errors import InputError
 from lightning_app.cli import SUBCOMMANDS
 from tests.lightning_app.command import TINY, in_this_process, lightning
+from workflows.command_line import option_value
 from workflows.fit import FitCLI
-from workflows.setting_layers import CONFIGS, find_config, option_value
+from workflows.setting_layers import CONFIGS, find_config
 
 # Those of other commands, and those that the files of their data sets bring with them.
 NOT_ALONE = ("benchmark", "sweep", "recommended")

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from base.errors import InputError
 from datamodules.datasets.dataset_catalog import CATALOGUE
-from workflows.setting_layers import CONFIGS, find_config, read_command, settings_files, take_apart
+from workflows.command_line import take_apart
+from workflows.setting_layers import CONFIGS, find_config, read_command, settings_files
 from workflows.setting_merge import Layer
 
 METHODS = sorted((CONFIGS / "method").glob("*.yaml"))

@@ -1,13 +1,7 @@
-"""What every test needs: the checkout on the import path, and no write outside the test's own folder."""
-
-import sys
-from pathlib import Path
+"""What every test needs: the same examples everywhere, and no write outside the test's own folder."""
 
 import hypothesis
 import pytest
-
-# Before the packages are imported: pytest puts this folder first, whose subfolders have the packages' names.
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 hypothesis.settings.register_profile("same everywhere", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("same everywhere")

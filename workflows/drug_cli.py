@@ -23,7 +23,7 @@ from workflows.command_help import Option, add_config, add_options, common_help
 from workflows.option_values import import_classes
 from workflows.run_folder import RunSettings, claim_run_folder
 from workflows.run_trainer import RunTrainer, SaveSettings, strategy_for_unused_parameters
-from workflows.setting_errors import reword
+from workflows.setting_errors import reason, reword
 from workflows.setting_layers import CommandSettings, option_value, read_command, take_apart
 from workflows.setting_merge import Layer
 from workflows.settings_listing import list_settings
@@ -240,7 +240,7 @@ class DrugCLI(LightningCLI):
         except InputError:
             raise
         except ValueError as error:
-            raise InputError(f"settings: {error}") from error
+            raise InputError(f"settings: {reason(error)}") from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer with the callbacks and loggers of the subcommand."""

@@ -131,6 +131,7 @@ def test_what_is_missing_is_named_before_anything_is_done(
     [
         ("--data.batch_size=0", "batch_size and evaluation_batch_size: expected 1 or more, got 0 and 512."),
         ("--recluster.min_size=0", "recluster.min_size: expected 1 or more, got 0."),
+        ("--model.contrast.weight=-1", "model.contrast.weight: expected 0 or more, got -1.0."),
         ("--model.head.experts=0", "model.head.experts: expected 1 or more, got 0."),
     ],
 )

@@ -251,6 +251,7 @@ def test_factors_of_classes_need_a_second_stage(
     assert "model.head.class_scales: class factors train in a stage" in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("ignore:GPU available but not used")
 def test_a_device_without_float64_is_not_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)

@@ -30,7 +30,6 @@ OUTSIDE_DOCS = {
     "LICENSE": "LICENSE",
     "datamodules/datasets/inn_stems/README.md": "inn_stems.md",
     "examples/quick_start.ipynb": "examples/quick_start.ipynb",
-    "results/comparison/ranks.svg": "ranks.svg",
 }
 """File of the repository to page of the site, for the files outside `docs/`."""
 

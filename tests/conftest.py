@@ -1,13 +1,11 @@
-"""What every test needs: the checkout on the import path, and no write outside the test's own folder."""
+"""What every test needs: the same random numbers everywhere, and no write outside the test's own folder."""
 
-import sys
-from pathlib import Path
+import random
 
 import hypothesis
+import numpy
 import pytest
-
-# Before the packages are imported: pytest puts this folder first, whose subfolders have the packages' names.
-sys.path.insert(0, str(Path(__file__).parents[1]))
+import torch
 
 hypothesis.settings.register_profile("same everywhere", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("same everywhere")
@@ -17,3 +15,10 @@ hypothesis.settings.load_profile("same everywhere")
 def _no_writes_outside(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAILMOL_CACHE", str(tmp_path_factory.getbasetemp() / "feature_cache"))
     monkeypatch.setenv("WANDB_MODE", "disabled")
+
+
+@pytest.fixture(autouse=True)
+def _same_random_numbers() -> None:
+    random.seed(0)
+    numpy.random.seed(0)
+    torch.manual_seed(0)

@@ -35,7 +35,7 @@ def test_the_packages_of_the_project_are_found_and_its_tests_are_not() -> None:
     [
         ("README.md", "index.md", "[Data](docs/data.md#splits)", "[Data](data.md#splits)"),
         ("docs/data.md", "data.md", "[more](../CONTRIBUTING.md)", "[more](contributing.md)"),
-        ("docs/results.md", "results.md", "![ranks](../results/comparison/ranks.svg)", "![ranks](ranks.svg)"),
+        ("docs/data.md", "data.md", "[rows](../datamodules/datasets/inn_stems/README.md)", "[rows](inn_stems.md)"),
         (
             "docs/data.md",
             "data.md",

@@ -24,7 +24,7 @@ from workflows.command_line import option_value, take_apart
 from workflows.option_values import import_classes
 from workflows.run_folder import RunSettings, claim_run_folder
 from workflows.run_trainer import RunTrainer, SaveSettings, strategy_for_unused_parameters
-from workflows.setting_errors import reword
+from workflows.setting_errors import reason, reword
 from workflows.setting_layers import CommandSettings, read_command
 from workflows.setting_merge import Layer
 from workflows.settings_listing import list_settings
@@ -241,7 +241,7 @@ class DrugCLI(LightningCLI):
         except InputError:
             raise
         except ValueError as error:
-            raise InputError(f"settings: {error}") from error
+            raise InputError(f"settings: {reason(error)}") from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer with the callbacks and loggers of the subcommand."""

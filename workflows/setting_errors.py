@@ -45,6 +45,19 @@ def reword(
     return f"{key[1]}: expected {expected}, got {value!r}."
 
 
+def reason(error: ValueError) -> str:
+    """What a class says about its arguments, on one line.
+
+    Where an option may also be null, the parser wraps that in an error of its own, of several lines.
+
+    Args:
+        error: From the parser's `instantiate`.
+    """
+    while isinstance(error.__cause__, ValueError):
+        error = error.__cause__
+    return str(error)
+
+
 def _unknown_option(given: str, help_command: str, names: Iterable[str]) -> str:
     if not given.startswith("-"):
         table = f"; a table goes after --data.source: --data.source {given}" if Path(given).is_file() else ""

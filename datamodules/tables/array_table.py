@@ -120,7 +120,8 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
 
 def _read(path: Path, use: Callable[[Any], T]) -> T:
     try:
-        with numpy.load(path, allow_pickle=False) as file:
+        # Opened here, since numpy leaves a file open that it cannot read.
+        with path.open("rb") as opened, numpy.load(opened, allow_pickle=False) as file:
             return use(file)
     except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(

@@ -63,7 +63,8 @@ def read_class_means(folder: Path, num_classes: int) -> tuple[ClassMeans, ...]:
     found = []
     for path in (folder / CLASS_MEANS).glob("epoch_*.npz"):
         try:
-            with numpy.load(path, allow_pickle=False) as file:
+            # Opened here, since numpy leaves a file open that it cannot read.
+            with path.open("rb") as opened, numpy.load(opened, allow_pickle=False) as file:
                 means, samples = file["means"].astype(numpy.float32), file["samples"]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"RUN: {path} is not a whole file of class means ({error}); delete it.") from error

@@ -110,7 +110,8 @@ def load_evidence(checkpoint: Path) -> PredictionEvidence | None:
         _log.info(f"There is no {path}, so predictions come without sub-clusters and out_of_distribution.")
         return None
     try:
-        with numpy.load(path, allow_pickle=False) as file:
+        # Opened here, since numpy leaves a file open that it cannot read.
+        with path.open("rb") as opened, numpy.load(opened, allow_pickle=False) as file:
             tensors = (torch.from_numpy(file[name]).float() for name in ("centroids", "training", "distances"))
             digest, names, drugs = str(file["checkpoint"]), file["names"].tolist(), file["drugs"].tolist()
             evidence = PredictionEvidence(digest, names, drugs, *tensors)

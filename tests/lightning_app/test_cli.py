@@ -132,6 +132,7 @@ def test_what_is_missing_is_named_before_anything_is_done(
     [
         ("--data.batch_size=0", "batch_size and evaluation_batch_size: expected 1 or more, got 0 and 512."),
         ("--recluster.min_size=0", "recluster.min_size: expected 1 or more, got 0."),
+        ("--model.contrast.weight=-1", "model.contrast.weight: expected 0 or more, got -1.0."),
         ("--model.head.experts=0", "model.head.experts: expected 1 or more, got 0."),
     ],
 )
@@ -251,6 +252,7 @@ def test_factors_of_classes_need_a_second_stage(
     assert "model.head.class_scales: class factors train in a stage" in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("ignore:GPU available but not used")
 def test_a_device_without_float64_is_not_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)

@@ -120,7 +120,7 @@ def test_the_same_settings_and_seed_train_the_same_model_whatever_ran_before_in_
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PL_GLOBAL_SEED", "7")
-    path = write_space(tmp_path, parameters={"model.contrastive_weight": {"value": 0.3}})
+    path = write_space(tmp_path, parameters={"model.contrast.weight": {"value": 0.3}})
     assert in_this_process(monkeypatch, "sweep", f"--config={path}", "--trials=2") == 0
     first, second = read_trials(tmp_path)["value"]
     assert first == second

@@ -141,7 +141,7 @@ def test_a_checkpoint_of_other_data_is_refused() -> None:
 
 def test_steps_are_seeded_by_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make_model()
-    model._trainer = type("Trainer", (), {"current_epoch": 3, "global_rank": 0})()
+    model.trainer = cast(Any, SimpleNamespace(current_epoch=3, global_rank=0))
 
     def draw(batch_index: int) -> float:
         model.on_train_batch_start(make_batch(), batch_index)
@@ -158,7 +158,7 @@ def test_the_task_comes_from_the_data_module() -> None:
     data = DrugDataModule(fingerprint_size=64)
     data.setup("fit")
     model = DrugClassifier(FingerprintMLP([8]), CrossEntropyLoss())
-    model._trainer = type("Trainer", (), {"datamodule": data})()
+    model.trainer = cast(Any, SimpleNamespace(datamodule=data))
     model.configure_model()
     assert model.task == data.task
     assert model.class_state.counts.sum() == len(data.records.rows["train"])

@@ -39,7 +39,7 @@ def compare(rank: int, folder: str, processes: int) -> None:
     """One of some processes: what it finds with the others is what it finds alone."""
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
-        "gloo", f"file://{folder}/{processes}", rank=rank, world_size=processes, timeout=timedelta(seconds=60)
+        "gloo", f"file://{folder}/{processes}", rank=rank, world_size=processes, timeout=timedelta(seconds=120)
     )
     for rows_of_a_group in (1, 200, 2**16):
         subclusters.ROWS_OF_A_GROUP = rows_of_a_group

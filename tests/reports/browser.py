@@ -28,14 +28,12 @@ class Page:
         """Keep the driver; nothing is opened before `open`."""
         self.driver, self.path = driver, path
 
-    def open(self, width: int, height: int = 900) -> float:
-        """Open the page at a width and wait until it is drawn; returns how long that took, in seconds."""
+    def open(self, width: int, height: int = 900) -> None:
+        """Open the page at a width and wait until it is drawn."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        start = time.monotonic()
         self.driver.get(self.path.resolve().as_uri())
         self.wait(READY)
-        return time.monotonic() - start
 
     def run(self, script: str, *arguments: Any) -> Any:
         """Run JavaScript."""

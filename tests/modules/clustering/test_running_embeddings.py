@@ -63,7 +63,7 @@ def share(rank: int, folder: str) -> None:
     """One of two processes, each of which sees some of the samples."""
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
-        "gloo", f"file://{folder}/rendezvous", rank=rank, world_size=2, timeout=timedelta(seconds=30)
+        "gloo", f"file://{folder}/rendezvous", rank=rank, world_size=2, timeout=timedelta(seconds=120)
     )
     embeddings = unit(torch.randn(6, 3, generator=torch.Generator().manual_seed(0)))
     running = RunningEmbeddings(numpy.arange(5), 3, torch.device("cpu"))

@@ -371,7 +371,7 @@ def run_process(rank: int, folder: str) -> None:
     probabilities, labels = random_split(40, 5)
     whole = scores(probabilities, labels)
     torch.distributed.init_process_group(
-        "gloo", f"file://{folder}/rendezvous", rank=rank, world_size=2, timeout=timedelta(seconds=30)
+        "gloo", f"file://{folder}/rendezvous", rank=rank, world_size=2, timeout=timedelta(seconds=120)
     )
     # An empty share comes as an empty batch, or as no update at all.
     for first_share, skip_empty in ((29, False), (40, False), (40, True), (0, True)):

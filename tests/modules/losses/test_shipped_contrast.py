@@ -77,7 +77,7 @@ def share(rank: int, folder: str) -> None:
         own = whole[0][5:], whole[1][5:], whole[2][5:]
     expected = {name: gradient(make_loss(name), whole, gather=False) for name in LOSSES}
     torch.distributed.init_process_group(
-        "gloo", f"file://{folder}/rendezvous", rank=rank, world_size=2, timeout=timedelta(seconds=60)
+        "gloo", f"file://{folder}/rendezvous", rank=rank, world_size=2, timeout=timedelta(seconds=120)
     )
     for name, alone in expected.items():
         averaged = gradient(make_loss(name), own, gather=True)

@@ -1,3 +1,5 @@
+from functools import cache
+
 import pytest
 import torch
 from hypothesis import given
@@ -6,12 +8,19 @@ from hypothesis import strategies as st
 from modules.losses.contrastive.prototype_contrastive import PrototypeContrastiveLoss
 
 
+@cache
+def make_loss(close: float) -> PrototypeContrastiveLoss:
+    """Cached, since placing the prototypes takes longer than all else."""
+    loss = PrototypeContrastiveLoss(close, 0.2, 0.1)
+    loss.build(torch.tensor([9, 0, 2]), 4)
+    return loss
+
+
 @given(seed=st.integers(0, 1_000), close=st.sampled_from([-1.0, 0.0, 0.5, 1.0]))
 def test_equals_a_loop(seed: int, close: float) -> None:
     generator = torch.Generator().manual_seed(seed)
     views, labels = torch.randn(5, 2, 4, generator=generator), torch.tensor([0, 2, 2, 0, 2])
-    loss = PrototypeContrastiveLoss(close, 0.2, 0.1)
-    loss.build(torch.tensor([9, 0, 2]), 4)
+    loss = make_loss(close)
     value = loss(views, labels)
     # Two prototypes, of classes 0 and 2.
     prototypes = loss.prototypes.double()

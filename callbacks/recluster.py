@@ -61,7 +61,7 @@ class Recluster(lightning.Callback):
         every_n_epochs: int = 10,
         method: Method = "bounded",
         min_size: int = 10,
-        difficulty: Difficulty = "neighbours",
+        difficulty: Difficulty = "neighbors",
         strength: float = 1.0,
         embeddings: EmbeddingSource = "fresh",
         sample_per_class: int | None = None,
@@ -77,7 +77,7 @@ class Recluster(lightning.Callback):
             min_size: Least size bound of a sub-cluster; the bound is the smallest class if that is larger.
             difficulty: What makes a class weigh more. distance: a near rival, as in the paper; equal for two classes.
                 class_distance: the same of class means alone.
-                neighbours: the share of its samples' nearest neighbours that are of other classes. spread: how wide
+                neighbors: the share of its samples' nearest neighbors that are of other classes. spread: how wide
                 it is beside its distance to the nearest rival. confusion: the share of its samples that training
                 takes for others.
             strength: How much the difficulty decides the class weights; 0 weighs all classes equally.

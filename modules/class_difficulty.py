@@ -11,39 +11,39 @@ from torch import Tensor
 from modules.class_distances import class_distances
 from modules.unit_embeddings import check_rows, group_means, unit_embeddings
 
-# Samples whose neighbours are looked up, for all classes together; each class gets an equal share, but 8 at least.
+# Samples whose neighbors are looked up, for all classes together; each class gets an equal share, but 8 at least.
 QUERIES = 1_024
 LEAST_QUERIES = 8
-# Samples among which neighbours are sought. Beyond this number each class is thinned alike, to 64 at least.
+# Samples among which neighbors are sought. Beyond this number each class is thinned alike, to 64 at least.
 CANDIDATES = 2**14
 LEAST_CANDIDATES = 64
 
 
 @torch.no_grad()
-def neighbour_overlap(
-    embeddings: Tensor, labels: Tensor, num_classes: int, neighbours: int = 10, seed: int = 0
+def neighbor_overlap(
+    embeddings: Tensor, labels: Tensor, num_classes: int, neighbors: int = 10, seed: int = 0
 ) -> Tensor:
-    """Compute the share of a class's nearest neighbours that belong to other classes.
+    """Compute the share of a class's nearest neighbors that belong to other classes.
 
-    For a sample of class c these are the ``min(neighbours, n_c - 1)`` other samples of highest cosine similarity; the
+    For a sample of class c these are the ``min(neighbors, n_c - 1)`` other samples of highest cosine similarity; the
     shares are averaged over the class. Large classes and large sets are sampled (see `QUERIES` and `CANDIDATES`).
 
     Args:
-        embeddings: Floating point (N, d); normalised inside.
+        embeddings: Floating point (N, d); normalized inside.
         labels: int64 (N,) in 0..C-1.
         num_classes: Number of classes C.
-        neighbours: Neighbours of a sample, at least 1.
+        neighbors: Neighbors of a sample, at least 1.
         seed: Of the samples drawn where there are too many.
 
     Returns:
         fp32 (C,) in 0..1 on the embeddings' device. NaN for a class without samples. A class of one sample has no
-        neighbour of its own, which says nothing; it gets the mean of the others, or 0.
+        neighbor of its own, which says nothing; it gets the mean of the others, or 0.
 
     Raises:
-        ValueError: Where `neighbours` is below 1, or shapes, labels or embeddings are invalid (see `check_rows`).
+        ValueError: Where `neighbors` is below 1, or shapes, labels or embeddings are invalid (see `check_rows`).
     """
-    if neighbours < 1:
-        raise ValueError(f"neighbours must be at least 1, got {neighbours}")
+    if neighbors < 1:
+        raise ValueError(f"neighbors must be at least 1, got {neighbors}")
     check_rows("embeddings", embeddings, labels, num_classes)
     classes = labels.to(embeddings.device)
     counts = torch.bincount(classes, minlength=num_classes)
@@ -57,7 +57,7 @@ def neighbour_overlap(
     for places in torch.split(queries, max(1, 2**24 // len(unit))):
         similarity = unit[places] @ unit.T
         similarity[torch.arange(len(places), device=places.device), places] = -torch.inf
-        found = similarity.topk(min(neighbours, len(unit)), dim=1).indices
+        found = similarity.topk(min(neighbors, len(unit)), dim=1).indices
         own = classes[places]
         sought = (counts[own] - 1).clamp(max=found.shape[1])
         counted = torch.arange(found.shape[1], device=places.device) < sought.unsqueeze(1)
@@ -78,7 +78,7 @@ def relative_spread(embeddings: Tensor, labels: Tensor, num_classes: int) -> Ten
     finite where means coincide.
 
     Args:
-        embeddings: Floating point (N, d); normalised inside.
+        embeddings: Floating point (N, d); normalized inside.
         labels: int64 (N,) in 0..C-1.
         num_classes: Number of classes C.
 

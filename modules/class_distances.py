@@ -22,7 +22,7 @@ def class_distances(embeddings: Tensor, labels: Tensor, num_classes: int) -> Ten
     ``d_c = min_{c' != c} ||mu_c - mu_c'||``, mu the plain means of the unit embeddings.
 
     Args:
-        embeddings: Floating point (N, d); normalised inside.
+        embeddings: Floating point (N, d); normalized inside.
         labels: int64 (N,) in 0..C-1.
         num_classes: Number of classes C.
 
@@ -155,7 +155,7 @@ def class_temperatures(
     ``t_c = temperature * exp(r_c / mean_c r_c)``.
 
     Args:
-        embeddings: Floating point (N, d); normalised inside.
+        embeddings: Floating point (N, d); normalized inside.
         labels: int64 (N,) in 0..C-1.
         subclusters_per_class: Sub-clusters K_c of each class, (C,).
         temperature: The temperature tau that is scaled; positive.

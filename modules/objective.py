@@ -14,7 +14,7 @@ from modules.contrast import Contrast
 from modules.distillation import Distillation
 from modules.heads.experts import diversity
 from modules.losses import ClassificationLoss, ContrastiveLoss
-from modules.losses.classification.class_priors import normalised_weights
+from modules.losses.classification.class_priors import normalized_weights
 from modules.losses.classification.class_weighting import ClassWeighting
 from modules.mixing import Mixup
 from modules.network import Network
@@ -164,7 +164,7 @@ class Objective(nn.Module):
         if self.weighting is None:
             return state.weights
         own = self.weighting.weights(state.counts.float().clamp(min=1))
-        return state.weights * normalised_weights(own, state.counts)
+        return state.weights * normalized_weights(own, state.counts)
 
     def _classify(
         self, embeddings: Tensor, labels: Tensor, network: Network, state: ClassState, shares: Tensor | None

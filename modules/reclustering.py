@@ -8,12 +8,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from modules.class_difficulty import confusion_rate, difficulty_weights, neighbour_overlap, relative_spread
+from modules.class_difficulty import confusion_rate, difficulty_weights, neighbor_overlap, relative_spread
 from modules.class_distances import class_distances, class_temperatures, distance_weights, subcluster_distances
 from modules.clustering.spherical_kmeans import Backend
 from modules.subclusters import Method, Subclusters, share_moved, subcluster, subclusters_per_class
 
-Difficulty = Literal["distance", "class_distance", "neighbours", "spread", "confusion"]
+Difficulty = Literal["distance", "class_distance", "neighbors", "spread", "confusion"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class ReclusterSettings:
 
     method: Method = "bounded"
     min_size: int = 10
-    difficulty: Difficulty = "neighbours"
+    difficulty: Difficulty = "neighbors"
     strength: float = 1.0
     seed: int = 0
     backend: Backend = "auto"
@@ -102,8 +102,8 @@ def find_subclusters(
 def _measure(
     embeddings: Tensor, labels: Tensor, num_classes: int, settings: ReclusterSettings, confusion: Tensor | None
 ) -> Tensor:
-    if settings.difficulty == "neighbours":
-        return neighbour_overlap(embeddings, labels, num_classes, seed=settings.seed)
+    if settings.difficulty == "neighbors":
+        return neighbor_overlap(embeddings, labels, num_classes, seed=settings.seed)
     if settings.difficulty == "spread":
         return relative_spread(embeddings, labels, num_classes)
     assert confusion is not None

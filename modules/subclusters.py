@@ -11,7 +11,7 @@ from modules.clustering.spherical_kmeans import Backend, spherical_kmeans
 from modules.processes import rank_and_world_size, sum_over_processes
 from modules.unit_embeddings import check_rows, group_means, unit_embeddings
 
-# Normalised at a time: small enough for the next ones to be written over them.
+# Normalized at a time: small enough for the next ones to be written over them.
 ROWS_AT_ONCE = 2**15
 # Classes are divided within the bound together up to this many rows.
 ROWS_OF_A_GROUP = 2**16
@@ -59,7 +59,7 @@ def subcluster(
     A class is clustered by itself: but for rounding, other classes do not change what is found in it.
 
     Args:
-        embeddings: Floating point (N, d), any device; normalised inside.
+        embeddings: Floating point (N, d), any device; normalized inside.
         labels: int64 (N,) in 0..C-1, before any resampling.
         num_classes: Number of classes C; classes may be without samples.
         min_size: Smallest size bound (delta of the paper), at least 1.
@@ -165,7 +165,7 @@ def nearest_subclusters(embeddings: Tensor, labels: Tensor, centroids: Tensor, c
     """Find the sub-cluster of each sample's class whose centroid is nearest to its unit embedding.
 
     Args:
-        embeddings: Floating point (B, d); normalised inside.
+        embeddings: Floating point (B, d); normalized inside.
         labels: int64 (B,).
         centroids: fp32 (K, d).
         class_of: Class of each sub-cluster, int64 (K,).

@@ -71,7 +71,7 @@ def bounded_kmeans(
         bound: Most rows of a cluster, at least 1.
         seed: Equal arguments and seeds give equal clusters.
         previous: int64 (N,), clusters of the same rows found before, whose means to start from; parts are then groups
-            of neighbouring clusters. A class where one of them is larger than the bound starts afresh.
+            of neighboring clusters. A class where one of them is larger than the bound starts afresh.
         class_sizes: Rows of each class, one class after the other, at least 1; no cluster has rows of two classes.
             None for a single class.
 
@@ -85,7 +85,7 @@ def bounded_kmeans(
         before = None if previous is None else without_gaps(previous[start : start + size])
         sizes_before = None if before is None else torch.bincount(before)
         if before is not None and sizes_before is not None and int(sizes_before.max()) <= bound:
-            found, clusters = _neighbours(inside, before, seed), len(sizes_before)
+            found, clusters = _neighbors(inside, before, seed), len(sizes_before)
         else:
             found, clusters = _divide(inside, bound, seed), clusters_within_bound(size, bound)
         parts += [_Part(part.members + start, part.clusters + number, part.centroids) for part in found]
@@ -135,8 +135,8 @@ def _share_out(clusters: int, sizes: list[int], bound: int) -> list[int]:
     return [min(least + spare * size // total, size) for least, size in zip(needed, sizes, strict=True)]
 
 
-def _neighbours(rows: Tensor, previous: Tensor, seed: int) -> list[_Part]:
-    """Groups of neighbouring clusters with their rows."""
+def _neighbors(rows: Tensor, previous: Tensor, seed: int) -> list[_Part]:
+    """Groups of neighboring clusters with their rows."""
     centroids, counts = group_means(rows, previous, int(previous.max()) + 1)
     group = bounded_kmeans(centroids, CLUSTERS_AT_ONCE, seed)
     number = int(group.max()) + 1

@@ -94,7 +94,7 @@ class PriorCorrection(LogitCorrection):
         return torch.ones_like(priors), -strength * priors
 
 
-class TauNormalisation(LogitCorrection):
+class TauNormalization(LogitCorrection):
     """``w_c . h / ||w_c||^strength``, without the bias above strength 0 (Kang et al., 2020, arXiv 1910.09217)."""
 
     needs_linear_head = True
@@ -119,7 +119,7 @@ class TauNormalisation(LogitCorrection):
         """
         layer = classifier[-1] if isinstance(classifier, nn.Sequential) else classifier
         if not isinstance(layer, nn.Linear):
-            raise ValueError(f"TauNormalisation needs a classifier that ends with a linear layer, got {layer}")
+            raise ValueError(f"TauNormalization needs a classifier that ends with a linear layer, got {layer}")
         norms = torch.linalg.vector_norm(layer.weight.float(), dim=1).clamp(min=1e-12)
         if strength == 0:
             return torch.ones_like(norms), torch.zeros_like(norms)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.sampling import draw_per_class
-from modules.evaluation.prediction_evidence import PredictionEvidence, central_samples, neighbour_distances
+from modules.evaluation.prediction_evidence import PredictionEvidence, central_samples, neighbor_distances
 from modules.reclustering import ReclusterSettings
 from modules.subclusters import Subclusters, subcluster
 from modules.unit_embeddings import group_means, unit_embeddings
@@ -51,7 +51,7 @@ def make_evidence(
     kept = draw_per_class(codes, _most_per_class(codes, MOST_TRAINING_SAMPLES), seed)
     # As it is read back from the file.
     unit = unit_embeddings(embeddings[torch.from_numpy(kept).to(embeddings.device)]).half().float()
-    distances = neighbour_distances(validation, unit).sort().values
+    distances = neighbor_distances(validation, unit).sort().values
     if len(distances) > MOST_VALIDATION_SAMPLES:
         places = torch.linspace(0, len(distances) - 1, MOST_VALIDATION_SAMPLES, dtype=torch.float64)
         distances = distances[places.long().to(distances.device)]

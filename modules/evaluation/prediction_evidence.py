@@ -20,7 +20,7 @@ _log = logging.getLogger("tailmol")
 
 _ENCODER = "network.encoder."
 
-NEIGHBOUR = 5
+NEIGHBOR = 5
 """Which nearest training sample a distance is to; no more than the smallest classes have samples."""
 
 
@@ -34,7 +34,7 @@ class PredictionEvidence:
         drugs: The most central training samples of each of the K sub-clusters, as text.
         centroids: fp32 (K, d).
         training: Unit embeddings of some training samples, fp32 (S, d).
-        distances: `neighbour_distances` of validation samples to `training`, fp32 (V,), ascending.
+        distances: `neighbor_distances` of validation samples to `training`, fp32 (V,), ascending.
     """
 
     checkpoint: str
@@ -48,7 +48,7 @@ class PredictionEvidence:
         """The sub-cluster whose centroid is nearest to each unit embedding, int64 (B,).
 
         Args:
-            embeddings: Floating point (B, d); normalised inside.
+            embeddings: Floating point (B, d); normalized inside.
         """
         return nearest(unit_embeddings(embeddings), self.centroids.to(embeddings.device))
 
@@ -56,9 +56,9 @@ class PredictionEvidence:
         """The share of validation samples that are nearer to the training samples than each sample is, fp32 (B,).
 
         Args:
-            embeddings: Floating point (B, d); normalised inside.
+            embeddings: Floating point (B, d); normalized inside.
         """
-        found = neighbour_distances(embeddings, self.training.to(embeddings.device))
+        found = neighbor_distances(embeddings, self.training.to(embeddings.device))
         return torch.searchsorted(self.distances.to(found.device), found) / len(self.distances)
 
     def to(self, device: torch.device) -> PredictionEvidence:
@@ -137,21 +137,21 @@ def encoder_digest(checkpoint: Path) -> str:
     return digest.hexdigest()[:32]
 
 
-def neighbour_distances(embeddings: Tensor, training: Tensor) -> Tensor:
-    """One minus the cosine similarity to the `NEIGHBOUR`-th nearest training sample.
+def neighbor_distances(embeddings: Tensor, training: Tensor) -> Tensor:
+    """One minus the cosine similarity to the `NEIGHBOR`-th nearest training sample.
 
-    Deep nearest neighbours (Sun et al., 2022, arXiv 2204.06507) take the distance of unit vectors, whose order is the
+    Deep nearest neighbors (Sun et al., 2022, arXiv 2204.06507) take the distance of unit vectors, whose order is the
     same.
 
     Args:
-        embeddings: Floating point (B, d); normalised inside.
-        training: Unit embeddings, fp32 (S, d); where there are fewer than `NEIGHBOUR`, the farthest counts.
+        embeddings: Floating point (B, d); normalized inside.
+        training: Unit embeddings, fp32 (S, d); where there are fewer than `NEIGHBOR`, the farthest counts.
 
     Returns:
         fp32 (B,) in 0..2.
     """
     similarity = unit_embeddings(embeddings) @ training.T
-    return 1 - similarity.topk(min(NEIGHBOUR, len(training)), dim=1).values[:, -1]
+    return 1 - similarity.topk(min(NEIGHBOR, len(training)), dim=1).values[:, -1]
 
 
 def central_samples(
@@ -160,7 +160,7 @@ def central_samples(
     """The samples of each sub-cluster of highest cosine similarity with its centroid, different texts only.
 
     Args:
-        embeddings: Floating point (N, d); normalised inside.
+        embeddings: Floating point (N, d); normalized inside.
         ids: Sub-cluster of each sample, int64 (N,).
         centroids: (K, d).
         texts: What to call the N samples.

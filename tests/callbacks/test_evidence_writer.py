@@ -17,7 +17,7 @@ from datamodules.drug_datamodule import DrugDataModule
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP
 from modules.evaluation import make_evidence
-from modules.evaluation.prediction_evidence import PredictionEvidence, neighbour_distances
+from modules.evaluation.prediction_evidence import PredictionEvidence, neighbor_distances
 from modules.losses import CrossEntropyLoss
 from modules.unit_embeddings import unit_embeddings
 from tests.datamodules.array_file import blobs, save
@@ -59,7 +59,7 @@ def test_evidence_of_reclustered_classes(trained: tuple[lightning.Trainer, DrugC
     embeddings, _ = embed_training_set(trainer, model)
     torch.testing.assert_close(evidence.training, unit_embeddings(embeddings), atol=1e-3, rtol=0.0)
     validation = torch.cat([model.eval().network.encoder(batch) for batch in data.val_dataloader()]).detach()
-    expected = neighbour_distances(validation, evidence.training).sort().values
+    expected = neighbor_distances(validation, evidence.training).sort().values
     torch.testing.assert_close(evidence.distances, expected, atol=1e-6, rtol=0.0)
     assert torch.equal(evidence.distances, evidence.distances.sort().values)
     assert len(evidence.distances) == len(data.records.rows["validation"])

@@ -36,7 +36,7 @@ def make_task() -> Callable[[InputKind], DrugTask]:
 
 
 @pytest.fixture(scope="session")
-def randomise() -> Callable[[nn.Module], None]:
+def randomize() -> Callable[[nn.Module], None]:
     """Fills the parameters and the batch-norm statistics of a module at random, and puts it in evaluation mode."""
 
     def fill(module: nn.Module) -> None:

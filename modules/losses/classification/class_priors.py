@@ -36,7 +36,7 @@ def relative_counts(class_counts: Tensor) -> Tensor:
     return counts / counts.max()
 
 
-def normalised_weights(weights: Tensor, class_counts: Tensor) -> Tensor:
+def normalized_weights(weights: Tensor, class_counts: Tensor) -> Tensor:
     """Scale weights to a mean of 1 over the classes with samples, and to 0 for the others.
 
     Args:

@@ -10,7 +10,7 @@ class CostSensitiveLoss(ClassificationLoss):
     """Cross-entropy on logits raised by what a mistake would cost, ``z_j + log cost(y, j)`` for the other classes.
 
     The cost of taking class i for j is ``max(1, n_j / n_i)^power``: to take a rare class for a frequent one is
-    expensive, to take it the other way round costs 1. Minimising the cross-entropy on raised logits bounds the
+    expensive, to take it the other way round costs 1. Minimizing the cross-entropy on raised logits bounds the
     cost-weighted error, as in the cost-sensitive softmax of Khan et al., 2018, arXiv 1508.03422, whose costs
     are learned instead.
     """

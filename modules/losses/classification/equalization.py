@@ -1,4 +1,4 @@
-"""Softmax equalisation: rare classes are not pushed down by frequent ones."""
+"""Softmax equalization: rare classes are not pushed down by frequent ones."""
 
 import torch
 from torch import Tensor

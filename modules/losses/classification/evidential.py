@@ -15,27 +15,27 @@ class EvidentialLoss(ClassificationLoss):
     """Bayes risk of cross-entropy under a Dirichlet distribution (Sensoy et al., 2018; TLC of Li et al., 2022).
 
     With evidence ``exp z_c`` and ``alpha_c = 1 + exp z_c`` for the K classes that have training samples and S the sum
-    of alpha, a sample costs ``digamma(S) - digamma(alpha_y)`` and, by a factor that rises from 0 to `regularisation`
+    of alpha, a sample costs ``digamma(S) - digamma(alpha_y)`` and, by a factor that rises from 0 to `regularization`
     over `annealing_epochs`, the divergence of the evidence for wrong classes from none,
     ``KL(Dir(1 + [c != y] exp z_c) || Dir(1))`` (arXiv 1806.01768, equation 4; arXiv 2111.09030). Probabilities are
     ``alpha / S``, and ``K / S`` says how little evidence there is. The experts of the published TLC are a setting of
     the model.
     """
 
-    def __init__(self, regularisation: float = 0.1, annealing_epochs: int = 10) -> None:
+    def __init__(self, regularization: float = 0.1, annealing_epochs: int = 10) -> None:
         """Store the settings.
 
         Args:
-            regularisation: Largest factor of the divergence, at least 0.
+            regularization: Largest factor of the divergence, at least 0.
             annealing_epochs: Epochs until it is reached, at least 0.
 
         Raises:
             ValueError: Where one is out of range.
         """
         super().__init__()
-        check_range("regularisation", regularisation, 0)
+        check_range("regularization", regularization, 0)
         check_range("annealing_epochs", annealing_epochs, 0)
-        self.regularisation, self.annealing_epochs = regularisation, annealing_epochs
+        self.regularization, self.annealing_epochs = regularization, annealing_epochs
 
     def weighted_losses(
         self, logits: Tensor, labels: Tensor, class_weights: Tensor, class_counts: Tensor, embeddings: Tensor | None
@@ -47,9 +47,9 @@ class EvidentialLoss(ClassificationLoss):
         # A class without training samples weighs 0; any finite value does for its samples.
         own = (1 + given).gather(1, labels.unsqueeze(1)).squeeze(1)
         losses = alphas.sum(dim=1).digamma() - own.digamma()
-        factor = self.regularisation * min(1.0, self.epoch / max(self.annealing_epochs, 1))
+        factor = self.regularization * min(1.0, self.epoch / max(self.annealing_epochs, 1))
         if self.annealing_epochs == 0:
-            factor = self.regularisation
+            factor = self.regularization
         if factor > 0:
             wrong = given.scatter(1, labels.unsqueeze(1), 0.0) * seen
             losses = losses + factor * divergence_from_none(wrong, seen)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from modules.losses.classification.class_priors import normalised_weights
+from modules.losses.classification.class_priors import normalized_weights
 from modules.losses.classification.classification_loss import ClassificationLoss, check_range
 
 
@@ -51,6 +51,6 @@ class InfluenceBalancedLoss(ClassificationLoss):
             # ||p - e_y||_1 is the probability missing from the class and the same again in the others.
             missing = -(-functional.cross_entropy(logits, labels, reduction="none")).expm1()
             influence = 2 * missing * embeddings.float().abs().sum(dim=1)
-            balance = normalised_weights(1 / class_counts.float().clamp(min=1), class_counts)
+            balance = normalized_weights(1 / class_counts.float().clamp(min=1), class_counts)
             factors = self.alpha * balance[labels] / (influence + self.epsilon)
         return losses * factors

@@ -5,7 +5,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from modules.losses.classification.class_priors import normalised_weights
+from modules.losses.classification.class_priors import normalized_weights
 from modules.losses.classification.class_weighting import ClassWeighting
 from modules.losses.classification.classification_loss import ClassificationLoss, check_range
 
@@ -85,7 +85,7 @@ class Reweighted(WrappedLoss):
         if self.epoch < self.start_epoch:
             return logits, class_weights
         own = self.weighting.weights(class_counts.float().clamp(min=1))
-        return logits, class_weights * normalised_weights(own, class_counts)
+        return logits, class_weights * normalized_weights(own, class_counts)
 
 
 class WeightsAsOffsets(WrappedLoss):

@@ -1,4 +1,4 @@
-"""Balanced contrastive loss: every class counts alike in the denominator, and each has a learned centre."""
+"""Balanced contrastive loss: every class counts alike in the denominator, and each has a learned center."""
 
 import torch
 from torch import Tensor, nn
@@ -11,18 +11,18 @@ from modules.unit_embeddings import unit_embeddings
 class BalancedContrastiveLoss(ClassContrastiveLoss):
     """Balanced contrastive loss (BCL; Zhu et al., 2022, arXiv 2207.09052).
 
-    Positives of an anchor are the other anchors of its class and the centre of its class. The denominator adds up the
-    mean of ``exp(similarity / temperature)`` over the anchors and the centre of each class, the anchor itself left out,
-    so that frequent classes do not repel more and absent ones are there by their centre. The centres are parameters of
+    Positives of an anchor are the other anchors of its class and the center of its class. The denominator adds up the
+    mean of ``exp(similarity / temperature)`` over the anchors and the center of each class, the anchor itself left out,
+    so that frequent classes do not repel more and absent ones are there by their center. The centers are parameters of
     the loss; the paper computes them from the classifier's weights.
     """
 
-    centres: nn.Parameter
+    centers: nn.Parameter
     seen: Tensor
 
     def build(self, class_counts: Tensor, width: int) -> None:
-        """Draw the centres; a class without training samples takes no part."""
-        self.centres = nn.Parameter(torch.randn(len(class_counts), width))
+        """Draw the centers; a class without training samples takes no part."""
+        self.centers = nn.Parameter(torch.randn(len(class_counts), width))
         self.register_buffer("seen", class_counts > 0, persistent=False)
 
     def term(self, views: Tensor, labels: Tensor) -> Tensor:
@@ -30,13 +30,13 @@ class BalancedContrastiveLoss(ClassContrastiveLoss):
         anchors = unit_embeddings(views).flatten(0, 1)
         anchor_labels = labels.repeat_interleave(views.shape[1])
         classes = self.seen.nonzero().squeeze(1)
-        columns = torch.cat([anchors, unit_embeddings(self.centres)[classes]])
+        columns = torch.cat([anchors, unit_embeddings(self.centers)[classes]])
         column_labels = torch.cat([anchor_labels, classes])
         same_class = anchor_labels.unsqueeze(1) == column_labels.unsqueeze(0)
         others = torch.ones_like(same_class)
         others.fill_diagonal_(False)
         sizes = torch.bincount(column_labels, minlength=len(self.seen))[column_labels]
-        # The anchor is not counted in its own class, which its centre keeps from being empty.
+        # The anchor is not counted in its own class, which its center keeps from being empty.
         log_sizes = (sizes.unsqueeze(0) - same_class.long()).clamp(min=1).log()
         similarity = anchors @ columns.T
         return contrastive_term(similarity, same_class & others, others, self.temperature, log_sizes)

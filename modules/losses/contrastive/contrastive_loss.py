@@ -62,7 +62,7 @@ class ContrastiveLoss(nn.Module, ABC):
         """Compute the loss in fp32, whatever the precision of the inputs and under autocast.
 
         Args:
-            views: Projections, floating point (B, V, d); normalised inside.
+            views: Projections, floating point (B, V, d); normalized inside.
             labels: int64 (B,).
             subclusters: int64 (B,), numbered over all classes: no two classes share one. For the losses that use them.
             class_temperatures: Positive temperatures, floating point (C,), for the losses that use them.

@@ -45,7 +45,7 @@ def pairwise_similarity(views: Tensor) -> Tensor:
         views: (B, V, d).
 
     Returns:
-        fp32 (B*V, B*V); the views of a sample are neighbours.
+        fp32 (B*V, B*V); the views of a sample are neighbors.
     """
     anchors = unit_embeddings(views).flatten(0, 1)
     return anchors @ anchors.T

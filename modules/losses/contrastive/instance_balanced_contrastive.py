@@ -21,7 +21,7 @@ class InstanceBalancedContrastiveLoss(ClassContrastiveLoss):
         """Store the settings.
 
         Args:
-            alpha: Weight of a positive beside the classification loss, at least 0; larger favours rare classes.
+            alpha: Weight of a positive beside the classification loss, at least 0; larger favors rare classes.
             temperature: Divides every similarity; positive.
             base_temperature: The scale of the loss is temperature / base_temperature; positive.
 

@@ -1,4 +1,4 @@
-"""Parametric contrastive loss: learned class centres beside the batch and a queue of earlier projections."""
+"""Parametric contrastive loss: learned class centers beside the batch and a queue of earlier projections."""
 
 import torch
 from torch import Tensor, nn
@@ -10,15 +10,15 @@ from modules.unit_embeddings import unit_embeddings
 
 
 class ParametricContrastiveLoss(ClassContrastiveLoss):
-    """Supervised contrast with learned centres and a queue (PaCo; Cui et al., 2021, arXiv 2107.12028).
+    """Supervised contrast with learned centers and a queue (PaCo; Cui et al., 2021, arXiv 2107.12028).
 
-    Positives of an anchor are the centre of its class, with weight 1, and the other anchors and queued projections of
-    its class, each with weight `alpha`; all of these, of every class, are in the denominator, where the centres keep
+    Positives of an anchor are the center of its class, with weight 1, and the other anchors and queued projections of
+    its class, each with weight `alpha`; all of these, of every class, are in the denominator, where the centers keep
     rare classes from being outnumbered. The queue holds projections of earlier batches by the same encoder instead of a
-    momentum encoder's, and the centres have unit length.
+    momentum encoder's, and the centers have unit length.
     """
 
-    centres: nn.Parameter
+    centers: nn.Parameter
     seen: Tensor
     queue: Tensor
     queue_labels: Tensor
@@ -33,7 +33,7 @@ class ParametricContrastiveLoss(ClassContrastiveLoss):
         """Store the settings.
 
         Args:
-            alpha: Weight of a sample beside that of the centre, at least 0.
+            alpha: Weight of a sample beside that of the center, at least 0.
             queue_size: Projections kept from earlier batches, at least 0.
             temperature: Divides every similarity; positive.
             base_temperature: The scale of the loss is temperature / base_temperature; positive.
@@ -47,8 +47,8 @@ class ParametricContrastiveLoss(ClassContrastiveLoss):
         self.alpha, self.queue_size = alpha, queue_size
 
     def build(self, class_counts: Tensor, width: int) -> None:
-        """Draw the centres; the queue starts empty, which a label of -1 says."""
-        self.centres = nn.Parameter(torch.randn(len(class_counts), width))
+        """Draw the centers; the queue starts empty, which a label of -1 says."""
+        self.centers = nn.Parameter(torch.randn(len(class_counts), width))
         self.register_buffer("seen", (class_counts > 0).nonzero().squeeze(1), persistent=False)
         self.register_buffer("queue", torch.zeros(self.queue_size, width))
         self.register_buffer("queue_labels", torch.full((self.queue_size,), -1))
@@ -58,7 +58,7 @@ class ParametricContrastiveLoss(ClassContrastiveLoss):
         anchors = unit_embeddings(views).flatten(0, 1)
         anchor_labels = labels.repeat_interleave(views.shape[1])
         number = len(anchors)
-        columns = torch.cat([anchors, self.queue, unit_embeddings(self.centres)[self.seen]])
+        columns = torch.cat([anchors, self.queue, unit_embeddings(self.centers)[self.seen]])
         column_labels = torch.cat([anchor_labels, self.queue_labels, self.seen])
         others = (column_labels >= 0).repeat(number, 1)
         others.fill_diagonal_(False)

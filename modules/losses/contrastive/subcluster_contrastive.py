@@ -56,7 +56,7 @@ class SubclusterContrastiveLoss(ContrastiveLoss):
         """Compute the loss in fp32, whatever the precision of the inputs and under autocast.
 
         Args:
-            views: Projections, floating point (B, V, d); normalised inside.
+            views: Projections, floating point (B, V, d); normalized inside.
             labels: int64 (B,) in 0..C-1.
             subclusters: int64 (B,), numbered over all classes: no two classes share one.
             class_temperatures: Positive temperatures of L2, floating point (C,).

@@ -25,7 +25,7 @@ class TargetedContrastiveLoss(KPositiveContrastiveLoss):
     seen: Tensor
     targets: Tensor
     target_of: Tensor
-    centres: Tensor
+    centers: Tensor
     calls: Tensor
 
     def __init__(
@@ -56,7 +56,7 @@ class TargetedContrastiveLoss(KPositiveContrastiveLoss):
         # Placed at the first step: a model that only predicts does not need them.
         self.register_buffer("targets", torch.zeros(len(self.seen), width))
         self.register_buffer("target_of", torch.zeros_like(class_counts))
-        self.register_buffer("centres", torch.zeros(len(class_counts), width))
+        self.register_buffer("centers", torch.zeros(len(class_counts), width))
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
 
     def term(self, views: Tensor, labels: Tensor) -> Tensor:
@@ -81,12 +81,12 @@ class TargetedContrastiveLoss(KPositiveContrastiveLoss):
     @torch.no_grad()
     def _follow(self, anchors: Tensor, anchor_labels: Tensor) -> None:
         """Keep running class means, and now and then choose each class's target by them."""
-        means, counts = group_means(anchors, anchor_labels, len(self.centres))
-        here, known = counts > 0, self.centres.abs().sum(dim=1) > 0
-        mixed = torch.where(known.unsqueeze(1), MOMENTUM * self.centres + (1 - MOMENTUM) * means, means)
-        self.centres.copy_(torch.where(here.unsqueeze(1), mixed, self.centres))
+        means, counts = group_means(anchors, anchor_labels, len(self.centers))
+        here, known = counts > 0, self.centers.abs().sum(dim=1) > 0
+        mixed = torch.where(known.unsqueeze(1), MOMENTUM * self.centers + (1 - MOMENTUM) * means, means)
+        self.centers.copy_(torch.where(here.unsqueeze(1), mixed, self.centers))
         if int(self.calls) % CALLS_BETWEEN_ASSIGNMENTS == 0:
-            self.target_of[self.seen] = assign_targets(self.centres[self.seen], self.targets)
+            self.target_of[self.seen] = assign_targets(self.centers[self.seen], self.targets)
         self.calls += 1
 
 
@@ -117,11 +117,11 @@ def uniform_targets(number: int, width: int) -> Tensor:
 
 
 @torch.no_grad()
-def assign_targets(centres: Tensor, targets: Tensor) -> Tensor:
+def assign_targets(centers: Tensor, targets: Tensor) -> Tensor:
     """Give each class a target of its own so that the sum of the cosines of means and targets is largest.
 
     Args:
-        centres: fp32 (T, d), class means; 0 for one that is not known yet.
+        centers: fp32 (T, d), class means; 0 for one that is not known yet.
         targets: fp32 (T, d), unit length.
 
     Returns:
@@ -129,5 +129,5 @@ def assign_targets(centres: Tensor, targets: Tensor) -> Tensor:
     """
     from scipy.optimize import linear_sum_assignment
 
-    cosines = unit_embeddings(centres) @ targets.float().T
-    return torch.from_numpy(linear_sum_assignment(cosines.cpu().numpy(), maximize=True)[1]).to(centres.device)
+    cosines = unit_embeddings(centers) @ targets.float().T
+    return torch.from_numpy(linear_sum_assignment(cosines.cpu().numpy(), maximize=True)[1]).to(centers.device)

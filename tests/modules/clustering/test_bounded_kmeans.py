@@ -86,9 +86,9 @@ def test_finds_the_best_halves_of_a_few_rows() -> None:
 @pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("clusters", [3, 12])
 def test_clusters_found_before_are_kept_where_nothing_moved(clusters: int) -> None:
-    centres = torch.randn(clusters, 16, generator=torch.Generator().manual_seed(0)) * 10
+    centers = torch.randn(clusters, 16, generator=torch.Generator().manual_seed(0)) * 10
     truth = torch.randperm(clusters * 10, generator=torch.Generator().manual_seed(1)) % clusters
-    rows = centres[truth] + 0.1 * torch.randn(clusters * 10, 16, generator=torch.Generator().manual_seed(2))
+    rows = centers[truth] + 0.1 * torch.randn(clusters * 10, 16, generator=torch.Generator().manual_seed(2))
     assert torch.equal(bounded_kmeans(rows, 10, 0, truth), truth)
 
 

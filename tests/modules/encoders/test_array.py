@@ -14,7 +14,7 @@ from datamodules.tables.sample_arrays import SampleArrays
 from modules.encoders import GCN, GIN, ArrayMLP, Encoder, FingerprintMLP, Fusion, ImageCNN, ProteinCNN
 from modules.views import make_view
 
-Randomise = Callable[[nn.Module], None]
+Randomize = Callable[[nn.Module], None]
 MakeTask = Callable[..., DrugTask]
 
 
@@ -64,22 +64,22 @@ class TestEveryEncoderOfArrays:
             assert parameter.grad is not None, parameter_name
             assert parameter.grad.isfinite().all(), parameter_name
 
-    def test_a_batch_equals_its_samples_one_by_one(self, name: str, randomise: Randomise) -> None:
+    def test_a_batch_equals_its_samples_one_by_one(self, name: str, randomize: Randomize) -> None:
         make, shape = ENCODERS[name]
         encoder = make()
         encoder.build(task(shape))
-        randomise(encoder)
+        randomize(encoder)
         samples = samples_of(shape)
         alone = torch.cat([encoder(batch_of(sample.unsqueeze(0))) for sample in samples])
         torch.testing.assert_close(encoder(batch_of(samples)), alone, rtol=1e-4, atol=1e-5)
 
-    def test_the_state_dict_brings_a_new_encoder_to_the_same_output(self, name: str, randomise: Randomise) -> None:
+    def test_the_state_dict_brings_a_new_encoder_to_the_same_output(self, name: str, randomize: Randomize) -> None:
         make, shape = ENCODERS[name]
         one, other = make(), make()
         for encoder in (one, other):
             encoder.build(task(shape))
             encoder.eval()
-        randomise(one)
+        randomize(one)
         other.load_state_dict(one.state_dict())
         batch = batch_of(samples_of(shape))
         assert torch.equal(one(batch), other(batch))

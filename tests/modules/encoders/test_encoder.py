@@ -14,7 +14,7 @@ from tests.datamodules.batch_parts import graphs, with_graphs
 
 MakeBatch = Callable[[list[list[str]]], Batch]
 MakeTask = Callable[[InputKind], DrugTask]
-Randomise = Callable[[nn.Module], None]
+Randomize = Callable[[nn.Module], None]
 
 INPUTS = tuple(kind for kind in get_args(InputKind) if kind != "array")
 MOLECULES = ["CC(=O)Oc1ccccc1C(=O)O", "C", "[Na+].[Cl-]", "C[C@H](N)C(=O)O", "N#Cc1ccncc1", "CCO"]
@@ -96,10 +96,10 @@ class TestEveryEncoder:
         return make_batch(samples_of(input))
 
     @pytest.fixture
-    def encoder(self, make_task: MakeTask, randomise: Randomise, name: str, input: InputKind) -> Encoder:
+    def encoder(self, make_task: MakeTask, randomize: Randomize, name: str, input: InputKind) -> Encoder:
         encoder = small_encoder(name)
         encoder.build(make_task(input))
-        randomise(encoder)
+        randomize(encoder)
         return encoder
 
     def test_embeddings_have_the_stated_size(self, encoder: Encoder, batch: Batch) -> None:
@@ -141,7 +141,7 @@ class TestEveryEncoder:
 
 @ALL_ENCODERS
 def test_swapping_a_pair_matters_unless_it_is_symmetric(
-    name: str, make_batch: MakeBatch, make_task: MakeTask, randomise: Randomise
+    name: str, make_batch: MakeBatch, make_task: MakeTask, randomize: Randomize
 ) -> None:
     samples = [["CCO", "c1ccccc1"], ["C", "CC(=O)O"]]
     batch, swapped = make_batch(samples), make_batch([sample[::-1] for sample in samples])
@@ -151,7 +151,7 @@ def test_swapping_a_pair_matters_unless_it_is_symmetric(
             if isinstance(part, GIN | GCN | FingerprintMLP):
                 part.symmetric_pair = symmetric
         encoder.build(make_task("pair"))
-        randomise(encoder)
+        randomize(encoder)
         same = torch.isclose(encoder(batch), encoder(swapped), rtol=1e-4, atol=1e-5)
         assert bool(same.all()) is symmetric
 
@@ -161,11 +161,11 @@ def test_swapping_a_pair_matters_unless_it_is_symmetric(
 @pytest.mark.parametrize("name", ["GIN", "FingerprintMLP"])
 @ALL_INPUTS
 def test_cuda_gives_the_embeddings_and_gradients_of_the_cpu(
-    name: str, input: InputKind, make_batch: MakeBatch, make_task: MakeTask, randomise: Randomise
+    name: str, input: InputKind, make_batch: MakeBatch, make_task: MakeTask, randomize: Randomize
 ) -> None:
     encoder = small_encoder(name)
     encoder.build(make_task(input))
-    randomise(encoder)
+    randomize(encoder)
     batch = make_batch(samples_of(input))
 
     def embeddings_and_gradients(device: str) -> list[Tensor]:

@@ -33,7 +33,7 @@ SCALAR_KEYS = RANKING_KEYS | {
 
 
 def random_split(samples: int, num_classes: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Probabilities (samples, num_classes), coarse enough to have ties, and labels that favour class 0."""
+    """Probabilities (samples, num_classes), coarse enough to have ties, and labels that favor class 0."""
     generator = torch.Generator().manual_seed(seed)
     labels = (torch.rand(samples, generator=generator) ** 2 * num_classes).long()
     logits = torch.randn(samples, num_classes, generator=generator) + 2 * one_hot(labels, num_classes)

@@ -75,7 +75,7 @@ def test_a_batch_of_weight_zero_is_a_zero_with_a_gradient(name: str) -> None:
 
 
 def test_the_order_of_classes_and_samples_means_nothing(name: str) -> None:
-    # No class is rare enough for softmax equalisation to leave it out at random.
+    # No class is rare enough for softmax equalization to leave it out at random.
     loss = make_loss(name)
     generator = torch.Generator().manual_seed(1)
     logits, embeddings = torch.randn(9, 4, generator=generator), torch.randn(9, 8, generator=generator)

@@ -50,7 +50,7 @@ def test_evidence_goes_on_as_a_tangent() -> None:
 
 
 def test_settings_out_of_range_are_refused() -> None:
-    with pytest.raises(ValueError, match="regularisation must be at least 0"):
+    with pytest.raises(ValueError, match="regularization must be at least 0"):
         EvidentialLoss(-1)
     with pytest.raises(ValueError, match="annealing_epochs must be at least 0"):
         EvidentialLoss(annealing_epochs=-1)

@@ -7,7 +7,7 @@ from torch import Tensor
 from modules.losses.contrastive.contrastive_terms import contrastive_term, group_term, pairwise_similarity
 
 
-def test_views_of_a_sample_are_neighbours_in_the_similarity() -> None:
+def test_views_of_a_sample_are_neighbors_in_the_similarity() -> None:
     views = torch.tensor([[[2.0, 0.0], [0.0, 3.0]], [[-1.0, 0.0], [1.0, 1.0]]])
     half = math.sqrt(0.5)
     expected = torch.tensor(

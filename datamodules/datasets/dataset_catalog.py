@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from base.errors import InputError
-from base.process_lock import hold_alone
+from base.process_lock import exclusive_lock
 from datamodules.datasets.package_datasets import (
     DIGITS_PACKAGES,
     DOCSTRINGS_PACKAGES,
@@ -281,7 +281,7 @@ def _made_file(dataset: Dataset, make: Callable[[Path], None], cache_folder: Pat
     path = _cache_path(dataset, cache_folder)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with hold_alone(path.with_name(f"{path.name}.lock"), f"makes {path.name}"):
+        with exclusive_lock(path.with_name(f"{path.name}.lock"), f"makes {path.name}"):
             if not path.is_file():
                 _log.info(f"Making {path} from installed packages.")
                 make(path)

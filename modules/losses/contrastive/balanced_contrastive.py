@@ -1,4 +1,4 @@
-"""Balanced contrastive loss: every class counts alike in the denominator, and each has a learned center."""
+"""Balanced contrastive loss: equal weight of each class in the denominator, and learned class centers."""
 
 import torch
 from torch import Tensor, nn
@@ -11,17 +11,22 @@ from modules.unit_embeddings import unit_embeddings
 class BalancedContrastiveLoss(ClassContrastiveLoss):
     """Balanced contrastive loss (BCL; Zhu et al., 2022, arXiv 2207.09052).
 
-    Positives of an anchor are the other anchors of its class and the center of its class. The denominator adds up the
-    mean of ``exp(similarity / temperature)`` over the anchors and the center of each class, the anchor itself left out,
-    so that frequent classes do not repel more and absent ones are there by their center. The centers are parameters of
-    the loss; the paper computes them from the classifier's weights.
+    Positives of an anchor are the other anchors and the center of its class. The denominator is the sum over classes of
+    the mean of ``exp(similarity / temperature)`` over the anchors and the center of the class, excluding the anchor
+    itself. So frequent classes do not repel more strongly than rare ones, and classes absent from the batch are
+    represented by their centers. The centers are parameters of the loss; the paper computes them from the classifier's
+    weights.
+
+    Attributes:
+        centers: Class centers, (C, d), created by `build`.
+        seen: Which classes have training samples, bool (C,).
     """
 
     centers: nn.Parameter
     seen: Tensor
 
     def build(self, class_counts: Tensor, width: int) -> None:
-        """Draw the centers; a class without training samples takes no part."""
+        """Initialize the centers at random; classes without training samples are excluded."""
         self.centers = nn.Parameter(torch.randn(len(class_counts), width))
         self.register_buffer("seen", class_counts > 0, persistent=False)
 
@@ -36,7 +41,7 @@ class BalancedContrastiveLoss(ClassContrastiveLoss):
         others = torch.ones_like(same_class)
         others.fill_diagonal_(False)
         sizes = torch.bincount(column_labels, minlength=len(self.seen))[column_labels]
-        # The anchor is not counted in its own class, which its center keeps from being empty.
+        # Excludes the anchor from its own class, which still holds the center.
         log_sizes = (sizes.unsqueeze(0) - same_class.long()).clamp(min=1).log()
         similarity = anchors @ columns.T
         return contrastive_term(similarity, same_class & others, others, self.temperature, log_sizes)

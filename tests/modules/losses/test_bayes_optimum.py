@@ -1,4 +1,4 @@
-"""A long-tailed problem whose best classifier is known: which losses find it."""
+"""Which losses find the known Bayes classifier of a long-tailed problem."""
 
 import torch
 from torch import Tensor, nn

@@ -45,7 +45,7 @@ def test_without_samples_it_is_a_softmax_over_everything_for_the_center() -> Non
     torch.testing.assert_close(loss(views, torch.tensor([1])), expected)
 
 
-def test_queue_and_centers_are_saved_and_go_on() -> None:
+def test_queue_and_centers_are_saved_and_restored() -> None:
     loss, again = build(), build()
     views, labels = torch.randn(4, 2, 4), torch.tensor([0, 1, 2, 2])
     loss(views, labels).backward()
@@ -56,7 +56,7 @@ def test_queue_and_centers_are_saved_and_go_on() -> None:
 
 
 def test_the_settings_are_checked() -> None:
-    with pytest.raises(ValueError, match="alpha must be at least 0"):
+    with pytest.raises(ValueError, match="alpha: expected a finite number of 0 or more"):
         ParametricContrastiveLoss(-1.0)
-    with pytest.raises(ValueError, match="queue_size must be at least 0"):
+    with pytest.raises(ValueError, match="queue_size: expected a finite number of 0 or more"):
         ParametricContrastiveLoss(0.1, -1)

@@ -70,5 +70,5 @@ def test_centers_follow_the_class_means_and_are_saved() -> None:
 
 
 def test_the_setting_is_checked() -> None:
-    with pytest.raises(ValueError, match="target_weight must be at least 0"):
+    with pytest.raises(ValueError, match="target_weight: expected a finite number of 0 or more"):
         TargetedContrastiveLoss(6, -1.0)

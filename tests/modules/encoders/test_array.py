@@ -23,7 +23,7 @@ def task(shape: tuple[int, ...]) -> DrugTask:
 
 
 def batch_of(samples: torch.Tensor) -> Batch:
-    """A batch of samples (B, ...), as the data module makes it."""
+    """A batch of arrays (B, ...), as created by the data module."""
     flat = samples.flatten(1).numpy()
     rows, bins = numpy.nonzero(flat)
     starts = numpy.searchsorted(rows, numpy.arange(len(flat) + 1))
@@ -148,7 +148,7 @@ def test_encoders_of_arrays_say_that_they_do_not_read_molecules(
         make().build(make_task(input))
 
 
-def test_features_are_no_image() -> None:
+def test_the_image_encoder_refuses_features() -> None:
     with pytest.raises(InputError, match=r"expected .*ArrayMLP .* for samples of shape \(12,\), got ImageCNN"):
         ImageCNN().build(task((12,)))
 
@@ -162,5 +162,5 @@ def test_a_network_without_layers_is_refused(make: Callable[[], Encoder]) -> Non
 def test_settings_of_the_perceptron_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="hidden_dims: expected one layer size or more"):
         ArrayMLP([])
-    with pytest.raises(ValueError, match="standardize: expected feature or sample, got 'batch'"):
+    with pytest.raises(ValueError, match="standardize: expected 'feature' or 'sample', got 'batch'"):
         ArrayMLP(standardize="batch")  # type: ignore[arg-type]

@@ -64,7 +64,7 @@ def test_a_molecule_keeps_its_vector() -> None:
     assert torch.equal(combine_molecules(FIRST, "molecule"), FIRST)
 
 
-def test_a_reaction_is_product_minus_reactants_beside_the_product() -> None:
+def test_a_reaction_is_the_difference_concatenated_with_the_product() -> None:
     expected = torch.tensor([[3.0, -2.0, 4.0, 3.0], [1.0, 0.0, 1.0, 2.0]])
     assert torch.equal(combine_molecules(INTERLEAVED, "reaction"), expected)
 
@@ -74,7 +74,7 @@ def test_an_ordered_pair_is_both_vectors() -> None:
     assert torch.equal(combine_molecules(INTERLEAVED, "pair"), expected)
 
 
-def test_a_symmetric_pair_is_sum_beside_absolute_difference() -> None:
+def test_a_symmetric_pair_is_the_sum_concatenated_with_the_absolute_difference() -> None:
     expected = torch.tensor([[5.0, 8.0, 3.0, 2.0], [1.0, 4.0, 1.0, 0.0]])
     assert torch.equal(combine_molecules(INTERLEAVED, "pair", symmetric_pair=True), expected)
     swapped = torch.stack([SECOND, FIRST], dim=1).flatten(0, 1)
@@ -122,7 +122,7 @@ class TestEveryEncoder:
         alone = torch.cat([encoder(make_batch([sample])) for sample in samples_of(input)])
         torch.testing.assert_close(encoder(batch), alone, rtol=1e-4, atol=1e-5)
 
-    def test_the_order_of_atoms_changes_nothing(self, encoder: Encoder, batch: Batch) -> None:
+    def test_the_order_of_atoms_does_not_matter(self, encoder: Encoder, batch: Batch) -> None:
         shuffled = shuffle_atoms(batch, seed=0)
         assert not torch.equal(graphs(shuffled).atom_codes, graphs(batch).atom_codes)
         assert (graphs(shuffled).target.diff() >= 0).all()

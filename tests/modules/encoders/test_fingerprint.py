@@ -26,7 +26,7 @@ def build(task: DrugTask, randomize: Randomize, symmetric_pair: bool = False) ->
 
 
 def first_layer_input(encoder: FingerprintMLP, batch: Batch) -> Tensor:
-    """What the layers are given: an empty stack hands its input on."""
+    """Inputs of the layers, which an empty stack returns unchanged."""
     encoder.layers = nn.Sequential()
     embeddings = encoder(batch)
     assert isinstance(embeddings, Tensor)
@@ -49,7 +49,7 @@ def row(values: dict[int, float], size: int = BINS) -> list[float]:
     return [values.get(place, 0.0) for place in range(size)]
 
 
-def test_a_molecule_gives_the_logarithm_of_one_plus_each_count(make_batch: MakeBatch, make_task: MakeTask) -> None:
+def test_a_molecule_is_the_logarithm_of_one_plus_each_count(make_batch: MakeBatch, make_task: MakeTask) -> None:
     encoder = FingerprintMLP([8])
     encoder.build(make_task("molecule"))
     log = math.log
@@ -57,7 +57,7 @@ def test_a_molecule_gives_the_logarithm_of_one_plus_each_count(make_batch: MakeB
     torch.testing.assert_close(first_layer_input(encoder, two_molecules(make_batch, 1)), expected)
 
 
-def test_a_reaction_gives_the_signed_logarithm_of_product_minus_reactants(
+def test_a_reaction_is_the_signed_logarithm_of_product_minus_reactants(
     make_batch: MakeBatch, make_task: MakeTask
 ) -> None:
     encoder = FingerprintMLP([8])
@@ -79,7 +79,7 @@ def test_pairs_are_combined_as_counts(make_batch: MakeBatch, make_task: MakeTask
     torch.testing.assert_close(first_layer_input(symmetric, batch), torch.tensor([row(total | difference, 2 * BINS)]))
 
 
-def test_of_a_reaction_only_the_difference_is_seen(
+def test_only_the_difference_of_a_reaction_is_read(
     make_batch: MakeBatch, make_task: MakeTask, randomize: Randomize
 ) -> None:
     encoder = build(make_task("reaction"), randomize)

@@ -15,7 +15,7 @@ Randomize = Callable[[nn.Module], None]
 
 
 @pytest.mark.parametrize(("input", "size"), [("molecule", 6 + 5), ("reaction", 12 + 5), ("pair", 12 + 5)])
-def test_the_embeddings_stand_end_to_end(
+def test_the_embeddings_are_concatenated(
     input: InputKind, size: int, make_batch: MakeBatch, make_task: MakeTask, randomize: Randomize
 ) -> None:
     parts = [GIN(hidden_dim=6, num_layers=1), FingerprintMLP([5])]

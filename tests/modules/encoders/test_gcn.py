@@ -74,7 +74,7 @@ def test_each_known_element_has_one_column() -> None:
 
 
 def dense_embeddings(gcn: GCN, batch: Batch) -> Tensor:
-    """The formula with an adjacency matrix."""
+    """The formula with a dense adjacency matrix."""
     molecules = graphs(batch)
     atoms = canonical_atom_features(molecules.atom_codes)
     adjacency = torch.zeros(len(atoms), len(atoms))
@@ -123,7 +123,7 @@ def test_the_papers_sizes_are_the_default(make_task: MakeTask) -> None:
 
 
 class DGLStack(nn.Module):
-    """The encoder as the paper's code builds it, on DGL."""
+    """The encoder of the paper's code, on DGL."""
 
     def __init__(self, hidden_dim: int, num_layers: int) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ class DGLStack(nn.Module):
 
 
 def drop_bonds(batch: Batch) -> Batch:
-    """About a third of the directed bonds left out, as in a view, each on its own."""
+    """Drop about a third of the directed edges independently, as in a view."""
     molecules = graphs(batch)
     kept = torch.rand(len(molecules.target), generator=torch.Generator().manual_seed(0)) > 0.3
     return with_graphs(batch, **{name: getattr(molecules, name)[kept] for name in ("source", "target", "bond_codes")})
@@ -191,7 +191,7 @@ def test_a_seed_draws_the_initial_values_of_the_dgl_stack(make_task: MakeTask) -
     assert all(torch.equal(value, expected[name]) for name, value in gcn.state_dict().items())
 
 
-def test_needs_no_dgl(make_batch: MakeBatch, make_task: MakeTask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dgl_is_not_imported(make_batch: MakeBatch, make_task: MakeTask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dgl", None)
     gcn = GCN(hidden_dim=8)
     gcn.build(make_task("pair"))

@@ -20,7 +20,7 @@ SAMPLES = [["C[C@H](N)C(=O)O", "C"], ["c1ccncc1C=C", "[Na+].[Cl-]"], ["C#N", "CS
 
 
 def looped_atoms(gin: GIN, batch: Batch) -> Tensor:
-    """The atoms' vectors after the last layer, by the formula, atom by atom and edge by edge."""
+    """Atom vectors after the last layer, computed with loops over atoms and edges."""
     starts = [sum(list(ATOM_CODE_SIZES.values())[:column]) for column in range(len(ATOM_CODE_SIZES))]
     table = gin.atom_embedding.weight
     atoms = []
@@ -96,7 +96,7 @@ def test_molecules_without_bonds_equal_the_loop(
     torch.testing.assert_close(gin(batch), looped_embeddings(gin, batch), rtol=1e-4, atol=1e-4)
 
 
-def test_every_column_of_the_atom_codes_has_rows_of_its_own(make_task: MakeTask) -> None:
+def test_columns_of_the_atom_codes_share_no_embeddings(make_task: MakeTask) -> None:
     gin = GIN(hidden_dim=4)
     gin.build(make_task("molecule"))
     assert gin.atom_embedding.num_embeddings == sum(ATOM_CODE_SIZES.values())

@@ -35,7 +35,7 @@ def encoder(randomize: Randomize, max_residues: int = 1000) -> ProteinCNN:
 
 
 def by_hand(module: ProteinCNN, sequence: str) -> Tensor:
-    """One sequence alone, without padding or masks."""
+    """The embedding of a single sequence, without padding or masks."""
     residues: Tensor = module.residue_embedding(torch.tensor([ord(letter) - ord("A") for letter in sequence]))
     for convolution, norm in zip(module.convolutions, module.norms, strict=True):
         residues = torch.relu(norm(convolution(residues.T.unsqueeze(0))[0].T))
@@ -55,7 +55,7 @@ def test_each_sample_has_its_own_protein_whatever_else_is_in_the_batch(
     assert not torch.allclose(expected[2], expected[5])
 
 
-def test_no_more_than_max_residues_are_read(make_batch: MakeBatch, randomize: Randomize) -> None:
+def test_residues_beyond_the_maximum_are_ignored(make_batch: MakeBatch, randomize: Randomize) -> None:
     module = encoder(randomize, max_residues=4)
     batch = with_proteins(make_batch([["C"]] * 3), ["MKVLAAAA", "MKVLWWW", "AKVL"])
     first, second, third = module(batch)
@@ -72,17 +72,17 @@ def test_every_parameter_gets_a_gradient(make_batch: MakeBatch, randomize: Rando
 
 
 def test_samples_without_a_protein_are_refused(make_batch: MakeBatch, randomize: Randomize) -> None:
-    with pytest.raises(ValueError, match=r"expected samples with proteins, as of data\.input drug_protein; got none"):
+    with pytest.raises(ValueError, match=r"expected samples with proteins \(data\.input drug_protein\), got none"):
         encoder(randomize)(make_batch([["C"]]))
 
 
 @pytest.mark.parametrize("settings", [{"kernel_size": 4}, {"num_layers": 0}, {"max_residues": 0}])
 def test_settings_out_of_range_are_refused(settings: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="expected positive numbers, kernel_size odd"):
+    with pytest.raises(ValueError, match="expected positive numbers and an odd kernel_size, got"):
         ProteinCNN(**settings)
 
 
-def test_a_drug_and_its_protein_stand_side_by_side(make_batch: MakeBatch, randomize: Randomize) -> None:
+def test_the_embeddings_of_a_drug_and_its_protein_are_concatenated(make_batch: MakeBatch, randomize: Randomize) -> None:
     fusion = Fusion([GIN(hidden_dim=6, num_layers=1), ProteinCNN(hidden_dim=16)])
     fusion.build(TASK)
     randomize(fusion)
@@ -94,7 +94,9 @@ def test_a_drug_and_its_protein_stand_side_by_side(make_batch: MakeBatch, random
 
 
 def test_an_encoder_that_would_ignore_the_protein_is_refused() -> None:
-    with pytest.raises(InputError, match=r"model.encoder: drug_protein data need .* modules.encoders.ProteinCNN"):
+    with pytest.raises(
+        InputError, match=r"model\.encoder: expected .*modules\.encoders\.ProteinCNN .*, got GIN without"
+    ):
         DrugClassifier(GIN(), CrossEntropyLoss()).build(TASK)
     DrugClassifier(Fusion([GIN(), ProteinCNN()]), CrossEntropyLoss()).build(TASK)
 

@@ -79,9 +79,9 @@ def test_large_sets_are_thinned(
     trained: tuple[lightning.Trainer, DrugClassifier], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer, model = trained
-    monkeypatch.setattr(make_evidence, "MOST_TRAINING_SAMPLES", 100)
-    monkeypatch.setattr(make_evidence, "MOST_VALIDATION_SAMPLES", 10)
-    monkeypatch.setattr(make_evidence, "MOST_SUBCLUSTERS", 20)
+    monkeypatch.setattr(make_evidence, "MAX_TRAINING_SAMPLES", 100)
+    monkeypatch.setattr(make_evidence, "MAX_VALIDATION_SAMPLES", 10)
+    monkeypatch.setattr(make_evidence, "MAX_SUBCLUSTERS", 20)
     whole = EvidenceWriter(Recluster(start_epoch=None)).find(trainer, model, "digest")
     assert model.task is not None
     assert model.task.num_classes <= len(whole.training) <= 100

@@ -16,7 +16,7 @@ def balanced_accuracy(scores: Tensor, labels: Tensor) -> float:
 
 
 def draw() -> tuple[Tensor, Tensor, Tensor]:
-    """Scores of one feature, biased to the larger classes."""
+    """Logits of one feature with a bias towards larger classes."""
     generator = torch.Generator().manual_seed(0)
     counts = torch.tensor([800, 150, 50])
     labels = torch.arange(3).repeat_interleave(counts)
@@ -30,14 +30,14 @@ def test_the_best_strength_on_validation_is_chosen(correction: LogitCorrection) 
     strength, scale, offset = correction.choose(logits, labels, counts, CLASSIFIER)
     tried = {}
     for step in range(correction.steps + 1):
-        value = correction.largest * step / correction.steps
+        value = correction.max_strength * step / correction.steps
         own_scale, own_offset = correction.correction(value, counts, CLASSIFIER)
         tried[value] = balanced_accuracy(own_scale * logits + own_offset, labels)
     assert strength == max(tried, key=lambda value: (round(tried[value], 9), -value))
     assert balanced_accuracy(scale * logits + offset, labels) == pytest.approx(max(tried.values()))
 
 
-def test_the_prior_is_removed_where_it_was_added() -> None:
+def test_a_prior_in_the_logits_is_removed() -> None:
     logits, labels, counts = draw()
     strength, scale, offset = PriorCorrection(2.0, 8).choose(logits, labels, counts, CLASSIFIER)
     assert strength == pytest.approx(1.0, abs=0.3)
@@ -66,7 +66,7 @@ def test_a_class_without_training_samples_is_not_predicted() -> None:
 
 
 def test_settings_out_of_range_are_named() -> None:
-    with pytest.raises(ValueError, match="largest must be at least"):
+    with pytest.raises(ValueError, match="max_strength: expected a positive finite number"):
         PriorCorrection(0.0)
-    with pytest.raises(ValueError, match="steps must be at least 1"):
+    with pytest.raises(ValueError, match="steps: expected a finite number of 1 or more"):
         TauNormalization(1.0, 0)

@@ -128,7 +128,7 @@ class Recluster(lightning.Callback):
         if self._resumed.get("samples", self._samples) != self._samples:
             # What is known about other samples says nothing about these.
             self._resumed = {}
-            model.class_state.forget()
+            model.class_state.reset()
         if self.start_epoch is not None and self.embeddings == "running":
             self._running = RunningEmbeddings(self._rows, model.network.encoder.output_dim, model.device)
             if "running" in self._resumed:
@@ -161,9 +161,9 @@ class Recluster(lightning.Callback):
     ) -> None:
         """Keep what the training step computed."""
         if self._running is not None:
-            self._running.keep(batch.sample_index, outputs["embeddings"])
+            self._running.update(batch.sample_index, outputs["embeddings"])
         if self._confusion is not None and "logits" in outputs:
-            self._confusion.count(outputs["logits"], batch.labels)
+            self._confusion.update(outputs["logits"], batch.labels)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Collect what the processes kept."""

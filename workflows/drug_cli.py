@@ -263,7 +263,7 @@ class DrugCLI(LightningCLI):
 
     def leaves_parameters_out(self) -> bool:
         """Whether a step of some epoch leaves parameters of the model out."""
-        return cast(DrugClassifier, self.config_init.model).objective.leaves_parameters_out
+        return cast(DrugClassifier, self.config_init.model).objective.has_unused_parameters
 
     def _claim_folder(self) -> Path:
         if not self.uses_run_folder:

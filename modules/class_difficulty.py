@@ -30,7 +30,7 @@ def neighbor_overlap(
     `MAX_QUERIES` and `MAX_CANDIDATES`.
 
     Args:
-        embeddings: Embeddings, floating point (N, d), of any length.
+        embeddings: Embeddings, floating point (N, d), of any norm.
         labels: Labels, int64 (N,) in 0..C-1.
         num_classes: Number of classes C.
         neighbors: Number of nearest neighbors of a sample, at least 1.
@@ -79,7 +79,7 @@ def relative_spread(embeddings: Tensor, labels: Tensor, num_classes: int) -> Ten
     finite if class means coincide.
 
     Args:
-        embeddings: Embeddings, floating point (N, d), of any length.
+        embeddings: Embeddings, floating point (N, d), of any norm.
         labels: Labels, int64 (N,) in 0..C-1.
         num_classes: Number of classes C.
 

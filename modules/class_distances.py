@@ -22,7 +22,7 @@ def class_distances(embeddings: Tensor, labels: Tensor, num_classes: int) -> Ten
     ``d_c = min_{c' != c} ||mu_c - mu_c'||``, with mu_c the mean of the unit embeddings of class c.
 
     Args:
-        embeddings: Embeddings, floating point (N, d), of any length.
+        embeddings: Embeddings, floating point (N, d), of any norm.
         labels: Labels, int64 (N,) in 0..C-1.
         num_classes: Number of classes C.
 
@@ -155,7 +155,7 @@ def class_temperatures(
     ``t_c = temperature * exp(r_c / mean_c r_c)``.
 
     Args:
-        embeddings: Embeddings, floating point (N, d), of any length.
+        embeddings: Embeddings, floating point (N, d), of any norm.
         labels: Labels, int64 (N,) in 0..C-1.
         subclusters_per_class: Number of sub-clusters of each class, (C,).
         temperature: Positive base temperature.

@@ -59,7 +59,7 @@ def subcluster(
     Each class is clustered independently: apart from rounding errors, the result does not depend on other classes.
 
     Args:
-        embeddings: Embeddings, floating point (N, d), of any length, on any device.
+        embeddings: Embeddings, floating point (N, d), of any norm, on any device.
         labels: Labels, int64 (N,) in 0..C-1, before any resampling.
         num_classes: Number of classes C; classes may have no samples.
         min_size: Smallest size bound (delta in the paper), at least 1.
@@ -164,7 +164,7 @@ def nearest_subclusters(embeddings: Tensor, labels: Tensor, centroids: Tensor, c
     """Find the nearest sub-cluster of each sample's class, by the distance from its unit embedding to the centroids.
 
     Args:
-        embeddings: Embeddings, floating point (B, d), of any length.
+        embeddings: Embeddings, floating point (B, d), of any norm.
         labels: Labels, int64 (B,).
         centroids: Centroids, fp32 (K, d).
         class_of: Class of each sub-cluster, int64 (K,).

@@ -48,7 +48,7 @@ class PredictionEvidence:
         """Find the sub-cluster of the nearest centroid to each unit embedding.
 
         Args:
-            embeddings: Embeddings, floating point (B, d), of any length.
+            embeddings: Embeddings, floating point (B, d), of any norm.
 
         Returns:
             int64 (B,).
@@ -59,7 +59,7 @@ class PredictionEvidence:
         """Compute the share of validation samples that are closer to the training samples than each sample.
 
         Args:
-            embeddings: Embeddings, floating point (B, d), of any length.
+            embeddings: Embeddings, floating point (B, d), of any norm.
 
         Returns:
             fp32 (B,) in 0..1.
@@ -157,7 +157,7 @@ def neighbor_distances(embeddings: Tensor, training: Tensor) -> Tensor:
     same.
 
     Args:
-        embeddings: Embeddings, floating point (B, d), of any length.
+        embeddings: Embeddings, floating point (B, d), of any norm.
         training: Unit embeddings of training samples, fp32 (S, d); the farthest is used if there are fewer than
             `NEIGHBOR_RANK`.
 
@@ -174,7 +174,7 @@ def central_samples(
     """Find the distinct texts of the samples of each sub-cluster with the highest cosine similarity to its centroid.
 
     Args:
-        embeddings: Embeddings, floating point (N, d), of any length.
+        embeddings: Embeddings, floating point (N, d), of any norm.
         ids: Sub-cluster of each sample, int64 (N,).
         centroids: Centroids, (K, d).
         texts: Text of each of the N samples.

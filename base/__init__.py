@@ -1,1 +1,1 @@
-"""What every room stands on: errors, files and locks."""
+"""Errors, atomic file writing and process locks, used by all other packages."""

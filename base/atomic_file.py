@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written to a temporary name, then renamed."""
+"""Atomic file writing: files are written under a temporary name and renamed when complete."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write` with a temporary path in the folder of `path`, then rename what it wrote.
+    """Write a file atomically, so that readers never see a partial file.
 
     Args:
-        path: Where the file goes; its folder is made if need be.
-        write: Writes the file it is given the path of.
+        path: Path of the file; its folder is created if missing.
+        write: Writes the file to the temporary path that it is called with, in the folder of `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
@@ -29,10 +29,20 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_csv(frame: polars.DataFrame, path: Path) -> None:
-    """A table as CSV."""
+    """Write a table as CSV, atomically.
+
+    Args:
+        frame: Table to write.
+        path: Path of the file; its folder is created if missing.
+    """
     write_file(path, frame.write_csv)
 
 
 def write_json(values: dict[str, Any], path: Path) -> None:
-    """Plain values as indented JSON."""
+    """Write values as indented JSON, atomically.
+
+    Args:
+        values: Values of plain types.
+        path: Path of the file; its folder is created if missing.
+    """
     write_file(path, lambda temporary: temporary.write_text(json.dumps(values, indent=2) + "\n"))

@@ -1,7 +1,7 @@
-"""The error that is the user's to mend."""
+"""Errors caused by the user's input."""
 
 from __future__ import annotations
 
 
 class InputError(ValueError):
-    """What the table, the settings or the files that a user gave got wrong, in one sentence."""
+    """Invalid settings, tables or files given by the user; the message is one sentence, shown without a traceback."""

@@ -1,4 +1,4 @@
-"""Work that one process does while others wait for it."""
+"""Locks between processes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _SECONDS_BEFORE_MESSAGE = 2
 
 
 @contextmanager
-def hold_alone(path: Path, work: str) -> Iterator[None]:
-    """Hold a lock that a killed process cannot leave behind.
+def exclusive_lock(path: Path, work: str) -> Iterator[None]:
+    """Hold an exclusive lock, which the operating system releases if the process is killed.
 
     Args:
-        path: The lock file; its folder must exist.
-        work: What the process that holds the lock does, for the message of one that waits long.
+        path: Lock file; its folder must exist.
+        work: What the process holding the lock does, such as `downloads hiv.csv`, for the message to waiting processes.
     """
     from filelock import FileLock, Timeout
 

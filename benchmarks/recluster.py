@@ -34,7 +34,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     for embeddings in ("running", "fresh")
 } | {
     f"{difficulty}, bounded, running": ("--recluster.embeddings=running", f"--recluster.difficulty={difficulty}")
-    for difficulty in ("neighbours", "spread", "confusion")
+    for difficulty in ("neighbors", "spread", "confusion")
 }
 
 

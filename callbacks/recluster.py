@@ -61,7 +61,7 @@ class Recluster(lightning.Callback):
         every_n_epochs: int = 10,
         method: Method = "bounded",
         min_size: int = 10,
-        difficulty: Difficulty = "neighbours",
+        difficulty: Difficulty = "neighbors",
         strength: float = 1.0,
         embeddings: EmbeddingSource = "fresh",
         sample_per_class: int | None = None,
@@ -77,7 +77,7 @@ class Recluster(lightning.Callback):
             min_size: Least size bound of a sub-cluster; the bound is the smallest class if that is larger.
             difficulty: What makes a class weigh more. distance: a near rival, as in the paper; equal for two classes.
                 class_distance: the same of class means alone.
-                neighbours: the share of its samples' nearest neighbours that are of other classes. spread: how wide
+                neighbors: the share of its samples' nearest neighbors that are of other classes. spread: how wide
                 it is beside its distance to the nearest rival. confusion: the share of its samples that training
                 takes for others.
             strength: How much the difficulty decides the class weights; 0 weighs all classes equally.
@@ -128,7 +128,7 @@ class Recluster(lightning.Callback):
         if self._resumed.get("samples", self._samples) != self._samples:
             # What is known about other samples says nothing about these.
             self._resumed = {}
-            model.class_state.forget()
+            model.class_state.reset()
         if self.start_epoch is not None and self.embeddings == "running":
             self._running = RunningEmbeddings(self._rows, model.network.encoder.output_dim, model.device)
             if "running" in self._resumed:
@@ -161,9 +161,9 @@ class Recluster(lightning.Callback):
     ) -> None:
         """Keep what the training step computed."""
         if self._running is not None:
-            self._running.keep(batch.sample_index, outputs["embeddings"])
+            self._running.update(batch.sample_index, outputs["embeddings"])
         if self._confusion is not None and "logits" in outputs:
-            self._confusion.count(outputs["logits"], batch.labels)
+            self._confusion.update(outputs["logits"], batch.labels)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Collect what the processes kept."""

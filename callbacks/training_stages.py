@@ -115,7 +115,7 @@ class TrainingStages(lightning.Callback):
             for parameter in parameters:
                 optimizer.state.pop(parameter, None)
         if "encoder" in stage.reset:
-            model.class_state.forget()
+            model.class_state.reset()
 
     @property
     def _teacher_file(self) -> str | None:

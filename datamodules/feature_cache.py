@@ -16,7 +16,7 @@ import numpy
 from numpy.typing import NDArray
 
 from base.atomic_file import write_json
-from base.process_lock import hold_alone
+from base.process_lock import exclusive_lock
 
 Arrays = dict[str, NDArray[Any]]
 """Arrays by name; those of several groups of molecules can be joined end to end."""
@@ -68,7 +68,7 @@ def cached_arrays(folder: Path, key: str, build: Callable[[Path], Sequence[Path]
     if arrays is not None:
         return arrays
     folder.mkdir(parents=True, exist_ok=True)
-    with hold_alone(folder / f"{key}.lock", "featurizes the same molecules"):
+    with exclusive_lock(folder / f"{key}.lock", "featurizes the same molecules"):
         arrays = _open(entry)
         if arrays is None:
             work = folder / f"{key}.building"

@@ -72,7 +72,7 @@ def print_catalogue(cache_folder: Path, command: str = "lightning") -> None:
             f"{dataset.rows:,}",
             "-" if classes is None else f"{classes:,}",
             "-" if ratio is None else f"{ratio:,.1f}",
-            dataset.licence,
+            dataset.license,
             "shipped" if dataset.address is None else "yes" if file else "no",
         )
     console.print(table)

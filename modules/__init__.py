@@ -1,1 +1,1 @@
-"""Models, losses and the pure functions behind them."""
+"""The model, its losses, and the functions that they are built on."""

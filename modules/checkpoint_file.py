@@ -1,4 +1,4 @@
-"""What a checkpoint says about how it was made, read without pickle."""
+"""Settings and data description of a checkpoint, read without pickle."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint of `lightning fit`.
+    """A checkpoint written by `lightning fit`.
 
     Attributes:
-        path: The file.
-        settings: The settings of the run, as plain types.
-        task: What the model knows about its data.
+        path: Path of the file.
+        settings: Settings of the run, as plain types.
+        task: Description of the data that the model was built for.
     """
 
     path: Path
@@ -28,7 +28,7 @@ class Checkpoint:
     task: DrugTask
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The weights and buffers of the model, on the CPU."""
+        """Read the parameters and buffers of the model to the CPU."""
         import torch
 
         state: dict[str, Tensor] = torch.load(self.path, map_location="cpu", weights_only=True)["state_dict"]
@@ -39,8 +39,8 @@ def read_checkpoint(path: Path, setting: str = "ckpt_path") -> Checkpoint:
     """Read the settings and the task of a checkpoint.
 
     Args:
-        path: A checkpoint that `lightning fit` wrote.
-        setting: The setting that named the file, for messages.
+        path: Checkpoint written by `lightning fit`.
+        setting: Name of the setting that gave the path, for error messages.
 
     Raises:
         InputError: If the file is missing, damaged, or not a valid tailmol checkpoint.

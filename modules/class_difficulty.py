@@ -1,8 +1,8 @@
-"""How hard each class is to tell from the others, for class weights where the paper's distances say nothing.
+"""Measures of class difficulty, and the class weights computed from them.
 
-With two classes the nearest rival of each is the other, so that the distances of Su, Li and Wang (2025, arXiv
-2504.04647) and the weights that follow from them are equal. The measures here differ between two classes as well. Each
-lies in 0..1 and is larger for a harder class. All of them run without gradients.
+With two classes, each is the nearest class of the other, so the class distances of Su, Li and Wang (2025, arXiv
+2504.04647) and the weights computed from them are equal. The measures in this module differ between two classes as
+well. Each lies in 0..1 and is larger for a more difficult class. Functions compute no gradients.
 """
 
 import torch
@@ -11,53 +11,54 @@ from torch import Tensor
 from modules.class_distances import class_distances
 from modules.unit_embeddings import check_rows, group_means, unit_embeddings
 
-# Samples whose neighbours are looked up, for all classes together; each class gets an equal share, but 8 at least.
-QUERIES = 1_024
-LEAST_QUERIES = 8
-# Samples among which neighbours are sought. Beyond this number each class is thinned alike, to 64 at least.
-CANDIDATES = 2**14
-LEAST_CANDIDATES = 64
+# Number of samples whose neighbors are searched, shared equally by the classes with samples.
+MAX_QUERIES = 1_024
+MIN_QUERIES_PER_CLASS = 8
+# Number of samples among which neighbors are searched; larger sets are subsampled by the same factor in every class.
+MAX_CANDIDATES = 2**14
+MIN_CANDIDATES_PER_CLASS = 64
 
 
 @torch.no_grad()
-def neighbour_overlap(
-    embeddings: Tensor, labels: Tensor, num_classes: int, neighbours: int = 10, seed: int = 0
+def neighbor_overlap(
+    embeddings: Tensor, labels: Tensor, num_classes: int, neighbors: int = 10, seed: int = 0
 ) -> Tensor:
-    """Compute the share of a class's nearest neighbours that belong to other classes.
+    """Compute the share of each class's nearest neighbors that belong to other classes.
 
-    For a sample of class c these are the ``min(neighbours, n_c - 1)`` other samples of highest cosine similarity; the
-    shares are averaged over the class. Large classes and large sets are sampled (see `QUERIES` and `CANDIDATES`).
+    The nearest neighbors of a sample of class c are the ``min(neighbors, n_c - 1)`` other samples of highest cosine
+    similarity. Shares are averaged over the samples of the class. Large classes and large sets are subsampled, see
+    `MAX_QUERIES` and `MAX_CANDIDATES`.
 
     Args:
-        embeddings: Floating point (N, d); normalised inside.
-        labels: int64 (N,) in 0..C-1.
+        embeddings: Embeddings, floating point (N, d), of any norm.
+        labels: Labels, int64 (N,) in 0..C-1.
         num_classes: Number of classes C.
-        neighbours: Neighbours of a sample, at least 1.
-        seed: Of the samples drawn where there are too many.
+        neighbors: Number of nearest neighbors of a sample, at least 1.
+        seed: Random seed of the subsampling.
 
     Returns:
-        fp32 (C,) in 0..1 on the embeddings' device. NaN for a class without samples. A class of one sample has no
-        neighbour of its own, which says nothing; it gets the mean of the others, or 0.
+        fp32 (C,) in 0..1 on the device of the embeddings; NaN for a class without samples. The share is undefined for a
+        class with a single sample, which gets the mean of the other classes, or 0 if there are none.
 
     Raises:
-        ValueError: Where `neighbours` is below 1, or shapes, labels or embeddings are invalid (see `check_rows`).
+        ValueError: If `neighbors` is below 1, or a shape, label or embedding is invalid (see `check_rows`).
     """
-    if neighbours < 1:
-        raise ValueError(f"neighbours must be at least 1, got {neighbours}")
+    if neighbors < 1:
+        raise ValueError(f"neighbors: expected 1 or more, got {neighbors}.")
     check_rows("embeddings", embeddings, labels, num_classes)
     classes = labels.to(embeddings.device)
     counts = torch.bincount(classes, minlength=num_classes)
-    thinned = counts * min(1.0, CANDIDATES / len(labels))
-    candidates = _draw(classes, thinned.long().clamp(min=LEAST_CANDIDATES), seed)
+    thinned = counts * min(1.0, MAX_CANDIDATES / len(labels))
+    candidates = _draw(classes, thinned.long().clamp(min=MIN_CANDIDATES_PER_CLASS), seed)
     unit, classes = unit_embeddings(embeddings.index_select(0, candidates)), classes[candidates]
     counts = torch.bincount(classes, minlength=num_classes)
-    share = max(QUERIES // int((counts > 0).sum()), LEAST_QUERIES)
+    share = max(MAX_QUERIES // int((counts > 0).sum()), MIN_QUERIES_PER_CLASS)
     queries = _draw(classes, torch.full_like(counts, share), seed)
     shares = unit.new_zeros(num_classes)
     for places in torch.split(queries, max(1, 2**24 // len(unit))):
         similarity = unit[places] @ unit.T
         similarity[torch.arange(len(places), device=places.device), places] = -torch.inf
-        found = similarity.topk(min(neighbours, len(unit)), dim=1).indices
+        found = similarity.topk(min(neighbors, len(unit)), dim=1).indices
         own = classes[places]
         sought = (counts[own] - 1).clamp(max=found.shape[1])
         counted = torch.arange(found.shape[1], device=places.device) < sought.unsqueeze(1)
@@ -71,22 +72,23 @@ def neighbour_overlap(
 
 @torch.no_grad()
 def relative_spread(embeddings: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """Compare how far a class spreads with how far its nearest rival is.
+    """Compute the spread of each class relative to its distance from the nearest other class.
 
-    With mu the plain means of the unit embeddings z, ``s_c = mean_i ||z_i - mu_c||`` and
-    ``d_c = min_{c' != c} ||mu_c - mu_c'||``, this is ``s_c / (s_c + d_c)``: it grows with the ratio s_c / d_c and stays
-    finite where means coincide.
+    With mu_c the mean of the unit embeddings z_i of class c, ``s_c = mean_i ||z_i - mu_c||`` and
+    ``d_c = min_{c' != c} ||mu_c - mu_c'||``, the measure is ``s_c / (s_c + d_c)``. It increases with s_c / d_c and is
+    finite if class means coincide.
 
     Args:
-        embeddings: Floating point (N, d); normalised inside.
-        labels: int64 (N,) in 0..C-1.
+        embeddings: Embeddings, floating point (N, d), of any norm.
+        labels: Labels, int64 (N,) in 0..C-1.
         num_classes: Number of classes C.
 
     Returns:
-        fp32 (C,) in 0..1 on the embeddings' device. NaN for a class without samples; 0 for the only class.
+        fp32 (C,) in 0..1 on the device of the embeddings; NaN for a class without samples, 0 for the only class with
+        samples.
 
     Raises:
-        ValueError: Where shapes, labels or embeddings are invalid (see `check_rows`).
+        ValueError: If a shape, label or embedding is invalid (see `check_rows`).
     """
     distances = class_distances(embeddings, labels, num_classes)
     unit, classes = unit_embeddings(embeddings), labels.to(embeddings.device)
@@ -99,51 +101,52 @@ def relative_spread(embeddings: Tensor, labels: Tensor, num_classes: int) -> Ten
 
 @torch.no_grad()
 def confusion_rate(confusion: Tensor) -> Tensor:
-    """Compute the share of each class's samples that were taken for another class.
+    """Compute the share of each class's samples that are predicted as another class.
 
     Args:
-        confusion: Samples by true class (rows) and predicted class (columns), at least 0, (C, C); running averages of
-            counts as well.
+        confusion: Confusion matrix of true class (rows) by predicted class (columns), at least 0, (C, C); counts or
+            running averages of counts.
 
     Returns:
         fp32 (C,) in 0..1, one minus the recall; NaN for a class without samples.
 
     Raises:
-        ValueError: If the table is not square.
+        ValueError: If the matrix is not square.
     """
     if confusion.ndim != 2 or confusion.shape[0] != confusion.shape[1]:
-        raise ValueError(f"confusion must have shape (C, C), got {tuple(confusion.shape)}")
+        raise ValueError(f"confusion: expected shape (C, C), got {tuple(confusion.shape)}.")
     return (1 - confusion.diagonal() / confusion.sum(dim=1)).float()
 
 
 @torch.no_grad()
 def difficulty_weights(difficulty: Tensor, strength: float = 1.0) -> Tensor:
-    """Turn difficulties into class weights: ``softmax(strength * difficulty)`` over the classes that have one.
+    """Compute class weights ``softmax(strength * difficulty)`` over the classes with samples.
 
     Args:
-        difficulty: (C,), larger for a harder class; NaN for a class without samples, which gets weight 0.
-        strength: Contrast of the weights, at least 0; 0 for equal weights.
+        difficulty: Difficulty of each class, (C,), larger for a more difficult class; NaN for a class without samples,
+            which gets weight 0.
+        strength: Inverse temperature of the softmax, at least 0; 0 gives equal weights.
 
     Returns:
-        fp32 (C,) that sum to 1; all 0 where no class has samples.
+        Weights that sum to 1, fp32 (C,); all 0 if no class has samples.
 
     Raises:
-        ValueError: If the strength is out of range or a difficulty infinite.
+        ValueError: If the strength is out of range or a difficulty is infinite.
     """
     if not 0 <= strength < float("inf"):
-        raise ValueError(f"strength must be at least 0 and finite, got {strength}")
+        raise ValueError(f"strength: expected a finite number of 0 or more, got {strength}.")
     if difficulty.ndim != 1 or bool(difficulty.isinf().any()):
-        raise ValueError(f"difficulty must have shape (C,) and no infinite value, got {difficulty.tolist()}")
+        raise ValueError(f"difficulty: expected shape (C,) without infinite values, got {difficulty.tolist()}.")
     missing = difficulty.isnan()
     weights = (strength * difficulty.float()).masked_fill(missing, -torch.inf).softmax(dim=0)
     return weights.masked_fill(missing, 0.0)
 
 
-def _draw(classes: Tensor, most: Tensor, seed: int) -> Tensor:
-    """Places of random samples, ascending, at most so many of each class."""
+def _draw(classes: Tensor, max_counts: Tensor, seed: int) -> Tensor:
+    """Ascending indices of random samples, at most `max_counts` (C,) of each class."""
     order = torch.randperm(len(classes), generator=torch.Generator().manual_seed(seed)).to(classes.device)
     order = order[classes[order].argsort(stable=True)]
-    counts = torch.bincount(classes, minlength=len(most))
+    counts = torch.bincount(classes, minlength=len(max_counts))
     place = torch.arange(len(order), device=order.device) - (counts.cumsum(0) - counts)[classes[order]]
-    drawn: Tensor = order[place < most[classes[order]]].sort().values
+    drawn: Tensor = order[place < max_counts[classes[order]]].sort().values
     return drawn

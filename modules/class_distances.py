@@ -1,7 +1,7 @@
-"""Distances between classes in the embedding space, and the weights and temperatures that follow from them.
+"""Distances between classes in the embedding space, and the class weights and class temperatures computed from them.
 
-The formulas are those of Su, Li and Wang (2025, arXiv 2504.04647) and, for the temperatures, of Hou et al.
-(ICCV 2023, arXiv 2306.15925). All of them run without gradients.
+The formulas are from Su, Li and Wang (2025, arXiv 2504.04647) and, for the temperatures, from Hou et al. (ICCV 2023,
+arXiv 2306.15925). Functions compute no gradients.
 """
 
 import torch
@@ -9,29 +9,29 @@ from torch import Tensor
 
 from modules.unit_embeddings import check_rows, group_means, unit_embeddings
 
-# Distances held at once while sub-clusters are compared: 128 MiB of float64, half as much of float32.
+# Bounds the block of pairwise distances held in memory: 128 MiB in float64, 64 MiB in float32.
 BLOCK_ELEMENTS = 2**24
-# Mean distances to the class mean below this are rounding of fp32 sums: such embeddings have collapsed.
+# Smaller mean distances to the class mean are rounding errors of fp32 sums of collapsed embeddings.
 COLLAPSED_SPREAD = 1e-5
 
 
 @torch.no_grad()
 def class_distances(embeddings: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """Compute how far each class's mean is from the nearest other class's mean.
+    """Compute the distance from the mean of each class to the nearest mean of another class.
 
-    ``d_c = min_{c' != c} ||mu_c - mu_c'||``, mu the plain means of the unit embeddings.
+    ``d_c = min_{c' != c} ||mu_c - mu_c'||``, with mu_c the mean of the unit embeddings of class c.
 
     Args:
-        embeddings: Floating point (N, d); normalised inside.
-        labels: int64 (N,) in 0..C-1.
+        embeddings: Embeddings, floating point (N, d), of any norm.
+        labels: Labels, int64 (N,) in 0..C-1.
         num_classes: Number of classes C.
 
     Returns:
-        fp32 (C,) on the embeddings' device, in 0..2. NaN for a class without samples; infinite for a
-        class that is the only one with samples and so has no rival.
+        fp32 (C,) in 0..2 on the device of the embeddings; NaN for a class without samples, infinite for the only class
+        with samples.
 
     Raises:
-        ValueError: Where shapes, labels or embeddings are invalid (see `check_rows`).
+        ValueError: If a shape, label or embedding is invalid (see `check_rows`).
     """
     check_rows("embeddings", embeddings, labels, num_classes)
     means, counts = group_means(unit_embeddings(embeddings), labels.to(embeddings.device), num_classes)
@@ -41,22 +41,22 @@ def class_distances(embeddings: Tensor, labels: Tensor, num_classes: int) -> Ten
 
 @torch.no_grad()
 def subcluster_distances(centroids: Tensor, class_of: Tensor, num_classes: int) -> Tensor:
-    """Compute the smallest distance from each class's sub-clusters to any other class's.
+    """Compute the smallest distance between centroids of each class and centroids of any other class.
 
-    ``d'_c = min over s in c, s' in any other class of ||nu_s - nu_s'||``. Compared block by block, each pair of
-    classes once; what may be the smallest is measured again in float64, because the fast form of the distance,
-    |a|^2 + |b|^2 - 2ab, loses half of the digits.
+    ``d'_c = min over sub-clusters s of c and s' of other classes of ||nu_s - nu_s'||``. Pairs are screened block by
+    block with |a|^2 + |b|^2 - 2ab, which is fast but loses half of the digits; candidates for the minimum are then
+    measured in float64.
 
     Args:
-        centroids: Plain means nu of each sub-cluster's unit embeddings, floating point (K, d); used as they are.
+        centroids: Means nu of the unit embeddings of each sub-cluster, floating point (K, d); not normalized.
         class_of: Class of each sub-cluster, int64 (K,) in 0..C-1.
         num_classes: Number of classes C.
 
     Returns:
-        fp32 (C,) on the centroids' device, in 0..2; NaN and infinite as in `class_distances`.
+        fp32 (C,) in 0..2 on the device of the centroids; NaN and infinite as in `class_distances`.
 
     Raises:
-        ValueError: Where shapes, classes or centroids are invalid (see `check_rows`).
+        ValueError: If a shape, class or centroid is invalid (see `check_rows`).
     """
     check_rows("centroids", centroids, class_of, num_classes)
     classes, order = class_of.to(centroids.device).sort(stable=True)
@@ -73,17 +73,17 @@ def subcluster_distances(centroids: Tensor, class_of: Tensor, num_classes: int) 
 
 
 def _possible_nearest(points: Tensor, classes: Tensor, counts: Tensor) -> Tensor:
-    """Places of the points that may be the nearest of their class to another class.
+    """Indices of the points that may be the nearest of their class to another class.
 
     Args:
-        points: float64 (K, d), ordered by class.
-        classes: int64 (K,), ascending.
-        counts: int64 (C,), points of each class.
+        points: Centroids, float64 (K, d), ordered by class.
+        classes: Class of each point, int64 (K,), ascending.
+        counts: Number of points of each class, int64 (C,).
 
     Returns:
-        int64 places, ascending. Any point within rounding of the smallest distance is among them.
+        Ascending indices, int64, which include all points within rounding error of the smallest distance.
     """
-    # On a GPU, products of fp32 may be rounded to fewer digits than fp32 has.
+    # A GPU may compute fp32 products in TF32, whose rounding error exceeds the bound below.
     screened = points.float() if points.device.type == "cpu" else points
     norms = screened.square().sum(dim=1)
     squares = torch.full_like(norms, float("inf"))
@@ -105,29 +105,29 @@ def _possible_nearest(points: Tensor, classes: Tensor, counts: Tensor) -> Tensor
 
 @torch.no_grad()
 def distance_weights(d: Tensor, d_prime: Tensor, strength: float = 1.0) -> Tensor:
-    """Turn distances into class weights: a class close to another one weighs more.
+    """Compute class weights that are larger for classes close to another class.
 
-    ``w = ( softmax(-strength * d) + softmax(-strength * d') ) / 2``, over the classes with a finite distance.
+    ``w = ( softmax(-strength * d) + softmax(-strength * d') ) / 2`` over the classes with a finite distance.
 
     Args:
         d: Class distances, (C,); NaN for a class without samples, which gets weight 0.
-        d_prime: Sub-cluster distances, (C,), with the same classes missing.
-        strength: Contrast of the weights, at least 0: 1 in the paper, 0 for equal weights.
+        d_prime: Sub-cluster distances, (C,), finite for the same classes as `d`.
+        strength: Inverse temperature of the softmax, at least 0; 1 in the paper, 0 gives equal weights.
 
     Returns:
-        Weights (C,) that sum to 1. Where no distance is finite, a class at infinite distance is the only one
-        with samples, and gets weight 1. All 0 where no class has samples.
+        Weights that sum to 1, (C,). The only class with samples, at infinite distance, gets weight 1. All 0 if no
+        class has samples.
 
     Raises:
-        ValueError: Where the shapes differ, different classes are missing or the strength is out of range.
+        ValueError: If the shapes differ, different classes are finite or the strength is out of range.
     """
     if not 0 <= strength < float("inf"):
-        raise ValueError(f"strength must be at least 0 and finite, got {strength}")
+        raise ValueError(f"strength: expected a finite number of 0 or more, got {strength}.")
     if d.ndim != 1 or d.shape != d_prime.shape:
-        raise ValueError(f"d and d_prime must have one shape (C,), got {tuple(d.shape)} and {tuple(d_prime.shape)}")
+        raise ValueError(f"d, d_prime: expected the same shape (C,), got {tuple(d.shape)} and {tuple(d_prime.shape)}.")
     if not torch.equal(d.isfinite(), d_prime.isfinite()):
         raise ValueError(
-            f"d and d_prime must be finite for the same classes, got d={d.tolist()} and d_prime={d_prime.tolist()}"
+            f"d, d_prime: expected finite values for the same classes, got {d.tolist()} and {d_prime.tolist()}."
         )
     return (_softmax_of_closeness(d, strength) + _softmax_of_closeness(d_prime, strength)) / 2
 
@@ -148,30 +148,30 @@ def class_temperatures(
     temperature: float = 0.1,
     class_counts: Tensor | None = None,
 ) -> Tensor:
-    """Compute each class's temperature from the spread of its embeddings.
+    """Compute the temperature of each class from the spread of its embeddings.
 
-    With mu_c the plain mean of class c's unit embeddings, ``r_c = mean_i ||z_i - mu_c|| / ln(n_c + 10)``,
-    clipped to the 20th and 80th percentile of the classes present (linear interpolation); then
+    With mu_c the mean of the unit embeddings of class c, ``r_c = mean_i ||z_i - mu_c|| / ln(n_c + 10)``, clipped to the
+    20th and 80th percentiles over the classes with samples (linear interpolation), and
     ``t_c = temperature * exp(r_c / mean_c r_c)``.
 
     Args:
-        embeddings: Floating point (N, d); normalised inside.
-        labels: int64 (N,) in 0..C-1.
-        subclusters_per_class: Sub-clusters K_c of each class, (C,).
-        temperature: The temperature tau that is scaled; positive.
-        class_counts: n_c, (C,), where the embeddings are a sample of the class; else counted.
+        embeddings: Embeddings, floating point (N, d), of any norm.
+        labels: Labels, int64 (N,) in 0..C-1.
+        subclusters_per_class: Number of sub-clusters of each class, (C,).
+        temperature: Positive base temperature.
+        class_counts: Samples n_c of each class, (C,), if the embeddings are a subsample; counted from `labels` if None.
 
     Returns:
-        fp32 (C,) on the embeddings' device. Equal to `temperature` for a class with a single sub-cluster or
-        without samples, and for all classes where the mean of r is 0 (all embeddings of a class alike).
+        fp32 (C,) on the device of the embeddings. Equal to `temperature` for a class with a single sub-cluster or
+        without samples, and for all classes if the mean of r is 0, when all embeddings of each class coincide.
 
     Raises:
-        ValueError: Where the temperature is out of range or shapes, labels or embeddings are invalid.
+        ValueError: If the temperature is out of range, or a shape, label or embedding is invalid.
     """
     if not 0 < temperature < float("inf"):
-        raise ValueError(f"temperature must be positive and finite, got {temperature}")
+        raise ValueError(f"temperature: expected a positive finite number, got {temperature}.")
     if subclusters_per_class.ndim != 1:
-        raise ValueError(f"subclusters_per_class must have shape (C,), got {tuple(subclusters_per_class.shape)}")
+        raise ValueError(f"subclusters_per_class: expected shape (C,), got {tuple(subclusters_per_class.shape)}.")
     num_classes = len(subclusters_per_class)
     check_rows("embeddings", embeddings, labels, num_classes)
     unit, classes = unit_embeddings(embeddings), labels.to(embeddings.device)

@@ -1,4 +1,4 @@
-"""What reclustering has found about the classes, and what a checkpoint keeps of it."""
+"""Class weights, class temperatures and sub-clusters of the current recluster."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from modules.subclusters import Subclusters, nearest_subclusters
 
 
 class ClassState(nn.Module):
-    """Class temperatures, class weights and sub-clusters.
+    """Class weights, class temperatures and sub-clusters, saved in checkpoints.
 
-    The sub-cluster tensors are as long as the training set, so they are extra state rather than buffers: DDP does not
-    broadcast them at every step, and a checkpoint sets their length.
+    The sub-cluster tensors are extra state instead of buffers, because their length depends on the training set and
+    DDP would broadcast buffers of this length at every step.
 
     Attributes:
-        counts: Training samples of each class, int64 (C,); not in the checkpoint.
+        counts: Training samples of each class, int64 (C,); not saved.
         weights: Weight of each class in the classification loss, fp32 (C,).
         temperatures: Temperature of each class in the contrastive loss, fp32 (C,).
         subcluster_ids: Sub-cluster of each clustered training sample, int64 (S,); empty before the first recluster.
-        subcluster_centroids: Where only a sample of each class was clustered, the K centroids, fp32 (K, d); else empty.
-        subcluster_classes: The classes of these centroids, int64 (K,).
+        subcluster_centroids: Centroids, fp32 (K, d), if only a subsample of each class was clustered; else empty.
+        subcluster_classes: Class of each centroid, int64 (K,).
     """
 
     counts: Tensor
@@ -28,22 +28,22 @@ class ClassState(nn.Module):
     temperatures: Tensor
 
     def __init__(self, class_counts: Tensor, embedding_dim: int, temperature: float = 0.1) -> None:
-        """Start without sub-clusters and with equal weights.
+        """Create the state before the first recluster.
 
         Args:
             class_counts: Training samples of each class, int64 (C,).
             embedding_dim: Size d of an embedding.
-            temperature: Temperature of a class that has a single sub-cluster.
+            temperature: Temperature of a class with a single sub-cluster.
         """
         super().__init__()
         self.embedding_dim, self.temperature = embedding_dim, temperature
         self.register_buffer("counts", class_counts, persistent=False)
         self.register_buffer("weights", torch.zeros(len(class_counts)))
         self.register_buffer("temperatures", torch.zeros(len(class_counts)))
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
-        """Return to the state before the first recluster: no sub-clusters, equal weights."""
+    def reset(self) -> None:
+        """Restore the state before the first recluster: no sub-clusters, equal weights and temperatures."""
         present = self.counts > 0
         self.weights.copy_(present / present.sum())
         self.temperatures.fill_(self.temperature)
@@ -53,14 +53,14 @@ class ClassState(nn.Module):
         self.subcluster_classes = torch.zeros(0, dtype=torch.int64, device=device)
 
     def assign(self, subclusters: Subclusters, temperatures: Tensor, weights: Tensor, keep_centroids: bool) -> None:
-        """Take what a recluster found.
+        """Store the result of a recluster.
 
         Args:
             subclusters: Sub-clusters of the clustered samples.
-            temperatures: fp32 (C,).
-            weights: fp32 (C,).
-            keep_centroids: Whether samples are assigned to the nearest centroid of their class, because not all
-                training samples were clustered.
+            temperatures: Class temperatures, fp32 (C,).
+            weights: Class weights, fp32 (C,).
+            keep_centroids: Whether to assign samples to the nearest centroid of their class, because only a subsample
+                of the training set was clustered.
         """
         self.temperatures.copy_(temperatures)
         self.weights.copy_(weights)
@@ -70,16 +70,19 @@ class ClassState(nn.Module):
 
     @property
     def reclustered(self) -> bool:
-        """Whether there are sub-clusters."""
+        """Whether a recluster has been stored."""
         return len(self.subcluster_ids) > 0
 
     def subclusters_of(self, sample_index: Tensor, labels: Tensor, embeddings: Tensor) -> Tensor:
-        """The sub-cluster of each training sample, int64 (B,); 0 for all before the first recluster.
+        """Look up the sub-clusters of training samples.
 
         Args:
-            sample_index: Place of each sample in the training split, int64 (B,).
-            labels: int64 (B,).
-            embeddings: (B, d).
+            sample_index: Index of each sample in the training split, int64 (B,).
+            labels: Labels, int64 (B,).
+            embeddings: Embeddings, (B, d).
+
+        Returns:
+            int64 (B,); all 0 before the first recluster.
         """
         if not self.reclustered:
             return torch.zeros_like(labels)
@@ -91,7 +94,7 @@ class ClassState(nn.Module):
         return nearest_subclusters(embeddings, labels, self.subcluster_centroids, self.subcluster_classes)
 
     def get_extra_state(self) -> dict[str, Tensor]:
-        """The sub-cluster tensors, for the checkpoint."""
+        """Sub-cluster tensors, for the checkpoint."""
         return {
             "ids": self.subcluster_ids,
             "centroids": self.subcluster_centroids,
@@ -99,6 +102,6 @@ class ClassState(nn.Module):
         }
 
     def set_extra_state(self, state: dict[str, Tensor]) -> None:
-        """Take the sub-cluster tensors of a checkpoint."""
+        """Restore the sub-cluster tensors of a checkpoint."""
         self.subcluster_ids, self.subcluster_centroids = state["ids"], state["centroids"]
         self.subcluster_classes = state["classes"]

@@ -1,4 +1,4 @@
-"""How training contrasts views of the samples."""
+"""Settings of the contrast of views in training."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from modules.losses import ContrastiveLoss
 
 @dataclass(frozen=True)
 class Contrast:
-    """Contrast of two views of each sample, beside the classification loss.
+    """Contrast of two views of each sample, in addition to the classification loss.
 
     Args:
-        loss: The contrastive loss. One that needs sub-clusters starts after the first recluster.
-        warmup: What takes the place of such a loss before the first recluster; nothing if null.
-        weight: Factor of the contrastive loss; 0 leaves it out and trains on the first view alone.
-        view_probabilities: Shares of edges and fingerprint entries that the first and the second view drop.
-        projection_dims: Layer sizes between embedding and contrastive loss; null contrasts the embedding itself.
-        over_processes: Whether the batches of all processes are contrasted with each other, on every process; false
-            contrasts each batch by itself.
+        loss: Contrastive loss. A loss that needs sub-clusters is used from the first recluster on.
+        warmup: Contrastive loss used before the first recluster if `loss` needs sub-clusters; none if null.
+        weight: Factor of the contrastive loss; 0 turns the contrast off and trains on the first view only.
+        view_probabilities: Shares of edges, fingerprint bins or array features that the first and second view drop.
+        projection_dims: Layer sizes of the projection between embedding and contrastive loss; null contrasts embeddings
+            without a projection.
+        over_processes: Whether to contrast samples across the batches of all processes; false contrasts the samples of
+            each process separately.
 
     Raises:
-        ValueError: If a number is out of range.
+        ValueError: If a setting is out of range.
     """
 
     loss: ContrastiveLoss
@@ -32,7 +33,7 @@ class Contrast:
     over_processes: bool = True
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check the settings."""
         if self.weight < 0:
             raise ValueError(f"model.contrast.weight: expected 0 or more, got {self.weight}.")
         if len(self.view_probabilities) != 2 or not all(0 <= share < 1 for share in self.view_probabilities):
@@ -42,10 +43,13 @@ class Contrast:
             )
 
     def current_loss(self, reclustered: bool) -> ContrastiveLoss | None:
-        """The loss that a step uses; None where there is none yet, or its weight is 0.
+        """Select the loss of a training step.
 
         Args:
-            reclustered: Whether there are sub-clusters.
+            reclustered: Whether sub-clusters are known.
+
+        Returns:
+            The contrastive loss; None if `weight` is 0, or if sub-clusters are needed and there is no warmup loss.
         """
         if self.weight == 0:
             return None

@@ -1,4 +1,4 @@
-"""From logits to probabilities and labels, with what is chosen on validation samples."""
+"""From logits to class probabilities, with a correction and a calibration fitted on validation samples."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from modules.evaluation.logit_correction import LogitCorrection
 from modules.losses import ClassificationLoss
 
 NEVER = -1e4
-"""Score of a class that cannot be predicted; its probability is 0 in every precision."""
+"""Score of a class that is never predicted; its probability is 0 in every precision."""
 
 
 class Decision(nn.Module):
-    """Corrects logits, turns them into probabilities and calibrates these.
+    """Corrects logits, converts them to probabilities and calibrates the probabilities.
 
-    The correction is ``scale * logits + offset`` by class. A class without training samples is never predicted.
+    The correction is ``scale_c * logit_c + offset_c``. Classes without training samples are never predicted.
 
     Attributes:
-        correction: How scale and offset are chosen on the validation samples; None keeps them as they are.
-        calibration: Calibrates probabilities; fitted on the validation samples.
+        correction: Chooses scale and offset on the validation samples; None leaves them unchanged.
+        calibration: Temperature scaling, fitted on the validation samples.
+        logit_scale: Scale of each class's logit, fp32 (C,).
+        logit_offset: Offset of each class's logit, fp32 (C,).
     """
 
     counts: Tensor
@@ -28,11 +30,11 @@ class Decision(nn.Module):
     logit_offset: Tensor
 
     def __init__(self, class_counts: Tensor, loss: ClassificationLoss) -> None:
-        """Start without correction and calibration.
+        """Create a decision without correction or calibration.
 
         Args:
             class_counts: Training samples of each class, int64 (C,).
-            loss: What the logits were trained with; it says what probabilities and uncertainties are.
+            loss: Loss that the logits are trained with, which defines probabilities and uncertainties.
         """
         super().__init__()
         self.loss = loss
@@ -51,7 +53,7 @@ class Decision(nn.Module):
         return self.loss.probabilities(self.scores(logits), self.counts)
 
     def uncertainty(self, logits: Tensor) -> Tensor | None:
-        """How little the model knows about each sample, in 0..1, (B,); None where the loss does not say."""
+        """Uncertainty of each prediction, (B,) in 0..1; None if the loss does not define one."""
         return self.loss.uncertainty(self.scores(logits), self.counts)
 
     @property
@@ -60,15 +62,15 @@ class Decision(nn.Module):
         return self.uncertainty(torch.zeros(1, len(self.counts), device=self.counts.device)) is not None
 
     def fit(self, logits: Tensor, labels: Tensor, classifier: nn.Module) -> float | None:
-        """Choose the correction, if there is one, and the calibration.
+        """Fit the correction, if there is one, and the calibration.
 
         Args:
-            logits: Logits of the head on samples that were not trained on, fp32 (N, C).
-            labels: int64 (N,).
-            classifier: The head.
+            logits: Logits of the head for validation samples, fp32 (N, C).
+            labels: Labels, int64 (N,).
+            classifier: Classification head.
 
         Returns:
-            The strength of the correction; None where there is none.
+            Strength of the correction; None without correction.
         """
         strength = None
         if self.correction is not None:

@@ -1,4 +1,4 @@
-"""The LightningModule that wires network, class state, objective and decision."""
+"""The LightningModule, which connects network, class state, objective and decision."""
 
 from __future__ import annotations
 
@@ -33,18 +33,20 @@ from modules.seeding import step_seed
 
 
 class DrugClassifier(lightning.LightningModule):
-    """Classifies drugs of long-tailed classes (Su, Li, Wang 2025, arXiv 2504.04647).
+    """Classifier of drugs with long-tailed classes (Su, Li and Wang, 2025, arXiv 2504.04647).
 
-    The parts are built when the data are known: from the trainer's data module, or from a checkpoint.
+    Layers and buffers whose sizes depend on the data are created by `build`, from the task of the trainer's data module
+    or of a checkpoint.
 
     Attributes:
-        task: The data that the model was built for; None before.
+        task: Description of the data that the model was built for; None before `build`.
         network: Encoder, projection and classification head.
         class_state: Class weights, class temperatures and sub-clusters.
-        objective: The losses.
-        decision: From logits to probabilities and labels.
+        objective: Losses of a training step.
+        decision: Converts logits to class probabilities.
         run_config: Settings to save in checkpoints, as plain types.
-        validation_recall: Recall of each class at the last validation, (C,), NaN without samples; None before.
+        validation_recall: Recall of each class in the last validation, (C,), NaN for a class without samples; None
+            before the first validation.
     """
 
     class_state: ClassState
@@ -63,22 +65,22 @@ class DrugClassifier(lightning.LightningModule):
         optimizer: OptimizerCallable = torch.optim.Adam,
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
-        """Create the model without layers.
+        """Create the model; `build` creates its layers.
 
         Args:
-            encoder: Embeds samples.
-            classification_loss: The classification loss.
-            contrast: Contrast of views beside the classification loss; none if null.
-            head: Layers from an embedding to the logits.
-            mixing: Makes mixtures of samples for the classification loss; none if null.
+            encoder: Computes the embeddings of samples.
+            classification_loss: Loss of the logits.
+            contrast: Contrast of views, in addition to the classification loss; none if null.
+            head: Classification head, from embeddings to logits.
+            mixing: Mixes samples for the classification loss; none if null.
             classification_start_epoch: First epoch with the classification loss.
             head_fraction: Share of the classes that are head classes.
             tail_fraction: Share of the classes that are tail classes.
-            optimizer: Creates the optimizer.
-            lr_scheduler: Creates the learning-rate schedule, stepped once an epoch; none if null.
+            optimizer: Optimizer of all parameters.
+            lr_scheduler: Learning-rate schedule, stepped once per epoch; none if null.
 
         Raises:
-            ValueError: If a number is out of range.
+            ValueError: If a setting is out of range.
         """
         super().__init__()
         check_fractions(head_fraction, tail_fraction)
@@ -94,18 +96,18 @@ class DrugClassifier(lightning.LightningModule):
         self._validation_logits: list[tuple[Tensor, Tensor]] = []
 
     def configure_model(self) -> None:
-        """Build the parts for the trainer's data, unless a checkpoint did."""
+        """Build the model for the trainer's data, unless it is already built."""
         if self.task is None:
             self.build(self.trainer.datamodule.task)  # type: ignore[attr-defined]
 
     def build(self, task: DrugTask) -> None:
-        """Build the parts.
+        """Create the layers and buffers whose sizes depend on the data.
 
         Args:
-            task: The data to classify.
+            task: Description of the data.
 
         Raises:
-            InputError: If the encoder cannot read a part of the samples.
+            InputError: If the encoder cannot read the samples.
         """
         self.task = task
         counts, contrast = torch.tensor(task.class_counts), self.objective.contrast
@@ -121,12 +123,12 @@ class DrugClassifier(lightning.LightningModule):
     def load_from_checkpoint(  # type: ignore[override]
         cls, checkpoint_path: str | Path, map_location: torch.device | str = "cpu", setting: str = "checkpoint_path"
     ) -> DrugClassifier:
-        """Load a trained model, in evaluation mode.
+        """Load a trained model in evaluation mode.
 
         Args:
-            checkpoint_path: A checkpoint that `lightning fit` wrote.
-            map_location: The device that the model goes to.
-            setting: The setting that named the file, for messages.
+            checkpoint_path: Checkpoint written by `lightning fit`.
+            map_location: Device of the model.
+            setting: Name of the setting that gave the path, for error messages.
 
         Raises:
             InputError: If the file is missing, damaged, or not a valid tailmol checkpoint.
@@ -144,25 +146,26 @@ class DrugClassifier(lightning.LightningModule):
         return model.to(map_location).eval()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimizer and, where there is one, its schedule."""
+        """Create the optimizer and the learning-rate schedule, if there is one."""
         optimizer = self.make_optimizer(self.parameters())
         if self.make_lr_scheduler is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.make_lr_scheduler(optimizer)}}
 
     def forward(self, batch: Batch) -> Tensor:
-        """Class scores, fp32 (B, C); a class without training samples is never predicted."""
+        """Compute corrected class scores, fp32 (B, C)."""
         return self.decision.scores(self.network(batch)[1])
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
-        """Seed each step by its number, so that a resumed run draws what the whole run would have drawn."""
+        """Seed each step by its number, so that a resumed run repeats the draws of an uninterrupted one."""
         torch.manual_seed(step_seed(self.current_epoch, batch_index, self.global_rank))
 
     def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
         """Compute the losses of a step.
 
         Returns:
-            The `loss`; for callbacks the `embeddings` (B, d) of the first view and, if classified, its `logits` (B, C).
+            The `loss` and, for callbacks, `embeddings`, (B, d), and `logits`, (B, C), of the first view; no `logits` in
+            epochs without the classification loss.
         """
         seed = step_seed(self.current_epoch, batch_index)
         step = self.objective(batch, self.network, self.class_state, self.current_epoch, seed)
@@ -181,12 +184,12 @@ class DrugClassifier(lightning.LightningModule):
         return outputs if step.logits is None else {**outputs, "logits": step.logits}
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Keep the logits of a batch until the decision is fitted."""
+        """Collect the logits of a batch, for `on_validation_epoch_end`."""
         self._validation_logits.append((self.network(batch)[1].float(), batch.labels))
 
     def on_validation_epoch_end(self) -> None:
-        """Fit the decision while training, and log the validation metrics."""
-        # A process may have no validation sample.
+        """Fit the decision, if the model is training, and log the validation metrics."""
+        # A process may have no validation samples.
         device, classes = self.class_state.counts.device, len(self.class_state.counts)
         none = torch.zeros(0, classes, device=device), torch.zeros(0, dtype=torch.int64, device=device)
         own = [torch.cat(column) for column in zip(none, *self._validation_logits, strict=True)]
@@ -202,48 +205,48 @@ class DrugClassifier(lightning.LightningModule):
             if strength is not None:
                 self.log("val/correction_strength", strength)
         self.validation_metrics.update(self.decision.probabilities(own[0]), own[1], self.decision.calibration)
-        values, self.validation_recall = self.validation_metrics.take()
+        values, self.validation_recall = self.validation_metrics.compute_and_reset()
         self._log_metrics("val", values)
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
-        """Count a batch into the test metrics."""
+        """Update the test metrics."""
         probabilities = self.decision.probabilities(self.network(batch)[1])
         self.test_metrics.update(probabilities, batch.labels, self.decision.calibration)
 
     def on_test_epoch_end(self) -> None:
         """Log the test metrics and the recall of each class."""
         assert self.task is not None
-        values, recall = self.test_metrics.take()
+        values, recall = self.test_metrics.compute_and_reset()
         self._log_metrics("test", values)
         self._log_metrics("test/recall", dict(zip(self.task.classes, recall, strict=True)))
 
     def predict_step(self, batch: Batch, batch_index: int) -> Prediction:
-        """What is predicted for a batch."""
+        """Predict a batch."""
         embeddings, logits = self.network(batch)
         probabilities = self.decision.probabilities(logits)
         calibrated, uncertainty = self.decision.calibration(probabilities), self.decision.uncertainty(logits)
         return Prediction(batch.sample_index, probabilities, calibrated, uncertainty, embeddings)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what is needed to build the model and to read new data."""
+        """Add the task and the settings, from which the model is built and new data are read."""
         assert self.task is not None
         checkpoint["drug_task"] = self.task.to_dict()
         checkpoint["run_config"] = self.run_config
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Build the model that was saved, if it is not built yet.
+        """Build the model for the saved task, unless it is already built.
 
         Raises:
-            InputError: If the checkpoint was trained on other classes, counts or features than the model was built for.
+            InputError: If classes, class counts or features differ from those that the model was built for.
         """
         saved = DrugTask.from_dict(checkpoint["drug_task"])
         if self.task is None:
             self.build(saved)
         elif self.task != saved:
             raise InputError(
-                f"ckpt_path: the checkpoint was trained on {saved.num_training_samples} samples of "
-                f"{saved.num_classes} classes, the data have {self.task.num_training_samples} of "
-                f"{self.task.num_classes}, or their classes, counts or features differ; expected the same data."
+                "ckpt_path: expected a checkpoint with the classes, class counts and features of the data "
+                f"({self.task.num_training_samples} samples of {self.task.num_classes} classes), got one with others "
+                f"({saved.num_training_samples} samples of {saved.num_classes} classes)."
             )
 
     def _log_metrics(self, prefix: str, values: dict[str, Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""The loop of inference: batches through a model in evaluation mode."""
+"""Inference loop."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def infer(
 ) -> Iterator[tuple[Batch, Prediction]]:
     """Predict batches one at a time, without gradients.
 
-    The model is in evaluation mode while a batch is computed; afterwards each of its modules has its own mode again.
+    The model is in evaluation mode during each forward pass; the previous mode of each module is restored afterwards.
 
     Args:
-        model: The model, built.
-        batches: Samples as they are, without augmentation.
-        device: The model's device, to which batches are moved; the current one of the model if None.
-        precision: Makes the context of the forward pass, such as that of a trainer's precision plugin.
+        model: A built model.
+        batches: Batches without augmentation.
+        device: Device to move batches to; the model's device if None.
+        precision: Creates the context of a forward pass, such as that of a trainer's precision plugin.
 
     Yields:
-        Each batch, on the device, and what `DrugClassifier.predict_step` says of it.
+        Each batch, on the device, and its prediction.
     """
     device = device or model.device
     for number, batch in enumerate(batches):

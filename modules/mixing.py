@@ -1,4 +1,4 @@
-"""Mixtures of pairs of samples, made of their embeddings."""
+"""Mixup of embeddings."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Mixed:
-    """B mixtures, each with two labels.
+    """Mixtures of the B samples of a batch with a partner each.
 
     Attributes:
-        embeddings: (B, d).
-        partners: int64 (B,), place of each sample's partner in the batch.
-        label_shares: fp32 (B,) in 0..1, how much of the label is the sample's own; the rest is its partner's.
+        embeddings: Mixed embeddings, (B, d).
+        partners: Index of each sample's partner in the batch, int64 (B,).
+        label_shares: Weight of each sample's label in the mixed label, fp32 (B,) in 0..1; the partner's label has the
+            remaining weight.
     """
 
     embeddings: Tensor
@@ -26,31 +27,34 @@ class Mixed:
 class Mixup:
     """Convex combinations of embeddings and labels (Zhang et al., 2018, arXiv 1710.09412; Verma et al., 2019).
 
-    With one lambda for a batch, drawn from ``Beta(alpha, alpha)`` and folded to 1/2 or more so that a sample outweighs
-    its partner, the mixture of samples i and j is ``lambda h_i + (1 - lambda) h_j`` and its label that of i by the
-    share lambda, else that of j. Partners are drawn at random.
+    The mixture of samples i and j is ``lambda h_i + (1 - lambda) h_j``, with the same weights for their labels. Lambda
+    is drawn from ``Beta(alpha, alpha)`` once per batch; it is replaced by ``1 - lambda`` if that is larger, so that a
+    sample has at least the weight of its partner. Partners are a random permutation of the batch.
     """
 
     def __init__(self, alpha: float = 0.2) -> None:
-        """Store the setting.
+        """Create the mixing.
 
         Args:
-            alpha: Of the Beta distribution, positive; small for mixtures close to one of the samples.
+            alpha: Positive parameter of the Beta distribution; small values give mixtures close to one of the samples.
 
         Raises:
-            ValueError: If it is not positive.
+            ValueError: If `alpha` is not positive and finite.
         """
         if not 0 < alpha < float("inf"):
-            raise ValueError(f"alpha must be positive and finite, got {alpha}")
+            raise ValueError(f"alpha: expected a positive finite number, got {alpha}.")
         self.alpha = alpha
 
     def mix(self, embeddings: Tensor, labels: Tensor, class_counts: Tensor) -> Mixed:
-        """Mix each sample with another one; draws from torch's random state.
+        """Mix each sample with a random partner, drawn with torch's global random state.
 
         Args:
-            embeddings: (B, d).
-            labels: int64 (B,).
+            embeddings: Embeddings, (B, d).
+            labels: Labels, int64 (B,).
             class_counts: Training samples of each class, (C,).
+
+        Returns:
+            The mixtures.
         """
         drawn = float(torch.distributions.Beta(self.alpha, self.alpha).sample())
         share = max(drawn, 1 - drawn)
@@ -60,39 +64,43 @@ class Mixup:
         return Mixed(mixed, partners, self.label_shares(share, ratios))
 
     def label_shares(self, share: float, count_ratios: Tensor) -> Tensor:
-        """How much of each mixture's label is the sample's own.
+        """Compute the weight of each sample's label in the label of its mixture.
 
         Args:
-            share: Of the sample in the mixture, lambda.
-            count_ratios: fp32 (B,), size of the sample's class over that of its partner's.
+            share: Weight lambda of the sample in the mixture.
+            count_ratios: Size of the sample's class divided by the size of its partner's class, fp32 (B,).
 
         Returns:
-            fp32 (B,).
+            fp32 (B,) in 0..1.
         """
         return torch.full_like(count_ratios, share)
 
 
 class Remix(Mixup):
-    """Mixup whose labels lean to the smaller class (Chou et al., 2020, arXiv 2007.03943).
+    """Mixup whose labels favor the smaller class (Chou et al., 2020, arXiv 2007.03943).
 
-    The share of the label is 0 where the sample's class is at least `kappa` times as large and lambda is below `tau`, 1
-    where its partner's is and 1 - lambda is below `tau`, else lambda.
+    The weight of the sample's label is 0 if its class is at least `kappa` times as large as its partner's and lambda is
+    below `tau`; 1 if its partner's class is at least `kappa` times as large and 1 - lambda is below `tau`; otherwise
+    lambda.
     """
 
     def __init__(self, alpha: float = 1.0, kappa: float = 3.0, tau: float = 0.5) -> None:
-        """Store the settings.
+        """Create the mixing.
 
         Args:
-            alpha: Of the Beta distribution, positive.
-            kappa: Ratio of class sizes from which on the label goes to the smaller class, at least 1.
-            tau: Share of the larger class in the mixture up to which it does, 0..1; 0 is mixup.
+            alpha: Positive parameter of the Beta distribution.
+            kappa: Smallest ratio of class sizes at which the mixture may get the label of the smaller class, at least
+                1.
+            tau: Weight of the larger class in the mixture below which it does, in 0..1; 0 gives mixup.
 
         Raises:
-            ValueError: Where one is out of range.
+            ValueError: If a setting is out of range.
         """
         super().__init__(alpha)
-        if not 1 <= kappa < float("inf") or not 0 <= tau <= 1:
-            raise ValueError(f"kappa must be at least 1 and tau lie in 0..1, got {kappa} and {tau}")
+        if not 1 <= kappa < float("inf"):
+            raise ValueError(f"kappa: expected a finite number of 1 or more, got {kappa}.")
+        if not 0 <= tau <= 1:
+            raise ValueError(f"tau: expected a number from 0 to 1, got {tau}.")
         self.kappa, self.tau = kappa, tau
 
     def label_shares(self, share: float, count_ratios: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The layers of the model: encoder, projection and classification head."""
+"""Layers of the model: encoder, projection and classification head."""
 
 from __future__ import annotations
 
@@ -22,44 +22,44 @@ Part = Literal["encoder", "projection", "classifier"]
 
 
 class Network(nn.Module):
-    """Embeds samples, projects embeddings for the contrastive loss, and scores the classes.
+    """Encoder, projection for the contrastive loss, and classification head.
 
     Attributes:
-        encoder: From a batch to embeddings (B, d).
-        projection: From embeddings to what the contrastive loss compares, (B, d').
-        classifier: From embeddings to logits (B, C).
-        frozen: Parts that do not train now.
+        encoder: Maps a batch to embeddings, (B, d).
+        projection: Maps embeddings to projections, (B, d'); created by `build`.
+        classifier: Maps embeddings to logits, (B, C); created by `build`.
+        frozen: Parts that do not train in the current stage.
     """
 
     projection: nn.Module
     classifier: ClassifierHead | Experts
 
     def __init__(self, encoder: Encoder, head: HeadSettings, projection_dims: list[int] | None = None) -> None:
-        """Create the network without layers.
+        """Create the network; `build` creates its layers.
 
         Args:
-            encoder: Embeds samples.
-            head: Layers from an embedding to the logits.
-            projection_dims: Layer sizes between embedding and contrastive loss; None compares embeddings.
+            encoder: Computes embeddings.
+            head: Settings of the classification head.
+            projection_dims: Layer sizes of the projection; None for no projection.
         """
         super().__init__()
         self.encoder, self.head, self.projection_dims = encoder, head, projection_dims
         self.frozen: frozenset[Part] = frozenset()
 
     def build(self, task: DrugTask) -> None:
-        """Build the layers, once, before the first forward pass.
+        """Create the layers, once, before the first forward pass.
 
         Args:
-            task: The data to classify.
+            task: Description of the data.
 
         Raises:
-            InputError: If the encoder cannot read a part of the samples.
+            InputError: If the encoder cannot read the samples.
         """
         self.encoder.build(task)
         if task.input == "drug_protein" and not self.encoder.reads_proteins:
             raise InputError(
-                "model.encoder: drug_protein data need an encoder of proteins; put modules.encoders.ProteinCNN beside "
-                "the others, as recommended/sbap.yaml does."
+                "model.encoder: expected an encoder of proteins for input drug_protein, such as a Fusion with "
+                f"modules.encoders.ProteinCNN (recommended/sbap.yaml), got {type(self.encoder).__name__} without one."
             )
         size = self.encoder.output_dim
         self.projection = perceptron([size, *self.projection_dims]) if self.projection_dims else nn.Identity()
@@ -67,16 +67,25 @@ class Network(nn.Module):
 
     @property
     def projection_dim(self) -> int:
-        """Size d' of a projection."""
+        """Size d' of projections."""
         return self.projection_dims[-1] if self.projection_dims else self.encoder.output_dim
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Embeddings, (B, d), and logits, (B, C), of a batch."""
+        """Compute the embeddings, (B, d), and logits, (B, C), of a batch."""
         embeddings = self.encoder(batch)
         return embeddings, self.classifier(embeddings)
 
     def training_embeddings(self, views: list[Batch]) -> list[Tensor]:
-        """Embeddings, (B, d), of each view; without gradients and in evaluation mode where the encoder is frozen."""
+        """Compute the embeddings of each view for training.
+
+        A frozen encoder is in evaluation mode and its embeddings have no gradients.
+
+        Args:
+            views: V batches of the same B samples.
+
+        Returns:
+            V tensors (B, d).
+        """
         frozen = "encoder" in self.frozen
         if frozen:
             self.encoder.eval()
@@ -84,14 +93,21 @@ class Network(nn.Module):
             return [self.encoder(view) for view in views]
 
     def training_logits(self, embeddings: Tensor) -> list[Tensor]:
-        """Logits to train on, (B, C), one for each expert."""
+        """Compute the logits for training.
+
+        Args:
+            embeddings: Embeddings, (B, d).
+
+        Returns:
+            Logits of each expert, (B, C).
+        """
         return self.classifier.training_outputs(embeddings, scales_only="classifier" in self.frozen)
 
     def reset(self, parts: Collection[Part], seed: int) -> None:
-        """Initialize the weights of some parts again, equally on every process.
+        """Reinitialize the weights of parts of the network, identically on all processes.
 
         Args:
-            parts: Which parts.
+            parts: Parts to reinitialize.
             seed: Random seed of the new weights.
         """
         with torch.random.fork_rng():
@@ -102,7 +118,7 @@ class Network(nn.Module):
                     reset()
 
     def modules_of(self, parts: Collection[Part]) -> list[nn.Module]:
-        """All modules of some parts, in the order encoder, projection, classifier."""
+        """All modules of the given parts, in the order encoder, projection, classifier."""
         named: dict[Part, nn.Module] = {
             "encoder": self.encoder,
             "projection": self.projection,
@@ -112,11 +128,11 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def logits(self, batch: Batch) -> Tensor:
-        """Logits, (B, C), of a batch in evaluation mode, without gradients."""
+        """Compute the logits of a batch, (B, C), in evaluation mode and without gradients."""
         self.eval()
         logits: Tensor = self(batch)[1]
         return logits
 
     def frozen_copy(self) -> Network:
-        """A copy in evaluation mode whose weights do not train."""
+        """Copy the network, in evaluation mode and with parameters that do not train."""
         return copy.deepcopy(self).requires_grad_(False).eval()

@@ -1,4 +1,4 @@
-"""From a batch to named losses, and the schedule of these losses."""
+"""Training objective: the losses of a training step and their schedule."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from modules.contrast import Contrast
 from modules.distillation import Distillation
 from modules.heads.experts import diversity
 from modules.losses import ClassificationLoss, ContrastiveLoss
-from modules.losses.classification.class_priors import normalised_weights
+from modules.losses.classification.class_priors import normalized_weights
 from modules.losses.classification.class_weighting import ClassWeighting
 from modules.mixing import Mixup
 from modules.network import Network
@@ -24,12 +24,12 @@ from modules.views import make_view
 
 @dataclass(frozen=True)
 class StepLosses:
-    """What a training step computes.
+    """Losses and outputs of a training step.
 
     Attributes:
-        losses: Weighted losses by name, fp32 scalars; their sum is trained on.
+        losses: Weighted losses by name, fp32 scalars.
         embeddings: Embeddings of the first view, detached, (B, d).
-        logits: Logits of the first view, detached, (B, C); None in an epoch without classification.
+        logits: Mean logits of the first view, detached, (B, C); None in epochs without the classification loss.
     """
 
     losses: dict[str, Tensor]
@@ -38,17 +38,17 @@ class StepLosses:
 
     @property
     def total(self) -> Tensor:
-        """The sum of the losses."""
+        """Sum of the losses, which is minimized."""
         return torch.stack(list(self.losses.values())).sum()
 
 
 class Objective(nn.Module):
-    """The classification loss, the contrastive loss, and what training stages change about them.
+    """Sum of the classification loss, the contrastive loss and the distillation of the current stage.
 
     Attributes:
-        weighting: Multiplies the class weights by weights from the class counts; None in most stages.
-        distillation: How the model learns from `teacher`; None in most stages.
-        teacher: Gives the logits, (B, C), that `distillation` learns from.
+        weighting: Class weighting of the current stage, which multiplies the class weights; None without.
+        distillation: Distillation of the current stage; None without.
+        teacher: Computes the teacher's logits of a batch, (B, C), for `distillation`.
     """
 
     def __init__(
@@ -59,24 +59,24 @@ class Objective(nn.Module):
         classification_start_epoch: int = 0,
         expert_diversity: float = 0.0,
     ) -> None:
-        """Combine the losses.
+        """Create the objective.
 
         Args:
-            classification_loss: The loss of the logits.
-            contrast: Contrast of views; None for none.
-            mixing: Makes mixtures of samples for the classification loss; None for none.
+            classification_loss: Loss of the logits.
+            contrast: Contrast of views; none if None.
+            mixing: Mixes samples for the classification loss; none if None.
             classification_start_epoch: First epoch with the classification loss.
             expert_diversity: Factor of the experts' mean divergence, which is subtracted from the classification loss.
 
         Raises:
-            ValueError: If the epoch is negative.
+            ValueError: If `classification_start_epoch` is negative.
         """
         super().__init__()
         if classification_start_epoch < 0:
             raise ValueError(f"model.classification_start_epoch: expected 0 or more, got {classification_start_epoch}.")
         self.classification_loss, self.mixing = classification_loss, mixing
         self.contrast = contrast
-        # Losses may have parameters, so they are modules of their own.
+        # Losses may have parameters, so they must be registered as submodules.
         self.contrastive = None if contrast is None else contrast.loss
         self.warmup_contrastive = None if contrast is None else contrast.warmup
         self.classification_start_epoch, self.expert_diversity = classification_start_epoch, expert_diversity
@@ -85,11 +85,11 @@ class Objective(nn.Module):
         self.teacher: Callable[[Batch], Tensor] | None = None
 
     def build(self, class_counts: Tensor, projection_dim: int) -> None:
-        """Build what depends on the data.
+        """Create the parameters and buffers of the losses, whose sizes depend on the data.
 
         Args:
             class_counts: Training samples of each class, int64 (C,).
-            projection_dim: Size d' of a projection.
+            projection_dim: Size d' of projections.
         """
         for loss in (self.contrastive, self.warmup_contrastive):
             if loss is not None:
@@ -99,14 +99,17 @@ class Objective(nn.Module):
         """Compute the losses of a training step.
 
         Args:
-            batch: B samples.
-            network: The layers.
-            state: Class weights, temperatures and sub-clusters.
-            epoch: The current epoch, from 0.
-            shared_seed: Seed of random draws that must be the same on all processes.
+            batch: Batch of B samples.
+            network: Network to train.
+            state: Class weights, class temperatures and sub-clusters.
+            epoch: Current epoch, counted from 0.
+            shared_seed: Random seed of draws that must be identical on all processes.
+
+        Returns:
+            The losses, and the embeddings and logits of the first view.
 
         Raises:
-            ValueError: If the schedule has no loss for this epoch.
+            ValueError: If there is no loss in this epoch.
         """
         contrastive = self.current_contrastive(network, state)
         embeddings = network.training_embeddings(self.views(batch, contrastive is not None))
@@ -124,29 +127,40 @@ class Objective(nn.Module):
             losses["contrastive"] = self._contrast(contrastive, batch, embeddings, network, state, shared_seed)
         if not losses:
             raise ValueError(
-                f"model.classification_start_epoch: epoch {epoch} has no loss to train on; give model.contrast a "
-                "warmup loss or start the classification at epoch 0."
+                f"model.classification_start_epoch: expected a loss in every epoch, got none in epoch {epoch}; set "
+                "model.contrast.warmup or start the classification in epoch 0."
             )
         return StepLosses(losses, embeddings[0].detach(), None if logits is None else logits.detach())
 
     def views(self, batch: Batch, contrasted: bool) -> list[Batch]:
-        """The views of a batch that a step embeds: two to contrast, else one; the batch itself without contrast."""
+        """Augment a batch for training.
+
+        Args:
+            batch: Batch of B samples.
+            contrasted: Whether this step has a contrastive loss.
+
+        Returns:
+            Two views with a contrastive loss and one without; the batch itself if the model has no contrast.
+        """
         if self.contrast is None:
             return [batch]
         probabilities = self.contrast.view_probabilities if contrasted else self.contrast.view_probabilities[:1]
         return [make_view(batch, probability) for probability in probabilities]
 
     def current_contrastive(self, network: Network, state: ClassState) -> ContrastiveLoss | None:
-        """The contrastive loss of the next step; None without one, or while the encoder is frozen."""
+        """Contrastive loss of the next step; None if there is none yet or the encoder is frozen."""
         if self.contrast is None or "encoder" in network.frozen:
             return None
         return self.contrast.current_loss(state.reclustered)
 
     @property
-    def leaves_parameters_out(self) -> bool:
-        """Whether a step of some epoch does not use all parameters of the losses, the projection or the classifier."""
+    def has_unused_parameters(self) -> bool:
+        """Whether some training steps leave parameters of losses, projection or classifier without a gradient.
+
+        DDP must then search for unused parameters.
+        """
         used = [] if self.contrast is None else [self.contrast.current_loss(found) for found in (False, True)]
-        # Losses that have parameters of their own.
+        # Only a loss that overrides `build` can have parameters.
         trained = [
             loss
             for loss in (self.contrastive, self.warmup_contrastive)
@@ -160,16 +174,16 @@ class Objective(nn.Module):
         )
 
     def class_weights(self, state: ClassState) -> Tensor:
-        """Weights of the classes in the classification loss, fp32 (C,)."""
+        """Class weights of the classification loss, fp32 (C,)."""
         if self.weighting is None:
             return state.weights
         own = self.weighting.weights(state.counts.float().clamp(min=1))
-        return state.weights * normalised_weights(own, state.counts)
+        return state.weights * normalized_weights(own, state.counts)
 
     def _classify(
         self, embeddings: Tensor, labels: Tensor, network: Network, state: ClassState, shares: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Mean logits of the experts, (B, C), and the classification loss of samples weighted by `shares`, (B,)."""
+        """Mean logits of the experts, (B, C), and the classification loss with sample weights `shares`, (B,)."""
         kept = 1.0 if shares is None else shares.mean()
         if self.mixing is not None:
             mixed = self.mixing.mix(embeddings, labels, state.counts)
@@ -194,7 +208,7 @@ class Objective(nn.Module):
         state: ClassState,
         shared_seed: int,
     ) -> Tensor:
-        """The weighted contrastive loss of the batch, or of the batches of all processes."""
+        """Weighted contrastive loss of the batch or, with `over_processes`, of the batches of all processes."""
         assert self.contrast is not None
         projections = torch.stack([network.projection(embedding) for embedding in embeddings], dim=1)
         subclusters = state.subclusters_of(batch.sample_index, batch.labels, embeddings[0])

@@ -1,24 +1,24 @@
-"""What the processes of a distributed run do together; a process on its own does it alone."""
+"""Collective operations, which do nothing in a run with a single process."""
 
 import torch
 from torch import Tensor, distributed
 
 
 def rank_and_world_size() -> tuple[int, int]:
-    """This process's number and how many there are."""
+    """Rank of this process and number of processes."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return 0, 1
     return distributed.get_rank(), distributed.get_world_size()
 
 
 def sum_over_processes(values: Tensor) -> Tensor:
-    """Add up a tensor over all processes, in place.
+    """Sum a tensor over all processes, in place.
 
     Args:
-        values: Of one shape and dtype on all processes, on a device that they can send from.
+        values: Tensor of the same shape and dtype on all processes, on a device that the backend supports.
 
     Returns:
-        `values`, now the sum on every process.
+        `values`, which holds the sum on every process.
     """
     if rank_and_world_size()[1] > 1:
         distributed.all_reduce(values)
@@ -26,13 +26,13 @@ def sum_over_processes(values: Tensor) -> Tensor:
 
 
 def broadcast_from_first(values: Tensor) -> Tensor:
-    """Replace a tensor by the first process's, in place, so that rounding cannot make processes differ.
+    """Broadcast a tensor of the first process, in place, so that rounding errors do not differ between processes.
 
     Args:
-        values: Of one shape and dtype on all processes, on a device that they can send from.
+        values: Tensor of the same shape and dtype on all processes, on a device that the backend supports.
 
     Returns:
-        `values`, now the first process's.
+        `values`, which holds the tensor of the first process.
     """
     if rank_and_world_size()[1] > 1:
         distributed.broadcast(values, 0)
@@ -40,16 +40,16 @@ def broadcast_from_first(values: Tensor) -> Tensor:
 
 
 def gather_rows(values: Tensor) -> Tensor:
-    """Put the rows of all processes one after the other, with gradients; their numbers may differ.
+    """Concatenate the rows of all processes, with gradients; the number of rows may differ between processes.
 
-    Every process is taken to compute the same loss from the result and to average gradients with the others, as DDP
-    does; then the average is the gradient of that loss once.
+    Every process must compute the same loss from the result, and gradients must be averaged over processes, as DDP
+    does. The averaged gradient is then the gradient of this loss.
 
     Args:
-        values: (rows, ...), the same number of dimensions and later sizes on all processes.
+        values: Tensor (rows, ...), of the same shape on all processes except for the number of rows.
 
     Returns:
-        (all rows, ...), the same on all processes.
+        Tensor (all rows, ...), equal on all processes.
     """
     rank, processes = rank_and_world_size()
     if processes == 1:
@@ -64,6 +64,6 @@ def gather_rows(values: Tensor) -> Tensor:
     distributed.all_gather(shares, padded)
     pieces = [share[:count] for share, count in zip(shares, counts, strict=True)]
     if values.requires_grad:
-        # The difference is zero; its gradient is not.
+        # Adds zero, but multiplies the gradient by the number of processes, which averaging divides by.
         pieces[rank] = values.detach() + processes * (values - values.detach())
     return torch.cat(pieces)

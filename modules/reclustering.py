@@ -1,4 +1,4 @@
-"""From embeddings of the training set to sub-clusters, class temperatures and class weights."""
+"""Computes sub-clusters, class temperatures and class weights from embeddings of the training set."""
 
 from __future__ import annotations
 
@@ -8,21 +8,30 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from modules.class_difficulty import confusion_rate, difficulty_weights, neighbour_overlap, relative_spread
+from modules.class_difficulty import confusion_rate, difficulty_weights, neighbor_overlap, relative_spread
 from modules.class_distances import class_distances, class_temperatures, distance_weights, subcluster_distances
 from modules.clustering.spherical_kmeans import Backend
 from modules.subclusters import Method, Subclusters, share_moved, subcluster, subclusters_per_class
 
-Difficulty = Literal["distance", "class_distance", "neighbours", "spread", "confusion"]
+Difficulty = Literal["distance", "class_distance", "neighbors", "spread", "confusion"]
 
 
 @dataclass(frozen=True)
 class ReclusterSettings:
-    """How sub-clusters are found and what the class weights follow from; see `callbacks.recluster.Recluster`."""
+    """Settings of a recluster; see `callbacks.recluster.Recluster`.
+
+    Attributes:
+        method: Clustering method.
+        min_size: Smallest size bound of sub-clusters.
+        difficulty: Measure of class difficulty that the class weights are computed from.
+        strength: Inverse temperature of the softmax over difficulties.
+        seed: Random seed.
+        backend: Implementation of k-means.
+    """
 
     method: Method = "bounded"
     min_size: int = 10
-    difficulty: Difficulty = "neighbours"
+    difficulty: Difficulty = "neighbors"
     strength: float = 1.0
     seed: int = 0
     backend: Backend = "auto"
@@ -30,17 +39,17 @@ class ReclusterSettings:
 
 @dataclass(frozen=True)
 class ReclusterResult:
-    """What a recluster found.
+    """Result of a recluster.
 
     Attributes:
-        subclusters: Sub-clusters of the samples that were clustered.
+        subclusters: Sub-clusters of the clustered samples.
         per_class: Number of sub-clusters of each class, int64 (C,).
         temperatures: Class temperatures, fp32 (C,).
-        class_distance: Distance from each class to its nearest rival, fp32 (C,).
-        subcluster_distance: The same between sub-clusters, fp32 (C,).
-        difficulty: What the weights follow from, larger for a harder class, fp32 (C,).
+        class_distance: Distance from each class to the nearest other class, fp32 (C,).
+        subcluster_distance: Smallest distance between sub-clusters of each class and of other classes, fp32 (C,).
+        difficulty: Difficulty of each class, larger for a more difficult class, fp32 (C,).
         weights: Class weights, fp32 (C,).
-        moved: Share of the samples of divided classes that left their sub-cluster; NaN the first time.
+        moved: Share of samples that changed their sub-cluster, among classes with more than one; NaN the first time.
     """
 
     subclusters: Subclusters
@@ -62,16 +71,19 @@ def find_subclusters(
     previous: Tensor | None = None,
     confusion: Tensor | None = None,
 ) -> ReclusterResult:
-    """Recluster embeddings of training samples; the processes of a run share the work and get the same result.
+    """Recluster embeddings of training samples; all processes share the work and get the same result.
 
     Args:
-        embeddings: Floating point (S, d).
-        labels: int64 (S,).
+        embeddings: Embeddings of the S clustered samples, floating point (S, d).
+        labels: Labels, int64 (S,).
         class_counts: Samples of each class in the whole training split, int64 (C,).
-        settings: How.
-        temperature: Temperature of a class that has a single sub-cluster.
-        previous: Sub-clusters of the same samples found before, int64 (S,).
-        confusion: Training samples by true and predicted class, (C, C); needed where they are the difficulty.
+        settings: Settings of the recluster.
+        temperature: Temperature of a class with a single sub-cluster.
+        previous: Previous sub-cluster of each sample, int64 (S,); None the first time.
+        confusion: Confusion matrix of the training samples, (C, C); required if the difficulty is `confusion`.
+
+    Returns:
+        Sub-clusters, class temperatures and class weights.
     """
     num_classes = len(class_counts)
     found = subcluster(
@@ -85,7 +97,7 @@ def find_subclusters(
         second = d_prime if settings.difficulty == "distance" else d
         difficulty, weights = -(d + second) / 2, distance_weights(d, second, settings.strength)
     else:
-        difficulty = _measure(embeddings, labels, num_classes, settings, confusion)
+        difficulty = _difficulty(embeddings, labels, num_classes, settings, confusion)
         weights = difficulty_weights(difficulty, settings.strength)
     return ReclusterResult(
         found,
@@ -99,16 +111,16 @@ def find_subclusters(
     )
 
 
-def _measure(
+def _difficulty(
     embeddings: Tensor, labels: Tensor, num_classes: int, settings: ReclusterSettings, confusion: Tensor | None
 ) -> Tensor:
-    if settings.difficulty == "neighbours":
-        return neighbour_overlap(embeddings, labels, num_classes, seed=settings.seed)
+    if settings.difficulty == "neighbors":
+        return neighbor_overlap(embeddings, labels, num_classes, seed=settings.seed)
     if settings.difficulty == "spread":
         return relative_spread(embeddings, labels, num_classes)
     assert confusion is not None
     rate = confusion_rate(confusion)
-    # A class that was not classified yet is as hard as the others.
+    # A class that has not been classified yet gets the mean difficulty.
     mean = rate.nanmean().nan_to_num(0.0)
     present = torch.bincount(labels, minlength=num_classes) > 0
     return torch.where(rate.isnan() & present, mean, rate)

@@ -1,4 +1,4 @@
-"""Training stages: what training does differently from some epoch on."""
+"""Training stages: changes of the training procedure at given epochs."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from modules.network import Part
 
 @dataclass(frozen=True)
 class Stage:
-    """What training does differently from one epoch on, until the next stage begins.
+    """Changes of the training procedure from an epoch on, until the next stage begins.
 
     Published two-stage methods are lists of stages: deferred re-weighting (DRW) sets `weighting` and deferred
     re-sampling (DRS) `sampling` (Cao et al., 2019, arXiv 1906.07413); classifier re-training (cRT) freezes the encoder,
     resets the classifier and samples classes equally, and learnable weight scaling (LWS) freezes the classifier as well
-    (Kang et al., 2020, arXiv 1910.09217); DiVE resets all and learns from the former model (He et al., 2021, arXiv
-    2103.15042); tau-normalization and post-hoc logit adjustment set `correction` from epoch 0 on.
+    (Kang et al., 2020, arXiv 1910.09217); DiVE resets all parts and learns from the previous model (He et al., 2021,
+    arXiv 2103.15042); tau-normalization and post-hoc logit adjustment set `correction` from epoch 0 on.
 
     A stage that freezes or resets a part restarts the learning rate and the patience of early stopping. While the
     encoder is frozen there is no contrastive loss.
 
     Args:
         start_epoch: First epoch of the stage.
-        frozen: Parts that do not train: encoder, projection, classifier. With a frozen classifier only the class
-            factors of `model.head.class_scales` train.
-        reset: Parts whose weights are initialized again when the stage begins.
-        sampling: How often training sees each class; `data.sampling` applies if null.
-        weighting: Class weights from class counts, which multiply those of reclustering; none if null.
-        distillation: How the model learns from a teacher; not at all if null.
-        correction: Corrects the logits outside training, with the strength that is best on the validation split; none
-            if null.
+        frozen: Parts that do not train: encoder, projection, classifier. In a frozen classifier the class factors of
+            `model.head.class_scales` still train.
+        reset: Parts whose weights are reinitialized when the stage begins.
+        sampling: Sampling of classes; `data.sampling` if null.
+        weighting: Class weights from class counts, which multiply the weights of reclustering; none if null.
+        distillation: Distillation from a teacher; none if null.
+        correction: Correction of the logits in evaluation, whose strength is chosen on the validation split; none if
+            null.
 
     Raises:
         ValueError: If a setting is out of range or settings contradict each other.
@@ -49,26 +49,26 @@ class Stage:
     correction: LogitCorrection | None = None
 
     def __post_init__(self) -> None:
-        """Check the settings of this stage alone."""
+        """Check the settings."""
         if self.start_epoch < 0:
             raise ValueError(f"stages.start_epoch: expected 0 or more, got {self.start_epoch}.")
         both = sorted(set(self.frozen) & set(self.reset))
         if both:
-            raise ValueError(f"stages: expected frozen and reset to name different parts, got {both[0]} in both.")
+            raise ValueError(f"stages.frozen, stages.reset: expected different parts, got {both[0]} in both.")
         if self.distillation is not None and self.distillation.teacher is None and self.start_epoch == 0:
             raise ValueError(
-                "stages.distillation: without a teacher's checkpoint the model before the stage teaches; expected a "
-                "start_epoch of 1 or more, got 0."
+                "stages.start_epoch: expected 1 or more for distillation from the model before the stage, got 0; "
+                "set stages.distillation.teacher to distill from a checkpoint."
             )
 
     @property
     def restarts(self) -> bool:
-        """Whether the learning rate and the patience of early stopping start again."""
+        """Whether the stage restarts the learning rate and the patience of early stopping."""
         return bool(self.frozen or self.reset)
 
     @property
     def description(self) -> str:
-        """What the stage does, for the log."""
+        """Changes made by the stage, for the log."""
         parts = [f"{part} frozen" for part in self.frozen] + [f"{part} reset" for part in self.reset]
         for name in ("sampling", "weighting", "distillation", "correction"):
             value = getattr(self, name)
@@ -77,10 +77,13 @@ class Stage:
 
 
 def check_order(stages: Sequence[Stage]) -> None:
-    """Check that stages begin one after another.
+    """Check that start epochs increase.
+
+    Args:
+        stages: Stages in the order of the settings.
 
     Raises:
-        ValueError: If a stage begins no later than the one before it.
+        ValueError: If a stage does not begin after the previous one.
     """
     epochs = [stage.start_epoch for stage in stages]
     if epochs != sorted(set(epochs)):
@@ -88,11 +91,14 @@ def check_order(stages: Sequence[Stage]) -> None:
 
 
 def stage_at(stages: Sequence[Stage], epoch: int) -> int | None:
-    """Place of the stage that an epoch belongs to; None before the first stage.
+    """Find the stage of an epoch.
 
     Args:
-        stages: With increasing start epochs.
-        epoch: From 0.
+        stages: Stages with increasing start epochs.
+        epoch: Epoch, counted from 0.
+
+    Returns:
+        Index of the stage; None before the first stage.
     """
     begun = [place for place, stage in enumerate(stages) if stage.start_epoch <= epoch]
     return begun[-1] if begun else None

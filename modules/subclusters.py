@@ -1,4 +1,4 @@
-"""Sub-clusters: groups of similar samples inside each class, of about the same size in every class."""
+"""Sub-clusters: groups of similar samples within each class, of about the same size in all classes."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,10 +11,10 @@ from modules.clustering.spherical_kmeans import Backend, spherical_kmeans
 from modules.processes import rank_and_world_size, sum_over_processes
 from modules.unit_embeddings import check_rows, group_means, unit_embeddings
 
-# Normalised at a time: small enough for the next ones to be written over them.
-ROWS_AT_ONCE = 2**15
-# Classes are divided within the bound together up to this many rows.
-ROWS_OF_A_GROUP = 2**16
+# Rows normalized at a time; small blocks let the allocator reuse their memory.
+NORMALIZED_ROWS = 2**15
+# Small classes are clustered together up to this number of rows with the method `bounded`.
+MAX_ROWS_PER_GROUP = 2**16
 
 Method = Literal["kmeans", "bounded"]
 
@@ -46,49 +46,48 @@ def subcluster(
     backend: Backend = "auto",
     shared: bool = False,
 ) -> Subclusters:
-    """Split every class into sub-clusters about as large as the smallest class.
+    """Divide each class into sub-clusters about as large as the smallest class.
 
-    With the size bound ``U = max(min_c n_c, min_size)`` over the classes that have samples (Su, Li and Wang, 2025,
-    arXiv 2504.04647, algorithm 1):
+    With the size bound ``U = max(min_c n_c, min_size)`` over the classes with samples (Su, Li and Wang, 2025, arXiv
+    2504.04647, algorithm 1):
 
-    - `kmeans`: spherical k-means with ``max(1, floor(n_c / U))`` clusters; empty ones are left out, and sizes are
-      not bounded. This is what the authors ran.
-    - `bounded`: no sub-cluster is larger than U, as the paper says. One where ``n_c <= U``; otherwise
-      ``ceil(n_c / U)`` or up to 12 % more (see `bounded_kmeans`).
+    - `kmeans`: spherical k-means with ``max(1, floor(n_c / U))`` sub-clusters, as in the authors' code. Empty
+      sub-clusters are dropped, and sizes are not bounded.
+    - `bounded`: no sub-cluster is larger than U, as described in the paper. A class with ``n_c <= U`` has one
+      sub-cluster, a larger class ``ceil(n_c / U)`` or up to 12% more (see `bounded_kmeans`).
 
-    A class is clustered by itself: but for rounding, other classes do not change what is found in it.
+    Each class is clustered independently: apart from rounding errors, the result does not depend on other classes.
 
     Args:
-        embeddings: Floating point (N, d), any device; normalised inside.
-        labels: int64 (N,) in 0..C-1, before any resampling.
-        num_classes: Number of classes C; classes may be without samples.
-        min_size: Smallest size bound (delta of the paper), at least 1.
+        embeddings: Embeddings, floating point (N, d), of any norm, on any device.
+        labels: Labels, int64 (N,) in 0..C-1, before any resampling.
+        num_classes: Number of classes C; classes may have no samples.
+        min_size: Smallest size bound (delta in the paper), at least 1.
         method: `kmeans` or `bounded`.
-        seed: Seed of k-means; equal inputs and seeds give equal results.
-        previous: int64 (N,), sub-clusters of the same samples found before, whose means are where k-means starts.
-            Sub-clusters keep their numbers unless one of them lost all samples. `bounded` starts afresh in a class
-            where one is larger than U.
-        backend: What runs `kmeans`: FAISS, on the GPU where the embeddings are and FAISS can use it, though it reads
-            them from the host; torch, where the embeddings are; auto: torch on a GPU, else FAISS. `bounded` runs in
-            torch.
-        shared: Whether the processes of `torch.distributed` share out the classes. All of them call this with the
-            same arguments and get the same result, whatever their number.
+        seed: Random seed; equal inputs and seeds give equal results.
+        previous: Previous sub-cluster of each sample, int64 (N,); k-means starts from their means, and sub-clusters
+            keep their order. `bounded` starts from random samples in a class with a previous sub-cluster larger than U.
+        backend: Implementation of `kmeans`. `faiss` copies embeddings to the host and uses a GPU if the embeddings are
+            on one and FAISS supports it; `torch` runs on the device of the embeddings; `auto` is `torch` on a GPU and
+            `faiss` elsewhere. The method `bounded` always uses torch.
+        shared: Whether the processes of `torch.distributed` share the work. All processes must then call this function
+            with the same arguments; the result does not depend on their number.
 
     Returns:
-        The sub-clusters, on the embeddings' device.
+        The sub-clusters, on the device of the embeddings.
 
     Raises:
-        ValueError: Where an argument is out of range, a shape or label is invalid, or an embedding holds NaN or
-            an infinite value (the message names the classes affected).
+        ValueError: If an argument is out of range, a shape or label is invalid, or an embedding is not finite; the
+            message names the affected classes.
     """
     if method not in ("kmeans", "bounded"):
-        raise ValueError(f"method must be 'kmeans' or 'bounded', got {method!r}")
+        raise ValueError(f"method: expected 'kmeans' or 'bounded', got {method!r}.")
     if min_size < 1:
-        raise ValueError(f"min_size must be at least 1, got {min_size}")
+        raise ValueError(f"min_size: expected 1 or more, got {min_size}.")
     check_rows("embeddings", embeddings, labels, num_classes)
     if previous is not None and (previous.shape != labels.shape or previous.dtype != torch.int64):
         raise ValueError(
-            f"previous must be int64 of shape {tuple(labels.shape)}, got {previous.dtype} {tuple(previous.shape)}"
+            f"previous: expected int64 of shape {tuple(labels.shape)}, got {previous.dtype} {tuple(previous.shape)}."
         )
     classes = labels.to(embeddings.device)
     counts = torch.bincount(classes, minlength=num_classes)
@@ -98,11 +97,11 @@ def subcluster(
     ids, per_class = torch.zeros_like(classes), torch.zeros_like(counts)
     pieces: list[tuple[Tensor, Tensor, Tensor]] = []
     rank, processes = rank_and_world_size() if shared else (0, 1)
-    groups = _groups_of_classes(sizes, ROWS_OF_A_GROUP if method == "bounded" else 0)
+    groups = _groups_of_classes(sizes, MAX_ROWS_PER_GROUP if method == "bounded" else 0)
     for group in _share_out(groups, sizes, processes)[rank]:
         rows = torch.cat([members[label] for label in group])
         unit = torch.cat(
-            [unit_embeddings(embeddings.index_select(0, some)) for some in torch.split(rows, ROWS_AT_ONCE)]
+            [unit_embeddings(embeddings.index_select(0, some)) for some in torch.split(rows, NORMALIZED_ROWS)]
         )
         before = None if previous is None else previous.to(rows.device).index_select(0, rows)
         own_sizes = [sizes[label] for label in group]
@@ -132,16 +131,16 @@ def subcluster(
 
 
 def _firsts(counts: Tensor) -> Tensor:
-    """Number of the first sub-cluster of each class."""
+    """Number of the first sub-cluster of each class, (C,), from the number in each class."""
     return counts.cumsum(0) - counts
 
 
-def _groups_of_classes(sizes: list[int], most_rows: int) -> list[list[int]]:
-    """Classes with samples; small ones together as long as they have no more than some rows."""
+def _groups_of_classes(sizes: list[int], max_rows: int) -> list[list[int]]:
+    """Group the classes with samples such that a group of several classes has at most `max_rows` rows."""
     groups: list[list[int]] = []
-    rows = most_rows
+    rows = max_rows
     for label in sorted((label for label, size in enumerate(sizes) if size > 0), key=lambda label: -sizes[label]):
-        if rows + sizes[label] > most_rows:
+        if rows + sizes[label] > max_rows:
             groups.append([])
             rows = 0
         groups[-1].append(label)
@@ -150,7 +149,7 @@ def _groups_of_classes(sizes: list[int], most_rows: int) -> list[list[int]]:
 
 
 def _share_out(groups: list[list[int]], sizes: list[int], processes: int) -> list[list[list[int]]]:
-    """The groups of each process: the largest first, each to the process with the fewest rows so far."""
+    """Assign groups to processes: from the largest on, each to the process with the fewest rows."""
     shares: list[list[list[int]]] = [[] for _ in range(processes)]
     loads = [0] * processes
     for rows, group in sorted(((sum(sizes[label] for label in group), group) for group in groups), reverse=True):
@@ -162,16 +161,17 @@ def _share_out(groups: list[list[int]], sizes: list[int], processes: int) -> lis
 
 @torch.no_grad()
 def nearest_subclusters(embeddings: Tensor, labels: Tensor, centroids: Tensor, class_of: Tensor) -> Tensor:
-    """Find the sub-cluster of each sample's class whose centroid is nearest to its unit embedding.
+    """Find the nearest sub-cluster of each sample's class, by the distance from its unit embedding to the centroids.
 
     Args:
-        embeddings: Floating point (B, d); normalised inside.
-        labels: int64 (B,).
-        centroids: fp32 (K, d).
+        embeddings: Embeddings, floating point (B, d), of any norm.
+        labels: Labels, int64 (B,).
+        centroids: Centroids, fp32 (K, d).
         class_of: Class of each sub-cluster, int64 (K,).
 
     Returns:
-        int64 (B,). For a sample of a class without sub-clusters, `K + label`: a sub-cluster of its own class.
+        Sub-cluster of each sample, int64 (B,); `K + label` for samples of a class without sub-clusters, so that no two
+        classes share a sub-cluster.
     """
     with torch.autocast(embeddings.device.type, enabled=False):
         offsets = -0.5 * centroids.square().sum(dim=1)
@@ -188,28 +188,30 @@ def subclusters_per_class(class_of: Tensor, num_classes: int) -> Tensor:
         num_classes: Number of classes C.
 
     Returns:
-        int64 (C,), 0 for a class without samples.
+        int64 (C,); 0 for a class without samples.
 
     Raises:
-        ValueError: Where a class is outside 0..C-1.
+        ValueError: If a class is outside 0..C-1.
     """
     if class_of.numel() > 0 and not 0 <= int(class_of.min()) <= int(class_of.max()) < num_classes:
-        raise ValueError(f"class_of must lie in 0..{num_classes - 1}, got {int(class_of.min())}..{int(class_of.max())}")
+        raise ValueError(
+            f"class_of: expected values in 0..{num_classes - 1}, got {int(class_of.min())}..{int(class_of.max())}."
+        )
     return torch.bincount(class_of, minlength=num_classes)
 
 
 def share_moved(previous: Tensor, ids: Tensor, class_of: Tensor) -> float:
-    """How many samples left their sub-cluster, of those whose class has more than one.
+    """Compute the share of samples that changed their sub-cluster, among classes with more than one.
 
-    A sub-cluster goes on as the one that most of its samples are in afterwards, the first of several.
+    A previous sub-cluster is identified with the new one that most of its samples are in.
 
     Args:
-        previous: int64 (N,), sub-clusters found before.
-        ids: int64 (N,), sub-clusters of the same samples found after that.
-        class_of: int64 (K,), class of each sub-cluster in `ids`.
+        previous: Previous sub-cluster of each sample, int64 (N,).
+        ids: New sub-cluster of each sample, int64 (N,).
+        class_of: Class of each new sub-cluster, int64 (K,).
 
     Returns:
-        0..1; 0 where no class has more than one.
+        Share in 0..1; 0 if no class has more than one sub-cluster.
     """
     several = (torch.bincount(class_of) > 1)[class_of[ids]]
     before, after = previous[several], ids[several]

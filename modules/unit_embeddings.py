@@ -1,4 +1,4 @@
-"""Unit-length embeddings, their group means, and the checks that every function on them shares."""
+"""Normalization of embeddings, group means, and checks of embeddings and their classes."""
 
 import torch
 from torch import Tensor
@@ -6,20 +6,19 @@ from torch.nn import functional
 
 
 def unit_embeddings(embeddings: Tensor) -> Tensor:
-    """Scale every vector to unit length, in fp32.
+    """Scale vectors to unit length, in fp32.
 
-    Vectors shorter than about 1e-12 count as having no direction: they stay close to zero, and their gradient
-    is of ordinary size.
+    Vectors shorter than about 1e-12 are not normalized: they stay close to zero, and their gradients stay bounded.
 
     Args:
-        embeddings: Floating point (..., d), of any precision.
+        embeddings: Vectors, floating point (..., d), of any precision.
 
     Returns:
-        fp32 (..., d).
+        Unit vectors, fp32 (..., d).
     """
     values = embeddings.float()
-    # Direction does not depend on scale, so dividing by the largest entry first changes neither the result nor
-    # its gradient; it keeps the squares inside fp32 and makes every usable row at least 1 long.
+    # Dividing by the largest entry changes neither the direction nor its gradient, prevents overflow and underflow of
+    # the squares, and makes the norm of every vector that is normalized at least 1.
     fixed = values.detach()
     scale = torch.maximum(fixed.amax(dim=-1, keepdim=True), -fixed.amin(dim=-1, keepdim=True))
     scale = torch.where(scale < 1e-12, torch.ones_like(scale), scale)
@@ -27,15 +26,15 @@ def unit_embeddings(embeddings: Tensor) -> Tensor:
 
 
 def group_means(values: Tensor, groups: Tensor, num_groups: int) -> tuple[Tensor, Tensor]:
-    """Compute the plain mean of the rows of each group.
+    """Compute the mean of the rows of each group.
 
     Args:
-        values: Floating point (N, d).
-        groups: int64 (N,) in 0..num_groups-1.
+        values: Rows, floating point (N, d).
+        groups: Group of each row, int64 (N,) in 0..num_groups-1.
         num_groups: Number of groups.
 
     Returns:
-        The means (num_groups, d), zero for a group without rows, and the row counts int64 (num_groups,).
+        Means, (num_groups, d), 0 for a group without rows, and numbers of rows, int64 (num_groups,).
     """
     counts = torch.bincount(groups, minlength=num_groups)
     sums = values.new_zeros(num_groups, values.shape[1]).index_add_(0, groups, values)
@@ -43,36 +42,36 @@ def group_means(values: Tensor, groups: Tensor, num_groups: int) -> tuple[Tensor
 
 
 def check_rows(name: str, values: Tensor, classes: Tensor, num_classes: int) -> None:
-    """Check that vectors are finite and that each has a valid class.
+    """Check that vectors are finite and have valid classes.
 
     Args:
-        name: What to call the vectors in an error.
-        values: Vectors (rows, d).
+        name: Name of the vectors, for error messages.
+        values: Vectors, (rows, d).
         classes: Class of each vector, (rows,).
         num_classes: Number of classes C.
 
     Raises:
-        ValueError: Where a shape or dtype does not fit, there is no row, a class is outside 0..C-1, or a
-            vector holds NaN or an infinite value; the last names the classes affected.
+        ValueError: If a shape or dtype is invalid, there are no rows, a class is outside 0..C-1, or a vector is not
+            finite; in the last case the message names the affected classes.
     """
     if num_classes < 1:
-        raise ValueError(f"num_classes must be at least 1, got {num_classes}")
+        raise ValueError(f"num_classes: expected 1 or more, got {num_classes}.")
     if values.ndim != 2 or 0 in values.shape or not values.is_floating_point():
         raise ValueError(
-            f"{name} must be floating point (rows, d) with at least one row and one column, "
-            f"got {values.dtype} {tuple(values.shape)}"
+            f"{name}: expected a non-empty floating-point tensor of shape (rows, d), "
+            f"got {values.dtype} {tuple(values.shape)}."
         )
     if classes.shape != values.shape[:1] or classes.dtype != torch.int64:
         raise ValueError(
-            f"the classes of {name} must be int64 of shape ({values.shape[0]},), "
-            f"got {classes.dtype} {tuple(classes.shape)}"
+            f"classes of {name}: expected int64 of shape ({values.shape[0]},), "
+            f"got {classes.dtype} {tuple(classes.shape)}."
         )
     lowest, highest = int(classes.min()), int(classes.max())
     if lowest < 0 or highest >= num_classes:
-        raise ValueError(f"the classes of {name} must lie in 0..{num_classes - 1}, got {lowest}..{highest}")
-    # A sum is finite only if all of it is, and much faster than a look at each number.
+        raise ValueError(f"classes of {name}: expected values in 0..{num_classes - 1}, got {lowest}..{highest}.")
+    # A finite sum implies finite values and is much faster to compute than an elementwise check.
     if not bool(values.sum().isfinite()) and bool((broken := ~values.isfinite().all(dim=1)).any()):
         affected = sorted(set(classes[broken.to(classes.device)].tolist()))
         raise ValueError(
-            f"{name} must be finite, got NaN or infinite values in {int(broken.sum())} rows of classes {affected}"
+            f"{name}: expected finite values, got NaN or infinity in {int(broken.sum())} rows of classes {affected}."
         )

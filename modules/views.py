@@ -1,4 +1,4 @@
-"""Views: augmented copies of a batch, by dropping edges, bins of fingerprints or features of arrays."""
+"""Views: copies of a batch augmented by dropping edges, fingerprint bins or array features."""
 
 from __future__ import annotations
 
@@ -13,37 +13,41 @@ _LARGEST_DROP_PROBABILITY = 0.7
 
 
 def edge_drop_probabilities(target: Tensor, num_atoms: int, probability: float) -> Tensor:
-    """The drop probability of each edge: edges into well-connected atoms are spared.
+    """Compute the drop probability of each edge, which is lower for edges into atoms of high degree.
 
-    With deg the in-degree of an edge's target and max and mean over the edges: `s = ln deg`,
-    `w = (max s - s) / (max s - mean s)`, drop probability `min(w / mean(w) * probability, 0.7)` (Zhu et al. 2021,
-    arXiv 2010.14945). Where every degree is equal it is `probability`.
+    With deg the in-degree of the target atom of an edge, `s = ln deg` and `w = (max s - s) / (max s - mean s)`, max and
+    mean over the edges, the drop probability is `min(w / mean(w) * probability, 0.7)` (Zhu et al., 2021, arXiv
+    2010.14945). If all degrees are equal it is `probability`.
 
     Args:
-        target: (E,) int64, the atom that each edge enters.
-        num_atoms: A.
-        probability: Mean share of edges to drop.
+        target: Target atom of each edge, int64 (E,).
+        num_atoms: Number of atoms A.
+        probability: Mean drop probability.
 
     Returns:
-        (E,) float32.
+        float32 (E,).
     """
     if len(target) == 0:
         return torch.zeros(0, device=target.device)
     degree = torch.bincount(target, minlength=num_atoms)[target]
-    # The denominator of w cancels in w / mean(w), and at equal degrees rounding could keep it from being zero.
+    # The denominator of w cancels in w / mean(w); computing it would divide by rounding errors at equal degrees.
     gap = degree.max().float().log() - degree.float().log()
     weight = torch.where(degree.max() > degree.min(), gap / gap.mean(), torch.ones_like(gap))
     return (weight * probability).clamp(0, _LARGEST_DROP_PROBABILITY)
 
 
 def make_view(batch: Batch, probability: float) -> Batch:
-    """A copy of a batch without some directed edges and fingerprint bins, or without some features of its arrays.
+    """Create a view of a batch by dropping edges, fingerprint bins or array features at random.
 
-    Each edge is drawn on its own, and so is each bin of a sample, from torch's global random state.
+    Directed edges, and the bins or features of each sample, are dropped independently, with torch's global random
+    state.
 
     Args:
-        batch: Any batch.
-        probability: Mean share of edges, and share of bins or features, to drop.
+        batch: Batch to augment, which is not changed.
+        probability: Mean drop probability of edges, and drop probability of bins and features, in [0, 1).
+
+    Returns:
+        The view.
 
     Raises:
         ValueError: If `probability` is not in [0, 1).
@@ -68,7 +72,7 @@ def _drop_edges(molecules: MoleculeBatch, probability: float) -> MoleculeBatch:
 
 def _drop_bins(fingerprints: FingerprintBatch, num_samples: int, probability: float) -> FingerprintBatch:
     num_molecules, width = fingerprints.shape
-    # One draw for a bin of a sample, so that what both sides of a reaction share still cancels.
+    # One draw per bin of a sample, so that counts common to both sides of a reaction still cancel.
     sample = fingerprints.molecule // max(1, num_molecules // max(1, num_samples))
     draws = torch.rand(num_samples, width, device=sample.device)
     kept = draws[sample, fingerprints.bin] >= probability

@@ -137,7 +137,7 @@ class Model:
         with self._data(table, label_column, "test") as data:
             for batch, prediction in infer(self.classifier, data.test_dataloader()):
                 metrics.update(prediction.probabilities, batch.labels, decision.calibration)
-        values, recall = metrics.take()
+        values, recall = metrics.compute_and_reset()
         recalls = {f"recall/{name}": recall[code] for code, name in enumerate(self.classes)}
         return {name: float(value) for name, value in {**values, **recalls}.items()}
 

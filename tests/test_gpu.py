@@ -9,7 +9,7 @@ import polars
 import pytest
 import torch
 
-from modules.class_difficulty import neighbour_overlap, relative_spread
+from modules.class_difficulty import neighbor_overlap, relative_spread
 from modules.class_distances import class_distances, subcluster_distances
 from modules.subclusters import subcluster
 from tests.lightning_app.command import succeed
@@ -74,7 +74,7 @@ def test_distances_in_plain_torch_agree_with_the_cpu() -> None:
     torch.testing.assert_close(nearest.cpu(), subcluster_distances(embeddings, classes, 7))
 
 
-@pytest.mark.parametrize("measure", [neighbour_overlap, relative_spread])
+@pytest.mark.parametrize("measure", [neighbor_overlap, relative_spread])
 def test_difficulties_of_cuda_embeddings_are_those_on_the_cpu(
     measure: Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor],
 ) -> None:

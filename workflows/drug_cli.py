@@ -252,7 +252,7 @@ class DrugCLI(LightningCLI):
             settings["accelerator"] = "cpu"
         if not self.show_progress:
             settings["enable_progress_bar"] = False
-        if self.leaves_parameters_out():
+        if self.has_unused_parameters():
             settings["strategy"] = strategy_for_unused_parameters(settings)
         own = [SaveSettings()] if self.uses_run_folder else []
         settings["callbacks"] = [*own, *self.callbacks(), *(settings["callbacks"] or [])]
@@ -262,9 +262,9 @@ class DrugCLI(LightningCLI):
             trainer.loggers = make_loggers(self.config_init.tracking, trainer.run_folder, trainer.is_global_zero)
         return trainer
 
-    def leaves_parameters_out(self) -> bool:
+    def has_unused_parameters(self) -> bool:
         """Whether a step of some epoch leaves parameters of the model out."""
-        return cast(DrugClassifier, self.config_init.model).objective.leaves_parameters_out
+        return cast(DrugClassifier, self.config_init.model).objective.has_unused_parameters
 
     def _claim_folder(self) -> Path:
         if not self.uses_run_folder:

@@ -91,9 +91,9 @@ class FitCLI(DrugCLI):
         """The checkpoint that the user named."""
         return Path(self.checkpoint) if self.checkpoint else None
 
-    def leaves_parameters_out(self) -> bool:
+    def has_unused_parameters(self) -> bool:
         """Also where a stage freezes a part of the network."""
-        return any(stage.frozen for stage in self.config_init.stages) or super().leaves_parameters_out()
+        return any(stage.frozen for stage in self.config_init.stages) or super().has_unused_parameters()
 
     def callbacks(self) -> list[Callback]:
         """Reclustering, training stages, evidence, early stopping, and the best and the last checkpoint."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from base.errors import InputError
-from base.process_lock import hold_alone
+from base.process_lock import exclusive_lock
 from datamodules.datasets.package_datasets import (
     DIGITS_PACKAGES,
     DOCSTRINGS_PACKAGES,
@@ -47,7 +47,7 @@ class Dataset:
         rows: Without the header.
         classes: None where it is not known before the table is read.
         imbalance_ratio: Size of the largest class over that of the smallest, as published; None where it is not.
-        licence: Of the file.
+        license: Of the file.
         citation: Where the data are from, in one line.
         make: Writes the file, where it is made from installed packages.
         packages: Their names on PyPI.
@@ -64,7 +64,7 @@ class Dataset:
     rows: int
     classes: int | None
     imbalance_ratio: float | None
-    licence: str
+    license: str
     citation: str
     make: Callable[[Path], None] | None = None
     packages: tuple[str, ...] = ()
@@ -96,7 +96,7 @@ def _dataverse(
         rows=rows,
         classes=classes,
         imbalance_ratio=imbalance_ratio,
-        licence="CC0 1.0",
+        license="CC0 1.0",
         citation=f"{citation}; {_IMDRUG}" if citation else _IMDRUG,
     )
 
@@ -114,7 +114,7 @@ _DATASETS = (
         rows=654,
         classes=73,
         imbalance_ratio=10.6,
-        licence="CC BY-SA 3.0",
+        license="CC BY-SA 3.0",
         citation="Zdrazil et al. 2024, ChEMBL, Nucleic Acids Res. 52, D1180",
     ),
     _dataverse(
@@ -204,7 +204,7 @@ _DATASETS = (
         rows=1_797,
         classes=10,
         imbalance_ratio=1.05,
-        licence="CC BY 4.0",
+        license="CC BY 4.0",
         citation="Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits, UCI, doi 10.24432/C50P49",
         make=make_digits,
         packages=DIGITS_PACKAGES,
@@ -221,7 +221,7 @@ _DATASETS = (
         rows=4_800,
         classes=12,
         imbalance_ratio=1.0,
-        licence="various",
+        license="various",
         citation="functions and classes of the Python packages that constraints.txt pins",
         make=make_docstrings,
         packages=DOCSTRINGS_PACKAGES,
@@ -281,7 +281,7 @@ def _made_file(dataset: Dataset, make: Callable[[Path], None], cache_folder: Pat
     path = _cache_path(dataset, cache_folder)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with hold_alone(path.with_name(f"{path.name}.lock"), f"makes {path.name}"):
+        with exclusive_lock(path.with_name(f"{path.name}.lock"), f"makes {path.name}"):
             if not path.is_file():
                 _log.info(f"Making {path} from installed packages.")
                 make(path)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from base.atomic_file import write_json
 from base.errors import InputError
-from base.process_lock import hold_alone
+from base.process_lock import exclusive_lock
 
 _log = logging.getLogger("tailmol")
 
@@ -46,7 +46,7 @@ def fetch_table(address: str, path: Path, expected_rows: int) -> Path:
         if found is not None and _is_as_recorded(found):
             return found
         path.parent.mkdir(parents=True, exist_ok=True)
-        with hold_alone(path.with_name(f"{path.name}.lock"), f"downloads {path.name}"):
+        with exclusive_lock(path.with_name(f"{path.name}.lock"), f"downloads {path.name}"):
             missing = stored_table(path) is None
             if missing:
                 _download(address, path)

@@ -1,1 +1,1 @@
-"""Clustering of unit vectors."""
+"""Clustering of unit vectors: k-means with and without bounded cluster sizes."""

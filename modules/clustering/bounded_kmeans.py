@@ -1,4 +1,4 @@
-"""K-means whose clusters hold no more than a given number of rows, for millions of rows."""
+"""K-means with bounded cluster sizes, for millions of rows."""
 
 from __future__ import annotations
 
@@ -9,35 +9,34 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from modules.clustering.lloyd import lloyd, nearest, random_rows, without_gaps
+from modules.clustering.lloyd import lloyd, nearest, random_rows, relabel_consecutively
 from modules.unit_embeddings import group_means
 
-# Up to this many clusters are found at once; more are first shared out among parts of the rows, since the work grows
-# with rows times clusters.
-CLUSTERS_AT_ONCE = 24
-CLUSTERS_OF_A_PART = 16
-MOST_PARTS = 400
+# The cost grows with rows times clusters, so larger problems are first divided into parts of the rows.
+MAX_CLUSTERS_PER_PART = 24
+TYPICAL_CLUSTERS_PER_PART = 16
+MAX_PARTS = 400
 PART_ITERATIONS = 5
-ROWS_PER_PART = 128
-# Room to spare lets clusters follow the data where a bound that is filled exactly would cut through them.
-SPARE_CLUSTERS = 1.12
-ROUNDS = 4
-# Prices that were right for the last centroids are too high for the next.
-KEPT_PRICE = 0.5
-# Of the rows of the parts that are clustered together: 32 MiB.
-BATCH_ELEMENTS = 2**23
-# With fewer, starting an operation takes longer than padding does.
+SAMPLE_ROWS_PER_PART = 128
+# Spare clusters let clusters follow the data; with all clusters full, the bound would cut through dense regions.
+SPARE_FACTOR = 1.12
+ITERATIONS = 4
+# Prices fitted to the previous centroids are too high for the updated ones.
+PRICE_DECAY = 0.5
+# Bounds the rows of the parts that are clustered together: 32 MiB in fp32.
+MAX_BATCH_ELEMENTS = 2**23
+# In smaller batches, launching an operation takes longer than computing on the padding.
 SMALL_BATCH_ELEMENTS = 2**21
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Some of the rows and the clusters to divide them into.
+    """Subset of the rows and the clusters that they are divided into.
 
     Attributes:
-        members: int64 (n,), places of the rows.
-        clusters: int64 (k,), numbers of the clusters, with `k * bound >= n` and `k <= n`.
-        centroids: fp32 (k, d) to start from, or None for random rows.
+        members: Indices of the rows, int64 (n,).
+        clusters: Numbers of the clusters, int64 (k,), with `k * bound >= n` and `k <= n`.
+        centroids: Initial centroids, fp32 (k, d); None for random rows.
     """
 
     members: Tensor
@@ -46,13 +45,16 @@ class _Part:
 
 
 def clusters_within_bound(rows: int, bound: int) -> int:
-    """How many clusters rows are divided into: `ceil(rows / bound)`, or 12 % more where that is a whole one.
+    """Number of clusters that rows are divided into: at least `ceil(rows / bound)`, and up to 12% more.
 
     Args:
         rows: Number of rows.
-        bound: Most rows of a cluster.
+        bound: Largest number of rows of a cluster.
+
+    Returns:
+        Number of clusters, at most the number of rows.
     """
-    return min(rows, max(-(-rows // bound), int(SPARE_CLUSTERS * rows / bound)))
+    return min(rows, max(-(-rows // bound), int(SPARE_FACTOR * rows / bound)))
 
 
 @torch.no_grad()
@@ -61,31 +63,31 @@ def bounded_kmeans(
 ) -> Tensor:
     """Divide rows into clusters of at most `bound` rows.
 
-    Many clusters are first shared out among parts of the rows, found by plain k-means. Within a part, Lloyd's
-    iterations give each row to the nearest centroid, after a price for crowded ones: a cluster that is too large raises
-    its price, in each iteration, by what sends its surplus, the rows that lose least, elsewhere. What is still too
-    large at the end hands on its farthest rows. Parts of several classes are worked on together, which saves time.
+    The rows are first divided by plain k-means into parts of few clusters. Within a part, Lloyd's algorithm assigns
+    each row to the centroid of the highest score minus the price of the cluster. In each iteration a cluster of more
+    than `bound` rows raises its price such that its surplus, the rows that lose least, prefers other clusters. Clusters
+    that are too large after the last iteration pass on the rows of the lowest scores. Parts of several classes are
+    processed in one batch.
 
     Args:
-        rows: fp32 (N, d), finite, any device.
-        bound: Most rows of a cluster, at least 1.
-        seed: Equal arguments and seeds give equal clusters.
-        previous: int64 (N,), clusters of the same rows found before, whose means to start from; parts are then groups
-            of neighbouring clusters. A class where one of them is larger than the bound starts afresh.
-        class_sizes: Rows of each class, one class after the other, at least 1; no cluster has rows of two classes.
-            None for a single class.
+        rows: Rows, fp32 (N, d), finite, ordered by class, on any device.
+        bound: Largest number of rows of a cluster, at least 1.
+        seed: Random seed; equal arguments and seeds give equal clusters.
+        previous: Previous cluster of each row, int64 (N,). The algorithm starts from their means, and parts are groups
+            of neighboring clusters. A class with a previous cluster larger than the bound starts from random rows.
+        class_sizes: Number of rows of each class, at least 1; clusters do not cross classes. None for a single class.
 
     Returns:
-        int64 (N,), 0..K-1 without gaps, ordered by class, with at most `clusters_within_bound` for each class. Clusters
-        of a class keep the order of the previous ones.
+        Cluster of each row, int64 (N,), 0..K-1 without gaps, ordered by class, at most `clusters_within_bound` for each
+        class; clusters of a class keep the order of the previous ones.
     """
     parts, start, number = [], 0, 0
     for size in [len(rows)] if class_sizes is None else class_sizes:
         inside = rows[start : start + size]
-        before = None if previous is None else without_gaps(previous[start : start + size])
+        before = None if previous is None else relabel_consecutively(previous[start : start + size])
         sizes_before = None if before is None else torch.bincount(before)
         if before is not None and sizes_before is not None and int(sizes_before.max()) <= bound:
-            found, clusters = _neighbours(inside, before, seed), len(sizes_before)
+            found, clusters = _group_previous(inside, before, seed), len(sizes_before)
         else:
             found, clusters = _divide(inside, bound, seed), clusters_within_bound(size, bound)
         parts += [_Part(part.members + start, part.clusters + number, part.centroids) for part in found]
@@ -94,29 +96,29 @@ def bounded_kmeans(
     for batch in _batches(parts, rows.shape[1]):
         for part, chosen in zip(batch, _cluster(rows, batch, bound, seed), strict=True):
             ids[part.members] = part.clusters[chosen]
-    return without_gaps(ids)
+    return relabel_consecutively(ids)
 
 
 def _divide(rows: Tensor, bound: int, seed: int) -> list[_Part]:
-    """Parts of few clusters."""
+    """Divide rows into parts of at most `MAX_CLUSTERS_PER_PART` clusters."""
     clusters_of_all = torch.arange(clusters_within_bound(len(rows), bound), device=rows.device)
     waiting, done = [_Part(torch.arange(len(rows), device=rows.device), clusters_of_all)], []
     while waiting:
         part = waiting.pop()
         rows_in, clusters = len(part.members), len(part.clusters)
-        if clusters <= CLUSTERS_AT_ONCE:
+        if clusters <= MAX_CLUSTERS_PER_PART:
             done.append(part)
             continue
         inside = rows.index_select(0, part.members) if rows_in < len(rows) else rows
-        # Each part may need one cluster more than its share, since the number is rounded up.
+        # Each part may need one cluster more than its share, because its number of clusters is rounded up.
         spare = clusters - -(-rows_in // bound)
-        number = max(min(MOST_PARTS, round(clusters / CLUSTERS_OF_A_PART), spare), 2)
-        sample = random_rows(inside, ROWS_PER_PART * number, seed)
+        number = max(min(MAX_PARTS, round(clusters / TYPICAL_CLUSTERS_PER_PART), spare), 2)
+        sample = random_rows(inside, SAMPLE_ROWS_PER_PART * number, seed)
         centroids = lloyd(sample, sample[:number], PART_ITERATIONS)
         chosen = nearest(inside, centroids)
         sizes = torch.bincount(chosen, minlength=number).tolist()
         if spare < number or max(sizes) == rows_in:
-            # No room for parts of any size, or rows that are all alike: half of the rows along a line.
+            # Without spare clusters for parts of any size, or if all rows are equal: halve the rows along a line.
             order = (inside @ (centroids[0] - centroids[1])).argsort(stable=True)
             shares = [clusters // 2, clusters - clusters // 2]
             sizes = [rows_in * shares[0] // clusters, rows_in - rows_in * shares[0] // clusters]
@@ -129,16 +131,16 @@ def _divide(rows: Tensor, bound: int, seed: int) -> list[_Part]:
 
 
 def _share_out(clusters: int, sizes: list[int], bound: int) -> list[int]:
-    """Divide clusters among parts in proportion to their rows, to each at least what it needs."""
+    """Distribute clusters over parts in proportion to their rows, to each at least the number that it needs."""
     needed = [-(-size // bound) for size in sizes]
     spare, total = clusters - sum(needed), sum(sizes)
     return [min(least + spare * size // total, size) for least, size in zip(needed, sizes, strict=True)]
 
 
-def _neighbours(rows: Tensor, previous: Tensor, seed: int) -> list[_Part]:
-    """Groups of neighbouring clusters with their rows."""
+def _group_previous(rows: Tensor, previous: Tensor, seed: int) -> list[_Part]:
+    """Divide rows into parts by grouping neighboring previous clusters."""
     centroids, counts = group_means(rows, previous, int(previous.max()) + 1)
-    group = bounded_kmeans(centroids, CLUSTERS_AT_ONCE, seed)
+    group = bounded_kmeans(centroids, MAX_CLUSTERS_PER_PART, seed)
     number = int(group.max()) + 1
     clusters = group.argsort(stable=True)
     group_sizes = torch.bincount(group, minlength=number)
@@ -149,12 +151,12 @@ def _neighbours(rows: Tensor, previous: Tensor, seed: int) -> list[_Part]:
 
 
 def _batches(parts: list[_Part], width: int) -> Iterator[list[_Part]]:
-    """Parts of similar size together, so that padding them to one size costs little."""
+    """Batch parts of similar size, which need little padding."""
     batch: list[_Part] = []
     for part in sorted(parts, key=lambda part: -len(part.members)):
         elements = len(batch) * len(batch[0].members) * width if batch else 0
         differs = elements > SMALL_BATCH_ELEMENTS and len(part.members) < 0.8 * len(batch[0].members)
-        if differs or elements * (len(batch) + 1) > len(batch) * BATCH_ELEMENTS:
+        if differs or elements * (len(batch) + 1) > len(batch) * MAX_BATCH_ELEMENTS:
             yield batch
             batch = []
         batch.append(part)
@@ -162,7 +164,7 @@ def _batches(parts: list[_Part], width: int) -> Iterator[list[_Part]]:
 
 
 def _cluster(rows: Tensor, batch: list[_Part], bound: int, seed: int) -> list[Tensor]:
-    """The cluster of each row of some parts, as its place among the clusters of the part."""
+    """Cluster the rows of each part, as indices into the clusters of the part."""
     device, number = rows.device, len(batch)
     sizes = [len(part.members) for part in batch]
     longest, most = max(sizes), max(len(part.clusters) for part in batch)
@@ -176,33 +178,33 @@ def _cluster(rows: Tensor, batch: list[_Part], bound: int, seed: int) -> list[Te
         for place, (size, part) in enumerate(zip(sizes, batch, strict=True))
     ]
     centroids = pad_sequence(starts, batch_first=True)
-    # A row of the padding goes to one cluster more, which nobody reads.
+    # Padding rows are assigned to an additional cluster, which is ignored.
     shift, nowhere = torch.arange(number, device=device).unsqueeze(1) * most, number * most
     prices = torch.zeros(number, most, device=device)
-    for turn in range(ROUNDS + 1):
+    for iteration in range(ITERATIONS + 1):
         offsets = (-0.5 * centroids.square().sum(dim=2) - prices).masked_fill(absent, -torch.inf)
         scores = torch.baddbmm(offsets.unsqueeze(1), points, centroids.transpose(1, 2))
-        if turn == ROUNDS:
+        if iteration == ITERATIONS:
             break
         chosen = (scores.argmax(dim=2) + shift).masked_fill_(~present, nowhere).flatten()
         _raise_prices(scores, chosen, prices, bound)
         means, counts = group_means(points.flatten(0, 1), chosen, nowhere + 1)
         used = (counts[:nowhere] > 0).view(number, most, 1)
         centroids = torch.where(used, means[:nowhere].view_as(centroids), centroids)
-        prices *= KEPT_PRICE
+        prices *= PRICE_DECAY
     found = _within_bound(scores, present, bound)
     return [row[:size] for row, size in zip(found, sizes, strict=True)]
 
 
 def _raise_prices(scores: Tensor, chosen: Tensor, prices: Tensor, bound: int) -> None:
-    """Make every cluster that is too large as much dearer as sends its surplus to the next best cluster.
+    """Raise the prices of clusters that are too large such that their surplus moves to the next best clusters.
 
     Args:
-        scores: fp32 (parts, rows, clusters), after the prices so far.
-        chosen: int64 (parts * rows,), place of each row's cluster among those of all parts, the number of these for
-            none; the surplus is changed.
-        prices: fp32 (parts, clusters); changed.
-        bound: Most rows of a cluster.
+        scores: Scores after subtracting the current prices, fp32 (parts, rows, clusters).
+        chosen: Cluster of each row as an index into the clusters of all parts, int64 (parts * rows,), the number of
+            these clusters for padding. Updated in place for the surplus.
+        prices: Prices, fp32 (parts, clusters). Updated in place.
+        bound: Largest number of rows of a cluster.
     """
     parts, rows, clusters = scores.shape
     counts = torch.bincount(chosen, minlength=parts * clusters + 1)
@@ -217,7 +219,7 @@ def _raise_prices(scores: Tensor, chosen: Tensor, prices: Tensor, bound: int) ->
     best = offers.gather(1, place).squeeze(1)
     second, other = offers.scatter_(1, place, -torch.inf).max(dim=1)
     loss = best - second
-    # One sort, by cluster and then by loss.
+    # The loss is scaled below 1, so that a single sort orders by cluster and then by loss.
     order = (own.double() + 0.5 * loss / loss.max().clamp(min=1e-30)).argsort()
     crowd = counts[crowded]
     starts, surplus = crowd.cumsum(0) - crowd, crowd - bound
@@ -228,17 +230,17 @@ def _raise_prices(scores: Tensor, chosen: Tensor, prices: Tensor, bound: int) ->
 
 
 def _within_bound(scores: Tensor, present: Tensor, bound: int) -> Tensor:
-    """Give each row to the best cluster that has room; a cluster keeps the rows of the highest scores.
+    """Assign each row to the best cluster with free space; full clusters keep the rows of the highest scores.
 
-    Rows of equal scores are taken in order, so identical rows fill one cluster after the other.
+    Rows of equal scores are assigned in order, so identical rows fill one cluster after the other.
 
     Args:
-        scores: fp32 (parts, rows, clusters), -inf for clusters that a part has not.
-        present: (parts, rows), False for padding.
-        bound: Most rows of a cluster.
+        scores: Scores, fp32 (parts, rows, clusters); -inf for clusters that a part does not have.
+        present: Which rows are not padding, bool (parts, rows).
+        bound: Largest number of rows of a cluster.
 
     Returns:
-        int64 (parts, rows), 0 for padding.
+        Cluster of each row within its part, int64 (parts, rows); 0 for padding.
     """
     parts, rows, clusters = scores.shape
     flat_scores = scores.reshape(-1, clusters)

@@ -1,4 +1,4 @@
-"""Lloyd's k-means in torch, on any device."""
+"""Lloyd's algorithm for k-means in torch, on any device."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-# Rows compared with all centroids at a time.
+# Bounds the memory of the similarities of rows and centroids.
 BLOCK_ROWS = 2**17
 
 
 def nearest(rows: Tensor, centroids: Tensor) -> Tensor:
-    """The nearest centroid of each row by Euclidean distance.
+    """Find the nearest centroid of each row by Euclidean distance.
 
     Args:
-        rows: fp32 (N, d).
-        centroids: fp32 (K, d).
+        rows: Rows, fp32 (N, d).
+        centroids: Centroids, fp32 (K, d).
 
     Returns:
-        int64 (N,).
+        Index of the nearest centroid, int64 (N,).
     """
     offsets = -0.5 * centroids.square().sum(dim=1)
     return torch.cat(
@@ -27,16 +27,16 @@ def nearest(rows: Tensor, centroids: Tensor) -> Tensor:
 
 
 def lloyd(rows: Tensor, centroids: Tensor, iterations: int, spherical: bool = False) -> Tensor:
-    """Move centroids to the means of the rows nearest to them, some times over.
+    """Run Lloyd's algorithm: move each centroid to the mean of the rows nearest to it, repeatedly.
 
     Args:
-        rows: fp32 (N, d).
-        centroids: fp32 (K, d) to start from. One that no row is nearest to stays where it is.
-        iterations: How often.
-        spherical: Whether centroids are scaled to unit length.
+        rows: Rows, fp32 (N, d).
+        centroids: Initial centroids, fp32 (K, d). A centroid that is nearest to no row does not move.
+        iterations: Number of iterations.
+        spherical: Whether to scale centroids to unit length.
 
     Returns:
-        fp32 (K, d).
+        Centroids, fp32 (K, d).
     """
     for _ in range(iterations):
         chosen = nearest(rows, centroids)
@@ -47,25 +47,28 @@ def lloyd(rows: Tensor, centroids: Tensor, iterations: int, spherical: bool = Fa
 
 
 def random_rows(rows: Tensor, number: int, seed: int) -> Tensor:
-    """Different rows in random order, all of them where there are no more.
+    """Draw rows at random without replacement.
 
     Args:
-        rows: (N, d).
-        number: How many at most.
-        seed: Of the draw, which does not depend on the device.
+        rows: Rows, (N, d).
+        number: Number of rows to draw; all rows are returned, in random order, if there are fewer.
+        seed: Random seed; the draw does not depend on the device.
+
+    Returns:
+        (min(number, N), d).
     """
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
     return rows[order[:number].to(rows.device)]
 
 
-def without_gaps(ids: Tensor) -> Tensor:
-    """Number clusters anew, in the same order, leaving out those without rows.
+def relabel_consecutively(ids: Tensor) -> Tensor:
+    """Relabel clusters 0..K-1 in the same order, so that no number is unused.
 
     Args:
-        ids: int64 (N,), at least 0.
+        ids: Cluster of each row, int64 (N,), at least 0.
 
     Returns:
-        int64 (N,), 0..K-1, each of them used.
+        int64 (N,) in 0..K-1.
     """
     used = torch.bincount(ids) > 0
     return (used.cumsum(0) - 1)[ids]

@@ -1,4 +1,4 @@
-"""The embeddings that training computed last, kept for reclustering without a pass over the training set."""
+"""Embeddings collected during training, for reclustering without a pass over the training set."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from modules.unit_embeddings import unit_embeddings
 
 
 class RunningEmbeddings:
-    """The unit embeddings that training computed last, in half precision.
+    """Latest unit embedding of each training sample, in half precision.
 
-    Each process keeps what it saw; `collect` brings them together.
+    Each process stores the embeddings it computes; `collect` merges them.
     """
 
     def __init__(self, rows: NDArray[Any], width: int, device: torch.device) -> None:
-        """Start with none.
+        """Create a store without embeddings.
 
         Args:
-            rows: Training samples to keep, ascending.
-            width: Size of an embedding.
-            device: Where to keep them.
+            rows: Ascending indices of the training samples to store, integers (S,).
+            width: Size d of an embedding.
+            device: Device of the store.
         """
         self._rows = torch.from_numpy(rows).to(device)
         self._known = torch.zeros(len(rows), dtype=torch.bool, device=device)
         self._seen = torch.zeros(len(rows), dtype=torch.bool, device=device)
         self._embeddings = torch.zeros(len(rows), width, dtype=torch.float16, device=device)
 
-    def keep(self, sample_index: Tensor, embeddings: Tensor) -> None:
-        """Take a batch's embeddings, as far as its samples are among the rows.
+    def update(self, sample_index: Tensor, embeddings: Tensor) -> None:
+        """Store the embeddings of a batch; samples that are not among the rows are ignored.
 
         Args:
-            sample_index: int64 (B,).
-            embeddings: (B, d).
+            sample_index: Index of each sample in the training split, int64 (B,).
+            embeddings: Embeddings, (B, d).
         """
         places = torch.searchsorted(self._rows, sample_index).clamp(max=len(self._rows) - 1)
         kept = self._rows[places] == sample_index
@@ -45,38 +45,38 @@ class RunningEmbeddings:
         self._seen[places] = True
 
     def collect(self) -> Tensor | None:
-        """Bring the processes' embeddings together; all of them must call it.
+        """Merge the embeddings of all processes, which must all call this method.
 
         Returns:
-            fp32 (S, d) in the order of the rows, or None as long as some were never seen.
+            Unit embeddings in the order of the rows, fp32 (S, d); None until all rows have been seen.
         """
         self._known, self._embeddings = self._merged()
         self._seen.zero_()
         return self._embeddings.float() if bool(self._known.all()) else None
 
     def fill(self, embeddings: Tensor) -> None:
-        """Take the embeddings of all rows at once.
+        """Store the embeddings of all rows.
 
         Args:
-            embeddings: (S, d) in the order of the rows, the same on all processes.
+            embeddings: Embeddings in the order of the rows, (S, d), equal on all processes.
         """
         self._embeddings = unit_embeddings(embeddings).half()
         self._known.fill_(True)
         self._seen.zero_()
 
     def _merged(self) -> tuple[Tensor, Tensor]:
-        """Which rows were seen so far on any process, and their embeddings; of rows seen on several, the mean."""
+        """Rows seen on any process, bool (S,), and their embeddings; the mean for rows seen on several processes."""
         times = sum_over_processes(self._seen.float()).unsqueeze(1)
         seen = torch.where(self._seen.unsqueeze(1), self._embeddings.float(), 0.0)
         mean = sum_over_processes(seen) / times.clamp(min=1)
         return self._known | (times.squeeze(1) > 0), torch.where(times > 0, mean.half(), self._embeddings)
 
     def state_dict(self) -> dict[str, Any]:
-        """What was seen on any process, for the checkpoint; all of them must call it."""
+        """Merged state of all processes, which must all call this method, for the checkpoint."""
         known, embeddings = self._merged()
         return {"known": known, "embeddings": embeddings}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up what was seen before a run was resumed."""
+        """Restore the state of a checkpoint."""
         self._known.copy_(state_dict["known"])
         self._embeddings.copy_(state_dict["embeddings"])

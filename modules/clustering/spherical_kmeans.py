@@ -1,4 +1,4 @@
-"""Spherical k-means by FAISS, or in torch on any device."""
+"""Spherical k-means with FAISS, or in torch on any device."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from modules.clustering.lloyd import lloyd, nearest, random_rows, without_gaps
+from modules.clustering.lloyd import lloyd, nearest, random_rows, relabel_consecutively
 from modules.unit_embeddings import group_means, unit_embeddings
 
 KMEANS_ITERATIONS = 20
-# With fewer similarities an iteration, setting up the GPU takes longer than the k-means itself.
-GPU_SIMILARITIES = 2**22
+# With fewer similarities per iteration, setting up the GPU takes longer than the k-means itself.
+MIN_GPU_SIMILARITIES = 2**22
 
 Backend = Literal["auto", "faiss", "torch"]
 
@@ -26,39 +26,39 @@ def spherical_kmeans(
     class_sizes: list[int] | None = None,
     backend: Backend = "auto",
 ) -> Tensor:
-    """Divide the rows of each class into `max(1, floor(rows / bound))` clusters, or fewer where some stay empty.
+    """Divide the n rows of each class into `max(1, floor(n / bound))` clusters; empty clusters are dropped.
 
     Args:
-        unit: fp32 (N, d), unit length, any device.
-        bound: Rows of a cluster, on average; at least 1.
-        seed: Equal arguments and seeds give equal clusters.
-        previous: int64 (N,), clusters of the same rows found before, whose means to start from; there are no more
-            clusters than that.
-        class_sizes: Rows of each class, one class after the other, at least 1; no cluster has rows of two classes.
-            None for a single class.
+        unit: Unit vectors, fp32 (N, d), ordered by class, on any device.
+        bound: Number of rows per cluster, from which the number of clusters follows, at least 1.
+        seed: Random seed; equal arguments and seeds give equal clusters.
+        previous: Previous cluster of each row, int64 (N,). K-means starts from their means, and the number of clusters
+            does not increase.
+        class_sizes: Number of rows of each class, at least 1; clusters do not cross classes. None for a single class.
         backend: See `modules.subclusters.subcluster`.
 
     Returns:
-        int64 (N,), 0..K-1 without gaps, ordered by class. Clusters of a class keep the order of the previous ones.
+        Cluster of each row, int64 (N,), 0..K-1 without gaps, ordered by class; clusters of a class keep the order of
+        the previous ones.
 
     Raises:
-        ValueError: Where the backend is unknown.
+        ValueError: If the backend is unknown.
     """
     if backend not in ("auto", "faiss", "torch"):
-        raise ValueError(f"backend must be 'auto', 'faiss' or 'torch', got {backend!r}")
+        raise ValueError(f"backend: expected 'auto', 'faiss' or 'torch', got {backend!r}.")
     pieces, start, number = [], 0, 0
     for size in [len(unit)] if class_sizes is None else class_sizes:
         inside = unit[start : start + size]
-        before = None if previous is None else without_gaps(previous[start : start + size])
+        before = None if previous is None else relabel_consecutively(previous[start : start + size])
         means = None if before is None else group_means(inside, before, int(before.max()) + 1)[0]
         clusters = max(1, size // bound) if means is None else len(means)
         if clusters == 1:
             found = torch.zeros(size, dtype=torch.int64, device=unit.device)
         elif backend == "faiss" or (backend == "auto" and not unit.is_cuda):
-            found = without_gaps(_faiss_kmeans(inside, clusters, seed, means))
+            found = relabel_consecutively(_faiss_kmeans(inside, clusters, seed, means))
         else:
             centroids = random_rows(inside, clusters, seed) if means is None else unit_embeddings(means)
-            found = without_gaps(nearest(inside, lloyd(inside, centroids, KMEANS_ITERATIONS, spherical=True)))
+            found = relabel_consecutively(nearest(inside, lloyd(inside, centroids, KMEANS_ITERATIONS, spherical=True)))
         pieces.append(found + number)
         start, number = start + size, number + int(found.max()) + 1
     return torch.cat(pieces)
@@ -67,7 +67,7 @@ def spherical_kmeans(
 def _faiss_kmeans(unit: Tensor, clusters: int, seed: int, start: Tensor | None) -> Tensor:
     import faiss
 
-    worth_it = len(unit) * clusters >= GPU_SIMILARITIES
+    large_enough = len(unit) * clusters >= MIN_GPU_SIMILARITIES
     kmeans = faiss.Kmeans(
         unit.shape[1],
         clusters,
@@ -76,7 +76,7 @@ def _faiss_kmeans(unit: Tensor, clusters: int, seed: int, start: Tensor | None) 
         min_points_per_centroid=1,
         max_points_per_centroid=len(unit),
         seed=seed,
-        gpu=unit.is_cuda and worth_it and faiss.get_num_gpus() > 0,
+        gpu=unit.is_cuda and large_enough and faiss.get_num_gpus() > 0,
     )
     rows = unit.cpu().numpy()
     kmeans.train(rows, init_centroids=None if start is None else start.cpu().numpy())

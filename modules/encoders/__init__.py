@@ -1,4 +1,4 @@
-"""Encoders: from a batch of molecules or arrays to embeddings."""
+"""Encoders, which map batches of molecules, proteins or arrays to embeddings."""
 
 from modules.encoders.array import ArrayMLP, ImageCNN
 from modules.encoders.encoder import Encoder

@@ -1,4 +1,4 @@
-"""Sums over the neighbors of each atom, and over the atoms of each molecule."""
+"""Message aggregation: sums over the neighbors of each atom and over the atoms of each molecule."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch import Tensor
 
 
 class NeighborSum:
-    """The directed bonds of one batch: `sum_j h_j` over the neighbors j of each atom i.
+    """Sum `sum_j h_j` over the neighbors j of each atom i of a batch.
 
-    On a CPU a sparse CSR product, several times as fast as adding edge by edge; elsewhere `index_add`.
+    Uses a sparse CSR product on the CPU, where it is several times as fast as `index_add`, and `index_add` elsewhere.
     """
 
     def __init__(self, source: Tensor, target: Tensor, num_atoms: int) -> None:
-        """Lay out the edges.
+        """Prepare the sum for the edges of a batch.
 
         Args:
-            source: (E,) int64.
-            target: (E,) int64, ascending.
-            num_atoms: A.
+            source: Source atom of each edge, int64 (E,).
+            target: Target atom of each edge, int64 (E,), ascending.
+            num_atoms: Number of atoms A.
         """
         self._source, self._target = source, target
         if source.device.type == "cpu":
@@ -30,41 +30,49 @@ class NeighborSum:
             self.transposed = _sparse_rows(source[order], target[order], num_atoms, num_atoms)
 
     def __call__(self, atoms: Tensor) -> Tensor:
-        """Sum over incoming edges.
+        """Sum the vectors of the neighbors of each atom.
 
         Args:
-            atoms: (A, h).
+            atoms: Vectors of the atoms, (A, h).
 
         Returns:
-            (A, h) float32.
+            float32 (A, h).
         """
         atoms = atoms.float()
-        # Sparse products have no 16-bit kernel, which autocast would choose.
+        # Autocast would choose a 16-bit kernel, which sparse products do not have.
         with torch.autocast(atoms.device.type, enabled=False):
             if atoms.device.type == "cpu":
                 return cast(Tensor, _SparseProduct.apply(self.adjacency, self.transposed, atoms))  # type: ignore[no-untyped-call]
             return self.add_to(torch.zeros_like(atoms), atoms)
 
     def add_to(self, total: Tensor, atoms: Tensor) -> Tensor:
-        """`total_i + sum_j h_j`, edge by edge, which any device can do; both (A, h)."""
+        """Compute `total_i + sum_j h_j` with `index_add`.
+
+        Args:
+            total: Initial vectors, (A, h).
+            atoms: Vectors of the atoms, (A, h).
+
+        Returns:
+            (A, h).
+        """
         return total.index_add(0, self._target, atoms[self._source])
 
 
 class MessageSum:
-    """The bonds of one batch: `h_i + sum_j (h_j + e_ij)` over the neighbors j of each atom i.
+    """Sum `h_i + sum_j (h_j + e_ij)` over the neighbors j of each atom i of a batch, with embeddings e of the bonds.
 
-    On a CPU two sparse CSR products into one array; elsewhere `index_add`.
+    Uses two sparse CSR products into the same array on the CPU and `index_add` elsewhere.
     """
 
     def __init__(self, source: Tensor, target: Tensor, bond_codes: Tensor, num_atoms: int, num_bond_codes: int) -> None:
-        """Lay out the edges.
+        """Prepare the sum for the edges of a batch.
 
         Args:
-            source: (E,) int64.
-            target: (E,) int64, ascending.
-            bond_codes: (E,) integers.
-            num_atoms: A.
-            num_bond_codes: C.
+            source: Source atom of each edge, int64 (E,).
+            target: Target atom of each edge, int64 (E,), ascending.
+            bond_codes: Code of each edge's bond, integers (E,).
+            num_atoms: Number of atoms A.
+            num_bond_codes: Number of bond codes.
         """
         codes = bond_codes.long()
         counts = torch.bincount(target * num_bond_codes + codes, minlength=num_atoms * num_bond_codes)
@@ -74,17 +82,17 @@ class MessageSum:
             self._bonds = _sparse_rows(target, codes, num_atoms, num_bond_codes)
 
     def __call__(self, atoms: Tensor, bond_embedding: Tensor) -> Tensor:
-        """Sum over incoming edges.
+        """Sum the vectors of each atom, its neighbors and its bonds.
 
         Args:
-            atoms: (A, h).
-            bond_embedding: (C, h), a vector for each bond code.
+            atoms: Vectors of the atoms, (A, h).
+            bond_embedding: Embedding of each bond code, (num_bond_codes, h).
 
         Returns:
-            (A, h) float32.
+            float32 (A, h).
         """
         atoms, bond_embedding = atoms.float(), bond_embedding.float()
-        # Sparse products have no 16-bit kernel, which autocast would choose.
+        # Autocast would choose a 16-bit kernel, which sparse products do not have.
         with torch.autocast(atoms.device.type, enabled=False):
             if atoms.device.type == "cpu":
                 neighbors = self._neighbors
@@ -94,15 +102,15 @@ class MessageSum:
 
 
 def sum_by_molecule(atoms: Tensor, molecule_of_atom: Tensor, num_molecules: int) -> Tensor:
-    """Sum atoms into molecules.
+    """Sum the vectors of the atoms of each molecule.
 
     Args:
-        atoms: (A, h).
-        molecule_of_atom: (A,) int64.
-        num_molecules: M.
+        atoms: Vectors of the atoms, (A, h).
+        molecule_of_atom: Molecule of each atom, int64 (A,).
+        num_molecules: Number of molecules M.
 
     Returns:
-        (M, h) float32.
+        float32 (M, h).
     """
     total = torch.zeros(num_molecules, atoms.shape[1], dtype=torch.float32, device=atoms.device)
     return total.index_add(0, molecule_of_atom, atoms.float())

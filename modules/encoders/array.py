@@ -1,4 +1,4 @@
-"""Arrays of numbers: features through a multi-layer perceptron, images through a convolutional network."""
+"""Encoders of arrays: a multi-layer perceptron for features and a convolutional network for images."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from modules.encoders.encoder import Encoder, require_input
 from modules.heads.perceptron import perceptron
 
 _IMAGE_DIMENSIONS = (2, 3)
-# Values of a unit vector of thousands of features are small beside torch's usual 1e-5.
+# PyTorch's default of 1e-5 exceeds the variance of unit vectors of thousands of features.
 _SMALLEST_VARIANCE = 1e-8
 
 
 class ArrayMLP(Encoder):
-    """The values of an array, standardized, through linear layers."""
+    """Multi-layer perceptron on the standardized values of an array."""
 
     def __init__(
         self,
@@ -27,24 +27,24 @@ class ArrayMLP(Encoder):
         dropout: float = 0.0,
         standardize: Literal["feature", "sample"] = "feature",
     ) -> None:
-        """A network whose layers are made by `build`.
+        """Create the encoder; `build` creates its layers.
 
         Args:
-            hidden_dims: Sizes of the layers, the last of which is the embedding; 512 and 256 if null.
+            hidden_dims: Sizes of the layers, of which the last is the embedding; 512 and 256 if null.
             dropout: Dropout probability after each layer.
-            standardize: feature: each feature over the batch, in evaluation by running statistics, for features of
-                different scales; sample: the features of each sample over themselves, for features of one scale and
-                for sparse ones, of which a batch has too few values.
+            standardize: feature: standardize each feature over the batch, or by running statistics in evaluation, for
+                features of different scales. sample: standardize the features of each sample, for features of the
+                same scale and for sparse features, whose statistics a batch estimates poorly.
 
         Raises:
-            ValueError: If there is no layer, or `standardize` is neither of these.
+            ValueError: If `hidden_dims` is empty or `standardize` is neither of these.
         """
         super().__init__()
         self.hidden_dims = [512, 256] if hidden_dims is None else list(hidden_dims)
         if not self.hidden_dims:
             raise ValueError("hidden_dims: expected one layer size or more, got an empty list.")
         if standardize not in ("feature", "sample"):
-            raise ValueError(f"standardize: expected feature or sample, got {standardize!r}.")
+            raise ValueError(f"standardize: expected 'feature' or 'sample', got {standardize!r}.")
         self.dropout, self.standardize = dropout, standardize
 
     def build(self, task: DrugTask) -> None:
@@ -71,17 +71,17 @@ class ArrayMLP(Encoder):
 
 
 class ImageCNN(Encoder):
-    """Pairs of 3x3 convolutions, each pair halving height and width, then the mean over the image.
+    """Convolutional network of pairs of 3x3 convolutions, each followed by pooling, and global average pooling.
 
-    The first pair has `hidden_dim` channels and each further one twice as many as the one before. Batch norm
-    standardizes each channel of the image first.
+    The first pair has `hidden_dim` channels and each further pair twice as many as the previous one. The channels of
+    the image are standardized by batch norm.
     """
 
     def __init__(self, hidden_dim: int = 32, num_layers: int = 3, dropout: float = 0.0) -> None:
-        """A network whose layers are made by `build`.
+        """Create the encoder; `build` creates its layers.
 
         Args:
-            hidden_dim: Channels of the first pair; the embedding has `hidden_dim * 2 ** (num_layers - 1)`.
+            hidden_dim: Channels of the first pair; the size of the embedding is `hidden_dim * 2 ** (num_layers - 1)`.
             num_layers: Number of pairs of convolutions.
             dropout: Dropout probability of the embedding.
 
@@ -111,18 +111,18 @@ class ImageCNN(Encoder):
         sizes = [channels, *(self.hidden_dim * 2**layer for layer in range(self.num_layers))]
         self.norm = nn.BatchNorm2d(channels, _SMALLEST_VARIANCE, affine=False)
         self.layers = nn.Sequential(*(_halving(width, next_width) for width, next_width in pairwise(sizes)))
-        self.leave_out = nn.Dropout(self.dropout)
+        self.dropout_layer = nn.Dropout(self.dropout)
         self.output_dim = sizes[-1]
 
     def forward(self, batch: Batch) -> Tensor:
         """See `Encoder.forward`."""
         assert batch.arrays is not None
         images = self.layers(self.norm(batch.arrays.view(-1, *self.image_shape)))
-        return cast(Tensor, self.leave_out(images.mean(dim=(2, 3))))
+        return cast(Tensor, self.dropout_layer(images.mean(dim=(2, 3))))
 
 
 def _halving(width: int, next_width: int) -> nn.Sequential:
-    """Two convolutions; the pooling keeps a last odd row or column, and so an image of a single pixel."""
+    """Two convolutions and pooling, which keeps a last odd row or column and thus images of a single pixel."""
     convolutions: list[nn.Module] = []
     for size in (width, next_width):
         convolutions += [nn.Conv2d(size, next_width, 3, padding=1, bias=False), nn.BatchNorm2d(next_width), nn.ReLU()]

@@ -1,4 +1,4 @@
-"""The base class of encoders, and how the vectors of the molecules of one sample are combined."""
+"""Base class of encoders, and the combination of the vectors of a sample's molecules."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from datamodules.drug_task import DrugTask
 from datamodules.tables.columns import MOLECULES_PER_SAMPLE, InputKind
 
 MOLECULES: tuple[InputKind, ...] = ("molecule", "reaction", "pair", "drug_protein")
-"""Inputs whose samples have molecules."""
+"""Kinds of input whose samples contain molecules."""
 
 
 class Encoder(nn.Module, ABC):
-    """Maps a batch of B samples to embeddings (B, output_dim).
+    """Base class of encoders, which map a batch of B samples to embeddings, (B, output_dim).
 
-    The constructor takes the settings; `build`, called once before the first forward pass, makes the layers, whose
+    The constructor takes the settings. `build`, called once before the first forward pass, creates the layers, whose
     sizes depend on the data.
 
     Attributes:
-        output_dim: Size d of an embedding, known after `build`.
-        reads_proteins: Whether the embedding depends on the protein of a sample.
+        output_dim: Size d of embeddings; set by `build`.
+        reads_proteins: Whether embeddings depend on the proteins of samples.
     """
 
     output_dim: int
@@ -33,18 +33,18 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def build(self, task: DrugTask) -> None:
-        """Make the layers for one task.
+        """Create the layers.
 
         Args:
-            task: The samples and their features.
+            task: Description of the data.
         """
 
     @abstractmethod
     def forward(self, batch: Batch) -> Tensor:
-        """Embed samples.
+        """Compute the embeddings of a batch.
 
         Args:
-            batch: B samples.
+            batch: Batch of B samples.
 
         Returns:
             Embeddings, (B, output_dim).
@@ -55,12 +55,12 @@ def require_input(encoder: Encoder, task: DrugTask, readable: Sequence[InputKind
     """Check that an encoder can read the samples.
 
     Args:
-        encoder: The encoder.
-        task: The samples.
-        readable: The inputs that the encoder reads.
+        encoder: Encoder to check, named in the message.
+        task: Description of the data.
+        readable: Kinds of input that the encoder reads.
 
     Raises:
-        InputError: If `task.input` is not among them.
+        InputError: If `task.input` is not readable.
     """
     if task.input in readable:
         return
@@ -76,24 +76,24 @@ def require_input(encoder: Encoder, task: DrugTask, readable: Sequence[InputKind
 
 
 def combined_size(size: int, input: InputKind) -> int:
-    """The size of the vectors that `combine_molecules` makes of vectors of `size`."""
+    """Size of the vectors that `combine_molecules` returns for vectors of the given size."""
     return size if MOLECULES_PER_SAMPLE[input] == 1 else 2 * size
 
 
 def combine_molecules(molecules: Tensor, input: InputKind, symmetric_pair: bool = False) -> Tensor:
     """Combine the vectors of the molecules of each sample.
 
-    A single molecule, with or without a protein, keeps its vector. For a reaction, product minus reactants is
-    concatenated with the product; for a pair both vectors, or if it is symmetric their sum with their absolute
-    difference.
+    The vector of a single molecule is unchanged. A reaction is represented by the difference of product and reactants,
+    concatenated with the product. A pair is represented by the concatenation of both vectors or, if it is symmetric, of
+    their sum and their absolute difference.
 
     Args:
-        molecules: (B P, h), the P molecules of a sample following each other.
-        input: What one sample is.
-        symmetric_pair: Whether the order of a pair is ignored.
+        molecules: Vectors of the P consecutive molecules of each sample, (B*P, h).
+        input: Kind of input.
+        symmetric_pair: Whether the result is independent of the order of a pair.
 
     Returns:
-        (B, h) for molecules, (B, 2 h) for reactions and pairs.
+        (B, h) for single molecules, (B, 2h) for reactions and pairs.
     """
     if MOLECULES_PER_SAMPLE[input] == 1:
         return molecules

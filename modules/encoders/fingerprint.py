@@ -1,4 +1,4 @@
-"""Count fingerprints through a multi-layer perceptron."""
+"""Encoder of count fingerprints: a multi-layer perceptron."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from modules.heads.perceptron import perceptron
 
 
 class FingerprintMLP(Encoder):
-    """Logarithms of fingerprint counts through linear layers.
+    """Multi-layer perceptron on the logarithms of fingerprint counts.
 
-    The counts of the molecules of a sample are combined before the first layer, which sees `sign(x) log(1 + |x|)`. Of
-    a reaction it sees product minus reactants alone, in which all that the reaction leaves unchanged cancels.
+    The counts x of the molecules of a sample are combined, and the first layer reads `sign(x) log(1 + |x|)`. For a
+    reaction x is the difference of product and reactants, in which unchanged substructures cancel.
     """
 
     def __init__(
         self, hidden_dims: list[int] | None = None, dropout: float = 0.0, symmetric_pair: bool = False
     ) -> None:
-        """A network whose layers are made by `build`.
+        """Create the encoder; `build` creates its layers.
 
         Args:
-            hidden_dims: Sizes of the layers, the last of which is the embedding; 512 and 256 if null.
+            hidden_dims: Sizes of the layers, of which the last is the embedding; 512 and 256 if null.
             dropout: Dropout probability after each layer.
-            symmetric_pair: Whether the embedding of a pair is independent of its order.
+            symmetric_pair: Whether the embedding is independent of the order of a pair.
 
         Raises:
-            ValueError: If there is no layer.
+            ValueError: If `hidden_dims` is empty.
         """
         super().__init__()
         self.hidden_dims = [512, 256] if hidden_dims is None else list(hidden_dims)
@@ -58,7 +58,7 @@ class FingerprintMLP(Encoder):
         return cast(Tensor, self.layers(torch.sign(counts) * torch.log1p(counts.abs())))
 
     def _counts(self, batch: Batch) -> Tensor:
-        """Fingerprints of the molecules, (M, bins), or features of arrays, (B, bins)."""
+        """Fingerprint counts of the molecules, (M, bins), or flattened arrays, (B, bins)."""
         if batch.arrays is not None:
             return batch.arrays.flatten(1)
         assert batch.fingerprints is not None

@@ -1,4 +1,4 @@
-"""The embeddings of several encoders, concatenated."""
+"""Concatenation of the embeddings of several encoders."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from modules.encoders.gin import GIN
 
 
 class Fusion(Encoder):
-    """Several encoders, whose embeddings are concatenated; by default a GIN and a FingerprintMLP."""
+    """Several encoders whose embeddings are concatenated; by default a GIN and a FingerprintMLP."""
 
     def __init__(self, encoders: list[Encoder] | None = None) -> None:
-        """A network of several encoders.
+        """Create the encoder; `build` creates its layers.
 
         Args:
-            encoders: The encoders; a GIN and a FingerprintMLP with dropout 0.2 if null.
+            encoders: Encoders to combine; a GIN and a FingerprintMLP with dropout 0.2 if null.
         """
         super().__init__()
         self.encoders = nn.ModuleList([GIN(), FingerprintMLP(dropout=0.2)] if encoders is None else encoders)

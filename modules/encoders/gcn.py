@@ -1,4 +1,4 @@
-"""The paper's graph convolutional network, in plain torch."""
+"""Graph convolutional network of the paper, in plain torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from datamodules.drug_task import DrugTask
 from modules.encoders.aggregation import NeighborSum, sum_by_molecule
 from modules.encoders.encoder import MOLECULES, Encoder, combine_molecules, combined_size, require_input
 
-# dgllife's canonical atom features: the elements in its order, then the ranges of the other one-hot blocks.
+# Elements and hybridizations of the canonical atom features of dgllife, in its order.
 _ELEMENTS = (
     *(6, 7, 8, 16, 9, 14, 15, 17, 35, 12, 11, 20, 26, 33, 13, 53, 5, 23, 19, 81, 70, 51, 50, 47, 46, 27, 34, 22, 30),
     *(1, 3, 32, 29, 79, 28, 48, 49, 25, 40, 24, 78, 80, 82),
@@ -23,17 +23,17 @@ CANONICAL_ATOM_FEATURES = 74
 
 
 def canonical_atom_features(atom_codes: Tensor) -> Tensor:
-    """The 74 atom features that the paper's code uses (dgllife's canonical set).
+    """Compute the 74 atom features of the paper's code (canonical atom features of dgllife).
 
-    One-hot element (43), degree 0-10, implicit valence 0-6, then formal charge and radical electrons as numbers,
-    one-hot hybridization (SP, SP2, SP3, SP3D, SP3D2), aromaticity, one-hot hydrogens 0-4. A value outside its list
-    leaves its block zero.
+    One-hot element (43), degree 0-10 and implicit valence 0-6; formal charge and radical electrons as numbers; one-hot
+    hybridization (SP, SP2, SP3, SP3D, SP3D2); aromaticity; one-hot number of hydrogens 0-4. A block is zero for a value
+    outside its range.
 
     Args:
-        atom_codes: (A, 10) integer codes.
+        atom_codes: Atom codes, integers (A, 10).
 
     Returns:
-        (A, 74) float32.
+        float32 (A, 74).
     """
     column = {name: atom_codes[:, place].long() for place, name in enumerate(ATOM_CODE_SIZES)}
 
@@ -56,20 +56,20 @@ def canonical_atom_features(atom_codes: Tensor) -> Tensor:
 
 
 class GCN(Encoder):
-    """The encoder of Su, Li, Wang (arXiv 2504.04647), as their code builds it.
+    """Graph convolutional network of the code of Su, Li and Wang (2025, arXiv 2504.04647).
 
-    Each layer computes `BatchNorm(ReLU(sum_j W h_j + b) + ReLU(V h_i + c))` (Kipf and Welling 2017, arXiv
-    1609.02907, without degree normalization); molecules are the sums of their atoms. It equals a stack of DGL's
-    `GraphConv(norm="none")`, whose parameters have the same names, shapes and initial values.
+    Each layer computes `BatchNorm(ReLU(sum_j W h_j + b) + ReLU(V h_i + c))` (Kipf and Welling, 2017, arXiv 1609.02907,
+    without degree normalization). The vector of a molecule is the sum over its atoms. The convolutions equal DGL's
+    `GraphConv(norm="none")` and have parameters of the same names, shapes and initial values.
     """
 
     def __init__(self, hidden_dim: int = 128, num_layers: int = 3, symmetric_pair: bool = False) -> None:
-        """Set the sizes; `build` makes the layers.
+        """Create the encoder; `build` creates its layers.
 
         Args:
-            hidden_dim: Size of an atom's vector.
+            hidden_dim: Size of atom vectors.
             num_layers: Number of graph convolutions.
-            symmetric_pair: Whether the order of a pair means nothing.
+            symmetric_pair: Whether the embedding is independent of the order of a pair.
         """
         super().__init__()
         self.hidden_dim, self.num_layers, self.symmetric_pair = hidden_dim, num_layers, symmetric_pair
@@ -111,6 +111,6 @@ class _GraphConvolution(nn.Module):
 
     def forward(self, atoms: Tensor, neighbors: NeighborSum) -> Tensor:
         width, next_width = self.weight.shape
-        # The sum costs as many additions as a vector has numbers, so it is taken where vectors are narrower.
+        # The cost of the sum is proportional to the width, so sum before or after the product, whichever is narrower.
         summed = neighbors(atoms @ self.weight) if next_width < width else neighbors(atoms) @ self.weight
         return torch.relu(summed + self.bias)

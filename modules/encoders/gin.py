@@ -16,11 +16,11 @@ from modules.heads.perceptron import perceptron
 
 
 class GIN(Encoder):
-    """Graph isomorphism network (Xu et al. 2019, arXiv 1810.00826) whose messages carry the bond.
+    """Graph isomorphism network (Xu et al., 2019, arXiv 1810.00826) with bond features.
 
-    Each layer computes `h_i + MLP(h_i + sum_j (h_j + e_ij))`, with an embedding `e` of the bond code that is summed
-    with the neighbors: messages are linear, so a layer is two sparse products and its MLP. The factor 1 + eps of
-    the paper is 1 (its GIN-0). Molecules are the sums of their atoms.
+    Each layer computes `h_i + MLP(h_i + sum_j (h_j + e_ij))`, with an embedding e_ij of the bond code. The factor
+    1 + eps of the paper is 1 (GIN-0). Messages are linear in h and e, so that a layer is two sparse products and an
+    MLP. The vector of a molecule is the sum over its atoms.
     """
 
     code_offsets: Tensor
@@ -30,13 +30,13 @@ class GIN(Encoder):
     def __init__(
         self, hidden_dim: int = 128, num_layers: int = 3, dropout: float = 0.0, symmetric_pair: bool = False
     ) -> None:
-        """A network whose layers are made by `build`.
+        """Create the encoder; `build` creates its layers.
 
         Args:
-            hidden_dim: Size of an atom's vector.
-            num_layers: Rounds of message passing.
+            hidden_dim: Size of atom vectors.
+            num_layers: Number of layers.
             dropout: Dropout probability after each layer.
-            symmetric_pair: Whether the embedding of a pair is independent of its order.
+            symmetric_pair: Whether the embedding is independent of the order of a pair.
         """
         super().__init__()
         self.hidden_dim, self.num_layers, self.dropout = hidden_dim, num_layers, dropout
@@ -63,7 +63,7 @@ class GIN(Encoder):
         """See `Encoder.forward`."""
         molecules = batch.molecules
         assert molecules is not None
-        # Few kinds of atoms make up a batch; each is embedded once.
+        # A batch has few distinct atom codes, so each is embedded only once.
         keys = (molecules.atom_codes.long() * self.code_strides).sum(dim=1)
         kinds, kind_of_atom = torch.unique(keys, return_inverse=True)
         codes = kinds.unsqueeze(1) // self.code_strides % self.code_sizes

@@ -1,4 +1,4 @@
-"""Amino-acid sequences through 1-D convolutions."""
+"""Encoder of amino-acid sequences: a 1-D convolutional network."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _LETTERS = 26
 
 
 class ProteinCNN(Encoder):
-    """Strided 1-D convolutions over the residues of a protein, then the maximum over its length.
+    """Strided 1-D convolutions over the residues of a protein, and global max pooling.
 
-    The kind of encoder that DeepDTA introduced for drug-protein data (Ozturk et al. 2018, arXiv 1801.10193). Each
-    distinct protein of a batch is embedded once, and its embedding does not depend on the others.
+    Similar to the protein encoder of DeepDTA (Ozturk et al., 2018, arXiv 1801.10193). Each distinct protein of a batch
+    is embedded only once, and its embedding does not depend on the other proteins.
     """
 
     reads_proteins = True
@@ -26,13 +26,13 @@ class ProteinCNN(Encoder):
     def __init__(
         self, hidden_dim: int = 64, num_layers: int = 3, kernel_size: int = 7, max_residues: int = 1000
     ) -> None:
-        """A network whose layers are made by `build`.
+        """Create the encoder; `build` creates its layers.
 
         Args:
-            hidden_dim: Size of a residue's vector and of the embedding.
+            hidden_dim: Size of residue vectors and of the embedding.
             num_layers: Number of convolutions, each of which halves the length.
-            kernel_size: Residues in the window of a convolution, an odd number.
-            max_residues: Residues that are read of a protein, from its start.
+            kernel_size: Kernel size of the convolutions, an odd number.
+            max_residues: Maximum length; longer proteins are truncated.
 
         Raises:
             ValueError: If a number is out of range.
@@ -40,8 +40,8 @@ class ProteinCNN(Encoder):
         super().__init__()
         if kernel_size % 2 == 0 or min(hidden_dim, num_layers, kernel_size, max_residues) < 1:
             raise ValueError(
-                "hidden_dim, num_layers, kernel_size, max_residues: expected positive numbers, kernel_size odd; got "
-                f"{hidden_dim}, {num_layers}, {kernel_size}, {max_residues}."
+                "hidden_dim, num_layers, kernel_size, max_residues: expected positive numbers and an odd kernel_size, "
+                f"got {hidden_dim}, {num_layers}, {kernel_size}, {max_residues}."
             )
         self.hidden_dim, self.num_layers, self.kernel_size = hidden_dim, num_layers, kernel_size
         self.max_residues = max_residues
@@ -50,7 +50,7 @@ class ProteinCNN(Encoder):
         """See `Encoder.build`.
 
         Raises:
-            InputError: If samples have no protein.
+            InputError: If samples have no proteins.
         """
         require_input(self, task, ("drug_protein",))
         size = self.hidden_dim
@@ -66,13 +66,13 @@ class ProteinCNN(Encoder):
         """See `Encoder.forward`.
 
         Raises:
-            ValueError: If the samples have no proteins.
+            ValueError: If the batch has no proteins.
         """
         given = batch.proteins
         if given is None:
-            raise ValueError("batch: expected samples with proteins, as of data.input drug_protein; got none.")
+            raise ValueError("batch: expected samples with proteins (data.input drug_protein), got none.")
         if len(batch) == 0:
-            # A process may have no sample of a last batch.
+            # In the last batch a process may have no samples.
             return self.residue_embedding.weight.new_zeros(0, self.output_dim)
         lengths = given.residues_per_protein
         starts = torch.cumsum(lengths, 0) - lengths
@@ -82,7 +82,7 @@ class ProteinCNN(Encoder):
         mask = (places < lengths.unsqueeze(1)).unsqueeze(2)
         residues = self.residue_embedding(given.residue_codes[flat].long()) * mask
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            # A place of the shorter sequence is within the protein if the middle of its window is.
+            # A position after striding belongs to the protein if the center of its window does.
             mask = mask[:, ::2]
             residues = torch.relu(norm(convolution(residues.transpose(1, 2)).transpose(1, 2))) * mask
         proteins = residues.masked_fill(~mask, float("-inf")).amax(dim=1)

@@ -1,1 +1,1 @@
-"""What is measured and said of a trained model's outputs."""
+"""Metrics, calibration and correction of predictions, and the evidence reported with them."""

@@ -1,4 +1,4 @@
-"""Temperature scaling: one number that makes probabilities as sure as they are right."""
+"""Calibration of probabilities by temperature scaling."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from torch.nn import functional
 from torchmetrics import Metric
 
 LARGEST_TEMPERATURE = 100.0
-"""Temperatures are sought from its reciprocal up to it."""
+"""Largest temperature of the search interval, whose lower end is its reciprocal."""
 
 
 class TemperatureScaling(nn.Module):
-    """``softmax(log p / T)`` (Guo et al., 2017, arXiv 1706.04599), T fitted by the negative log-likelihood.
+    """Temperature scaling ``softmax(log p / T)`` (Guo et al., 2017, arXiv 1706.04599).
 
-    With ``p = softmax(z)`` this is ``softmax(z / T)``; it is defined for probabilities of any origin. The order of the
-    classes does not change, and a class without training samples keeps probability 0.
+    For ``p = softmax(z)`` it equals ``softmax(z / T)``, but it is defined for probabilities of any origin. It preserves
+    the ranking of the classes, and classes without training samples keep probability 0.
 
     Attributes:
-        temperature: T, fp32 scalar; 1 before it is fitted.
+        temperature: Temperature T, fp32 scalar; 1 before it is fitted.
+        seen: Which classes have training samples, bool (C,).
     """
 
     temperature: Tensor
     seen: Tensor
 
     def __init__(self, class_counts: Tensor) -> None:
-        """Start at temperature 1, which changes nothing.
+        """Create a scaling with temperature 1, the identity.
 
         Args:
             class_counts: Training samples of each class, (C,).
@@ -40,22 +41,22 @@ class TemperatureScaling(nn.Module):
         """Calibrate probabilities.
 
         Args:
-            probabilities: fp32 (B, C).
+            probabilities: Probabilities, fp32 (B, C).
 
         Returns:
-            fp32 (B, C).
+            Calibrated probabilities, fp32 (B, C).
         """
         return (self.scores(probabilities) / self.temperature).softmax(dim=1)
 
     @torch.no_grad()
     def fit(self, probabilities: Tensor, labels: Tensor) -> None:
-        """Choose the temperature of the least mean negative log-likelihood, which is convex in its reciprocal.
+        """Fit the temperature by minimizing the mean negative log-likelihood, which is convex in 1 / T.
 
-        It is 1 where no other does better, so that the likelihood of these samples never falls.
+        The temperature is 1 if no other one improves the likelihood of these samples.
 
         Args:
-            probabilities: fp32 (N, C), of samples that the model was not trained on.
-            labels: int64 (N,). Samples of classes without training samples are left out.
+            probabilities: Probabilities of validation samples, fp32 (N, C).
+            labels: Labels, int64 (N,). Samples of classes without training samples are ignored.
         """
         from scipy.optimize import minimize_scalar
 
@@ -75,12 +76,15 @@ class TemperatureScaling(nn.Module):
             self.temperature.fill_(math.exp(found.x))
 
     def scores(self, probabilities: Tensor) -> Tensor:
-        """Logarithms of probabilities, fp32 (B, C), minus infinity for classes without training samples.
+        """Compute log probabilities.
 
         Args:
-            probabilities: fp32 (B, C).
+            probabilities: Probabilities, fp32 (B, C).
+
+        Returns:
+            fp32 (B, C); minus infinity for classes without training samples.
         """
-        # A probability too small for fp32 is the least there is, not none.
+        # A probability that underflows in fp32 must keep a finite logarithm.
         scores = probabilities.clamp(min=torch.finfo(torch.float32).tiny).log()
         return scores.masked_fill(~self.seen, -torch.inf)
 
@@ -88,7 +92,7 @@ class TemperatureScaling(nn.Module):
 class LogLosses(Metric):
     """Mean negative log-likelihood before (`nll`) and after (`calibrated_nll`) temperature scaling.
 
-    Samples of classes without training samples are left out; NaN where there are no others.
+    Samples of classes without training samples are ignored; NaN if there are no other samples.
     """
 
     is_differentiable = False
@@ -99,18 +103,18 @@ class LogLosses(Metric):
     samples: Tensor
 
     def __init__(self) -> None:
-        """Start at nothing."""
+        """Create the metric without samples."""
         super().__init__()
         self.add_state("totals", torch.zeros(2), dist_reduce_fx="sum")
         self.add_state("samples", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, probabilities: Tensor, labels: Tensor, scaling: TemperatureScaling) -> None:
-        """Count a batch.
+        """Add a batch.
 
         Args:
-            probabilities: fp32 (B, C), before calibration.
-            labels: int64 (B,).
-            scaling: The calibration.
+            probabilities: Probabilities before calibration, fp32 (B, C).
+            labels: Labels, int64 (B,).
+            scaling: Temperature scaling.
         """
         usable = scaling.seen[labels]
         scores, labels = scaling.scores(probabilities[usable]), labels[usable]
@@ -119,6 +123,6 @@ class LogLosses(Metric):
         self.samples += len(labels)
 
     def compute(self) -> dict[str, Tensor]:
-        """Both means."""
+        """Compute both means."""
         before, after = self.totals / self.samples
         return {"nll": before, "calibrated_nll": after}

@@ -1,4 +1,4 @@
-"""Where the classes lay at each recluster, kept in a run's folder: `class_means/epoch_<n>.npz`, no pickle."""
+"""Class means at each recluster, stored without pickle as `class_means/epoch_<n>.npz` in the folder of a run."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ CLASS_MEANS = "class_means"
 
 @dataclass(frozen=True)
 class ClassMeans:
-    """Where the classes lay at one recluster.
+    """Class means in the embedding space.
 
     Attributes:
-        epoch: Before which it was; None for the checkpoint that is reported on.
-        means: float32 (C, d), plain means of unit embeddings.
-        samples: int64 (C,), what each is the mean of; 0 for a class without samples.
+        epoch: Epoch before which the recluster took place; None for the means of a checkpoint.
+        means: Means of the unit embeddings of each class, float32 (C, d).
+        samples: Number of samples that each mean is computed from, int64 (C,).
     """
 
     epoch: int | None
@@ -35,15 +35,15 @@ class ClassMeans:
 
 
 def write_class_means(found: ClassMeans, folder: Path) -> None:
-    """Write one recluster's, the means as float16.
+    """Write the class means of a recluster, as float16.
 
     Args:
-        found: Its epoch names the file, which a run that comes to the epoch again writes anew.
-        folder: The run's.
+        found: Class means; a file of the same epoch is replaced, as in a resumed run.
+        folder: Folder of the run.
     """
 
     def write(temporary: Path) -> None:
-        # An open file, because numpy would add an ending to a path.
+        # numpy would append .npz to the temporary path.
         with temporary.open("wb") as file:
             numpy.savez(file, means=found.means.astype(numpy.float16), samples=found.samples)
 
@@ -51,14 +51,17 @@ def write_class_means(found: ClassMeans, folder: Path) -> None:
 
 
 def read_class_means(folder: Path, num_classes: int) -> tuple[ClassMeans, ...]:
-    """Read those of all reclusters, by epoch.
+    """Read the class means of all reclusters of a run.
 
     Args:
-        folder: A run's, which need not have any.
+        folder: Folder of the run.
         num_classes: Number of classes C.
 
+    Returns:
+        Class means ordered by epoch; empty if there are none.
+
     Raises:
-        InputError: If a file is damaged or of another number of classes.
+        InputError: If a file is damaged or has another number of classes.
     """
     found = []
     for path in (folder / CLASS_MEANS).glob("epoch_*.npz"):
@@ -67,20 +70,23 @@ def read_class_means(folder: Path, num_classes: int) -> tuple[ClassMeans, ...]:
             with path.open("rb") as opened, numpy.load(opened, allow_pickle=False) as file:
                 means, samples = file["means"].astype(numpy.float32), file["samples"]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(f"RUN: {path} is not a whole file of class means ({error}); delete it.") from error
+            raise InputError(f"RUN: {path} is not a valid file of class means ({error}); delete it.") from error
         if means.ndim != 2 or len(means) != num_classes or samples.shape != (num_classes,):
-            raise InputError(f"RUN: {path} holds means of shape {means.shape}; expected {num_classes} classes.")
+            raise InputError(f"RUN: expected means of {num_classes} classes in {path}, got shape {means.shape}.")
         found.append(ClassMeans(int(re.sub(r"\D", "", path.stem)), means, samples))
     return tuple(sorted(found, key=lambda one: -1 if one.epoch is None else one.epoch))
 
 
 def class_means(subclusters: Subclusters, num_classes: int, epoch: int) -> ClassMeans:
-    """Where the classes lie: of the samples that were clustered, the mean of a class's sub-clusters by their sizes.
+    """Compute the class means of the clustered samples from the centroids and sizes of their sub-clusters.
 
     Args:
-        subclusters: What was found.
-        num_classes: Number of classes C; the mean of one without samples is 0.
-        epoch: Before which the recluster was.
+        subclusters: Sub-clusters of a recluster.
+        num_classes: Number of classes C.
+        epoch: Epoch before which the recluster took place.
+
+    Returns:
+        Class means; 0 for a class without samples.
     """
     class_of, centroids = subclusters.class_of.cpu(), subclusters.centroids.float().cpu()
     sizes = torch.bincount(subclusters.ids, minlength=len(class_of)).cpu()

@@ -1,4 +1,4 @@
-"""Corrections of a trained classifier's scores, chosen by balanced accuracy on the validation split."""
+"""Post-hoc corrections of logits, chosen by the balanced accuracy on the validation split."""
 
 from __future__ import annotations
 
@@ -8,61 +8,61 @@ import torch
 from torch import Tensor, nn
 
 from modules.losses.classification.class_priors import log_priors
-from modules.losses.classification.classification_loss import check_range
+from modules.losses.classification.classification_loss import check_positive, check_range
 
 
 class LogitCorrection(ABC):
-    """Scores become ``scale * logits + offset``, by class, with a strength that is chosen on the validation split."""
+    """Base class of corrections ``scale_c * logit_c + offset_c`` whose strength is chosen on the validation split."""
 
     needs_linear_head = False
-    """Whether the head must end with a single linear layer."""
+    """Whether the correction requires a head that ends with a single linear layer."""
 
-    def __init__(self, largest: float, steps: int = 20) -> None:
-        """Store the settings.
+    def __init__(self, max_strength: float, steps: int = 20) -> None:
+        """Create the correction.
 
         Args:
-            largest: Largest strength to try, positive; the smallest is 0, which changes nothing.
-            steps: How many strengths above 0 to try, at least 1.
+            max_strength: Largest strength to try, positive; the smallest is 0, which does not change the logits.
+            steps: Number of equidistant strengths above 0 to try, at least 1.
 
         Raises:
-            ValueError: Where one is out of range.
+            ValueError: If a setting is out of range.
         """
-        check_range("largest", largest, torch.finfo(torch.float32).tiny)
+        check_positive("max_strength", max_strength)
         check_range("steps", steps, 1)
-        self.largest, self.steps = largest, steps
+        self.max_strength, self.steps = max_strength, steps
 
     @abstractmethod
     def correction(self, strength: float, class_counts: Tensor, classifier: nn.Module) -> tuple[Tensor, Tensor]:
-        """Scale and offset of each class.
+        """Compute the scale and offset of each class.
 
         Args:
-            strength: 0 for none.
+            strength: Strength of the correction; 0 for none.
             class_counts: Training samples of each class, (C,).
-            classifier: Ends with the layer that gives the logits.
+            classifier: Classification head.
 
         Returns:
-            fp32 (C,) and (C,).
+            Scale and offset, fp32 (C,) each.
         """
 
     @torch.no_grad()
     def choose(
         self, logits: Tensor, labels: Tensor, class_counts: Tensor, classifier: nn.Module
     ) -> tuple[float, Tensor, Tensor]:
-        """Try all strengths.
+        """Choose the strength of the highest balanced accuracy.
 
         Args:
-            logits: fp32 (N, C) of the validation split, before any correction.
-            labels: int64 (N,).
-            class_counts: (C,).
-            classifier: Gave the logits.
+            logits: Logits of the validation split without correction, fp32 (N, C).
+            labels: Labels, int64 (N,).
+            class_counts: Training samples of each class, (C,).
+            classifier: Classification head that computed the logits.
 
         Returns:
-            The strength of the highest mean recall, the smallest of several, with its scale and offset.
+            The strength, the smallest one if several are equally good, and its scale and offset, fp32 (C,) each.
         """
         support = torch.bincount(labels, minlength=logits.shape[1])
         best, chosen = -1.0, (0.0, torch.ones_like(logits[0]), torch.zeros_like(logits[0]))
         for step in range(self.steps + 1):
-            strength = self.largest * step / self.steps
+            strength = self.max_strength * step / self.steps
             scale, offset = self.correction(strength, class_counts, classifier)
             scores = (scale * logits + offset).masked_fill(class_counts == 0, -torch.inf)
             hits = labels[scores.argmax(dim=1) == labels]
@@ -74,19 +74,19 @@ class LogitCorrection(ABC):
 
 
 class PriorCorrection(LogitCorrection):
-    """``logits - strength * log prior`` (post-hoc logit adjustment; Menon et al., 2021, arXiv 2007.07314)."""
+    """Post-hoc logit adjustment ``logits - strength * log prior`` (Menon et al., 2021, arXiv 2007.07314)."""
 
-    def __init__(self, largest: float = 2.0, steps: int = 20) -> None:
-        """Store the settings.
+    def __init__(self, max_strength: float = 2.0, steps: int = 20) -> None:
+        """Create the correction.
 
         Args:
-            largest: Largest strength to try, positive; 1 removes the prior.
-            steps: How many strengths above 0 to try, at least 1.
+            max_strength: Largest strength to try, positive; 1 removes the prior.
+            steps: Number of equidistant strengths above 0 to try, at least 1.
 
         Raises:
-            ValueError: Where one is out of range.
+            ValueError: If a setting is out of range.
         """
-        super().__init__(largest, steps)
+        super().__init__(max_strength, steps)
 
     def correction(self, strength: float, class_counts: Tensor, classifier: nn.Module) -> tuple[Tensor, Tensor]:
         """See `LogitCorrection.correction`."""
@@ -94,22 +94,25 @@ class PriorCorrection(LogitCorrection):
         return torch.ones_like(priors), -strength * priors
 
 
-class TauNormalisation(LogitCorrection):
-    """``w_c . h / ||w_c||^strength``, without the bias above strength 0 (Kang et al., 2020, arXiv 1910.09217)."""
+class TauNormalization(LogitCorrection):
+    """Tau-normalization ``w_c . h / ||w_c||^strength`` (Kang et al., 2020, arXiv 1910.09217).
+
+    The bias of the classifier is dropped, except at strength 0.
+    """
 
     needs_linear_head = True
 
-    def __init__(self, largest: float = 1.0, steps: int = 20) -> None:
-        """Store the settings.
+    def __init__(self, max_strength: float = 1.0, steps: int = 20) -> None:
+        """Create the correction.
 
         Args:
-            largest: Largest strength to try, positive; 1 makes all weights of one length.
-            steps: How many strengths above 0 to try, at least 1.
+            max_strength: Largest strength to try, positive; 1 normalizes the weight vectors to unit length.
+            steps: Number of equidistant strengths above 0 to try, at least 1.
 
         Raises:
-            ValueError: Where one is out of range.
+            ValueError: If a setting is out of range.
         """
-        super().__init__(largest, steps)
+        super().__init__(max_strength, steps)
 
     def correction(self, strength: float, class_counts: Tensor, classifier: nn.Module) -> tuple[Tensor, Tensor]:
         """See `LogitCorrection.correction`.
@@ -119,7 +122,7 @@ class TauNormalisation(LogitCorrection):
         """
         layer = classifier[-1] if isinstance(classifier, nn.Sequential) else classifier
         if not isinstance(layer, nn.Linear):
-            raise ValueError(f"TauNormalisation needs a classifier that ends with a linear layer, got {layer}")
+            raise ValueError(f"classifier: expected a module that ends with a linear layer, got {layer}.")
         norms = torch.linalg.vector_norm(layer.weight.float(), dim=1).clamp(min=1e-12)
         if strength == 0:
             return torch.ones_like(norms), torch.zeros_like(norms)

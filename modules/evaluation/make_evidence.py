@@ -1,4 +1,4 @@
-"""Builds the evidence that predictions are compared with."""
+"""Computes the evidence that is stored with a checkpoint."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.sampling import draw_per_class
-from modules.evaluation.prediction_evidence import PredictionEvidence, central_samples, neighbour_distances
+from modules.evaluation.prediction_evidence import PredictionEvidence, central_samples, neighbor_distances
 from modules.reclustering import ReclusterSettings
 from modules.subclusters import Subclusters, subcluster
 from modules.unit_embeddings import group_means, unit_embeddings
 
 CENTRAL_DRUGS = 3
-MOST_SUBCLUSTERS = 1_000
-"""About how many sub-clusters all classes have together, besides one for each class."""
-MOST_TRAINING_SAMPLES = 4_096
-MOST_VALIDATION_SAMPLES = 10_000
+"""Number of training samples that represent a sub-cluster."""
+MAX_SUBCLUSTERS = 1_000
+"""Approximate limit of the number of sub-clusters of all classes; each class has at least one."""
+MAX_TRAINING_SAMPLES = 4_096
+MAX_VALIDATION_SAMPLES = 10_000
 
 
 @torch.no_grad()
@@ -33,27 +34,30 @@ def make_evidence(
     settings: ReclusterSettings | None,
     seed: int = 0,
 ) -> PredictionEvidence:
-    """Build the evidence from embeddings.
+    """Compute the evidence from embeddings.
 
     Args:
         checkpoint: `encoder_digest` of the weights that computed the embeddings.
         training: Embeddings, fp32 (S, d), and labels, int64 (S,), of training samples.
         validation: Embeddings of validation samples, fp32 (V, d), in any order.
-        classes: C class names.
-        texts: What to call each training sample.
-        settings: How the training set was reclustered; None makes one sub-cluster of each class.
-        seed: Random seed of the samples that are kept.
+        classes: Names of the C classes.
+        texts: Text that represents each training sample, such as its SMILES.
+        settings: Settings of the reclustering of the run; None uses a single sub-cluster for each class.
+        seed: Random seed of the subsample of training samples.
+
+    Returns:
+        The evidence.
     """
     embeddings, labels = training
     found = _subclusters(embeddings, labels, len(classes), settings)
     central = central_samples(embeddings.cpu(), found.ids.cpu(), found.centroids.cpu(), texts, CENTRAL_DRUGS)
     codes = labels.cpu().numpy()
-    kept = draw_per_class(codes, _most_per_class(codes, MOST_TRAINING_SAMPLES), seed)
-    # As it is read back from the file.
+    kept = draw_per_class(codes, _class_bound(codes, MAX_TRAINING_SAMPLES), seed)
+    # The file stores half precision, and distances must match those of the evidence read from it.
     unit = unit_embeddings(embeddings[torch.from_numpy(kept).to(embeddings.device)]).half().float()
-    distances = neighbour_distances(validation, unit).sort().values
-    if len(distances) > MOST_VALIDATION_SAMPLES:
-        places = torch.linspace(0, len(distances) - 1, MOST_VALIDATION_SAMPLES, dtype=torch.float64)
+    distances = neighbor_distances(validation, unit).sort().values
+    if len(distances) > MAX_VALIDATION_SAMPLES:
+        places = torch.linspace(0, len(distances) - 1, MAX_VALIDATION_SAMPLES, dtype=torch.float64)
         distances = distances[places.long().to(distances.device)]
     names = _names(found.class_of.tolist(), classes)
     return PredictionEvidence(checkpoint, names, ["; ".join(own) for own in central], found.centroids, unit, distances)
@@ -66,20 +70,20 @@ def _subclusters(
         present = torch.bincount(labels, minlength=num_classes).nonzero().squeeze(1)
         means, _ = group_means(unit_embeddings(embeddings), labels, num_classes)
         return Subclusters(torch.searchsorted(present, labels), present, means[present])
-    least = max(settings.min_size, len(labels) // MOST_SUBCLUSTERS)
+    least = max(settings.min_size, len(labels) // MAX_SUBCLUSTERS)
     how = settings.method, settings.seed, None, settings.backend
     return subcluster(embeddings, labels, num_classes, least, *how)
 
 
-def _most_per_class(codes: NDArray[Any], most: int) -> int:
-    """The largest number of samples of each class that are no more than `most` together, at least 1."""
+def _class_bound(codes: NDArray[Any], limit: int) -> int:
+    """Largest bound of the samples of a class, at least 1, with which all classes have at most `limit` samples."""
     counts = numpy.bincount(codes)
-    fits = [bound for bound in range(1, most + 1) if numpy.minimum(counts, bound).sum() <= most]
+    fits = [bound for bound in range(1, limit + 1) if numpy.minimum(counts, bound).sum() <= limit]
     return fits[-1] if fits else 1
 
 
 def _names(class_of: list[int], classes: Sequence[str]) -> list[str]:
-    """Class and number of each sub-cluster, from 1; the class alone where it has one."""
+    """Name of each sub-cluster: its class, followed by a number from 1 if the class has several."""
     numbers: dict[int, int] = {}
     names = []
     for code in class_of:

@@ -1,4 +1,4 @@
-"""The prediction of a model for a batch."""
+"""Predictions of a model."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torch import Tensor
 
 
 class Prediction(NamedTuple):
-    """The prediction for a batch of B samples.
+    """Predictions for a batch of B samples.
 
     Attributes:
-        sample_index: int64 (B,), see `Batch`.
-        probabilities: float32 (B, C).
-        calibrated: Probabilities after temperature scaling, float32 (B, C).
-        uncertainty: (B,) in 0..1; None if the loss does not give any.
-        embeddings: (B, d).
+        sample_index: Index of each sample, int64 (B,); see `Batch`.
+        probabilities: Class probabilities, float32 (B, C).
+        calibrated: Class probabilities after temperature scaling, float32 (B, C).
+        uncertainty: Uncertainty of each prediction, (B,) in 0..1; None if the loss does not define one.
+        embeddings: Embeddings, (B, d).
     """
 
     sample_index: Tensor

@@ -1,4 +1,4 @@
-"""The columns that predictions add to a table."""
+"""Columns that predictions add to a table."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ Values = dict[str, NDArray[Any]]
 
 
 class PredictionColumns:
-    """Turns predictions into columns.
+    """Converts predictions to columns of a table.
 
-    These are `predicted_label`, `probability` and `calibrated_probability`; `p/<class>` of every class, or with `top`
-    the best classes as `label_1`, `probability_1` and so on; `uncertainty` if the model has it; with evidence
-    `nearest_subcluster`, `central_training_drugs` and `out_of_distribution`; and `reason`.
+    The columns are `predicted_label`, `probability` and `calibrated_probability`; `p/<class>` for each class or, with
+    `top`, the most probable classes as `label_1`, `probability_1` and so on; `uncertainty` if the model has one;
+    `nearest_subcluster`, `central_training_drugs` and `out_of_distribution` with evidence; and `reason`.
 
     Attributes:
-        classes: C labels.
-        evidence: What predictions are compared with; None without.
-        top: Number of best classes; None for a column for each class.
+        classes: Names of the C classes.
+        evidence: Evidence of the checkpoint; None without.
+        top: Number of most probable classes; None for a column for each class.
     """
 
     def __init__(
         self, classes: tuple[str, ...], has_uncertainty: bool, evidence: PredictionEvidence | None, top: int | None
     ) -> None:
-        """The columns of one model.
+        """Create the columns for the predictions of a model.
 
         Args:
-            classes: C labels.
-            has_uncertainty: Whether the predictions of the model have an uncertainty.
-            evidence: What predictions are compared with; None adds no columns.
-            top: Number of best classes to write; all in columns of their own if None.
+            classes: Names of the C classes.
+            has_uncertainty: Whether predictions of the model have an uncertainty.
+            evidence: Evidence of the checkpoint; None for no columns of evidence.
+            top: Number of most probable classes to write; None writes a column for each class.
 
         Raises:
-            InputError: If `top` is not a number of classes.
+            InputError: If `top` is outside 1..C.
         """
         self.classes = classes
         if top is not None and not 1 <= top <= len(self.classes):
@@ -52,7 +52,11 @@ class PredictionColumns:
         self.evidence, self.top, self._has_uncertainty = evidence, top, has_uncertainty
 
     def move_to(self, device: torch.device) -> None:
-        """Move the evidence to the device of the model."""
+        """Move the evidence to a device.
+
+        Args:
+            device: Device of the predictions.
+        """
         if self.evidence is not None:
             self.evidence = self.evidence.to(device)
 
@@ -83,7 +87,11 @@ class PredictionColumns:
             raise InputError(f"data.source: expected no column {clash[0]!r}, which predictions have; rename it.")
 
     def values(self, prediction: Prediction) -> Values:
-        """The values of a batch, on the CPU."""
+        """Convert the predictions for a batch to arrays on the CPU.
+
+        Args:
+            prediction: Predictions for the batch.
+        """
         probabilities = prediction.probabilities.float().cpu().numpy()
         known = ~numpy.isnan(probabilities).any(axis=1)
         best = numpy.nan_to_num(probabilities).argmax(axis=1)
@@ -108,11 +116,14 @@ class PredictionColumns:
         return values
 
     def frame(self, chunk: FeaturedChunk, batches: Iterable[Values]) -> polars.DataFrame:
-        """The rows of a chunk as given, with the columns, which are empty in rows without a prediction.
+        """Add the columns to the rows of a chunk; they are empty in rows without a prediction.
 
         Args:
-            chunk: The rows.
-            batches: The `values` of its batches; those of other chunks are left out.
+            chunk: Rows of the table.
+            batches: `values` of the batches of the chunk; those of other chunks are ignored.
+
+        Returns:
+            The rows of the chunk with the columns.
         """
         size = len(chunk.featured.reasons)
         batches = [batch for batch in batches if 0 <= int(batch["rows"][0]) - chunk.first_row < size]
@@ -122,7 +133,7 @@ class PredictionColumns:
         def numbers(values: NDArray[Any]) -> polars.Series:
             column = numpy.full(size, numpy.nan, dtype=numpy.float32)
             column[rows] = values
-            # NaN marks rows without a prediction; in the file they are empty.
+            # NaN marks rows without a prediction, which are empty in the file.
             return polars.Series(column).fill_nan(None)
 
         def names(known: list[str] | tuple[str, ...], codes: NDArray[Any]) -> polars.Series:

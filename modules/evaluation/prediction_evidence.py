@@ -1,4 +1,4 @@
-"""Evidence for predictions: the nearest sub-cluster, and the distance to the training samples."""
+"""Evidence reported with predictions: the nearest sub-cluster and the distance from the training samples."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _log = logging.getLogger("tailmol")
 
 _ENCODER = "network.encoder."
 
-NEIGHBOUR = 5
-"""Which nearest training sample a distance is to; no more than the smallest classes have samples."""
+NEIGHBOR_RANK = 5
+"""Rank of the training sample that distances are measured to; small enough for classes with few samples."""
 
 
 @dataclass(frozen=True)
 class PredictionEvidence:
-    """What is kept from the training set to compare new samples with.
+    """Training samples and sub-clusters that new samples are compared with.
 
     Attributes:
         checkpoint: `encoder_digest` of the weights that computed the embeddings.
-        names: Name of each of the K sub-clusters: the class, and a number where the class has several.
+        names: Names of the K sub-clusters: the class, followed by a number if the class has several.
         drugs: The most central training samples of each of the K sub-clusters, as text.
-        centroids: fp32 (K, d).
-        training: Unit embeddings of some training samples, fp32 (S, d).
-        distances: `neighbour_distances` of validation samples to `training`, fp32 (V,), ascending.
+        centroids: Centroids of the sub-clusters, fp32 (K, d).
+        training: Unit embeddings of a subsample of the training set, fp32 (S, d).
+        distances: `neighbor_distances` of validation samples to `training`, fp32 (V,), ascending.
     """
 
     checkpoint: str
@@ -45,32 +45,42 @@ class PredictionEvidence:
     distances: Tensor
 
     def nearest_subclusters(self, embeddings: Tensor) -> Tensor:
-        """The sub-cluster whose centroid is nearest to each unit embedding, int64 (B,).
+        """Find the sub-cluster of the nearest centroid to each unit embedding.
 
         Args:
-            embeddings: Floating point (B, d); normalised inside.
+            embeddings: Embeddings, floating point (B, d), of any norm.
+
+        Returns:
+            int64 (B,).
         """
         return nearest(unit_embeddings(embeddings), self.centroids.to(embeddings.device))
 
     def out_of_distribution(self, embeddings: Tensor) -> Tensor:
-        """The share of validation samples that are nearer to the training samples than each sample is, fp32 (B,).
+        """Compute the share of validation samples that are closer to the training samples than each sample.
 
         Args:
-            embeddings: Floating point (B, d); normalised inside.
+            embeddings: Embeddings, floating point (B, d), of any norm.
+
+        Returns:
+            fp32 (B,) in 0..1.
         """
-        found = neighbour_distances(embeddings, self.training.to(embeddings.device))
+        found = neighbor_distances(embeddings, self.training.to(embeddings.device))
         return torch.searchsorted(self.distances.to(found.device), found) / len(self.distances)
 
     def to(self, device: torch.device) -> PredictionEvidence:
-        """The same with its tensors on a device."""
+        """Copy the evidence to a device.
+
+        Args:
+            device: Device of the tensors.
+        """
         tensors = (tensor.to(device) for tensor in (self.centroids, self.training, self.distances))
         return PredictionEvidence(self.checkpoint, self.names, self.drugs, *tensors)
 
     def save(self, path: Path) -> None:
-        """Write an .npz file of plain arrays, half precision for the training samples.
+        """Write the evidence as an .npz file of plain arrays, with training embeddings in half precision.
 
         Args:
-            path: Where it goes.
+            path: Path of the file.
         """
         arrays = {
             "checkpoint": numpy.array(self.checkpoint),
@@ -89,7 +99,7 @@ class PredictionEvidence:
 
 
 def evidence_path(checkpoint: Path) -> Path:
-    """Where the evidence of a checkpoint is: `best.evidence.npz` beside `best.ckpt`."""
+    """Path of the evidence of a checkpoint, such as `best.evidence.npz` beside `best.ckpt`."""
     return checkpoint.with_suffix(".evidence.npz")
 
 
@@ -97,10 +107,10 @@ def load_evidence(checkpoint: Path) -> PredictionEvidence | None:
     """Read the evidence of a checkpoint, without pickle.
 
     Args:
-        checkpoint: A checkpoint that `lightning fit` wrote.
+        checkpoint: Checkpoint written by `lightning fit`.
 
     Returns:
-        The evidence; None, which is logged, where there is no file or it is of other weights.
+        The evidence; None, with a log message, if there is no file or it belongs to other weights.
 
     Raises:
         InputError: If the file is damaged.
@@ -124,10 +134,13 @@ def load_evidence(checkpoint: Path) -> PredictionEvidence | None:
 
 
 def encoder_digest(checkpoint: Path) -> str:
-    """A hash of the encoder's weights, which decide the embeddings.
+    """Compute a hash of the encoder's weights, which determine the embeddings.
 
     Args:
-        checkpoint: A checkpoint that `lightning fit` wrote.
+        checkpoint: Checkpoint written by `lightning fit`.
+
+    Returns:
+        32 hexadecimal digits.
     """
     state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
     digest = hashlib.sha256()
@@ -138,34 +151,38 @@ def encoder_digest(checkpoint: Path) -> str:
     return digest.hexdigest()[:32]
 
 
-def neighbour_distances(embeddings: Tensor, training: Tensor) -> Tensor:
-    """One minus the cosine similarity to the `NEIGHBOUR`-th nearest training sample.
+def neighbor_distances(embeddings: Tensor, training: Tensor) -> Tensor:
+    """Compute one minus the cosine similarity to the `NEIGHBOR_RANK`-th nearest training sample.
 
-    Deep nearest neighbours (Sun et al., 2022, arXiv 2204.06507) take the distance of unit vectors, whose order is the
+    Deep nearest neighbors (Sun et al., 2022, arXiv 2204.06507) take the distance of unit vectors, whose order is the
     same.
 
     Args:
-        embeddings: Floating point (B, d); normalised inside.
-        training: Unit embeddings, fp32 (S, d); where there are fewer than `NEIGHBOUR`, the farthest counts.
+        embeddings: Embeddings, floating point (B, d), of any norm.
+        training: Unit embeddings of training samples, fp32 (S, d); the farthest is used if there are fewer than
+            `NEIGHBOR_RANK`.
 
     Returns:
         fp32 (B,) in 0..2.
     """
     similarity = unit_embeddings(embeddings) @ training.T
-    return 1 - similarity.topk(min(NEIGHBOUR, len(training)), dim=1).values[:, -1]
+    return 1 - similarity.topk(min(NEIGHBOR_RANK, len(training)), dim=1).values[:, -1]
 
 
 def central_samples(
     embeddings: Tensor, ids: Tensor, centroids: Tensor, texts: list[str], number: int
 ) -> list[list[str]]:
-    """The samples of each sub-cluster of highest cosine similarity with its centroid, different texts only.
+    """Find the distinct texts of the samples of each sub-cluster with the highest cosine similarity to its centroid.
 
     Args:
-        embeddings: Floating point (N, d); normalised inside.
+        embeddings: Embeddings, floating point (N, d), of any norm.
         ids: Sub-cluster of each sample, int64 (N,).
-        centroids: (K, d).
-        texts: What to call the N samples.
-        number: How many of each sub-cluster, at most.
+        centroids: Centroids, (K, d).
+        texts: Text of each of the N samples.
+        number: Largest number of texts of a sub-cluster.
+
+    Returns:
+        Texts of each sub-cluster, from the most central on.
     """
     similarity = (unit_embeddings(embeddings) * unit_embeddings(centroids)[ids]).sum(dim=1)
     found: list[dict[str, None]] = [{} for _ in range(len(centroids))]

@@ -1,4 +1,4 @@
-"""All metrics of one split."""
+"""Metrics of a validation or test split."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from modules.evaluation.tail_metrics import TailMetrics
 
 
 class SplitMetrics(nn.Module):
-    """Metrics of long-tailed classification and log losses before and after calibration, over all batches."""
+    """Metrics of long-tailed classification, and log losses before and after calibration."""
 
     def __init__(self, class_counts: Tensor, head_fraction: float, tail_fraction: float) -> None:
-        """Start without samples.
+        """Create the metrics without samples.
 
         Args:
             class_counts: Training samples of each class, int64 (C,).
@@ -27,18 +27,22 @@ class SplitMetrics(nn.Module):
         self.log_losses = LogLosses()
 
     def update(self, probabilities: Tensor, labels: Tensor, calibration: TemperatureScaling) -> None:
-        """Count a batch.
+        """Add a batch.
 
         Args:
-            probabilities: Before calibration, fp32 (B, C).
-            labels: int64 (B,).
-            calibration: Calibrates the probabilities.
+            probabilities: Probabilities before calibration, fp32 (B, C).
+            labels: Labels, int64 (B,).
+            calibration: Temperature scaling of the probabilities.
         """
         self.tail_metrics.update(probabilities, labels)
         self.log_losses.update(probabilities, labels, calibration)
 
-    def take(self) -> tuple[dict[str, Tensor], Tensor]:
-        """The scalars by name and the recall of each class, (C,); then start again."""
+    def compute_and_reset(self) -> tuple[dict[str, Tensor], Tensor]:
+        """Compute the metrics over all batches and processes, and reset them.
+
+        Returns:
+            Scalars by name, and the recall of each class, (C,).
+        """
         values = {**self.tail_metrics.compute(), **self.log_losses.compute()}
         recall = values.pop("recall")
         self.tail_metrics.reset()

@@ -1,4 +1,4 @@
-"""Metrics for long-tailed classification: balanced, by head, middle and tail, of ranking, of calibration."""
+"""Metrics of long-tailed classification: balanced, by group of classes, of ranking and of calibration."""
 
 from fractions import Fraction
 from math import ceil
@@ -17,24 +17,24 @@ from torchmetrics.utilities.data import dim_zero_cat
 ClassGroup = Literal["head", "middle", "tail"]
 
 _CALIBRATION_BINS = 15
-# Room for a bf16 average of probabilities; logits are still caught.
+# Tolerates rounding of averages in bf16, but not logits.
 _PROBABILITY_SLACK = 1e-2
 
 
 def head_middle_tail(
     class_counts: Tensor, head_fraction: float = 0.3, tail_fraction: float = 0.3
 ) -> dict[ClassGroup, list[int]]:
-    """Group the classes by how many training samples they have.
+    """Group the classes into head, middle and tail by their number of training samples.
 
     Classes are ranked by count, largest first, ties by label. The head is the first
     ``ceil(head_fraction * C)``, the tail the last ``round(tail_fraction / (1 - head_fraction) * rest)``,
-    the middle what remains. With two classes the larger is the head and the smaller the tail.
+    the middle the remaining classes. With two classes the larger is the head and the smaller the tail.
     The rule is that of ImDrug (Li et al., 2022, arXiv 2209.07921).
 
     Args:
         class_counts: ``(C,)``, training samples of each class, C >= 2; a class with 0 is ranked last.
-        head_fraction: Share of the classes in the head, between 0 and 1, both excluded.
-        tail_fraction: Share of the classes in the tail; the two shares add up to 1 at most.
+        head_fraction: Share of the classes in the head, in (0, 1).
+        tail_fraction: Share of the classes in the tail, in [0, 1 - head_fraction].
 
     Returns:
         The labels of each group, most frequent first. A group may be empty.
@@ -43,11 +43,11 @@ def head_middle_tail(
         ValueError: If the counts have another shape or a negative value, or a fraction is out of range.
     """
     if class_counts.ndim != 1 or len(class_counts) < 2:
-        raise ValueError(f"class_counts must have shape (C,) with C >= 2, got {tuple(class_counts.shape)}")
+        raise ValueError(f"class_counts: expected shape (C,) with C >= 2, got {tuple(class_counts.shape)}.")
     if not bool((class_counts >= 0).all()):
-        raise ValueError(f"class_counts must not be negative or NaN, got {class_counts.tolist()}")
+        raise ValueError(f"class_counts: expected numbers of 0 or more, got {class_counts.tolist()}.")
     check_fractions(head_fraction, tail_fraction)
-    # Decimal fractions, because a float product such as 0.28 * 25 lies above 7 and its ceiling is 8.
+    # Exact fractions, because the float product 0.28 * 25 is above 7 and its ceiling would be 8.
     head_share = Fraction(str(head_fraction))
     tail_share_of_rest = Fraction(str(tail_fraction)) / (1 - head_share)
 
@@ -62,38 +62,38 @@ def head_middle_tail(
 
 
 def check_fractions(head_fraction: float, tail_fraction: float) -> None:
-    """Refuse shares of which `head_middle_tail` can make no groups.
+    """Check the fractions of `head_middle_tail`.
 
     Args:
         head_fraction: Share of the classes in the head.
         tail_fraction: Share of the classes in the tail.
 
     Raises:
-        ValueError: If one is out of range.
+        ValueError: If a fraction is out of range.
     """
     if not 0 < head_fraction < 1:
-        raise ValueError(f"head_fraction must lie between 0 and 1, got {head_fraction}")
+        raise ValueError(f"head_fraction: expected a number between 0 and 1, got {head_fraction}.")
     if not 0 <= tail_fraction <= 1 or Fraction(str(tail_fraction)) > 1 - Fraction(str(head_fraction)):
-        raise ValueError(f"tail_fraction must lie between 0 and 1 - head_fraction, got {tail_fraction}")
+        raise ValueError(f"tail_fraction: expected a number from 0 to 1 - head_fraction, got {tail_fraction}.")
 
 
 class TailMetrics(Metric):
-    """Every metric of a long-tailed split, from one pass over its class probabilities.
+    """Metrics of long-tailed classification, computed in a single pass over class probabilities.
 
-    A class has support if the split holds samples of it. ``compute`` returns scalars, but for ``recall``:
+    A class has support if the split contains samples of it. ``compute`` returns scalars, except for ``recall``:
 
     - ``accuracy``, and ``recall`` of each class ``(C,)``, NaN without support.
     - ``balanced_accuracy``, ``macro_f1``: means of recall and of F1 over the classes with support.
     - ``balanced_f1`` (ImDrug, Li et al., 2022): the mean over classes with support of the F1 on a confusion
-      matrix whose rows are divided by their support, so that every class weighs the same in the precision.
+      matrix whose rows are divided by their support, so that all classes have equal weight in the precision.
     - ``head_accuracy``, ``middle_accuracy``, ``tail_accuracy``: mean recall of the group's classes with
-      support; NaN where none has.
-    - ``auroc``, ``average_precision``: means of the one-vs-rest scores of the classes with support; NaN where
-      the split holds a single class.
-    - ``calibration_error``: expected calibration error of the largest probability, 15 bins of equal width
-      (Guo et al., 2017), between 0 and 1.
+      support; NaN if none has support.
+    - ``auroc``, ``average_precision``: means of the one-vs-rest scores of the classes with support; NaN if the
+      split contains a single class.
+    - ``calibration_error``: expected calibration error of the largest probability, with 15 bins of equal
+      width (Guo et al., 2017), in 0..1.
 
-    The last three need every probability of the split, kept as float32 ``(N, C)`` on the metric's device.
+    The last three require all probabilities of the split, stored as float32 ``(N, C)`` on the metric's device.
     """
 
     is_differentiable = False
@@ -110,17 +110,17 @@ class TailMetrics(Metric):
         tail_fraction: float = 0.3,
         ranking: bool = True,
     ) -> None:
-        """Build the metric for C classes.
+        """Create the metric for C classes.
 
         Args:
             class_counts: ``(C,)``, training samples of each class, before any resampling.
             head_fraction: Share of the classes in the head, see ``head_middle_tail``.
             tail_fraction: Share of the classes in the tail.
-            ranking: Whether to compute AUROC, average precision and calibration error, at the cost of
-                keeping every probability.
+            ranking: Whether to compute AUROC, average precision and calibration error, which requires storing all
+                probabilities.
 
         Raises:
-            ValueError: If the counts or the fractions are refused by ``head_middle_tail``.
+            ValueError: If the counts or the fractions are invalid, see ``head_middle_tail``.
         """
         super().__init__()
         self.groups = head_middle_tail(class_counts, head_fraction, tail_fraction)
@@ -137,19 +137,19 @@ class TailMetrics(Metric):
         """Add a batch, which may be empty.
 
         Args:
-            probabilities: ``(B, C)``, any floating type, in [0, 1].
-            labels: ``(B,)``, integers from 0 to C - 1.
+            probabilities: Class probabilities, floating point ``(B, C)``, in [0, 1].
+            labels: Labels, integers ``(B,)`` in 0..C-1.
 
         Raises:
-            ValueError: If a shape, type or value is not as above.
+            ValueError: If a shape, dtype or value is invalid.
         """
         self._check(probabilities, labels)
-        # float32 also under autocast: ties from a later rounding would change the ranking.
+        # float32 also under autocast, since rounding to 16 bits would introduce ties in the ranking.
         probabilities = probabilities.detach().float().clamp(0, 1)
         labels = labels.long()
         cells = labels * self.num_classes + probabilities.argmax(dim=1)
         counts = torch.bincount(cells, minlength=self.num_classes**2).view_as(self.confusion)
-        # Not in place: a state made under inference mode could not be updated outside it.
+        # Not in place, since a state created in inference mode could not be updated outside of it.
         self.confusion = self.confusion + counts
         if self.ranking:
             self.probabilities.append(probabilities)
@@ -159,16 +159,16 @@ class TailMetrics(Metric):
         """Compute the metrics over all updates and processes.
 
         Returns:
-            Scalars by name, and ``recall`` ``(C,)``; all on the metric's device. Without ``ranking`` the keys
-            ``auroc``, ``average_precision`` and ``calibration_error`` are left out.
+            Scalars by name and ``recall``, ``(C,)``, on the metric's device. Without ``ranking`` the keys
+            ``auroc``, ``average_precision`` and ``calibration_error`` are missing.
 
         Raises:
-            ValueError: If no process was given a sample.
+            ValueError: If no process has samples.
         """
         support = self.confusion.sum(dim=1)
         present = support > 0
         if not bool(present.any()):
-            raise ValueError("TailMetrics got no samples, expected at least one in update() before compute()")
+            raise ValueError("TailMetrics: expected at least one sample before compute(), got none.")
         recall = self.confusion.diagonal() / support
         row_shares = self.confusion / support.clamp(min=1)[:, None]
         scores = {
@@ -187,15 +187,15 @@ class TailMetrics(Metric):
         return scores
 
     def reset(self) -> None:
-        """Forget all samples; the groups stay."""
+        """Remove all samples; the groups of classes remain."""
         super().reset()
         self._start_lists()
 
     def _start_lists(self) -> None:
-        """Give the list states an empty first batch.
+        """Add an empty first batch to the list states.
 
-        torchmetrics gathers a list without tensors as a float vector, which does not match the shape and type
-        of the other processes when one of them has no samples.
+        torchmetrics gathers an empty list as a float vector, which does not match the shapes and dtypes of other
+        processes if one of them has no samples.
         """
         if self.ranking:
             device = self.confusion.device
@@ -205,32 +205,32 @@ class TailMetrics(Metric):
     def _check(self, probabilities: Tensor, labels: Tensor) -> None:
         if probabilities.ndim != 2 or probabilities.shape[1] != self.num_classes:
             shape = tuple(probabilities.shape)
-            raise ValueError(f"probabilities must have shape (B, {self.num_classes}), got {shape}")
+            raise ValueError(f"probabilities: expected shape (B, {self.num_classes}), got {shape}.")
         if labels.shape != probabilities.shape[:1]:
-            raise ValueError(f"labels must have shape ({len(probabilities)},), got {tuple(labels.shape)}")
+            raise ValueError(f"labels: expected shape ({len(probabilities)},), got {tuple(labels.shape)}.")
         if not probabilities.is_floating_point():
-            raise ValueError(f"probabilities must be a floating tensor, got {probabilities.dtype}")
+            raise ValueError(f"probabilities: expected a floating-point tensor, got {probabilities.dtype}.")
         if labels.is_floating_point() or labels.dtype == torch.bool:
-            raise ValueError(f"labels must be an integer tensor, got {labels.dtype}")
+            raise ValueError(f"labels: expected an integer tensor, got {labels.dtype}.")
         low, high = -_PROBABILITY_SLACK, 1 + _PROBABILITY_SLACK
         if not bool(((probabilities >= low) & (probabilities <= high)).all()):
             found = f"{float(probabilities.min()):.4g} to {float(probabilities.max()):.4g}"
-            raise ValueError(f"probabilities must lie in [0, 1], got {found}")
+            raise ValueError(f"probabilities: expected values in [0, 1], got {found}.")
         if not bool(((labels >= 0) & (labels < self.num_classes)).all()):
             found = f"{int(labels.min())} to {int(labels.max())}"
-            raise ValueError(f"labels must lie in 0..{self.num_classes - 1}, got {found}")
+            raise ValueError(f"labels: expected values in 0..{self.num_classes - 1}, got {found}.")
 
 
 def _f1_per_class(confusion: Tensor) -> Tensor:
-    """F1 of each class, ``(C,)``, from a ``(C, C)`` matrix of true class by predicted class."""
+    """F1 of each class, ``(C,)``, from a confusion matrix ``(C, C)`` of true class by predicted class."""
     return 2 * confusion.diagonal() / (confusion.sum(dim=0) + confusion.sum(dim=1))
 
 
 def _ranking_scores(probabilities: Tensor, labels: Tensor, present: list[int]) -> dict[str, Tensor]:
     """Mean one-vs-rest AUROC and average precision over the classes present; NaN for a single class.
 
-    One class at a time: torchmetrics' multiclass functions keep the curves of all classes, and count a class
-    without samples as 0 in the macro mean.
+    The multiclass functions of torchmetrics store the curves of all classes and count a class without samples as 0
+    in the macro mean, so classes are evaluated one at a time.
     """
     if len(present) == 1:
         undefined = torch.full((), torch.nan, device=probabilities.device)
@@ -238,7 +238,7 @@ def _ranking_scores(probabilities: Tensor, labels: Tensor, present: list[int]) -
     auroc, average_precision = [], []
     for label in present:
         is_label = (labels == label).long()
-        # A contiguous column: the sorts inside would each gather it from all over the matrix.
+        # A contiguous column is much faster to sort than a strided one.
         column = probabilities[:, label].contiguous()
         auroc.append(binary_auroc(column, is_label, validate_args=False))
         average_precision.append(binary_average_precision(column, is_label, validate_args=False))
@@ -248,8 +248,8 @@ def _ranking_scores(probabilities: Tensor, labels: Tensor, present: list[int]) -
 def _calibration_error(probabilities: Tensor, labels: Tensor) -> Tensor:
     """Expected calibration error of the largest probability.
 
-    In float64, and so on the CPU, as not every device has it: torchmetrics' multiclass function sums each bin
-    in float32 and is off by a factor of two for four million samples.
+    Computed in float64, and on the CPU because not every device supports it: the float32 sums of the multiclass
+    function of torchmetrics are off by a factor of two for four million samples.
     """
     confidence, predicted = probabilities.max(dim=1)
     correct = (predicted == labels).long()

@@ -1,1 +1,1 @@
-"""Layers from embeddings to logits."""
+"""Classification heads, which map embeddings to logits."""

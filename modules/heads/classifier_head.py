@@ -1,4 +1,4 @@
-"""A classifier: layers from an embedding to the logits."""
+"""A single classifier: layers from embeddings to logits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from modules.heads.perceptron import perceptron
 
 
 class ClassifierHead(nn.Sequential):
-    """Hidden layers, a linear or a cosine layer, and optional class factors."""
+    """Hidden layers, a linear or cosine layer, and optional class factors."""
 
     def __init__(
         self,
@@ -22,15 +22,14 @@ class ClassifierHead(nn.Sequential):
         cosine_scale: float | None = None,
         class_scales: bool = False,
     ) -> None:
-        """Build the layers.
+        """Create the layers.
 
         Args:
-            sizes: Size of an embedding and of the hidden layers.
+            sizes: Size of embeddings, followed by the sizes of the hidden layers.
             num_classes: Number of classes C.
-            dropout: Share of the hidden units that training drops.
-            cosine_scale: Makes the logits this number times the cosine with one vector per class; None makes them
-                linear.
-            class_scales: Whether each class's logit is multiplied by a factor.
+            dropout: Dropout probability of hidden units.
+            cosine_scale: Scale of cosine logits; None for linear logits.
+            class_scales: Whether to multiply the logit of each class by a learned factor.
         """
         if cosine_scale is None:
             layers = list(perceptron([*sizes, num_classes], dropout))
@@ -41,15 +40,15 @@ class ClassifierHead(nn.Sequential):
         self.class_scales = class_scales
 
     def training_outputs(self, embeddings: Tensor, scales_only: bool) -> list[Tensor]:
-        """Logits to train on.
+        """Compute the logits for training.
 
         Args:
-            embeddings: (B, d).
-            scales_only: Whether the class factors train and everything before them is frozen; otherwise the logits are
-                those without the factors. Without class factors this changes nothing.
+            embeddings: Embeddings, (B, d).
+            scales_only: Whether to train only the class factors and freeze the other layers. Otherwise class factors
+                are not applied. Ignored without class factors.
 
         Returns:
-            A list of one (B, C).
+            A list of a single tensor of logits, (B, C).
         """
         if not self.class_scales:
             return [self(embeddings)]
@@ -64,10 +63,10 @@ class ClassifierHead(nn.Sequential):
 
 
 class ClassScales(nn.Module):
-    """Multiplies each class's logit by a factor (LWS; Kang et al., 2020, arXiv 1910.09217)."""
+    """Learned factor of each class's logit (learnable weight scaling, LWS; Kang et al., 2020, arXiv 1910.09217)."""
 
     def __init__(self, num_classes: int) -> None:
-        """Start with factors of 1.
+        """Create factors of 1.
 
         Args:
             num_classes: Number of classes C.
@@ -76,5 +75,5 @@ class ClassScales(nn.Module):
         self.weight = nn.Parameter(torch.ones(num_classes))
 
     def forward(self, logits: Tensor) -> Tensor:
-        """Scale (B, C)."""
+        """Scale logits, (B, C)."""
         return self.weight * logits

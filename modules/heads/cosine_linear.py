@@ -1,4 +1,4 @@
-"""A linear layer whose outputs are scaled cosines."""
+"""Linear layer with scaled cosine outputs."""
 
 import torch
 from torch import Tensor, nn
@@ -7,15 +7,15 @@ from modules.unit_embeddings import unit_embeddings
 
 
 class CosineLinear(nn.Module):
-    """The cosine of the input with one vector for each output, times a scale."""
+    """Scaled cosine similarities of the input with a learned vector for each output."""
 
     def __init__(self, inputs: int, outputs: int, scale: float) -> None:
-        """Draw the vectors.
+        """Create the layer.
 
         Args:
             inputs: Size of the input.
-            outputs: Number of vectors.
-            scale: Factor of the cosines, positive.
+            outputs: Size of the output.
+            scale: Positive factor of the cosine similarities.
         """
         super().__init__()
         self.weight = nn.Parameter(torch.empty(outputs, inputs))
@@ -23,7 +23,7 @@ class CosineLinear(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the vectors anew."""
+        """Initialize the vectors from a normal distribution."""
         nn.init.normal_(self.weight)
 
     def forward(self, values: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Several classifiers on one embedding, whose mean decides."""
+"""Ensemble of classifiers on the same embedding."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from modules.heads.classifier_head import ClassifierHead
 
 
 class Experts(nn.Module):
-    """Classifier heads that see the same embedding and learn to differ.
+    """Classifiers on the same embedding that learn diverse predictions; the logits are their mean.
 
-    After RIDE (Wang et al., 2021, arXiv 2010.01809), without its routing and with experts that share the whole encoder.
+    A variant of RIDE (Wang et al., 2021, arXiv 2010.01809) without routing, whose experts share the whole encoder.
     """
 
     def __init__(self, number: int, make_head: Callable[[], ClassifierHead]) -> None:
-        """Build the heads.
+        """Create the experts.
 
         Args:
             number: Number of experts.
-            make_head: Builds one of them.
+            make_head: Creates the classifier of an expert.
         """
         super().__init__()
         self.heads = nn.ModuleList(make_head() for _ in range(number))
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        """Mean of the experts' logits, (B, C), from (B, d)."""
+        """Compute the mean logits of the experts, (B, C), from embeddings, (B, d)."""
         return torch.stack([head(embeddings) for head in self.heads]).mean(dim=0)
 
     def training_outputs(self, embeddings: Tensor, scales_only: bool) -> list[Tensor]:
-        """See `ClassifierHead.training_outputs`."""
+        """Compute the logits of each expert for training; see `ClassifierHead.training_outputs`."""
         return [
             output
             for head in self.heads
@@ -42,7 +42,7 @@ class Experts(nn.Module):
 
 
 def diversity(outputs: list[Tensor]) -> Tensor:
-    """How much experts differ: the mean over pairs of ``KL(p_i || p_j)`` between their probabilities.
+    """Compute the diversity of experts: the mean of ``KL(p_i || p_j)`` over pairs of their probabilities p_i and p_j.
 
     Args:
         outputs: Logits of each expert, floating point (B, C).

@@ -1,4 +1,4 @@
-"""The classification head: one classifier, or several experts whose mean decides."""
+"""Settings and construction of the classification head: a single classifier or several experts."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from modules.heads.experts import Experts
 
 @dataclass(frozen=True)
 class HeadSettings:
-    """Layers from an embedding to the logits.
+    """Settings of the classification head, from embeddings to logits.
 
     Args:
-        hidden_dims: Sizes of the hidden layers; null makes the head linear.
-        dropout: Share of the hidden units that training drops.
-        cosine_scale: Makes the logits this number times the cosine with one vector per class; null makes them linear.
-        class_scales: Multiplies each class's logit by a factor, which trains only in a stage that freezes the
-            classifier.
-        experts: Number of heads, whose mean logits decide.
+        hidden_dims: Sizes of the hidden layers; null for none.
+        dropout: Dropout probability of hidden units, in [0, 1).
+        cosine_scale: Positive scale of cosine logits; null for linear logits.
+        class_scales: Whether to multiply the logit of each class by a learned factor, which trains only in a stage that
+            freezes the classifier.
+        experts: Number of experts, whose mean logits are used.
         expert_diversity: Factor of the experts' mean divergence, which is subtracted from the classification loss.
 
     Raises:
-        ValueError: If a number is out of range.
+        ValueError: If a setting is out of range.
     """
 
     hidden_dims: list[int] | None = None
@@ -33,7 +33,7 @@ class HeadSettings:
     expert_diversity: float = 0.2
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check the settings."""
         if not 0 <= self.dropout < 1:
             raise ValueError(f"model.head.dropout: expected a number from 0 to below 1, got {self.dropout}.")
         if self.cosine_scale is not None and not self.cosine_scale > 0:
@@ -45,17 +45,20 @@ class HeadSettings:
 
     @property
     def is_linear(self) -> bool:
-        """Whether the last layer is a single linear one, as tau-normalization needs."""
+        """Whether the head ends with a single linear layer, as tau-normalization requires."""
         return self.experts == 1 and self.cosine_scale is None and not self.class_scales
 
 
 def make_head(settings: HeadSettings, embedding_dim: int, num_classes: int) -> ClassifierHead | Experts:
-    """Build the head.
+    """Create a classification head.
 
     Args:
-        settings: The layers.
-        embedding_dim: Size d of an embedding.
+        settings: Settings of the head.
+        embedding_dim: Size d of embeddings.
         num_classes: Number of classes C.
+
+    Returns:
+        A classifier, or experts if `settings.experts` is above 1.
     """
 
     def one() -> ClassifierHead:

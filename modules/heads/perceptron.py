@@ -1,4 +1,4 @@
-"""Stacks of linear layers."""
+"""Multi-layer perceptron."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ from torch import nn
 
 
 def perceptron(sizes: Sequence[int], dropout: float = 0.0, final_activation: bool = False) -> nn.Sequential:
-    """Linear layers with batch norm, ReLU and dropout between them.
+    """Create linear layers with batch norm, ReLU and dropout between them.
 
     Args:
-        sizes: Input size, sizes of the hidden layers, output size; two numbers make a single linear layer.
-        dropout: Share of hidden units that training leaves out.
-        final_activation: Whether the last layer too is followed by batch norm, ReLU and dropout.
+        sizes: Input size, sizes of the hidden layers and output size; two sizes give a single linear layer.
+        dropout: Dropout probability of hidden units.
+        final_activation: Whether batch norm, ReLU and dropout also follow the last layer.
+
+    Returns:
+        The layers.
 
     Raises:
         ValueError: If fewer than two sizes are given.
     """
     if len(sizes) < 2:
-        raise ValueError(f"sizes: expected an input and an output size at least, got {list(sizes)}.")
+        raise ValueError(f"sizes: expected at least an input and an output size, got {list(sizes)}.")
     layers: list[nn.Module] = []
     for position, (width, next_width) in enumerate(pairwise(sizes)):
         layers.append(nn.Linear(width, next_width))

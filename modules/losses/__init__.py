@@ -1,4 +1,4 @@
-"""Losses of the framework, one in each file: contrastive ones for projections and classification losses for logits."""
+"""Losses: contrastive losses on projections and classification losses on logits, one per module."""
 
 from modules.losses.classification.classification_loss import ClassificationLoss
 from modules.losses.classification.cross_entropy import CrossEntropyLoss

@@ -7,7 +7,7 @@ import pytest
 from base.atomic_file import write_csv, write_file, write_json
 
 
-def test_the_file_appears_whole_and_alone(tmp_path: Path) -> None:
+def test_the_file_is_complete_and_leaves_no_temporary_file(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folder" / "notes.txt"
 
     def write(temporary: Path) -> None:
@@ -35,7 +35,7 @@ def test_an_interrupted_write_keeps_the_old_file_and_leaves_nothing(tmp_path: Pa
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_writer_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
+def test_a_writer_that_creates_no_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"notes\.txt"):
         write_file(tmp_path / "notes.txt", lambda temporary: None)
 
@@ -56,7 +56,7 @@ def test_json_is_indented_and_read_back(tmp_path: Path) -> None:
     assert json.loads(text) == values
 
 
-def test_values_that_json_cannot_hold_leave_no_file(tmp_path: Path) -> None:
+def test_values_that_json_cannot_represent_leave_no_file(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="not JSON serializable"):
         write_json({"path": tmp_path}, tmp_path / "values.json")
     assert list(tmp_path.iterdir()) == []

@@ -17,7 +17,7 @@ from datamodules.drug_datamodule import DrugDataModule
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP
 from modules.evaluation import make_evidence
-from modules.evaluation.prediction_evidence import PredictionEvidence, neighbour_distances
+from modules.evaluation.prediction_evidence import PredictionEvidence, neighbor_distances
 from modules.losses import CrossEntropyLoss
 from modules.unit_embeddings import unit_embeddings
 from tests.datamodules.array_file import blobs, save
@@ -59,7 +59,7 @@ def test_evidence_of_reclustered_classes(trained: tuple[lightning.Trainer, DrugC
     embeddings, _ = embed_training_set(trainer, model)
     torch.testing.assert_close(evidence.training, unit_embeddings(embeddings), atol=1e-3, rtol=0.0)
     validation = torch.cat([model.eval().network.encoder(batch) for batch in data.val_dataloader()]).detach()
-    expected = neighbour_distances(validation, evidence.training).sort().values
+    expected = neighbor_distances(validation, evidence.training).sort().values
     torch.testing.assert_close(evidence.distances, expected, atol=1e-6, rtol=0.0)
     assert torch.equal(evidence.distances, evidence.distances.sort().values)
     assert len(evidence.distances) == len(data.records.rows["validation"])
@@ -79,9 +79,9 @@ def test_large_sets_are_thinned(
     trained: tuple[lightning.Trainer, DrugClassifier], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer, model = trained
-    monkeypatch.setattr(make_evidence, "MOST_TRAINING_SAMPLES", 100)
-    monkeypatch.setattr(make_evidence, "MOST_VALIDATION_SAMPLES", 10)
-    monkeypatch.setattr(make_evidence, "MOST_SUBCLUSTERS", 20)
+    monkeypatch.setattr(make_evidence, "MAX_TRAINING_SAMPLES", 100)
+    monkeypatch.setattr(make_evidence, "MAX_VALIDATION_SAMPLES", 10)
+    monkeypatch.setattr(make_evidence, "MAX_SUBCLUSTERS", 20)
     whole = EvidenceWriter(Recluster(start_epoch=None)).find(trainer, model, "digest")
     assert model.task is not None
     assert model.task.num_classes <= len(whole.training) <= 100

@@ -19,7 +19,7 @@ from datamodules.drug_task import DrugTask
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP
 from modules.evaluation.prediction_columns import PredictionColumns
-from modules.evaluation.prediction_evidence import PredictionEvidence, neighbour_distances
+from modules.evaluation.prediction_evidence import PredictionEvidence, neighbor_distances
 from modules.losses import ClassificationLoss, CrossEntropyLoss
 from modules.losses.classification.evidential import EvidentialLoss
 from modules.unit_embeddings import unit_embeddings
@@ -41,7 +41,7 @@ def make_model(loss: ClassificationLoss | None = None) -> DrugClassifier:
 def make_evidence() -> PredictionEvidence:
     generator = torch.Generator().manual_seed(0)
     training = unit_embeddings(torch.randn(30, 8, generator=generator))
-    distances = neighbour_distances(torch.randn(50, 8, generator=generator), training).sort().values
+    distances = neighbor_distances(torch.randn(50, 8, generator=generator), training).sort().values
     return PredictionEvidence(
         "x", ["a", "b 1"], ["C; CC", "CCO"], torch.randn(2, 8, generator=generator), training, distances
     )

@@ -20,7 +20,7 @@ from callbacks.recluster import Recluster
 from callbacks.recluster_report import ReclusterReport
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.sampling import draw_per_class
-from modules.class_difficulty import confusion_rate, difficulty_weights, neighbour_overlap, relative_spread
+from modules.class_difficulty import confusion_rate, difficulty_weights, neighbor_overlap, relative_spread
 from modules.class_distances import class_distances, class_temperatures, distance_weights, subcluster_distances
 from modules.contrast import Contrast
 from modules.drug_classifier import DrugClassifier
@@ -252,7 +252,7 @@ def test_temperatures_of_a_sample_count_the_whole_class(tmp_path: Path) -> None:
     assert not torch.allclose(expected, class_temperatures(embeddings, labels, per_class, 0.1))
 
 
-@pytest.mark.parametrize(("difficulty", "measure"), [("neighbours", neighbour_overlap), ("spread", relative_spread)])
+@pytest.mark.parametrize(("difficulty", "measure"), [("neighbors", neighbor_overlap), ("spread", relative_spread)])
 def test_weights_follow_the_difficulty(
     tmp_path: Path, difficulty: Difficulty, measure: Callable[[Tensor, Tensor, int], Tensor]
 ) -> None:

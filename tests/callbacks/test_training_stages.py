@@ -19,7 +19,7 @@ from datamodules.sampling import PowerSampling
 from modules.distillation import Distillation
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP
-from modules.evaluation.logit_correction import PriorCorrection, TauNormalisation
+from modules.evaluation.logit_correction import PriorCorrection, TauNormalization
 from modules.heads.head import HeadSettings
 from modules.losses import CrossEntropyLoss
 from modules.losses.classification.class_weighting import InverseFrequency
@@ -196,14 +196,14 @@ def test_a_correction_is_handed_to_the_decision(tmp_path: Path) -> None:
         (Stage(1, frozen=["classifier"]), {}, r"stages\.frozen: .* expected model\.head\.class_scales to be true"),
         (Stage(1), {"head": HeadSettings(class_scales=True)}, r"model\.head\.class_scales: class factors train in a"),
         (
-            Stage(0, correction=TauNormalisation()),
+            Stage(0, correction=TauNormalization()),
             {"head": HeadSettings(experts=2)},
-            r"stages\.correction: TauNormalisation needs one linear head",
+            r"stages\.correction: TauNormalization needs one linear head",
         ),
         (
-            Stage(0, correction=TauNormalisation()),
+            Stage(0, correction=TauNormalization()),
             {"head": HeadSettings(cosine_scale=10.0)},
-            r"stages\.correction: TauNormalisation needs one linear head",
+            r"stages\.correction: TauNormalization needs one linear head",
         ),
         (
             Stage(0, distillation=Distillation(teacher="gone.ckpt")),

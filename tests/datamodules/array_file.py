@@ -19,11 +19,11 @@ def save(path: Path, **arrays: Any) -> Path:
 
 
 def blobs(samples: int = 60, width: int = 6, classes: int = 3) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Features (samples, width) float32 around a centre for each class, and classes (samples,) that take turns."""
+    """Features (samples, width) float32 around a center for each class, and classes (samples,) that take turns."""
     generator = numpy.random.default_rng(0)
     labels = numpy.arange(samples) % classes
-    centres = 4 * generator.normal(size=(classes, width))
-    return (centres[labels] + generator.normal(size=(samples, width))).astype(numpy.float32), labels
+    centers = 4 * generator.normal(size=(classes, width))
+    return (centers[labels] + generator.normal(size=(samples, width))).astype(numpy.float32), labels
 
 
 def array_module(folder: Path, settings: dict[str, Any] | None = None, **arrays: Any) -> DrugDataModule:

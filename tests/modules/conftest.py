@@ -36,8 +36,8 @@ def make_task() -> Callable[[InputKind], DrugTask]:
 
 
 @pytest.fixture(scope="session")
-def randomise() -> Callable[[nn.Module], None]:
-    """Fills the parameters and the batch-norm statistics of a module at random, and puts it in evaluation mode."""
+def randomize() -> Callable[[nn.Module], None]:
+    """Randomizes the parameters and batch-norm statistics of a module and sets evaluation mode."""
 
     def fill(module: nn.Module) -> None:
         generator = torch.Generator().manual_seed(0)

@@ -28,7 +28,7 @@ def make_model(**settings: Any) -> DrugClassifier:
 
 
 def contrast(loss: ContrastiveLoss, warmup: ContrastiveLoss | None = None, **settings: Any) -> Contrast:
-    """Contrast of views that drop a tenth."""
+    """Contrast of views that drop a tenth of the features."""
     return Contrast(loss, warmup, **{"view_probabilities": VIEWS, **settings})
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from modules import class_difficulty as module
-from modules.class_difficulty import confusion_rate, difficulty_weights, neighbour_overlap, relative_spread
+from modules.class_difficulty import confusion_rate, difficulty_weights, neighbor_overlap, relative_spread
 
 
 def draw(counts: list[int], seed: int) -> tuple[Tensor, Tensor]:
@@ -17,14 +17,14 @@ def draw(counts: list[int], seed: int) -> tuple[Tensor, Tensor]:
     return torch.randn(len(labels), 3, generator=generator), labels
 
 
-def overlap_in_a_loop(embeddings: Tensor, labels: Tensor, num_classes: int, neighbours: int) -> list[float]:
+def overlap_in_a_loop(embeddings: Tensor, labels: Tensor, num_classes: int, neighbors: int) -> list[float]:
     unit = torch.nn.functional.normalize(embeddings, dim=1)
     shares: list[list[float]] = [[] for _ in range(num_classes)]
     for row, own in enumerate(labels.tolist()):
         others = sorted(
             (other for other in range(len(labels)) if other != row), key=lambda o: -float(unit[row] @ unit[o])
         )
-        nearest = others[: min(neighbours, int((labels == own).sum()) - 1)]
+        nearest = others[: min(neighbors, int((labels == own).sum()) - 1)]
         if nearest:
             shares[own].append(sum(int(labels[other]) != own for other in nearest) / len(nearest))
     means = [sum(values) / len(values) if values else math.nan for values in shares]
@@ -37,34 +37,34 @@ def overlap_in_a_loop(embeddings: Tensor, labels: Tensor, num_classes: int, neig
 @settings(max_examples=30, deadline=None)
 @given(
     counts=st.lists(st.integers(0, 9), min_size=1, max_size=4).filter(any),
-    neighbours=st.integers(1, 6),
+    neighbors=st.integers(1, 6),
     seed=st.integers(0, 1_000),
 )
-def test_overlap_equals_a_loop(counts: list[int], neighbours: int, seed: int) -> None:
+def test_overlap_equals_a_loop(counts: list[int], neighbors: int, seed: int) -> None:
     embeddings, labels = draw(counts, seed)
-    expected = torch.tensor(overlap_in_a_loop(embeddings, labels, len(counts), neighbours))
-    found = neighbour_overlap(embeddings, labels, len(counts), neighbours)
+    expected = torch.tensor(overlap_in_a_loop(embeddings, labels, len(counts), neighbors))
+    found = neighbor_overlap(embeddings, labels, len(counts), neighbors)
     torch.testing.assert_close(found, expected, equal_nan=True)
 
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 1_000))
-def test_measures_follow_the_classes_when_samples_and_classes_are_renumbered(seed: int) -> None:
+def test_measures_are_equivariant_to_the_order_of_samples_and_classes(seed: int) -> None:
     embeddings, labels = draw([9, 0, 5, 3], seed)
     generator = torch.Generator().manual_seed(seed)
     rows, classes = torch.randperm(17, generator=generator), torch.randperm(4, generator=generator)
-    for measure in (neighbour_overlap, relative_spread):
+    for measure in (neighbor_overlap, relative_spread):
         plain = measure(embeddings, labels, 4)
         again = measure(3 * embeddings[rows], classes[labels[rows]], 4)
         torch.testing.assert_close(again[classes], plain, equal_nan=True)
 
 
-def test_a_class_inside_another_overlaps_and_one_apart_does_not() -> None:
+def test_a_class_inside_another_overlaps_and_a_separate_one_does_not() -> None:
     generator = torch.Generator().manual_seed(0)
     large, small = torch.randn(300, 8, generator=generator), torch.randn(20, 8, generator=generator)
     apart = torch.full((30, 8), 3.0) + 0.01 * torch.randn(30, 8, generator=generator)
     labels = torch.tensor([0] * 300 + [1] * 20 + [2] * 30)
-    overlap = neighbour_overlap(torch.cat([large, small, apart]), labels, 3)
+    overlap = neighbor_overlap(torch.cat([large, small, apart]), labels, 3)
     assert overlap[0] < 0.2
     assert overlap[1] > 0.8
     assert overlap[2] == 0
@@ -72,20 +72,20 @@ def test_a_class_inside_another_overlaps_and_one_apart_does_not() -> None:
     assert weights[1] / weights[0] > 1.2
 
 
-def test_samples_of_large_sets_say_nearly_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_subsampling_large_sets_changes_the_result_little(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = torch.Generator().manual_seed(0)
     labels = torch.tensor([0] * 2_000 + [1] * 600 + [2] * 30)
     embeddings = torch.randn(3, 16, generator=generator)[labels] + torch.randn(2_630, 16, generator=generator)
-    exact = neighbour_overlap(embeddings, labels, 3)
-    for name, value in (("QUERIES", 300), ("CANDIDATES", 1_500)):
+    exact = neighbor_overlap(embeddings, labels, 3)
+    for name, value in (("MAX_QUERIES", 300), ("MAX_CANDIDATES", 1_500)):
         monkeypatch.setattr(module, name, value)
-    drawn = neighbour_overlap(embeddings, labels, 3)
+    drawn = neighbor_overlap(embeddings, labels, 3)
     assert not torch.equal(drawn, exact)
     torch.testing.assert_close(drawn, exact, atol=0.08, rtol=0.0)
-    assert torch.equal(drawn, neighbour_overlap(embeddings, labels, 3))
+    assert torch.equal(drawn, neighbor_overlap(embeddings, labels, 3))
 
 
-def test_draws_are_of_the_sizes_asked_for() -> None:
+def test_draws_have_the_requested_sizes() -> None:
     classes = torch.tensor([0] * 50 + [1] * 3 + [3] * 20)
     drawn = module._draw(classes, torch.tensor([7, 7, 7, 20]), 0)
     assert torch.bincount(classes[drawn], minlength=4).tolist() == [7, 3, 0, 20]
@@ -106,7 +106,7 @@ def test_relative_spread_by_hand() -> None:
 def test_confusion_rate_by_hand() -> None:
     confusion = torch.tensor([[3.0, 1.0, 0.0], [0.5, 0.5, 0.0], [0.0, 0.0, 0.0]])
     torch.testing.assert_close(confusion_rate(confusion), torch.tensor([0.25, 0.5, math.nan]), equal_nan=True)
-    with pytest.raises(ValueError, match=r"confusion must have shape \(C, C\), got \(2, 3\)"):
+    with pytest.raises(ValueError, match=r"confusion: expected shape \(C, C\), got \(2, 3\)"):
         confusion_rate(torch.ones(2, 3))
 
 
@@ -120,12 +120,12 @@ def test_weights_by_hand() -> None:
 
 def test_invalid_arguments_are_named() -> None:
     embeddings, labels = draw([4, 4], 0)
-    with pytest.raises(ValueError, match="neighbours must be at least 1, got 0"):
-        neighbour_overlap(embeddings, labels, 2, neighbours=0)
-    with pytest.raises(ValueError, match="strength must be at least 0 and finite, got -1"):
+    with pytest.raises(ValueError, match="neighbors: expected 1 or more, got 0"):
+        neighbor_overlap(embeddings, labels, 2, neighbors=0)
+    with pytest.raises(ValueError, match="strength: expected a finite number of 0 or more, got -1"):
         difficulty_weights(torch.zeros(2), -1)
-    with pytest.raises(ValueError, match="no infinite value"):
+    with pytest.raises(ValueError, match=r"difficulty: expected shape .* without infinite values"):
         difficulty_weights(torch.tensor([0.0, math.inf]))
-    for measure in (neighbour_overlap, relative_spread):
+    for measure in (neighbor_overlap, relative_spread):
         with pytest.raises(ValueError, match=r"finite.*classes \[1\]"):
             measure(embeddings.masked_fill((labels == 1).unsqueeze(1), math.nan), labels, 2)

@@ -120,7 +120,7 @@ def test_duplicates_of_two_classes_have_distance_zero() -> None:
     assert torch.equal(distances, torch.zeros(2))
 
 
-def test_an_absent_class_is_nan_and_weighs_nothing() -> None:
+def test_an_absent_class_is_nan_and_has_weight_zero() -> None:
     embeddings, _ = random_embeddings(0, 6, 1)
     labels = torch.tensor([0, 0, 2, 2, 3, 3])
     d = class_distances(embeddings, labels, 4)
@@ -134,7 +134,7 @@ def test_an_absent_class_is_nan_and_weighs_nothing() -> None:
 
 
 @pytest.mark.parametrize("strength", [0.0, 1.0, 50.0])
-def test_a_single_class_has_no_rival_and_weighs_one(strength: float) -> None:
+def test_a_single_class_has_infinite_distance_and_weight_one(strength: float) -> None:
     embeddings, _ = random_embeddings(0, 5, 1)
     labels = torch.full((5,), 2)
     d = class_distances(embeddings, labels, 4)
@@ -156,13 +156,13 @@ def test_strength_sharpens_the_weights_and_stays_finite() -> None:
     torch.testing.assert_close(distance_weights(d, d, strength=1e6), torch.tensor([1.0, 0.0, 0.0]))
 
 
-def test_two_classes_always_weigh_the_same() -> None:
+def test_two_classes_always_have_equal_weights() -> None:
     embeddings, labels = random_embeddings(1, 20, 2)
     d = class_distances(embeddings, labels, 2)
     torch.testing.assert_close(distance_weights(d, d, strength=9.0), torch.tensor([0.5, 0.5]))
 
 
-def test_no_class_at_all_weighs_nothing() -> None:
+def test_without_classes_all_weights_are_zero() -> None:
     missing = torch.full((3,), math.nan)
     assert distance_weights(missing, missing).tolist() == [0, 0, 0]
 
@@ -170,10 +170,10 @@ def test_no_class_at_all_weighs_nothing() -> None:
 @pytest.mark.parametrize(
     ("d", "d_prime", "strength", "message"),
     [
-        ([1.0], [1.0], -1.0, "strength must be at least 0"),
-        ([1.0], [1.0], math.nan, "strength must be at least 0"),
-        ([1.0, 2.0], [1.0], 1.0, r"one shape \(C,\), got \(2,\) and \(1,\)"),
-        ([1.0, 2.0], [1.0, math.nan], 1.0, "finite for the same classes"),
+        ([1.0], [1.0], -1.0, "strength: expected a finite number of 0 or more"),
+        ([1.0], [1.0], math.nan, "strength: expected a finite number of 0 or more"),
+        ([1.0, 2.0], [1.0], 1.0, r"d, d_prime: expected the same shape \(C,\), got \(2,\) and \(1,\)"),
+        ([1.0, 2.0], [1.0, math.nan], 1.0, "d, d_prime: expected finite values for the same classes"),
     ],
 )
 def test_invalid_distances_are_named(d: list[float], d_prime: list[float], strength: float, message: str) -> None:
@@ -191,13 +191,13 @@ def test_temperatures_equal_a_loop(seed: int, samples: int, classes: int) -> Non
     torch.testing.assert_close(actual, torch.tensor(expected), atol=1e-5, rtol=1e-4)
 
 
-def test_a_single_class_with_several_subclusters_has_temperature_tau_e() -> None:
+def test_a_single_class_with_several_subclusters_has_temperature_e_times_the_base() -> None:
     embeddings, _ = random_embeddings(0, 8, 1)
     temperatures = class_temperatures(embeddings, torch.zeros(8, dtype=torch.int64), torch.tensor([3, 0]))
     torch.testing.assert_close(temperatures, torch.tensor([0.1 * math.e, 0.1]))
 
 
-def test_collapsed_embeddings_have_temperature_tau() -> None:
+def test_collapsed_embeddings_have_the_base_temperature() -> None:
     direction = torch.randn(1, 64, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(3000) % 3
     temperatures = class_temperatures(direction.expand(3000, 64), labels, torch.tensor([2, 2, 2]))
@@ -217,15 +217,15 @@ def test_embeddings_that_are_not_finite_name_their_class(value: float) -> None:
     embeddings[3, 1] = value
     labels = torch.tensor([0, 1, 2, 2])
     for function in (class_distances, subcluster_distances):
-        with pytest.raises(ValueError, match=r"must be finite.*classes \[2\]"):
+        with pytest.raises(ValueError, match=r"expected finite values.*classes \[2\]"):
             function(embeddings, labels, 3)
-    with pytest.raises(ValueError, match=r"embeddings must be finite.*classes \[2\]"):
+    with pytest.raises(ValueError, match=r"embeddings: expected finite values.*classes \[2\]"):
         class_temperatures(embeddings, labels, torch.ones(3))
 
 
 def test_invalid_temperature_arguments_are_named() -> None:
     embeddings, labels = random_embeddings(0, 4, 2)
-    with pytest.raises(ValueError, match="temperature must be positive and finite, got 0"):
+    with pytest.raises(ValueError, match="temperature: expected a positive finite number, got 0"):
         class_temperatures(embeddings, labels, torch.ones(2), temperature=0)
-    with pytest.raises(ValueError, match=r"subclusters_per_class must have shape \(C,\), got \(\)"):
+    with pytest.raises(ValueError, match=r"subclusters_per_class: expected shape \(C,\), got \(\)"):
         class_temperatures(embeddings, labels, torch.tensor(2))

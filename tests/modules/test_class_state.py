@@ -1,4 +1,4 @@
-"""Class weights, temperatures and sub-clusters, and what a checkpoint keeps of them."""
+"""Class weights, temperatures and sub-clusters, and their checkpoints."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def assigned(keep_centroids: bool) -> ClassState:
     return state
 
 
-def test_a_fresh_state_weighs_the_classes_with_samples_equally() -> None:
+def test_a_new_state_weights_the_classes_with_samples_equally() -> None:
     state = ClassState(COUNTS, 2, 0.2)
     assert state.weights.tolist() == [0.5, 0.5, 0.0]
     assert torch.equal(state.temperatures, torch.full((3,), 0.2))
@@ -29,27 +29,27 @@ def test_a_fresh_state_weighs_the_classes_with_samples_equally() -> None:
     assert state.subclusters_of(torch.tensor([4, 25, 21]), labels, torch.randn(3, 2)).tolist() == [0, 0, 0]
 
 
-def test_a_state_that_forgets_is_as_fresh() -> None:
+def test_a_reset_state_equals_a_new_one() -> None:
     state, fresh = assigned(True), ClassState(COUNTS, 2, 0.2)
-    state.forget()
+    state.reset()
     for name, value in fresh.named_buffers():
         assert torch.equal(dict(state.named_buffers())[name], value), name
     for name, value in fresh.get_extra_state().items():
         assert torch.equal(state.get_extra_state()[name], value), name
 
 
-def test_samples_have_the_subcluster_that_was_found_for_them() -> None:
+def test_samples_have_their_stored_subcluster() -> None:
     found = assigned(False).subclusters_of(torch.tensor([0, 12, 25]), torch.tensor([0, 0, 1]), torch.randn(3, 2))
     assert found.tolist() == [0, 1, 2]
 
 
-def test_with_centroids_samples_join_the_nearest_of_their_class() -> None:
+def test_with_centroids_samples_are_assigned_to_the_nearest_of_their_class() -> None:
     embeddings = torch.tensor([[5.0, 1.0], [0.0, 0.1], [-1.0, 0.0]])
     found = assigned(True).subclusters_of(torch.tensor([0, 1, 2]), torch.tensor([0, 0, 1]), embeddings)
     assert found.tolist() == [0, 1, 2]
 
 
-def test_a_checkpoint_carries_all_of_it_but_the_counts() -> None:
+def test_a_checkpoint_holds_the_state_except_the_counts() -> None:
     state, loaded = assigned(True), ClassState(COUNTS, 2)
     saved = state.state_dict()
     assert set(saved) == {"weights", "temperatures", "_extra_state"}

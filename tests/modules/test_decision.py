@@ -59,7 +59,7 @@ def test_calibration_is_fitted_on_corrected_probabilities() -> None:
     assert float(decision.calibration.temperature) != 1.0
 
 
-def test_uncertainty_is_there_where_the_loss_has_it() -> None:
+def test_uncertainty_is_defined_by_the_loss() -> None:
     logits, _ = drawn()
     assert not Decision(COUNTS, CrossEntropyLoss()).has_uncertainty
     decision = Decision(COUNTS, EvidentialLoss())

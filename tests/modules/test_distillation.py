@@ -33,9 +33,9 @@ def test_limits() -> None:
 
 
 def test_settings_out_of_range_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"weight must lie in 0\.\.1, got 2"):
+    with pytest.raises(ValueError, match=r"weight: expected a number from 0 to 1, got 2"):
         Distillation(2)
-    with pytest.raises(ValueError, match="temperature must be positive"):
+    with pytest.raises(ValueError, match="temperature: expected a positive finite number"):
         Distillation(temperature=0)
-    with pytest.raises(ValueError, match="power must be positive"):
+    with pytest.raises(ValueError, match="power: expected a positive finite number"):
         Distillation(power=0)

@@ -24,8 +24,8 @@ from tests.modules.small_model import TASK, contrast, make_batch, make_model, st
 
 
 @pytest.mark.parametrize("settings", [{"head_fraction": 0.0}, {"head_fraction": 0.6, "tail_fraction": 0.5}], ids=str)
-def test_fractions_that_cannot_work_are_refused_before_there_are_data(settings: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="_fraction must lie between"):
+def test_invalid_fractions_are_refused_by_the_constructor(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="_fraction: expected a number"):
         DrugClassifier(FingerprintMLP([8]), CrossEntropyLoss(), **settings)
 
 
@@ -53,7 +53,7 @@ def test_the_decision_is_fitted_at_validation_in_training_alone() -> None:
     model = make_model().eval()
     model.decision.correction = PriorCorrection()
     batch = make_batch()
-    # Right for every sample once the bias towards the larger class is taken away.
+    # Correct for every sample after removing the bias towards the larger class.
     gap = (lambda logits: logits[:, 1] - logits[:, 0])(model.network(batch)[1].detach())
     batch = replace(batch, labels=(gap > gap.median()).long())
     model.network.classifier.state_dict()["0.bias"][0] += gap.median() + 1.0
@@ -103,7 +103,7 @@ def test_load_from_checkpoint_gives_the_model_that_was_saved(tmp_path: Path) -> 
     torch.testing.assert_close(loaded(make_batch()), saved(make_batch()))
 
 
-def test_a_file_that_is_no_checkpoint_is_named_with_its_setting(tmp_path: Path) -> None:
+def test_an_invalid_checkpoint_is_named_with_its_setting(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"checkpoint_path: expected a checkpoint file, but there is no file .*gone"):
         DrugClassifier.load_from_checkpoint(tmp_path / "gone.ckpt")
     (tmp_path / "text.ckpt").write_text("no checkpoint")
@@ -135,7 +135,10 @@ def test_a_checkpoint_of_other_data_is_refused() -> None:
     checkpoint: dict[str, Any] = {}
     make_model().on_save_checkpoint(checkpoint)
     checkpoint["drug_task"]["class_counts"] = [21, 6, 0]
-    with pytest.raises(ValueError, match=r"ckpt_path: the checkpoint was trained on 27 samples of 3 classes"):
+    with pytest.raises(
+        ValueError,
+        match=r"ckpt_path: expected a checkpoint with the classes.*got one with others \(27 samples of 3 classes\)",
+    ):
         make_model().on_load_checkpoint(checkpoint)
 
 
@@ -167,13 +170,13 @@ def test_the_task_comes_from_the_data_module() -> None:
 def test_a_process_without_validation_samples_leaves_them_to_the_others() -> None:
     model = make_model()
     model.trainer = cast(Any, SimpleNamespace(state=SimpleNamespace(fn=TrainerFn.FITTING)))
-    # There are no others here, which only the metrics notice.
-    with pytest.raises(ValueError, match="TailMetrics got no samples"):
+    # Without other processes the metrics have no samples, which is an error.
+    with pytest.raises(ValueError, match="TailMetrics: expected at least one sample"):
         model.on_validation_epoch_end()
     assert float(model.decision.calibration.temperature) == 1.0
 
 
-def test_scores_that_are_not_finite_stop_the_run_with_a_sentence() -> None:
+def test_scores_that_are_not_finite_are_an_input_error() -> None:
     model = make_model()
     model._validation_logits = [(torch.tensor([[0.5, float("nan"), 0.0]]), torch.tensor([0]))]
     with (

@@ -1,4 +1,4 @@
-"""The loop of inference."""
+"""Inference loop."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_each_batch_has_the_prediction_of_evaluation_mode(model: DrugClassifier,
         assert not prediction.embeddings.requires_grad
 
 
-def test_between_batches_and_after_an_error_the_model_is_as_before(
+def test_the_mode_of_each_module_is_restored_after_a_batch_and_after_an_error(
     model: DrugClassifier, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     modes = {name: module.training for name, module in model.named_modules()}

@@ -49,7 +49,7 @@ def test_the_loss_of_mixtures_is_the_mean_over_both_labels() -> None:
 
 
 def test_settings_out_of_range_are_named() -> None:
-    with pytest.raises(ValueError, match="alpha must be positive and finite, got 0"):
+    with pytest.raises(ValueError, match="alpha: expected a positive finite number, got 0"):
         Mixup(0.0)
-    with pytest.raises(ValueError, match=r"kappa must be at least 1 and tau lie in 0\.\.1, got 0.5 and 0.5"):
+    with pytest.raises(ValueError, match=r"kappa: expected a finite number of 1 or more, got 0.5"):
         Remix(1.0, 0.5)

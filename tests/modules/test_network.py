@@ -1,4 +1,4 @@
-"""The layers of the model, frozen, reset and copied."""
+"""Layers of the model: freezing, resetting and copying."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a batch to named losses, and the schedule of these losses."""
+"""Losses of a training step and their schedule."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from tests.modules.small_model import contrast, make_batch, make_model, step
     ],
     ids=lambda value: str(value)[:80],
 )
-def test_parameters_that_some_step_leaves_out_are_known(settings: dict[str, Any], expected: bool) -> None:
+def test_unused_parameters_are_reported(settings: dict[str, Any], expected: bool) -> None:
     model = make_model(**settings)
-    assert model.objective.leaves_parameters_out == expected
+    assert model.objective.has_unused_parameters == expected
     without_gradient = set()
     for found in (0, 26):
         model.class_state.subcluster_ids = torch.zeros(found, dtype=torch.int64)
@@ -83,8 +83,8 @@ def test_before_the_first_recluster_without_warmup_only_the_classification_train
     assert set(step(model, make_batch()).losses) == {"classification"}
 
 
-def test_an_epoch_without_any_loss_is_an_error() -> None:
-    with pytest.raises(ValueError, match="epoch 0 has no loss to train on"):
+def test_an_epoch_without_a_loss_is_an_error() -> None:
+    with pytest.raises(ValueError, match="expected a loss in every epoch, got none in epoch 0"):
         step(make_model(classification_start_epoch=1), make_batch())
 
 
@@ -132,7 +132,7 @@ def test_mixtures_are_classified_by_both_labels() -> None:
     torch.testing.assert_close(found, share * own + (1 - share) * other)
 
 
-def test_experts_share_the_loss_and_are_rewarded_for_differing() -> None:
+def test_the_loss_is_the_mean_over_experts_minus_their_diversity() -> None:
     model = make_model(head=HeadSettings(experts=2, expert_diversity=0.5)).eval()
     batch = make_batch()
     outputs = model.network.training_logits(model.network(batch)[0])
@@ -159,7 +159,7 @@ def test_a_weighting_multiplies_the_class_weights() -> None:
     torch.testing.assert_close(model.objective.class_weights(model.class_state), expected)
 
 
-def test_instance_balance_splits_each_sample_between_the_losses() -> None:
+def test_instance_balance_weights_the_classification_loss_of_each_sample() -> None:
     model = make_model(contrast=contrast(InstanceBalancedContrastiveLoss(0.5), view_probabilities=(0.0, 0.0)))
     found = step(model, make_batch()).losses
     # Three samples of each class, so five positives for every anchor.

@@ -21,12 +21,15 @@ def test_an_epoch_belongs_to_the_last_stage_that_has_begun() -> None:
     ("settings", "message"),
     [
         ({"start_epoch": -1}, r"stages\.start_epoch: expected 0 or more, got -1"),
-        ({"frozen": ["encoder"], "reset": ["encoder"]}, "frozen and reset to name different parts, got encoder in"),
-        ({"distillation": Distillation()}, r"stages\.distillation: .* expected a start_epoch of 1 or more, got 0"),
+        (
+            {"frozen": ["encoder"], "reset": ["encoder"]},
+            r"stages\.frozen, stages\.reset: expected different parts, got encoder in",
+        ),
+        ({"distillation": Distillation()}, r"stages\.start_epoch: expected 1 or more for distillation .*, got 0"),
     ],
     ids=str,
 )
-def test_settings_that_cannot_work_are_named(settings: dict[str, Any], message: str) -> None:
+def test_invalid_settings_are_named(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Stage(**settings)
 

@@ -51,7 +51,7 @@ def check_consistency(result: Subclusters, embeddings: Tensor, labels: Tensor) -
     method=st.sampled_from(METHODS),
     seed=st.integers(0, 100),
 )
-def test_every_result_is_consistent_and_of_the_promised_size(
+def test_every_result_is_consistent_and_within_the_size_bound(
     counts: list[int], min_size: int, method: Method, seed: int
 ) -> None:
     embeddings, labels = blobs(counts, seed)
@@ -81,7 +81,7 @@ def test_kmeans_finds_the_directions_of_a_class() -> None:
         assert len(set(result.ids[direction:40:4].tolist())) == 1
 
 
-def test_the_smallest_class_that_has_samples_sets_the_size() -> None:
+def test_the_smallest_class_with_samples_sets_the_size_bound() -> None:
     embeddings, labels = blobs([60, 0, 20])
     result = subcluster(embeddings, labels, num_classes=3)
     assert subclusters_per_class(result.class_of, 3).tolist() == [3, 0, 1]
@@ -135,7 +135,7 @@ def test_equal_seeds_give_equal_results_and_length_does_not_matter(method: Metho
 
 
 @pytest.mark.parametrize("identical", [False, True])
-def test_a_large_class_is_cut_into_few_bounded_subclusters(identical: bool) -> None:
+def test_a_large_class_is_divided_into_few_bounded_subclusters(identical: bool) -> None:
     embeddings, labels = blobs([4000, 10], dimensions=16)
     embeddings = torch.ones_like(embeddings) if identical else embeddings
     result = subcluster(embeddings, labels, 2, method="bounded")
@@ -160,7 +160,7 @@ def test_bounded_subclusters_are_tighter_than_random_ones_of_equal_size() -> Non
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_class_is_clustered_by_itself(method: Method) -> None:
+def test_classes_are_clustered_independently(method: Method) -> None:
     embeddings, labels = blobs([90, 10, 45], seed=4)
     result = subcluster(embeddings, labels, 3, method=method)
     for label in (0, 2):
@@ -189,7 +189,7 @@ def test_starting_from_the_last_subclusters_keeps_them_and_their_numbers(method:
     assert share_moved(first.ids, again.ids, again.class_of) < share_moved(first.ids, afresh.ids, afresh.class_of)
 
 
-def test_torch_and_faiss_find_clusters_as_tight() -> None:
+def test_torch_and_faiss_find_equally_tight_clusters() -> None:
     embeddings, labels = blobs([400, 20], seed=8)
     unit = torch.nn.functional.normalize(embeddings, dim=1)
     spreads = []
@@ -236,7 +236,7 @@ def test_the_result_cannot_be_reassigned() -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("method", METHODS)
-def test_results_come_back_to_the_device_of_the_embeddings(method: Method) -> None:
+def test_results_are_on_the_device_of_the_embeddings(method: Method) -> None:
     embeddings, labels = blobs([300, 20])
     result = subcluster(embeddings.cuda(), labels.cuda(), 2, method=method)
     assert result.ids.is_cuda
@@ -250,25 +250,25 @@ def test_results_come_back_to_the_device_of_the_embeddings(method: Method) -> No
 def test_embeddings_that_are_not_finite_name_their_classes(value: float) -> None:
     embeddings, labels = blobs([12, 10, 11])
     embeddings[labels == 1, 0] = value
-    with pytest.raises(ValueError, match=r"embeddings must be finite.*10 rows of classes \[1\]"):
+    with pytest.raises(ValueError, match=r"embeddings: expected finite values.*10 rows of classes \[1\]"):
         subcluster(embeddings, labels, num_classes=3)
 
 
 def test_invalid_arguments_are_named() -> None:
     embeddings, labels = blobs([12, 10])
-    with pytest.raises(ValueError, match=r"must lie in 0\.\.0, got 0\.\.1"):
+    with pytest.raises(ValueError, match=r"expected values in 0\.\.0, got 0\.\.1"):
         subcluster(embeddings, labels, num_classes=1)
-    with pytest.raises(ValueError, match=r"must lie in 0\.\.1, got -1\.\.0"):
+    with pytest.raises(ValueError, match=r"expected values in 0\.\.1, got -1\.\.0"):
         subcluster(embeddings, labels - 1, num_classes=2)
-    with pytest.raises(ValueError, match="min_size must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="min_size: expected 1 or more, got 0"):
         subcluster(embeddings, labels, 2, min_size=0)
-    with pytest.raises(ValueError, match="method must be 'kmeans' or 'bounded', got 'flat'"):
+    with pytest.raises(ValueError, match="method: expected 'kmeans' or 'bounded', got 'flat'"):
         subcluster(embeddings, labels, 2, method="flat")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="backend must be 'auto', 'faiss' or 'torch', got 'jax'"):
+    with pytest.raises(ValueError, match="backend: expected 'auto', 'faiss' or 'torch', got 'jax'"):
         subcluster(embeddings, labels, 2, backend="jax")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"previous must be int64 of shape \(22,\), got torch.int64 \(21,\)"):
+    with pytest.raises(ValueError, match=r"previous: expected int64 of shape \(22,\), got torch.int64 \(21,\)"):
         subcluster(embeddings, labels, 2, previous=labels[1:])
-    with pytest.raises(ValueError, match="at least one row"):
+    with pytest.raises(ValueError, match="embeddings: expected a non-empty"):
         subcluster(embeddings[:0], labels[:0], 2)
 
 
@@ -276,5 +276,5 @@ def test_subclusters_per_class_counts_and_checks() -> None:
     assert subclusters_per_class(torch.tensor([0, 0, 2]), 4).tolist() == [2, 0, 1, 0]
     assert subclusters_per_class(torch.tensor([], dtype=torch.int64), 2).tolist() == [0, 0]
     for class_of in ([0, 4], [-1, 0]):
-        with pytest.raises(ValueError, match=r"class_of must lie in 0\.\.3"):
+        with pytest.raises(ValueError, match=r"class_of: expected values in 0\.\.3"):
             subclusters_per_class(torch.tensor(class_of), 4)

@@ -1,4 +1,4 @@
-"""Several processes find what one finds."""
+"""Reclustering on several processes equals reclustering on one."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ CASES: tuple[tuple[Method, Backend], ...] = (("bounded", "auto"), ("kmeans", "fa
 
 
 def everything_found(sizes: list[int], method: Method, backend: Backend, shared: bool) -> list[Tensor]:
-    """What the model gets of it, from new clusters and from clusters that start at the last ones."""
+    """Results of reclustering from random rows and from previous sub-clusters."""
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
     labels = labels[torch.randperm(len(labels), generator=generator)]
@@ -36,14 +36,14 @@ def everything_found(sizes: list[int], method: Method, backend: Backend, shared:
 
 
 def compare(rank: int, folder: str, processes: int) -> None:
-    """One of some processes: what it finds with the others is what it finds alone."""
+    """One of several processes, whose shared result must equal its own."""
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
         "gloo", f"file://{folder}/{processes}", rank=rank, world_size=processes, timeout=timedelta(seconds=120)
     )
     for rows_of_a_group in (1, 200, 2**16):
-        subclusters.ROWS_OF_A_GROUP = rows_of_a_group
-        bounded_kmeans.BATCH_ELEMENTS = 2**13
+        subclusters.MAX_ROWS_PER_GROUP = rows_of_a_group
+        bounded_kmeans.MAX_BATCH_ELEMENTS = 2**13
         for sizes in SIZES:
             for method, backend in CASES:
                 alone = everything_found(sizes, method, backend, shared=False)
@@ -53,11 +53,11 @@ def compare(rank: int, folder: str, processes: int) -> None:
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
-def test_any_number_of_processes_finds_the_same(tmp_path: Path, processes: int) -> None:
+def test_the_result_does_not_depend_on_the_number_of_processes(tmp_path: Path, processes: int) -> None:
     spawn(compare, args=(str(tmp_path), processes), nprocs=processes)  # type: ignore[no-untyped-call]
 
 
-def test_groups_are_shared_out_by_rows() -> None:
+def test_groups_are_distributed_by_rows() -> None:
     sizes = [9, 0, 4, 3, 3]
     groups = subclusters._groups_of_classes(sizes, 7)
     assert groups == [[0], [2, 3], [4]]

@@ -27,14 +27,14 @@ def test_the_gradient_is_that_of_the_plain_formula() -> None:
     torch.testing.assert_close(actual, expected)
 
 
-def test_a_zero_vector_stays_zero_with_a_gradient_of_ordinary_size() -> None:
+def test_a_zero_vector_stays_zero_with_a_bounded_gradient() -> None:
     vector = torch.zeros(1, 3, requires_grad=True)
     (gradient,) = torch.autograd.grad(unit_embeddings(vector).sum(), vector)
     assert torch.equal(unit_embeddings(vector), torch.zeros(1, 3))
     assert gradient.abs().max() <= 2
 
 
-def test_low_precision_comes_back_as_fp32() -> None:
+def test_low_precision_gives_fp32() -> None:
     vectors = torch.randn(4, 6, generator=torch.Generator().manual_seed(0)).bfloat16()
     assert unit_embeddings(vectors).dtype == torch.float32
     torch.testing.assert_close(unit_embeddings(vectors).norm(dim=1), torch.ones(4))
@@ -54,14 +54,14 @@ CLASSES = torch.tensor([0, 1, 1])
 @pytest.mark.parametrize(
     ("values", "classes", "num_classes", "message"),
     [
-        (ROWS, CLASSES, 0, "num_classes must be at least 1, got 0"),
-        (ROWS.flatten(), CLASSES, 2, r"vectors must be floating point \(rows, d\)"),
-        (ROWS[:0], CLASSES[:0], 2, "with at least one row"),
+        (ROWS, CLASSES, 0, "num_classes: expected 1 or more, got 0"),
+        (ROWS.flatten(), CLASSES, 2, r"vectors: expected a non-empty floating-point tensor of shape \(rows, d\)"),
+        (ROWS[:0], CLASSES[:0], 2, r"vectors: expected a non-empty .* \(0, 2\)"),
         (ROWS.long(), CLASSES, 2, "got torch.int64"),
         (ROWS, CLASSES[:2], 2, r"int64 of shape \(3,\), got torch.int64 \(2,\)"),
         (ROWS, CLASSES.float(), 2, "int64 .* got torch.float32"),
-        (ROWS, CLASSES, 1, r"must lie in 0\.\.0, got 0\.\.1"),
-        (ROWS, CLASSES - 1, 2, r"must lie in 0\.\.1, got -1\.\.0"),
+        (ROWS, CLASSES, 1, r"expected values in 0\.\.0, got 0\.\.1"),
+        (ROWS, CLASSES - 1, 2, r"expected values in 0\.\.1, got -1\.\.0"),
     ],
 )
 def test_invalid_rows_are_named(values: Tensor, classes: Tensor, num_classes: int, message: str) -> None:

@@ -54,7 +54,7 @@ def test_a_chain_of_three_by_hand() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(target=st.lists(st.integers(0, 9), min_size=1, max_size=40).map(sorted), probability=st.floats(0.0, 0.6))
-def test_probabilities_equal_a_loop_and_their_mean_is_the_one_asked_for(target: list[int], probability: float) -> None:
+def test_probabilities_equal_a_loop_and_have_the_requested_mean(target: list[int], probability: float) -> None:
     actual = edge_drop_probabilities(torch.tensor(target), 12, probability)
     expected = torch.tensor(looped_probabilities(target, probability))
     torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-6)
@@ -74,7 +74,7 @@ def test_equal_degrees_give_the_probability_itself_whatever_the_number_of_edges(
         torch.testing.assert_close(actual, torch.full((num_atoms * degree,), 0.15))
 
 
-def test_no_edges_have_no_probabilities() -> None:
+def test_a_graph_without_edges_has_no_probabilities() -> None:
     assert edge_drop_probabilities(torch.empty(0, dtype=torch.int64), 3, 0.15).shape == (0,)
 
 
@@ -119,7 +119,7 @@ def test_edges_into_atoms_of_low_degree_are_dropped_most(large: Batch) -> None:
     assert shares[0] > shares[1] > shares[2] > shares[3] == 0
 
 
-def test_the_two_directions_of_a_bond_are_drawn_on_their_own(large: Batch) -> None:
+def test_the_two_directions_of_a_bond_are_dropped_independently(large: Batch) -> None:
     torch.manual_seed(3)
     kept = {(source, target) for source, target, _ in edges(make_view(large, 0.15))}
     drop = edge_drop_probabilities(graphs(large).target, len(graphs(large).atom_codes), 0.15)
@@ -148,7 +148,7 @@ def test_a_bin_is_dropped_from_both_molecules_of_a_sample(make_batch: MakeBatch,
     assert 0 < len(fingerprints(view).bin) < len(fingerprints(batch).bin)
     counts = fingerprints(view).dense()
     assert torch.equal(counts[0::2], counts[1::2])
-    # Another sample has draws of its own, though its molecules are the same.
+    # Samples of equal molecules have independent draws.
     assert not torch.equal(counts[:12], counts[12:24])
     encoder = FingerprintMLP([8])
     encoder.build(make_task("reaction"))
@@ -162,7 +162,7 @@ def test_probability_zero_keeps_everything(large: Batch) -> None:
     assert entries(view) == entries(large)
 
 
-def test_a_batch_without_edges_stays_as_it_is(make_batch: MakeBatch) -> None:
+def test_a_batch_without_edges_is_unchanged(make_batch: MakeBatch) -> None:
     batch = make_batch([["C"], ["[Na+].[Cl-]"]])
     view = make_view(batch, 0.15)
     bonds = graphs(view)
@@ -171,6 +171,6 @@ def test_a_batch_without_edges_stays_as_it_is(make_batch: MakeBatch) -> None:
 
 
 @pytest.mark.parametrize("probability", [-0.1, 1.0, 1.5, float("nan")])
-def test_a_probability_outside_its_range_is_refused(make_batch: MakeBatch, probability: float) -> None:
+def test_a_probability_out_of_range_is_refused(make_batch: MakeBatch, probability: float) -> None:
     with pytest.raises(ValueError, match=f"probability: expected a number from 0 to below 1, got {probability}"):
         make_view(make_batch([["CCO"]]), probability)

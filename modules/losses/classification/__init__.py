@@ -1,1 +1,1 @@
-"""Losses of logits, one in each file."""
+"""Classification losses on logits, one per module."""

@@ -1,18 +1,21 @@
-"""What the losses make of the class counts: log priors, margins and weights."""
+"""Log priors, relative counts and normalized weights, computed from the class counts."""
 
 import torch
 from torch import Tensor
 
 EXCLUDED_LOGIT = -1e6
-"""Logit of a class that takes no part: its softmax is exactly 0 in fp32, its loss finite."""
+"""Logit of a class excluded from the softmax: its probability is exactly 0 in fp32 and its loss is finite."""
 
 
 def exclude_unseen(logits: Tensor, class_counts: Tensor) -> Tensor:
-    """Leave classes without training samples out of the softmax, as a prior of 0 does.
+    """Exclude classes without training samples from the softmax, as a prior of 0 does.
 
     Args:
-        logits: (B, C).
-        class_counts: (C,).
+        logits: Logits, (B, C).
+        class_counts: Training samples of each class, (C,).
+
+    Returns:
+        Logits, (B, C).
     """
     return logits.masked_fill(class_counts == 0, EXCLUDED_LOGIT)
 
@@ -21,27 +24,37 @@ def log_priors(class_counts: Tensor) -> Tensor:
     """Compute the logarithm of each class's share of the training samples.
 
     Args:
-        class_counts: (C,).
+        class_counts: Training samples of each class, (C,).
 
     Returns:
-        fp32 (C,); that of a single sample for a class without any, which `exclude_unseen` leaves out.
+        fp32 (C,). A class without samples gets the value of a class with one; `exclude_unseen` excludes it.
     """
     counts = class_counts.float()
     return counts.clamp(min=1).log() - counts.sum().clamp(min=1).log()
 
 
 def relative_counts(class_counts: Tensor) -> Tensor:
-    """Compute each class's count over the largest, fp32 (C,) in 0..1; of a single sample for a class without any."""
+    """Divide each class's count by the largest count.
+
+    Args:
+        class_counts: Training samples of each class, (C,).
+
+    Returns:
+        fp32 (C,) in (0, 1]. A class without samples gets the value of a class with one.
+    """
     counts = class_counts.float().clamp(min=1)
     return counts / counts.max()
 
 
-def normalised_weights(weights: Tensor, class_counts: Tensor) -> Tensor:
+def normalized_weights(weights: Tensor, class_counts: Tensor) -> Tensor:
     """Scale weights to a mean of 1 over the classes with samples, and to 0 for the others.
 
     Args:
-        weights: (C,), positive.
-        class_counts: (C,).
+        weights: Positive weights, (C,).
+        class_counts: Training samples of each class, (C,).
+
+    Returns:
+        Weights, (C,).
     """
     seen = class_counts > 0
     kept = torch.where(seen, weights, torch.zeros_like(weights))

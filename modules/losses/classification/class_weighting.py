@@ -1,4 +1,4 @@
-"""Class weights from class counts."""
+"""Class weights computed from class counts."""
 
 import math
 from abc import ABC, abstractmethod
@@ -10,31 +10,32 @@ from modules.losses.classification.classification_loss import check_range
 
 
 class ClassWeighting(ABC):
-    """Turns class counts into class weights."""
+    """Base class of rules that compute class weights from class counts."""
 
     @abstractmethod
     def weights(self, counts: Tensor) -> Tensor:
-        """Weight each class.
+        """Compute the weight of each class.
 
         Args:
-            counts: fp32 (C,), at least 1.
+            counts: Training samples of each class, fp32 (C,), at least 1.
 
         Returns:
-            fp32 (C,), positive; of any scale.
+            Positive weights on an arbitrary scale, fp32 (C,).
         """
 
 
 class InverseFrequency(ClassWeighting):
-    """``n_c^-power``."""
+    """Weights ``n_c^-power``, n_c the training samples of class c."""
 
     def __init__(self, power: float = 1.0) -> None:
-        """Store the setting.
+        """Create the weighting.
 
         Args:
-            power: 1: inversely to the count; 0.5: to its square root; 0: all alike.
+            power: Exponent of the class count, at least 0. 1 weights classes by inverse frequency, 0.5 by the inverse
+                square root of the frequency, 0 equally.
 
         Raises:
-            ValueError: If it is below 0.
+            ValueError: If `power` is negative or not finite.
         """
         check_range("power", power, 0)
         self.power = power
@@ -45,16 +46,20 @@ class InverseFrequency(ClassWeighting):
 
 
 class EffectiveNumber(ClassWeighting):
-    """``(1 - beta) / (1 - beta^n_c)``, the inverse effective number of samples (Cui et al., 2019, arXiv 1901.05555)."""
+    """Weights ``(1 - beta) / (1 - beta^n_c)``, the inverse of the effective number of samples.
+
+    Class-balanced loss (Cui et al., 2019, arXiv 1901.05555).
+    """
 
     def __init__(self, beta: float = 0.999) -> None:
-        """Store the setting.
+        """Create the weighting.
 
         Args:
-            beta: In [0, 1): 0 weighs all alike, close to 1 it is the inverse frequency.
+            beta: Overlap of samples, in [0, 1). 0 weights all classes equally; values close to 1 approach inverse
+                frequency.
 
         Raises:
-            ValueError: Where it is out of range.
+            ValueError: If `beta` is out of range.
         """
         check_range("beta", beta, 0, below=1)
         self.beta = beta

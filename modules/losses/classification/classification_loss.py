@@ -1,4 +1,4 @@
-"""What every classification loss shares: checks, precision, class weights and the mean."""
+"""Base class of the classification losses: input checks, precision, class weights and reduction."""
 
 import torch
 from torch import Tensor, nn
@@ -8,24 +8,25 @@ from modules.losses.classification.class_priors import exclude_unseen
 
 
 class ClassificationLoss(nn.Module):
-    """Cross-entropy whose parts a loss replaces: how logits are adjusted in training, and what a sample costs.
+    """Base class of the classification losses; by itself the class-weighted cross-entropy.
 
-    The mean over a batch is weighted by the class weights, as PyTorch's weighted cross-entropy is. Where a loss uses
-    the class counts, a class without training samples has a prior of 0: it takes no part in the softmax, and a sample
-    of it, which only a validation or test split can hold, gets weight 0 instead of an infinite loss.
+    A subclass overrides `adjust`, which changes the logits in training, or `weighted_losses`, the loss of each sample.
+    The mean over a batch is weighted by the class weights, as in `torch.nn.CrossEntropyLoss`. If a loss uses the class
+    counts, a class without training samples has a prior of 0: it is excluded from the softmax, and its samples, which
+    can only occur in a validation or test split, get weight 0 instead of an infinite loss.
     """
 
     uses_counts = True
-    """Whether classes without training samples are left out."""
+    """Whether the loss depends on the class counts, so that classes without training samples are excluded."""
 
     epoch = 0
-    """The current epoch, for losses with a schedule."""
+    """Current epoch, for losses with a schedule."""
 
     def set_epoch(self, epoch: int) -> None:
-        """Tell the loss which epoch begins.
+        """Set the current epoch.
 
         Args:
-            epoch: From 0.
+            epoch: Epoch, counted from 0.
         """
         self.epoch = epoch
 
@@ -41,19 +42,19 @@ class ClassificationLoss(nn.Module):
         """Compute the loss in fp32, whatever the precision of the inputs and under autocast.
 
         Args:
-            logits: Floating point (B, C).
-            labels: int64 (B,) in 0..C-1.
+            logits: Logits, floating point (B, C).
+            labels: Labels, int64 (B,) in 0..C-1.
             class_weights: Weight of each class, at least 0, (C,).
             class_counts: Training samples of each class, (C,).
-            embeddings: What the logits were computed from, (B, d), for the losses that look at them.
-            sample_weights: Weight of each sample beside its class's, at least 0, (B,); 1 if None.
+            embeddings: Embeddings that the logits were computed from, (B, d); required by some losses.
+            sample_weights: Weight of each sample, at least 0, (B,), which multiplies its class's weight; 1 if None.
 
         Returns:
-            fp32 scalar: the weighted sum of the samples' losses over the sum of their weights. A zero that is
-            connected to the graph where the weights of the whole batch are 0.
+            fp32 scalar: the weighted sum of the samples' losses divided by the sum of their weights. If all weights of
+            the batch are 0, a zero that is connected to the graph.
 
         Raises:
-            ValueError: Where the shapes do not fit.
+            ValueError: If a shape or dtype is invalid.
         """
         _check_shapes(logits, labels, class_weights, class_counts)
         with torch.autocast(device_type=logits.device.type, enabled=False):
@@ -65,74 +66,106 @@ class ClassificationLoss(nn.Module):
             total_loss = (self.weighted_losses(values, labels, weights, class_counts, embeddings) * own).sum()
             total_weight = (weights[labels] * own).sum()
             usable = total_weight > 0
-            # Losses of weight 0 need not add up to zero, so they are multiplied away.
+            # The losses of samples of weight 0 may not sum to zero (label smoothing), so the sum is masked.
             return total_loss * usable / torch.where(usable, total_weight, torch.ones_like(total_weight))
 
     def probabilities(self, logits: Tensor, class_counts: Tensor) -> Tensor:
-        """Class probabilities from the scores of a trained model: their softmax unless a loss says otherwise.
+        """Class probabilities of a trained model; by default the softmax of its scores.
 
         Args:
-            logits: Floating point (B, C), far below 0 for classes without training samples.
-            class_counts: (C,).
+            logits: Scores, floating point (B, C), strongly negative for classes without training samples.
+            class_counts: Training samples of each class, (C,).
 
         Returns:
-            fp32 (B, C).
+            Probabilities, fp32 (B, C).
         """
         return logits.float().softmax(dim=1)
 
     def uncertainty(self, logits: Tensor, class_counts: Tensor) -> Tensor | None:
-        """How little a model that was trained with this loss knows of a sample, in 0..1, (B,); None if it cannot say.
+        """Uncertainty of a trained model's predictions; by default none.
 
         Args:
-            logits: Floating point (B, C).
-            class_counts: (C,).
+            logits: Scores, floating point (B, C).
+            class_counts: Training samples of each class, (C,).
+
+        Returns:
+            Uncertainty of each sample, (B,) in 0..1; None if the loss does not define one.
         """
         return None
 
     def adjust(self, logits: Tensor, labels: Tensor, class_counts: Tensor) -> Tensor:
-        """Change the logits for training; they stay as they are unless a loss says otherwise.
+        """Adjust the logits for training; by default unchanged.
 
         Args:
-            logits: fp32 (B, C).
-            labels: int64 (B,).
-            class_counts: (C,).
+            logits: Logits, fp32 (B, C).
+            labels: Labels, int64 (B,).
+            class_counts: Training samples of each class, (C,).
 
         Returns:
-            fp32 (B, C).
+            Adjusted logits, fp32 (B, C).
         """
         return logits
 
     def weighted_losses(
         self, logits: Tensor, labels: Tensor, class_weights: Tensor, class_counts: Tensor, embeddings: Tensor | None
     ) -> Tensor:
-        """What each sample costs, times the weight of its class, fp32 (B,).
+        """Loss of each sample, multiplied by the weight of its class; by default the cross-entropy.
 
         Args:
-            logits: fp32 (B, C), adjusted.
-            labels: int64 (B,).
-            class_weights: fp32 (C,).
-            class_counts: (C,).
-            embeddings: (B, d), if the caller has them.
+            logits: Adjusted logits, fp32 (B, C).
+            labels: Labels, int64 (B,).
+            class_weights: Weight of each class, fp32 (C,).
+            class_counts: Training samples of each class, (C,).
+            embeddings: Embeddings, (B, d), or None.
+
+        Returns:
+            fp32 (B,).
         """
         return functional.cross_entropy(logits, labels, reduction="none") * class_weights[labels]
 
 
 def check_range(name: str, value: float, lowest: float, below: float = float("inf")) -> None:
-    """Check a setting of a loss.
+    """Check that a setting lies in ``[lowest, below)``.
+
+    Args:
+        name: Name of the setting, for the message.
+        value: Value of the setting.
+        lowest: Smallest valid value.
+        below: Upper bound, itself invalid; infinite to require a finite value only.
 
     Raises:
-        ValueError: If the value is below the lowest, or not below the other bound.
+        ValueError: If the value is out of range or NaN.
     """
     if not lowest <= value < below:
-        allowed = f"be at least {lowest:g} and finite" if below == float("inf") else f"lie in [{lowest:g}, {below:g})"
-        raise ValueError(f"{name} must {allowed}, got {value}")
+        expected = (
+            f"a finite number of {lowest:g} or more"
+            if below == float("inf")
+            else f"a number from {lowest:g} to below {below:g}"
+        )
+        raise ValueError(f"{name}: expected {expected}, got {value}.")
+
+
+def check_positive(name: str, value: float) -> None:
+    """Check that a setting is positive in fp32 and finite.
+
+    Args:
+        name: Name of the setting, for the message.
+        value: Value of the setting.
+
+    Raises:
+        ValueError: If the value is out of range or NaN.
+    """
+    if not torch.finfo(torch.float32).tiny <= value < float("inf"):
+        raise ValueError(f"{name}: expected a positive finite number, got {value}.")
 
 
 def _check_shapes(logits: Tensor, labels: Tensor, class_weights: Tensor, class_counts: Tensor) -> None:
     if logits.ndim != 2 or not logits.is_floating_point():
-        raise ValueError(f"logits must be floating point (B, C), got {logits.dtype} {tuple(logits.shape)}")
+        raise ValueError(
+            f"logits: expected a floating-point tensor of shape (B, C), got {logits.dtype} {tuple(logits.shape)}."
+        )
     batch, classes = logits.shape
     expected = (("labels", labels, batch), ("class_weights", class_weights, classes))
     for name, values, size in (*expected, ("class_counts", class_counts, classes)):
         if values.shape != (size,):
-            raise ValueError(f"{name} must have shape ({size},), got {tuple(values.shape)}")
+            raise ValueError(f"{name}: expected shape ({size},), got {tuple(values.shape)}.")

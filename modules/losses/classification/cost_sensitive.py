@@ -1,4 +1,4 @@
-"""Expected cost of a wrong prediction."""
+"""Cost-sensitive cross-entropy."""
 
 from torch import Tensor
 
@@ -7,22 +7,21 @@ from modules.losses.classification.classification_loss import ClassificationLoss
 
 
 class CostSensitiveLoss(ClassificationLoss):
-    """Cross-entropy on logits raised by what a mistake would cost, ``z_j + log cost(y, j)`` for the other classes.
+    """Cross-entropy on logits ``z_j + log cost(y, j)``, raised by the cost of predicting class j for a sample of y.
 
-    The cost of taking class i for j is ``max(1, n_j / n_i)^power``: to take a rare class for a frequent one is
-    expensive, to take it the other way round costs 1. Minimising the cross-entropy on raised logits bounds the
-    cost-weighted error, as in the cost-sensitive softmax of Khan et al., 2018, arXiv 1508.03422, whose costs
-    are learned instead.
+    The cost of predicting class j for a sample of class i is ``max(1, n_j / n_i)^power``: mistaking a rare class for a
+    frequent one is expensive, the opposite mistake costs 1. The loss is an upper bound of the cost-weighted error, as
+    is the cost-sensitive softmax of Khan et al. (2018, arXiv 1508.03422), whose costs are learned.
     """
 
     def __init__(self, power: float = 0.5) -> None:
-        """Store the setting.
+        """Create the loss.
 
         Args:
-            power: How much the ratio of sizes raises the cost, at least 0; 0 is cross-entropy.
+            power: Exponent of the ratio of class sizes, at least 0; 0 gives the cross-entropy.
 
         Raises:
-            ValueError: Where it is out of range.
+            ValueError: If `power` is negative or not finite.
         """
         super().__init__()
         check_range("power", power, 0)

@@ -8,22 +8,23 @@ from modules.losses.classification.classification_loss import ClassificationLoss
 
 
 class CrossEntropyLoss(ClassificationLoss):
-    """Cross-entropy with class weights (PyTorch's weighted mean), on logits shifted by the class prior.
+    """Class-weighted cross-entropy on ``logits + logit_adjustment * log prior``.
 
-    With `logit_adjustment` above 0 the logits become ``logits + logit_adjustment * log prior``, where the prior
-    is each class's share of the training samples (Menon et al., 2021, arXiv 2007.07314). A factor of 1 is also the
-    balanced softmax (Ren et al., 2020, arXiv 2007.10740). Without it the counts are not used.
+    The prior is each class's share of the training samples (logit adjustment; Menon et al., 2021, arXiv 2007.07314). A
+    factor of 1 equals the balanced softmax (Ren et al., 2020, arXiv 2007.10740). With a factor of 0 the class counts
+    are not used.
     """
 
     def __init__(self, logit_adjustment: float = 0.0, label_smoothing: float = 0.0) -> None:
-        """Store the settings.
+        """Create the loss.
 
         Args:
-            logit_adjustment: Factor of the log prior, at least 0; 0 turns it off, 1 is the paper's.
-            label_smoothing: Share of the target spread evenly over all classes, in [0, 1).
+            logit_adjustment: Factor of the log prior, at least 0; 0 turns logit adjustment off, 1 is the factor of the
+                papers.
+            label_smoothing: Share of the target that is spread evenly over all classes, in [0, 1).
 
         Raises:
-            ValueError: Where a setting is out of range.
+            ValueError: If a setting is out of range.
         """
         super().__init__()
         check_range("logit_adjustment", logit_adjustment, 0)
@@ -39,7 +40,7 @@ class CrossEntropyLoss(ClassificationLoss):
     def weighted_losses(
         self, logits: Tensor, labels: Tensor, class_weights: Tensor, class_counts: Tensor, embeddings: Tensor | None
     ) -> Tensor:
-        """PyTorch's, where the share that is smoothed over the classes has the weight of each."""
+        """See `ClassificationLoss.weighted_losses`; the smoothed share of the target has the weight of each class."""
         return functional.cross_entropy(
             logits, labels, weight=class_weights, label_smoothing=self.label_smoothing, reduction="none"
         )

@@ -1,4 +1,4 @@
-"""Softmax equalisation: rare classes are not pushed down by frequent ones."""
+"""Softmax equalization loss: frequent classes do not suppress the logits of rare classes."""
 
 import torch
 from torch import Tensor
@@ -8,30 +8,33 @@ from modules.losses.classification.classification_loss import ClassificationLoss
 
 
 class SoftmaxEqualizationLoss(ClassificationLoss):
-    """Cross-entropy whose softmax leaves rare classes out at random (Tan et al., 2020, arXiv 2003.05176).
+    """Cross-entropy whose softmax excludes rare classes at random (Tan et al., 2020, arXiv 2003.05176).
 
-    ``-log( exp z_y / sum_k w_k exp z_k )``, where ``w_k`` is 0 with probability `ignored` if class k is not y and has a
-    share of the training samples below `rare`, else 1.
+    ``-log( exp z_y / sum_k w_k exp z_k )``, where ``w_k`` is 0 with probability `ignore_probability` if class k
+    is not y and its share of the training samples is below `rare_fraction`, and 1 otherwise.
     """
 
-    def __init__(self, rare: float = 0.01, ignored: float = 0.9) -> None:
-        """Store the settings.
+    def __init__(self, rare_fraction: float = 0.01, ignore_probability: float = 0.9) -> None:
+        """Create the loss.
 
         Args:
-            rare: Share of the training samples below which a class is rare, at least 0; 0 is cross-entropy.
-            ignored: How often a rare class is left out, in [0, 1]; drawn from torch's random state.
+            rare_fraction: Share of the training samples below which a class is rare, at least 0; 0 gives the
+                cross-entropy.
+            ignore_probability: Probability that a rare class is excluded, in [0, 1]. Draws use torch's global random
+                state.
 
         Raises:
-            ValueError: Where one is out of range.
+            ValueError: If a setting is out of range.
         """
         super().__init__()
-        check_range("rare", rare, 0)
-        if not 0 <= ignored <= 1:
-            raise ValueError(f"ignored must lie in [0, 1], got {ignored}")
-        self.rare, self.ignored = rare, ignored
+        check_range("rare_fraction", rare_fraction, 0)
+        if not 0 <= ignore_probability <= 1:
+            raise ValueError(f"ignore_probability: expected a number from 0 to 1, got {ignore_probability}.")
+        self.rare_fraction, self.ignore_probability = rare_fraction, ignore_probability
 
     def adjust(self, logits: Tensor, labels: Tensor, class_counts: Tensor) -> Tensor:
-        """Leave classes out."""
-        left_out = (log_priors(class_counts).exp() < self.rare) & (torch.rand_like(logits) < self.ignored)
-        left_out.scatter_(1, labels.unsqueeze(1), False)
-        return logits.masked_fill(left_out, EXCLUDED_LOGIT)
+        """Exclude rare classes other than the label at random."""
+        rare = log_priors(class_counts).exp() < self.rare_fraction
+        excluded = rare & (torch.rand_like(logits) < self.ignore_probability)
+        excluded.scatter_(1, labels.unsqueeze(1), False)
+        return logits.masked_fill(excluded, EXCLUDED_LOGIT)

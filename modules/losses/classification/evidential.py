@@ -8,51 +8,52 @@ from torch import Tensor
 from modules.losses.classification.classification_loss import ClassificationLoss, check_range
 
 LARGEST_EXPONENT = 10.0
-"""From this logit on evidence grows linearly, so that no logit overflows or loses its gradient."""
+"""Above this logit evidence grows linearly, so that large logits neither overflow nor lose their gradient."""
 
 
 class EvidentialLoss(ClassificationLoss):
-    """Bayes risk of cross-entropy under a Dirichlet distribution (Sensoy et al., 2018; TLC of Li et al., 2022).
+    """Bayes risk of the cross-entropy under a Dirichlet distribution (Sensoy et al., 2018; TLC, Li et al., 2022).
 
-    With evidence ``exp z_c`` and ``alpha_c = 1 + exp z_c`` for the K classes that have training samples and S the sum
-    of alpha, a sample costs ``digamma(S) - digamma(alpha_y)`` and, by a factor that rises from 0 to `regularisation`
-    over `annealing_epochs`, the divergence of the evidence for wrong classes from none,
-    ``KL(Dir(1 + [c != y] exp z_c) || Dir(1))`` (arXiv 1806.01768, equation 4; arXiv 2111.09030). Probabilities are
-    ``alpha / S``, and ``K / S`` says how little evidence there is. The experts of the published TLC are a setting of
-    the model.
+    With evidence ``exp z_c``, ``alpha_c = 1 + exp z_c`` for the K classes that have training samples, and S the sum of
+    alpha, the loss of a sample is ``digamma(S) - digamma(alpha_y)`` (arXiv 1806.01768, equation 4; arXiv 2111.09030).
+    Evidence for wrong classes is penalized by ``KL(Dir(1 + [c != y] exp z_c) || Dir(1))``, its divergence from the
+    uniform distribution, with a factor that rises from 0 to `regularization` over `annealing_epochs`. Probabilities
+    are ``alpha / S`` and the uncertainty is ``K / S``. The experts of the published TLC are set by
+    `model.head.experts`.
     """
 
-    def __init__(self, regularisation: float = 0.1, annealing_epochs: int = 10) -> None:
-        """Store the settings.
+    def __init__(self, regularization: float = 0.1, annealing_epochs: int = 10) -> None:
+        """Create the loss.
 
         Args:
-            regularisation: Largest factor of the divergence, at least 0.
-            annealing_epochs: Epochs until it is reached, at least 0.
+            regularization: Final factor of the divergence, at least 0.
+            annealing_epochs: Epochs over which the factor rises to `regularization`, at least 0; 0 uses it from the
+                start.
 
         Raises:
-            ValueError: Where one is out of range.
+            ValueError: If a setting is out of range.
         """
         super().__init__()
-        check_range("regularisation", regularisation, 0)
+        check_range("regularization", regularization, 0)
         check_range("annealing_epochs", annealing_epochs, 0)
-        self.regularisation, self.annealing_epochs = regularisation, annealing_epochs
+        self.regularization, self.annealing_epochs = regularization, annealing_epochs
 
     def weighted_losses(
         self, logits: Tensor, labels: Tensor, class_weights: Tensor, class_counts: Tensor, embeddings: Tensor | None
     ) -> Tensor:
-        """See the class."""
+        """See `ClassificationLoss.weighted_losses`."""
         seen = class_counts > 0
         given = evidence(logits.double())
         alphas = (1 + given) * seen
-        # A class without training samples weighs 0; any finite value does for its samples.
+        # Samples of a class without training samples have weight 0, so any finite loss is right for them.
         own = (1 + given).gather(1, labels.unsqueeze(1)).squeeze(1)
         losses = alphas.sum(dim=1).digamma() - own.digamma()
-        factor = self.regularisation * min(1.0, self.epoch / max(self.annealing_epochs, 1))
+        factor = self.regularization * min(1.0, self.epoch / max(self.annealing_epochs, 1))
         if self.annealing_epochs == 0:
-            factor = self.regularisation
+            factor = self.regularization
         if factor > 0:
             wrong = given.scatter(1, labels.unsqueeze(1), 0.0) * seen
-            losses = losses + factor * divergence_from_none(wrong, seen)
+            losses = losses + factor * divergence_from_uniform(wrong, seen)
         return (losses * class_weights[labels]).float()
 
     def probabilities(self, logits: Tensor, class_counts: Tensor) -> Tensor:
@@ -67,21 +68,24 @@ class EvidentialLoss(ClassificationLoss):
 
 
 def evidence(logits: Tensor) -> Tensor:
-    """``exp z``, and its tangent from `LARGEST_EXPONENT` on.
+    """Evidence ``exp z``, continued by its tangent above `LARGEST_EXPONENT`.
 
     Args:
-        logits: fp32 or fp64, of any shape.
+        logits: Logits, fp32 or fp64, any shape.
+
+    Returns:
+        Evidence, at least 0, of the same shape and dtype.
     """
     beyond = (logits - LARGEST_EXPONENT).clamp(min=0)
     return logits.clamp(max=LARGEST_EXPONENT).exp() + math.exp(LARGEST_EXPONENT) * beyond
 
 
-def divergence_from_none(given: Tensor, seen: Tensor) -> Tensor:
-    """``KL(Dir(1 + evidence) || Dir(1))`` over the classes that take part.
+def divergence_from_uniform(given: Tensor, seen: Tensor) -> Tensor:
+    """Divergence ``KL(Dir(1 + evidence) || Dir(1))`` over the classes with training samples.
 
     Args:
-        given: Evidence, fp64 (B, C), 0 for the others.
-        seen: Which classes take part, bool (C,).
+        given: Evidence, fp64 (B, C), 0 for classes without training samples.
+        seen: Which classes have training samples, bool (C,).
 
     Returns:
         fp64 (B,).
@@ -89,6 +93,6 @@ def divergence_from_none(given: Tensor, seen: Tensor) -> Tensor:
     classes = seen.sum().double()
     alphas = 1 + given
     total = given.sum(dim=1) + classes
-    # A class without evidence adds nothing to the sums: lgamma(1) and the factor are 0.
+    # Classes without evidence contribute 0: both lgamma(1) and their factor below are 0.
     difference = (given * (alphas.digamma() - total.digamma().unsqueeze(1))).sum(dim=1)
     return torch.lgamma(total) - torch.lgamma(classes) - torch.lgamma(alphas).sum(dim=1) + difference

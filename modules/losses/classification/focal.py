@@ -7,22 +7,23 @@ from modules.losses.classification.classification_loss import ClassificationLoss
 
 
 class FocalLoss(ClassificationLoss):
-    """Cross-entropy that counts well-classified samples less: ``-(1 - p_y)^gamma log p_y``.
+    """Focal loss ``-(1 - p_y)^gamma log p_y``, which down-weights well-classified samples.
 
-    Lin et al., 2017, arXiv 1708.02002, with the softmax's probability of the sample's class. Inside
-    `Reweighted` with `EffectiveNumber` it is the class-balanced focal loss (Cui et al., 2019).
+    Lin et al. (2017, arXiv 1708.02002), with softmax probabilities. Wrapped in `Reweighted` with `EffectiveNumber` it
+    is the class-balanced focal loss (Cui et al., 2019, arXiv 1901.05555).
     """
 
     uses_counts = False
 
     def __init__(self, gamma: float = 2.0) -> None:
-        """Store the setting.
+        """Create the loss.
 
         Args:
-            gamma: How fast easy samples lose weight, at least 0; 0 is cross-entropy.
+            gamma: Focusing parameter, at least 0; larger values down-weight easy samples more, 0 gives the
+                cross-entropy.
 
         Raises:
-            ValueError: Where it is out of range.
+            ValueError: If `gamma` is negative or not finite.
         """
         super().__init__()
         check_range("gamma", gamma, 0)
@@ -31,8 +32,8 @@ class FocalLoss(ClassificationLoss):
     def weighted_losses(
         self, logits: Tensor, labels: Tensor, class_weights: Tensor, class_counts: Tensor, embeddings: Tensor | None
     ) -> Tensor:
-        """See the class."""
+        """See `ClassificationLoss.weighted_losses`."""
         log_probability = -functional.cross_entropy(logits, labels, reduction="none")
-        # Below the resolution of fp32 the power's slope may be infinite.
+        # For gamma below 1 the gradient of the power is infinite at 0.
         missing = (-log_probability.expm1()).clamp(min=1e-12)
         return -(missing**self.gamma) * log_probability * class_weights[labels]

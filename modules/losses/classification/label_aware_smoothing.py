@@ -1,4 +1,4 @@
-"""Label smoothing that is stronger for large classes."""
+"""Label-aware smoothing: label smoothing that is stronger for larger classes."""
 
 import math
 
@@ -12,19 +12,19 @@ from modules.losses.classification.classification_loss import ClassificationLoss
 class LabelAwareSmoothingLoss(ClassificationLoss):
     """Cross-entropy with targets smoothed by class size (Zhong et al., 2021, arXiv 2104.00466).
 
-    A sample of class y has the target ``1 - e_y`` for y and ``e_y / (C - 1)`` for each other class, with
+    The target of a sample of class y is ``1 - e_y`` for y and ``e_y / (C - 1)`` for each other class, with
     ``e_y = tail + (head - tail) * sin(pi/2 * (n_y - n_min) / (n_max - n_min))``.
     """
 
     def __init__(self, head: float = 0.3, tail: float = 0.0) -> None:
-        """Store the settings.
+        """Create the loss.
 
         Args:
             head: Smoothing of the largest class, in [0, 1).
-            tail: Smoothing of the smallest class, in [0, 1); that of all where they are of one size.
+            tail: Smoothing of the smallest class, in [0, 1); of all classes if their sizes are equal.
 
         Raises:
-            ValueError: Where one is out of range.
+            ValueError: If a setting is out of range.
         """
         super().__init__()
         check_range("head", head, 0, below=1)
@@ -34,7 +34,7 @@ class LabelAwareSmoothingLoss(ClassificationLoss):
     def weighted_losses(
         self, logits: Tensor, labels: Tensor, class_weights: Tensor, class_counts: Tensor, embeddings: Tensor | None
     ) -> Tensor:
-        """See the class."""
+        """See `ClassificationLoss.weighted_losses`."""
         seen = class_counts > 0
         relative = relative_counts(class_counts)
         smallest = torch.where(seen, relative, torch.ones_like(relative)).min()

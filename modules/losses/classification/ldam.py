@@ -1,4 +1,4 @@
-"""Label-distribution-aware margins."""
+"""Label-distribution-aware margin (LDAM) loss."""
 
 import torch
 from torch import Tensor
@@ -10,20 +10,20 @@ from modules.losses.classification.classification_loss import ClassificationLoss
 class LDAMLoss(ClassificationLoss):
     """Cross-entropy with larger margins for smaller classes (Cao et al., 2019, arXiv 1906.07413).
 
-    The logit of a sample's class is lowered by ``scale * max_margin * (n_min / n_c)^(1/4)``. The paper's logits are
-    cosines times the scale, which `model.cosine_scale` makes. With deferred re-weighting (LDAM-DRW) this goes inside
-    `Reweighted`.
+    The logit of a sample's class c is lowered by ``scale * max_margin * (n_min / n_c)^(1/4)``. In the paper logits are
+    cosines times the scale; set `model.head.cosine_scale` for these. For deferred re-weighting (LDAM-DRW) wrap this
+    loss in `Reweighted`.
     """
 
     def __init__(self, max_margin: float = 0.5, scale: float = 30.0) -> None:
-        """Store the settings.
+        """Create the loss.
 
         Args:
             max_margin: Margin of the smallest class, at least 0.
-            scale: Factor of the margins, at least 0.
+            scale: Factor of the margins, at least 0; equal to `model.head.cosine_scale` in the paper.
 
         Raises:
-            ValueError: Where one is out of range.
+            ValueError: If a setting is out of range.
         """
         super().__init__()
         check_range("max_margin", max_margin, 0)
@@ -31,7 +31,7 @@ class LDAMLoss(ClassificationLoss):
         self.max_margin, self.scale = max_margin, scale
 
     def adjust(self, logits: Tensor, labels: Tensor, class_counts: Tensor) -> Tensor:
-        """Subtract the margins."""
+        """Subtract the margin of each sample's class."""
         relative = relative_counts(class_counts)
         smallest = relative[class_counts > 0].min() if bool((class_counts > 0).any()) else relative.min()
         margins = self.scale * self.max_margin * (smallest / relative) ** 0.25

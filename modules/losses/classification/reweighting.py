@@ -1,20 +1,24 @@
-"""Losses around losses: class weights from class counts, and class weights as offsets."""
+"""Wrappers of other losses: class weights from class counts, and class weights as logit offsets."""
 
 from abc import abstractmethod
 
 import torch
 from torch import Tensor
 
-from modules.losses.classification.class_priors import normalised_weights
+from modules.losses.classification.class_priors import normalized_weights
 from modules.losses.classification.class_weighting import ClassWeighting
 from modules.losses.classification.classification_loss import ClassificationLoss, check_range
 
 
 class WrappedLoss(ClassificationLoss):
-    """Any loss, with other logits and class weights than it is given."""
+    """Base class of losses that call another loss with changed logits and class weights."""
 
     def __init__(self, loss: ClassificationLoss) -> None:
-        """Keep the loss."""
+        """Wrap a loss.
+
+        Args:
+            loss: Loss to call.
+        """
         super().__init__()
         self.loss = loss
 
@@ -47,34 +51,34 @@ class WrappedLoss(ClassificationLoss):
 
     @abstractmethod
     def change(self, logits: Tensor, class_weights: Tensor, class_counts: Tensor) -> tuple[Tensor, Tensor]:
-        """What the loss gets instead.
+        """Change the inputs of the wrapped loss.
 
         Args:
-            logits: (B, C).
-            class_weights: fp32 (C,).
-            class_counts: (C,).
+            logits: Logits, (B, C).
+            class_weights: Weight of each class, fp32 (C,).
+            class_counts: Training samples of each class, (C,).
 
         Returns:
-            Logits and class weights.
+            Logits, (B, C), and class weights, fp32 (C,).
         """
 
 
 class Reweighted(WrappedLoss):
-    """Any loss with weights from the class counts, times those that it is given.
+    """Any loss with its class weights multiplied by weights computed from the class counts.
 
-    With a later `start_epoch` this is deferred re-weighting (DRW; Cao et al., 2019, arXiv 1906.07413).
+    With a `start_epoch` above 0 this is deferred re-weighting (DRW; Cao et al., 2019, arXiv 1906.07413).
     """
 
     def __init__(self, loss: ClassificationLoss, weighting: ClassWeighting, start_epoch: int = 0) -> None:
-        """Store the settings.
+        """Wrap a loss.
 
         Args:
-            loss: What is weighted.
-            weighting: From counts to weights; their mean over the classes with samples is made 1.
-            start_epoch: First epoch with them.
+            loss: Loss to weight.
+            weighting: Computes weights from class counts; they are scaled to a mean of 1 over classes with samples.
+            start_epoch: First epoch in which the weights are used, at least 0.
 
         Raises:
-            ValueError: If the epoch is negative.
+            ValueError: If `start_epoch` is negative.
         """
         super().__init__(loss)
         check_range("start_epoch", start_epoch, 0)
@@ -85,25 +89,25 @@ class Reweighted(WrappedLoss):
         if self.epoch < self.start_epoch:
             return logits, class_weights
         own = self.weighting.weights(class_counts.float().clamp(min=1))
-        return logits, class_weights * normalised_weights(own, class_counts)
+        return logits, class_weights * normalized_weights(own, class_counts)
 
 
 class WeightsAsOffsets(WrappedLoss):
-    """Any loss, with the class weights it is given as offsets of the logits instead.
+    """Any loss with class weights turned into logit offsets.
 
-    ``logits - strength * log(w_c / mean w)``: a class that weighs more must be told apart by a larger margin. A class
-    of weight 0 keeps it.
+    The loss gets the logits ``z_c - strength * log(w_c / mean w)`` and equal weights, so that a class of larger weight
+    needs a larger margin. A class of weight 0 keeps its logit and its weight.
     """
 
     def __init__(self, loss: ClassificationLoss, strength: float = 1.0) -> None:
-        """Store the settings.
+        """Wrap a loss.
 
         Args:
-            loss: What gets the shifted logits, and equal weights.
+            loss: Loss to call with the shifted logits and equal weights.
             strength: Factor of the offsets, at least 0.
 
         Raises:
-            ValueError: If it is below 0.
+            ValueError: If `strength` is negative or not finite.
         """
         super().__init__(loss)
         check_range("strength", strength, 0)

@@ -1,4 +1,4 @@
-"""Seesaw loss: frequent classes push rare ones down less, unless they are mistaken for each other."""
+"""Seesaw loss: frequent classes suppress rare classes less, unless samples are misclassified."""
 
 from torch import Tensor
 
@@ -10,19 +10,19 @@ class SeesawLoss(ClassificationLoss):
     """Cross-entropy with ``exp z_j`` multiplied by a factor for each other class (Wang et al., 2021, arXiv 2008.10032).
 
     For a sample of class i the factor of class j is ``M * K``: mitigation ``M = min(1, n_j / n_i)^p`` and compensation
-    ``K = max(1, prob_j / prob_i)^q`` with the softmax's probabilities, without gradient. The counts
-    are those of the training set instead of those seen so far.
+    ``K = max(1, prob_j / prob_i)^q`` with the softmax probabilities, without gradient. Class counts are those of the
+    training set; the paper counts the samples seen so far.
     """
 
     def __init__(self, p: float = 0.8, q: float = 2.0) -> None:
-        """Store the settings.
+        """Create the loss.
 
         Args:
-            p: Strength of the mitigation, at least 0.
-            q: Strength of the compensation, at least 0; with both 0 it is cross-entropy.
+            p: Exponent of the mitigation factor, at least 0.
+            q: Exponent of the compensation factor, at least 0; with p and q 0 the loss is the cross-entropy.
 
         Raises:
-            ValueError: Where one is out of range.
+            ValueError: If a setting is out of range.
         """
         super().__init__()
         check_range("p", p, 0)
@@ -30,7 +30,7 @@ class SeesawLoss(ClassificationLoss):
         self.p, self.q = p, q
 
     def adjust(self, logits: Tensor, labels: Tensor, class_counts: Tensor) -> Tensor:
-        """Add the logarithm of the factors, which is 0 for the sample's own class."""
+        """Add the logarithms of the factors, which are 0 for the class of each sample."""
         priors = log_priors(class_counts)
         mitigation = (priors.unsqueeze(0) - priors[labels].unsqueeze(1)).clamp(max=0)
         fixed = logits.detach()

@@ -1,1 +1,1 @@
-"""Losses of projections of several views, one in each file."""
+"""Contrastive losses on projections of several views, one per module."""

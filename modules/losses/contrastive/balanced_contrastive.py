@@ -1,4 +1,4 @@
-"""Balanced contrastive loss: every class counts alike in the denominator, and each has a learned centre."""
+"""Balanced contrastive loss: equal weight of each class in the denominator, and learned class centers."""
 
 import torch
 from torch import Tensor, nn
@@ -11,18 +11,23 @@ from modules.unit_embeddings import unit_embeddings
 class BalancedContrastiveLoss(ClassContrastiveLoss):
     """Balanced contrastive loss (BCL; Zhu et al., 2022, arXiv 2207.09052).
 
-    Positives of an anchor are the other anchors of its class and the centre of its class. The denominator adds up the
-    mean of ``exp(similarity / temperature)`` over the anchors and the centre of each class, the anchor itself left out,
-    so that frequent classes do not repel more and absent ones are there by their centre. The centres are parameters of
-    the loss; the paper computes them from the classifier's weights.
+    Positives of an anchor are the other anchors and the center of its class. The denominator is the sum over classes of
+    the mean of ``exp(similarity / temperature)`` over the anchors and the center of the class, excluding the anchor
+    itself. So frequent classes do not repel more strongly than rare ones, and classes absent from the batch are
+    represented by their centers. The centers are parameters of the loss; the paper computes them from the classifier's
+    weights.
+
+    Attributes:
+        centers: Class centers, (C, d), created by `build`.
+        seen: Which classes have training samples, bool (C,).
     """
 
-    centres: nn.Parameter
+    centers: nn.Parameter
     seen: Tensor
 
     def build(self, class_counts: Tensor, width: int) -> None:
-        """Draw the centres; a class without training samples takes no part."""
-        self.centres = nn.Parameter(torch.randn(len(class_counts), width))
+        """Initialize the centers at random; classes without training samples are excluded."""
+        self.centers = nn.Parameter(torch.randn(len(class_counts), width))
         self.register_buffer("seen", class_counts > 0, persistent=False)
 
     def term(self, views: Tensor, labels: Tensor) -> Tensor:
@@ -30,13 +35,13 @@ class BalancedContrastiveLoss(ClassContrastiveLoss):
         anchors = unit_embeddings(views).flatten(0, 1)
         anchor_labels = labels.repeat_interleave(views.shape[1])
         classes = self.seen.nonzero().squeeze(1)
-        columns = torch.cat([anchors, unit_embeddings(self.centres)[classes]])
+        columns = torch.cat([anchors, unit_embeddings(self.centers)[classes]])
         column_labels = torch.cat([anchor_labels, classes])
         same_class = anchor_labels.unsqueeze(1) == column_labels.unsqueeze(0)
         others = torch.ones_like(same_class)
         others.fill_diagonal_(False)
         sizes = torch.bincount(column_labels, minlength=len(self.seen))[column_labels]
-        # The anchor is not counted in its own class, which its centre keeps from being empty.
+        # Excludes the anchor from its own class, which still holds the center.
         log_sizes = (sizes.unsqueeze(0) - same_class.long()).clamp(min=1).log()
         similarity = anchors @ columns.T
         return contrastive_term(similarity, same_class & others, others, self.temperature, log_sizes)

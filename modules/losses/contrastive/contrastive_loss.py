@@ -1,4 +1,4 @@
-"""What every contrastive loss shares."""
+"""Base classes of the contrastive losses."""
 
 from abc import ABC, abstractmethod
 
@@ -9,25 +9,25 @@ from modules.losses.contrastive.contrastive_terms import check_contrastive_setti
 
 
 class ContrastiveLoss(nn.Module, ABC):
-    """A loss of the projections of some views of each sample, computed in fp32.
+    """Base class of losses that contrast the projections of V views of each sample, computed in fp32.
 
     Attributes:
-        temperature: Divides every similarity.
+        temperature: Divisor of the cosine similarities.
         base_temperature: The loss is scaled by temperature / base_temperature.
-        needs_subclusters: Whether it can be used only after the first recluster.
+        needs_subclusters: Whether the loss requires sub-clusters, known after the first recluster.
     """
 
     needs_subclusters = False
 
     def __init__(self, temperature: float = 0.1, base_temperature: float = 0.07) -> None:
-        """Store the settings.
+        """Create the loss.
 
         Args:
-            temperature: Divides every similarity; positive.
-            base_temperature: The scale of the loss is temperature / base_temperature; positive.
+            temperature: Positive divisor of the cosine similarities.
+            base_temperature: Positive; the loss is scaled by temperature / base_temperature.
 
         Raises:
-            ValueError: Where a setting is out of range.
+            ValueError: If a setting is out of range.
         """
         super().__init__()
         check_contrastive_settings(temperature, base_temperature)
@@ -35,7 +35,7 @@ class ContrastiveLoss(nn.Module, ABC):
         self.base_temperature = base_temperature
 
     def build(self, class_counts: Tensor, width: int) -> None:
-        """Make what depends on the data, once, before the first step; nothing unless a loss says otherwise.
+        """Create parameters and buffers that depend on the data, once, before the first step; by default none.
 
         Args:
             class_counts: Training samples of each class, (C,).
@@ -43,11 +43,14 @@ class ContrastiveLoss(nn.Module, ABC):
         """
 
     def classification_shares(self, labels: Tensor, num_views: int) -> Tensor | None:
-        """How much of its classification loss each sample keeps, (B,) in 0..1; None if all of it.
+        """Factor of each sample's classification loss; by default none.
 
         Args:
-            labels: int64 (B,).
-            num_views: Views V of each sample.
+            labels: Labels, int64 (B,).
+            num_views: Number of views V.
+
+        Returns:
+            (B,) in 0..1; None leaves the classification loss unchanged.
         """
         return None
 
@@ -62,21 +65,21 @@ class ContrastiveLoss(nn.Module, ABC):
         """Compute the loss in fp32, whatever the precision of the inputs and under autocast.
 
         Args:
-            views: Projections, floating point (B, V, d); normalised inside.
-            labels: int64 (B,).
-            subclusters: int64 (B,), numbered over all classes: no two classes share one. For the losses that use them.
-            class_temperatures: Positive temperatures, floating point (C,), for the losses that use them.
+            views: Projections, floating point (B, V, d); normalized by the loss.
+            labels: Labels, int64 (B,).
+            subclusters: Sub-cluster of each sample, int64 (B,), numbered over all classes; required by some losses.
+            class_temperatures: Positive temperature of each class, floating point (C,); required by some losses.
 
         Returns:
             fp32 scalar.
 
         Raises:
-            ValueError: Where the shapes do not fit.
+            ValueError: If a shape is invalid.
         """
 
 
 class ClassContrastiveLoss(ContrastiveLoss):
-    """A contrastive loss that looks at views and classes alone."""
+    """Base class of contrastive losses that depend on views and labels only."""
 
     def forward(
         self,
@@ -92,9 +95,12 @@ class ClassContrastiveLoss(ContrastiveLoss):
 
     @abstractmethod
     def term(self, views: Tensor, labels: Tensor) -> Tensor:
-        """The mean over the anchors, before it is scaled.
+        """Mean loss over the anchors, before scaling.
 
         Args:
-            views: (B, V, d).
-            labels: int64 (B,).
+            views: Projections, floating point (B, V, d).
+            labels: Labels, int64 (B,).
+
+        Returns:
+            fp32 scalar.
         """

@@ -1,4 +1,4 @@
-"""The pieces that the contrastive losses are made of."""
+"""Functions shared by the contrastive losses."""
 
 from typing import Any
 
@@ -9,50 +9,64 @@ from modules.unit_embeddings import unit_embeddings
 
 
 def check_contrastive_settings(temperature: float, base_temperature: float) -> None:
-    """Check the settings that all contrastive losses have.
+    """Check the settings common to all contrastive losses.
+
+    Args:
+        temperature: Divisor of the cosine similarities.
+        base_temperature: Divisor of the scale of the loss.
 
     Raises:
-        ValueError: Where a temperature is not positive and finite.
+        ValueError: If a temperature is not positive and finite.
     """
     for name, value in (("temperature", temperature), ("base_temperature", base_temperature)):
         if not 0 < value < float("inf"):
-            raise ValueError(f"{name} must be positive and finite, got {value}")
+            raise ValueError(f"{name}: expected a positive finite number, got {value}.")
 
 
 def check_views(views: Tensor, **per_sample: Tensor) -> None:
     """Check the inputs of a contrastive loss.
 
     Args:
-        views: Expected floating point (B, V, d).
-        **per_sample: Tensors expected as (B,), by name.
+        views: Projections, floating point (B, V, d).
+        **per_sample: Tensors of shape (B,) by name.
 
     Raises:
-        ValueError: Where a shape does not fit or the views are not floating point.
+        ValueError: If a shape is invalid or the views are not floating point.
     """
     if views.ndim != 3 or 0 in views.shape or not views.is_floating_point():
         raise ValueError(
-            f"views must be floating point (B, V, d) with no size of 0, got {views.dtype} {tuple(views.shape)}"
+            "views: expected a non-empty floating-point tensor of shape (B, V, d), "
+            f"got {views.dtype} {tuple(views.shape)}."
         )
     for name, values in per_sample.items():
         if values.shape != views.shape[:1]:
-            raise ValueError(f"{name} must have shape ({views.shape[0]},), got {tuple(values.shape)}")
+            raise ValueError(f"{name}: expected shape ({views.shape[0]},), got {tuple(values.shape)}.")
 
 
 def pairwise_similarity(views: Tensor) -> Tensor:
-    """Compute the cosine similarity of all views of all samples.
+    """Compute the cosine similarities between all views of all samples.
 
     Args:
-        views: (B, V, d).
+        views: Projections, floating point (B, V, d).
 
     Returns:
-        fp32 (B*V, B*V); the views of a sample are neighbours.
+        fp32 (B*V, B*V); the views of a sample are adjacent.
     """
     anchors = unit_embeddings(views).flatten(0, 1)
     return anchors @ anchors.T
 
 
 def same_sample(samples: int, views: int, device: torch.device) -> Tensor:
-    """Which anchors are views of one sample, bool (samples * views, samples * views)."""
+    """Mask of the pairs of anchors that are views of the same sample.
+
+    Args:
+        samples: Number of samples B.
+        views: Number of views V.
+        device: Device of the mask.
+
+    Returns:
+        bool (B*V, B*V).
+    """
     owners = torch.arange(samples, device=device).repeat_interleave(views)
     return owners.unsqueeze(1) == owners.unsqueeze(0)
 
@@ -72,15 +86,15 @@ def contrastive_term(
     (Khosla et al., 2020, arXiv 2004.11362, equation 2).
 
     Args:
-        similarity: z_a.z_k, fp32 (anchors, columns); the columns are the anchors, or more than these.
-        positives: P_a as a bool mask, (anchors, columns), or weights that add up to 0, or 1 or more, for each anchor.
-        denominators: D_a as a bool mask, (anchors, columns); holds every positive.
-        temperatures: One for all anchors, or (anchors, 1).
-        log_sizes: Logarithms of what each term of the denominator is divided by, (anchors, columns); 0 if None.
-        anchor_weights: Factors of the anchors' losses before the average, (anchors, 1); 1 if None.
+        similarity: Similarities z_a.z_k, fp32 (anchors, columns). The first columns are the anchors; others may follow.
+        positives: P_a as a bool mask, (anchors, columns), or as weights whose sum is 0 or at least 1 for each anchor.
+        denominators: D_a as a bool mask, (anchors, columns); contains all positives.
+        temperatures: Temperature of all anchors, or of each, (anchors, 1).
+        log_sizes: Logarithm of a divisor of each term of the denominator, (anchors, columns); 0 if None.
+        anchor_weights: Factor of each anchor's loss, (anchors, 1); 1 if None.
 
     Returns:
-        Scalar; a zero that is connected to the graph where no anchor has a positive.
+        fp32 scalar; a zero that is connected to the graph if no anchor has a positive.
     """
     value: Tensor = _ContrastiveTerm.apply(  # type: ignore[no-untyped-call]
         similarity, positives, denominators, temperatures, log_sizes, anchor_weights
@@ -89,7 +103,7 @@ def contrastive_term(
 
 
 class _ContrastiveTerm(torch.autograd.Function):
-    """The value and its gradient in one go: half of the passes over the matrix that autograd would make."""
+    """Value and gradient in one pass, which reads the matrix half as often as autograd would."""
 
     @staticmethod
     def forward(
@@ -104,9 +118,9 @@ class _ContrastiveTerm(torch.autograd.Function):
         positive_counts = positives.sum(dim=1, keepdim=True)
         usable = positive_counts > 0
         number = usable.sum().clamp(min=1)
-        # An anchor without positives may have an empty denominator: let it see every logit and drop its finite value.
+        # A full denominator keeps the loss of anchors without positives finite; it is multiplied by 0 below.
         terms = (similarity / temperatures).masked_fill_(~(denominators | ~usable), float("-inf"))
-        # Only differences of logits matter: measured from the largest one they keep their digits at low temperatures.
+        # Subtracting the maximum preserves precision at low temperatures and does not change the loss.
         terms -= terms.amax(dim=1, keepdim=True)
         shares = positives / positive_counts.clamp(min=1)
         positive_logits = (terms * shares).masked_fill_(shares == 0, 0.0).sum(dim=1, keepdim=True)
@@ -115,7 +129,7 @@ class _ContrastiveTerm(torch.autograd.Function):
         sums = terms.exp_().sum(dim=1, keepdim=True)
         factors = usable if anchor_weights is None else usable * anchor_weights
         losses = (sums.log() - positive_logits) * factors
-        # From here on the gradient: softmax less the shares of the positives.
+        # The gradient is the softmax minus the shares of the positives.
         ctx.save_for_backward(terms.div_(sums).sub_(shares).mul_(factors / (number * temperatures)))
         return losses.sum() / number
 
@@ -126,15 +140,15 @@ class _ContrastiveTerm(torch.autograd.Function):
 
 
 def group_term(similarity: Tensor, groups: Tensor, temperature: float) -> Tensor:
-    """Contrast each anchor's group with all other anchors.
+    """Contrastive term whose positives are the other anchors of the same group, against all other anchors.
 
     Args:
-        similarity: fp32 (anchors, anchors).
-        groups: Sub-cluster or class of each anchor, (anchors,).
+        similarity: Cosine similarities, fp32 (anchors, anchors).
+        groups: Class or sub-cluster of each anchor, int64 (anchors,).
         temperature: Temperature of all anchors.
 
     Returns:
-        Scalar.
+        fp32 scalar.
     """
     others = ~torch.eye(len(groups), dtype=torch.bool, device=groups.device)
     same_group = groups.unsqueeze(1) == groups.unsqueeze(0)

@@ -1,4 +1,4 @@
-"""Supervised contrast whose share of the loss grows with how many of its class a sample finds in the batch."""
+"""Class-instance-balanced contrast: the share of contrast grows with the number of positives in the batch."""
 
 import torch
 from torch import Tensor
@@ -9,24 +9,25 @@ from modules.losses.contrastive.contrastive_terms import contrastive_term, pairw
 
 
 class InstanceBalancedContrastiveLoss(ClassContrastiveLoss):
-    """Supervised contrast against cross-entropy by the class's instances (after CIBL; Lavoie and Waslander, 2023).
+    """Supervised contrast, balanced against the classification loss (CIBL; Lavoie and Waslander, 2023).
 
-    Of a sample with P positives among the V B anchors of the batch (arXiv 2307.05322), the share
-    ``alpha P / (1 + alpha P)`` of the loss is supervised contrast and ``1 / (1 + alpha P)`` the classification loss:
-    frequent classes learn by contrast, and the classifier leans to rare ones. P counts the batch of one process for the
-    classification loss.
+    For a sample with P positives among the B*V anchors of the batch, the supervised contrastive loss has weight
+    ``alpha P / (1 + alpha P)`` and the classification loss ``1 / (1 + alpha P)`` (arXiv 2307.05322). Frequent classes
+    learn mainly from the contrast, and rare classes have a larger share of the classification loss. For the
+    classification loss P counts the batch of the process only.
     """
 
     def __init__(self, alpha: float = 0.1, temperature: float = 0.1, base_temperature: float = 0.1) -> None:
-        """Store the settings.
+        """Create the loss.
 
         Args:
-            alpha: Weight of a positive beside the classification loss, at least 0; larger favours rare classes.
-            temperature: Divides every similarity; positive.
-            base_temperature: The scale of the loss is temperature / base_temperature; positive.
+            alpha: Weight of a positive relative to the classification loss, at least 0; larger values favor rare
+                classes in the classification loss.
+            temperature: Positive divisor of the cosine similarities.
+            base_temperature: Positive; the loss is scaled by temperature / base_temperature.
 
         Raises:
-            ValueError: Where a setting is out of range.
+            ValueError: If a setting is out of range.
         """
         super().__init__(temperature, base_temperature)
         check_range("alpha", alpha, 0)

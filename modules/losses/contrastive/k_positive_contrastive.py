@@ -1,4 +1,4 @@
-"""K-positive contrastive loss."""
+"""K-positive contrastive loss: the same number of positives for every class."""
 
 import torch
 from torch import Tensor
@@ -9,23 +9,23 @@ from modules.losses.contrastive.contrastive_terms import contrastive_term, pairw
 
 
 class KPositiveContrastiveLoss(ClassContrastiveLoss):
-    """Supervised contrast with as many positives in every class (KCL; Kang et al., 2021, ICLR).
+    """Supervised contrast with the same number of positives for every class (KCL; Kang et al., ICLR 2021).
 
-    Positives of an anchor are its own other views and `positives` anchors drawn from the others of its class, or all of
-    these where there are fewer; all anchors but itself are in the denominator.
+    Positives of an anchor are the other views of its sample and `positives` random anchors of other samples of its
+    class, or all of these if there are fewer. The denominator contains all other anchors.
     """
 
     def __init__(self, positives: int = 6, temperature: float = 0.1, base_temperature: float = 0.07) -> None:
-        """Store the settings.
+        """Create the loss.
 
         Args:
-            positives: Anchors of the class that are drawn, from torch's random state, at least 0; with 0 only views of
-                one sample attract each other.
-            temperature: Divides every similarity; positive.
-            base_temperature: The scale of the loss is temperature / base_temperature; positive.
+            positives: Number of anchors drawn from other samples of the class, at least 0; with 0 only views of the
+                same sample are positives. Draws use torch's global random state.
+            temperature: Positive divisor of the cosine similarities.
+            base_temperature: Positive; the loss is scaled by temperature / base_temperature.
 
         Raises:
-            ValueError: Where a setting is out of range.
+            ValueError: If a setting is out of range.
         """
         super().__init__(temperature, base_temperature)
         check_range("positives", positives, 0)
@@ -39,14 +39,14 @@ class KPositiveContrastiveLoss(ClassContrastiveLoss):
         return contrastive_term(pairwise_similarity(views), positives, ~itself, self.temperature)
 
     def draw_positives(self, anchor_labels: Tensor, own: Tensor) -> Tensor:
-        """Each anchor's other views and some anchors of its class.
+        """Draw the positives of each anchor.
 
         Args:
-            anchor_labels: int64 (anchors,).
-            own: See `same_sample`.
+            anchor_labels: Label of each anchor, int64 (anchors,).
+            own: Mask of the views of the same sample, see `same_sample`.
 
         Returns:
-            bool (anchors, anchors).
+            Mask of the positives, bool (anchors, anchors).
         """
         candidates = (anchor_labels.unsqueeze(1) == anchor_labels.unsqueeze(0)) & ~own
         lots = torch.rand(candidates.shape, device=own.device).masked_fill(~candidates, -1.0)

@@ -1,4 +1,4 @@
-"""Supervised contrast of all classes but the largest."""
+"""Supervised minority contrast: labels define the positives of all classes except the largest."""
 
 import torch
 from torch import Tensor
@@ -8,17 +8,17 @@ from modules.losses.contrastive.contrastive_terms import contrastive_term, pairw
 
 
 class MinorityContrastiveLoss(ClassContrastiveLoss):
-    """Supervised contrast for small classes, instance contrast for the largest (SupMin; Mildenberger et al., 2025).
+    """Instance contrast for the largest class, supervised contrast for the others (SupMin; Mildenberger et al., 2025).
 
-    For two classes of very different sizes (arXiv 2503.17024): under supervised contrast the large class collapses into
-    one point. Positives of an anchor of the largest class are its own other views alone, of any other class all anchors
-    of its class; all anchors but itself are in the denominator.
+    For binary data with a high imbalance ratio, where supervised contrast collapses the large class to one point
+    (arXiv 2503.17024). Positives of an anchor of the largest class are the other views of its sample; positives of an
+    anchor of another class are all other anchors of its class. The denominator contains all other anchors.
     """
 
     largest: Tensor
 
     def build(self, class_counts: Tensor, width: int) -> None:
-        """Find the largest class, the first of several."""
+        """Find the largest class, the lowest label if several are equally large."""
         self.register_buffer("largest", class_counts.argmax(), persistent=False)
 
     def term(self, views: Tensor, labels: Tensor) -> Tensor:

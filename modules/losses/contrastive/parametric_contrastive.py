@@ -1,4 +1,4 @@
-"""Parametric contrastive loss: learned class centres beside the batch and a queue of earlier projections."""
+"""Parametric contrastive loss: contrast with learned class centers and a queue of earlier projections."""
 
 import torch
 from torch import Tensor, nn
@@ -10,15 +10,21 @@ from modules.unit_embeddings import unit_embeddings
 
 
 class ParametricContrastiveLoss(ClassContrastiveLoss):
-    """Supervised contrast with learned centres and a queue (PaCo; Cui et al., 2021, arXiv 2107.12028).
+    """Supervised contrast with learned centers and a queue (PaCo; Cui et al., 2021, arXiv 2107.12028).
 
-    Positives of an anchor are the centre of its class, with weight 1, and the other anchors and queued projections of
-    its class, each with weight `alpha`; all of these, of every class, are in the denominator, where the centres keep
-    rare classes from being outnumbered. The queue holds projections of earlier batches by the same encoder instead of a
-    momentum encoder's, and the centres have unit length.
+    Positives of an anchor are the center of its class, with weight 1, and the other anchors and queued projections of
+    its class, with weight `alpha` each. The denominator contains all other anchors, queued projections and centers of
+    all classes, so that rare classes are always represented. Unlike in the paper, projections in the queue come from
+    the encoder itself instead of a momentum encoder, and centers have unit length.
+
+    Attributes:
+        centers: Class centers, (C, d), created by `build`.
+        seen: Labels of the classes with training samples, int64.
+        queue: Projections of earlier batches, newest first, (queue_size, d).
+        queue_labels: Their labels, int64 (queue_size,); -1 in empty places.
     """
 
-    centres: nn.Parameter
+    centers: nn.Parameter
     seen: Tensor
     queue: Tensor
     queue_labels: Tensor
@@ -30,16 +36,16 @@ class ParametricContrastiveLoss(ClassContrastiveLoss):
         temperature: float = 0.1,
         base_temperature: float = 0.1,
     ) -> None:
-        """Store the settings.
+        """Create the loss.
 
         Args:
-            alpha: Weight of a sample beside that of the centre, at least 0.
-            queue_size: Projections kept from earlier batches, at least 0.
-            temperature: Divides every similarity; positive.
-            base_temperature: The scale of the loss is temperature / base_temperature; positive.
+            alpha: Weight of an anchor or queued projection relative to a center, at least 0.
+            queue_size: Number of projections kept from earlier batches, at least 0.
+            temperature: Positive divisor of the cosine similarities.
+            base_temperature: Positive; the loss is scaled by temperature / base_temperature.
 
         Raises:
-            ValueError: Where a setting is out of range.
+            ValueError: If a setting is out of range.
         """
         super().__init__(temperature, base_temperature)
         check_range("alpha", alpha, 0)
@@ -47,8 +53,8 @@ class ParametricContrastiveLoss(ClassContrastiveLoss):
         self.alpha, self.queue_size = alpha, queue_size
 
     def build(self, class_counts: Tensor, width: int) -> None:
-        """Draw the centres; the queue starts empty, which a label of -1 says."""
-        self.centres = nn.Parameter(torch.randn(len(class_counts), width))
+        """Initialize the centers at random and the queue as empty."""
+        self.centers = nn.Parameter(torch.randn(len(class_counts), width))
         self.register_buffer("seen", (class_counts > 0).nonzero().squeeze(1), persistent=False)
         self.register_buffer("queue", torch.zeros(self.queue_size, width))
         self.register_buffer("queue_labels", torch.full((self.queue_size,), -1))
@@ -58,7 +64,7 @@ class ParametricContrastiveLoss(ClassContrastiveLoss):
         anchors = unit_embeddings(views).flatten(0, 1)
         anchor_labels = labels.repeat_interleave(views.shape[1])
         number = len(anchors)
-        columns = torch.cat([anchors, self.queue, unit_embeddings(self.centres)[self.seen]])
+        columns = torch.cat([anchors, self.queue, unit_embeddings(self.centers)[self.seen]])
         column_labels = torch.cat([anchor_labels, self.queue_labels, self.seen])
         others = (column_labels >= 0).repeat(number, 1)
         others.fill_diagonal_(False)
@@ -66,11 +72,11 @@ class ParametricContrastiveLoss(ClassContrastiveLoss):
         weights[number + len(self.queue) :] = 1.0
         positives = (anchor_labels.unsqueeze(1) == column_labels.unsqueeze(0)) * others * weights
         value = contrastive_term(anchors @ columns.T, positives, others, self.temperature)
-        self._keep(anchors.detach(), anchor_labels)
+        self._enqueue(anchors.detach(), anchor_labels)
         return value
 
     @torch.no_grad()
-    def _keep(self, anchors: Tensor, anchor_labels: Tensor) -> None:
-        """Put the newest projections first."""
+    def _enqueue(self, anchors: Tensor, anchor_labels: Tensor) -> None:
+        """Add the projections of a batch, in place of the oldest ones."""
         self.queue.copy_(torch.cat([anchors, self.queue])[: self.queue_size])
         self.queue_labels.copy_(torch.cat([anchor_labels, self.queue_labels])[: self.queue_size])

@@ -1,4 +1,4 @@
-"""Contrast with fixed prototypes that lie as far from each other as they can."""
+"""Supervised prototype contrast: fixed class prototypes that are maximally separated on the sphere."""
 
 import torch
 from torch import Tensor
@@ -12,35 +12,39 @@ from modules.unit_embeddings import unit_embeddings
 class PrototypeContrastiveLoss(ClassContrastiveLoss):
     """Instance contrast with a fixed prototype for each class (after SupProto; Mildenberger et al., 2025).
 
-    For two classes of very different sizes (arXiv 2503.17024). The prototypes of two classes are opposite points of the
-    sphere. Positives of an anchor are its own other views and, while its cosine with the prototype of its class is at
-    most `close`, that prototype: near it a class may spread instead of collapsing into a point. All other anchors and
-    all prototypes are in the denominator.
+    For binary data with a high imbalance ratio (arXiv 2503.17024); the prototypes of two classes are opposite points of
+    the sphere. Positives of an anchor are the other views of its sample and, as long as its cosine similarity with the
+    prototype of its class is at most `max_cosine`, that prototype. Beyond this similarity there is no further pull, so
+    that classes do not collapse to a point. The denominator contains all other anchors and all prototypes.
+
+    Attributes:
+        seen: Labels of the P classes with training samples, int64 (P,).
+        prototypes: Their prototypes, fp32 (P, d).
     """
 
     seen: Tensor
     prototypes: Tensor
 
-    def __init__(self, close: float = 0.5, temperature: float = 0.1, base_temperature: float = 0.07) -> None:
-        """Store the settings.
+    def __init__(self, max_cosine: float = 0.5, temperature: float = 0.1, base_temperature: float = 0.07) -> None:
+        """Create the loss.
 
         Args:
-            close: Cosine up to which an anchor is drawn to its prototype, in -1..1; 1 always draws it.
-            temperature: Divides every similarity; positive.
-            base_temperature: The scale of the loss is temperature / base_temperature; positive.
+            max_cosine: Largest cosine similarity at which prototypes attract anchors, in -1..1; 1 for no limit.
+            temperature: Positive divisor of the cosine similarities.
+            base_temperature: Positive; the loss is scaled by temperature / base_temperature.
 
         Raises:
-            ValueError: Where a setting is out of range.
+            ValueError: If a setting is out of range.
         """
         super().__init__(temperature, base_temperature)
-        if not -1 <= close <= 1:
-            raise ValueError(f"close must lie in -1..1, got {close}")
-        self.close = close
+        if not -1 <= max_cosine <= 1:
+            raise ValueError(f"max_cosine: expected a number from -1 to 1, got {max_cosine}.")
+        self.max_cosine = max_cosine
 
     def build(self, class_counts: Tensor, width: int) -> None:
-        """Make room for the prototypes of the classes with training samples."""
+        """Allocate the prototypes of the classes with training samples."""
         self.register_buffer("seen", (class_counts > 0).nonzero().squeeze(1), persistent=False)
-        # Placed at the first step: a model that only predicts does not need them.
+        # Computed in the first step, since a model that only predicts does not need them.
         self.register_buffer("prototypes", torch.zeros(len(self.seen), width))
 
     def term(self, views: Tensor, labels: Tensor) -> Tensor:
@@ -54,7 +58,7 @@ class PrototypeContrastiveLoss(ClassContrastiveLoss):
         others = torch.ones_like(similarity, dtype=torch.bool)
         others.fill_diagonal_(False)
         to_prototype = anchor_labels.unsqueeze(1) == self.seen.unsqueeze(0)
-        to_prototype = to_prototype & (similarity[:, number:] <= self.close)
+        to_prototype = to_prototype & (similarity[:, number:] <= self.max_cosine)
         own = same_sample(len(labels), views.shape[1], labels.device)
         positives = torch.cat([own, to_prototype], dim=1) & others
         return contrastive_term(similarity, positives, others, self.temperature)

@@ -1,4 +1,4 @@
-"""Contrastive loss over sub-clusters within classes."""
+"""Sub-cluster-balanced contrastive loss."""
 
 import torch
 from torch import Tensor
@@ -19,12 +19,13 @@ class SubclusterContrastiveLoss(ContrastiveLoss):
 
     ``L = temperature / base_temperature * L1 + class_term_weight * L2``, each term a mean over anchors:
 
-    - L1 pulls an anchor to its sub-cluster (its own other views among it), against all other anchors.
-    - L2 pulls it, at its class's temperature, to the other sub-clusters of its class and to its own other
-      views, against everything outside its sub-cluster and its own other views.
+    - In L1 positives are the other anchors of the anchor's sub-cluster, including the other views of its sample. The
+      denominator contains all other anchors.
+    - In L2, at the temperature of the class, positives are the anchors of other sub-clusters of the class and the other
+      views of the sample. The denominator contains all anchors of other sub-clusters and the other views of the sample.
 
-    An anchor without a positive in a term is left out of that term's mean (with one view a lone sample has
-    none); a term in which no anchor has one is a zero that is connected to the graph.
+    Anchors without positives are excluded from the mean of a term. A term in which no anchor has a positive is a zero
+    that is connected to the graph.
     """
 
     needs_subclusters = True
@@ -32,15 +33,15 @@ class SubclusterContrastiveLoss(ContrastiveLoss):
     def __init__(
         self, temperature: float = 0.1, base_temperature: float = 0.07, class_term_weight: float = 0.25
     ) -> None:
-        """Store the settings.
+        """Create the loss.
 
         Args:
-            temperature: Divides every similarity of L1; positive.
-            base_temperature: L1 is scaled by temperature / base_temperature; positive.
-            class_term_weight: Weight of L2; at least 0.
+            temperature: Positive divisor of the cosine similarities in L1.
+            base_temperature: Positive; L1 is scaled by temperature / base_temperature.
+            class_term_weight: Weight of L2, at least 0.
 
         Raises:
-            ValueError: Where a setting is out of range.
+            ValueError: If a setting is out of range.
         """
         super().__init__(temperature, base_temperature)
         check_range("class_term_weight", class_term_weight, 0)
@@ -56,22 +57,23 @@ class SubclusterContrastiveLoss(ContrastiveLoss):
         """Compute the loss in fp32, whatever the precision of the inputs and under autocast.
 
         Args:
-            views: Projections, floating point (B, V, d); normalised inside.
-            labels: int64 (B,) in 0..C-1.
-            subclusters: int64 (B,), numbered over all classes: no two classes share one.
-            class_temperatures: Positive temperatures of L2, floating point (C,).
+            views: Projections, floating point (B, V, d); normalized by the loss.
+            labels: Labels, int64 (B,) in 0..C-1.
+            subclusters: Sub-cluster of each sample, int64 (B,), numbered over all classes, so that no two classes share
+                a number.
+            class_temperatures: Positive temperature of each class in L2, floating point (C,).
 
         Returns:
             fp32 scalar.
 
         Raises:
-            ValueError: Where the shapes do not fit, or sub-clusters or temperatures are missing.
+            ValueError: If a shape is invalid, or sub-clusters or temperatures are missing.
         """
         if subclusters is None or class_temperatures is None:
-            raise ValueError("subclusters and class_temperatures: expected both, got None")
+            raise ValueError("subclusters, class_temperatures: expected both tensors, got None.")
         check_views(views, labels=labels, subclusters=subclusters)
         if class_temperatures.ndim != 1:
-            raise ValueError(f"class_temperatures must have shape (C,), got {tuple(class_temperatures.shape)}")
+            raise ValueError(f"class_temperatures: expected shape (C,), got {tuple(class_temperatures.shape)}.")
         with torch.autocast(device_type=views.device.type, enabled=False):
             similarity = pairwise_similarity(views)
             inner_term = group_term(similarity, subclusters.repeat_interleave(views.shape[1]), self.temperature)
@@ -80,7 +82,7 @@ class SubclusterContrastiveLoss(ContrastiveLoss):
 
     @staticmethod
     def _class_term(similarity: Tensor, labels: Tensor, subclusters: Tensor, class_temperatures: Tensor) -> Tensor:
-        """Contrast each anchor's class, its own sub-cluster left out (L2)."""
+        """Contrast each anchor with the other sub-clusters of its class (L2)."""
         view_count = len(similarity) // len(labels)
         anchor_labels = labels.repeat_interleave(view_count)
         anchor_subclusters = subclusters.repeat_interleave(view_count)

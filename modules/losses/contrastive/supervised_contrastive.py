@@ -1,4 +1,4 @@
-"""Supervised contrastive loss, used while the embedding warms up."""
+"""Supervised contrastive loss."""
 
 from torch import Tensor
 
@@ -9,9 +9,9 @@ from modules.losses.contrastive.contrastive_terms import group_term, pairwise_si
 class SupervisedContrastiveLoss(ClassContrastiveLoss):
     """Supervised contrastive loss (Khosla et al., 2020, arXiv 2004.11362, L_out of equation 2).
 
-    Positives of an anchor are all other anchors of its class, its own other views among them; all anchors but
-    itself are in the denominator. The mean over anchors is scaled by temperature / base_temperature. Anchors
-    without a positive are left out; a batch without any positive gives a zero that is connected to the graph.
+    Positives of an anchor are all other anchors of its class, including the other views of its sample. The denominator
+    contains all other anchors. The mean over anchors is scaled by temperature / base_temperature. Anchors without
+    positives are excluded; a batch without positives gives a zero that is connected to the graph.
     """
 
     def term(self, views: Tensor, labels: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Targeted contrastive loss: classes are drawn to points that lie evenly on the sphere."""
+"""Targeted supervised contrast: each class is attracted to one of a set of points spread evenly on the sphere."""
 
 import torch
 from torch import Tensor
@@ -16,16 +16,23 @@ CALLS_BETWEEN_ASSIGNMENTS = 50
 class TargetedContrastiveLoss(KPositiveContrastiveLoss):
     """K-positive contrast with a target for each class (TSC; Li et al., 2022, arXiv 2111.13998).
 
-    The targets are as far from each other as they can be, so that rare classes get as much room as frequent ones. Each
-    class is given one of them, those that are nearest in sum to the running class means. The term of k-positive
-    contrast and, times `target_weight`, that of the anchor's target have all other anchors and all targets in the
-    denominator.
+    Targets are maximally separated points of the unit sphere, so that rare classes get as much space as frequent ones.
+    They are assigned to classes such that the sum of the cosine similarities with the running class means is largest.
+    To the k-positive contrastive term, the loss adds `target_weight` times a term whose only positive is the target of
+    the anchor's class. The denominators of both terms contain all other anchors and all targets.
+
+    Attributes:
+        seen: Labels of the T classes with training samples, int64 (T,).
+        targets: Targets, fp32 (T, d), unit length.
+        target_of: Index of each class's target, int64 (C,).
+        centers: Running class means, fp32 (C, d).
+        calls: Number of calls, int64 scalar.
     """
 
     seen: Tensor
     targets: Tensor
     target_of: Tensor
-    centres: Tensor
+    centers: Tensor
     calls: Tensor
 
     def __init__(
@@ -35,28 +42,29 @@ class TargetedContrastiveLoss(KPositiveContrastiveLoss):
         temperature: float = 0.1,
         base_temperature: float = 0.07,
     ) -> None:
-        """Store the settings.
+        """Create the loss.
 
         Args:
-            positives: Anchors of the class that are drawn, from torch's random state, at least 0.
-            target_weight: Factor of the target's term, at least 0.
-            temperature: Divides every similarity; positive.
-            base_temperature: The scale of the loss is temperature / base_temperature; positive.
+            positives: Number of anchors drawn from other samples of the class, at least 0. Draws use torch's global
+                random state.
+            target_weight: Factor of the target term, at least 0.
+            temperature: Positive divisor of the cosine similarities.
+            base_temperature: Positive; the loss is scaled by temperature / base_temperature.
 
         Raises:
-            ValueError: Where a setting is out of range.
+            ValueError: If a setting is out of range.
         """
         super().__init__(positives, temperature, base_temperature)
         check_range("target_weight", target_weight, 0)
         self.target_weight = target_weight
 
     def build(self, class_counts: Tensor, width: int) -> None:
-        """Make room for the targets of the classes with training samples."""
+        """Allocate the targets and running means of the classes with training samples."""
         self.register_buffer("seen", (class_counts > 0).nonzero().squeeze(1), persistent=False)
-        # Placed at the first step: a model that only predicts does not need them.
+        # Computed in the first step, since a model that only predicts does not need them.
         self.register_buffer("targets", torch.zeros(len(self.seen), width))
         self.register_buffer("target_of", torch.zeros_like(class_counts))
-        self.register_buffer("centres", torch.zeros(len(class_counts), width))
+        self.register_buffer("centers", torch.zeros(len(class_counts), width))
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
 
     def term(self, views: Tensor, labels: Tensor) -> Tensor:
@@ -65,7 +73,7 @@ class TargetedContrastiveLoss(KPositiveContrastiveLoss):
             self.targets.copy_(uniform_targets(*self.targets.shape))
         anchors = unit_embeddings(views).flatten(0, 1)
         anchor_labels = labels.repeat_interleave(views.shape[1])
-        self._follow(anchors.detach(), anchor_labels)
+        self._update_centers(anchors.detach(), anchor_labels)
         own = same_sample(len(labels), views.shape[1], labels.device)
         similarity = anchors @ torch.cat([anchors, self.targets.float()]).T
         number = len(anchors)
@@ -79,25 +87,25 @@ class TargetedContrastiveLoss(KPositiveContrastiveLoss):
         return contrast + self.target_weight * contrastive_term(similarity, to_target, others, self.temperature)
 
     @torch.no_grad()
-    def _follow(self, anchors: Tensor, anchor_labels: Tensor) -> None:
-        """Keep running class means, and now and then choose each class's target by them."""
-        means, counts = group_means(anchors, anchor_labels, len(self.centres))
-        here, known = counts > 0, self.centres.abs().sum(dim=1) > 0
-        mixed = torch.where(known.unsqueeze(1), MOMENTUM * self.centres + (1 - MOMENTUM) * means, means)
-        self.centres.copy_(torch.where(here.unsqueeze(1), mixed, self.centres))
+    def _update_centers(self, anchors: Tensor, anchor_labels: Tensor) -> None:
+        """Update the running class means and, every `CALLS_BETWEEN_ASSIGNMENTS` calls, the assignment of targets."""
+        means, counts = group_means(anchors, anchor_labels, len(self.centers))
+        here, known = counts > 0, self.centers.abs().sum(dim=1) > 0
+        mixed = torch.where(known.unsqueeze(1), MOMENTUM * self.centers + (1 - MOMENTUM) * means, means)
+        self.centers.copy_(torch.where(here.unsqueeze(1), mixed, self.centers))
         if int(self.calls) % CALLS_BETWEEN_ASSIGNMENTS == 0:
-            self.target_of[self.seen] = assign_targets(self.centres[self.seen], self.targets)
+            self.target_of[self.seen] = assign_targets(self.centers[self.seen], self.targets)
         self.calls += 1
 
 
 def uniform_targets(number: int, width: int) -> Tensor:
-    """Place points on the unit sphere far from each other.
+    """Compute points that are spread evenly on the unit sphere.
 
-    Gradient descent on ``mean_i log sum_{j != i} exp(u_i . u_j / 0.1)``, the same points for the same arguments.
+    Minimizes ``mean_i log sum_{j != i} exp(u_i . u_j / 0.1)`` by gradient descent; deterministic.
 
     Args:
-        number: Of points.
-        width: Of each.
+        number: Number of points.
+        width: Dimension of the points.
 
     Returns:
         fp32 (number, width), unit length, on the CPU.
@@ -117,17 +125,17 @@ def uniform_targets(number: int, width: int) -> Tensor:
 
 
 @torch.no_grad()
-def assign_targets(centres: Tensor, targets: Tensor) -> Tensor:
-    """Give each class a target of its own so that the sum of the cosines of means and targets is largest.
+def assign_targets(centers: Tensor, targets: Tensor) -> Tensor:
+    """Assign a different target to each class such that the sum of cosine similarities is largest.
 
     Args:
-        centres: fp32 (T, d), class means; 0 for one that is not known yet.
-        targets: fp32 (T, d), unit length.
+        centers: Class means, fp32 (T, d); 0 for classes that have not occurred yet.
+        targets: Targets, fp32 (T, d), unit length.
 
     Returns:
-        int64 (T,), the target of each class.
+        Index of each class's target, int64 (T,).
     """
     from scipy.optimize import linear_sum_assignment
 
-    cosines = unit_embeddings(centres) @ targets.float().T
-    return torch.from_numpy(linear_sum_assignment(cosines.cpu().numpy(), maximize=True)[1]).to(centres.device)
+    cosines = unit_embeddings(centers) @ targets.float().T
+    return torch.from_numpy(linear_sum_assignment(cosines.cpu().numpy(), maximize=True)[1]).to(centers.device)

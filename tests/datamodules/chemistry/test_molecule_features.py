@@ -154,15 +154,15 @@ def hashes(smiles: list[str]) -> list[int]:
 def spellings(text: str) -> list[str]:
     """Other SMILES of one skeleton: other atom orders, with single and double bonds, other and no stereo, isotopes."""
     molecule = read(text)
-    kekulised, plain, labelled = Chem.Mol(molecule), Chem.Mol(molecule), Chem.Mol(molecule)
-    Chem.Kekulize(kekulised, clearAromaticFlags=True)
+    kekulized, plain, labeled = Chem.Mol(molecule), Chem.Mol(molecule), Chem.Mol(molecule)
+    Chem.Kekulize(kekulized, clearAromaticFlags=True)
     Chem.RemoveStereochemistry(plain)
-    labelled.GetAtomWithIdx(0).SetIsotope(99)
+    labeled.GetAtomWithIdx(0).SetIsotope(99)
     mirrored = text.replace("@@", "&").replace("@", "@@").replace("&", "@").replace("/", "\\")
     return [
         *Chem.MolToRandomSmilesVect(molecule, 2, randomSeed=1),
-        Chem.MolToSmiles(kekulised),
-        *(Chem.MolToSmiles(changed) for changed in (plain, labelled)),
+        Chem.MolToSmiles(kekulized),
+        *(Chem.MolToSmiles(changed) for changed in (plain, labeled)),
         mirrored,
     ]
 
@@ -187,7 +187,7 @@ def test_small_molecules_with_other_skeletons_differ() -> None:
 
 
 @pytest.mark.parametrize(
-    ("labelled", "plain"),
+    ("labeled", "plain"),
     [
         ("[2H]O", "O"),
         ("[2H]O[2H]", "O"),
@@ -198,8 +198,8 @@ def test_small_molecules_with_other_skeletons_differ() -> None:
         ("[3H]C.[2H]N", "C.N"),
     ],
 )
-def test_isotopes_are_no_part_of_a_skeleton(labelled: str, plain: str) -> None:
-    assert len(set(hashes([labelled, plain]))) == 1
+def test_isotopes_are_no_part_of_a_skeleton(labeled: str, plain: str) -> None:
+    assert len(set(hashes([labeled, plain]))) == 1
 
 
 def test_the_pieces_of_a_molecule_count_each() -> None:

@@ -157,7 +157,7 @@ def test_what_was_read_before_changes_no_molecule(seed: int, fresh: None) -> Non
         ("N[Pt@SP1](N)(Cl)Cl", "N[Pt](N)(Cl)Cl"),
         ("F[S@](Cl)(Br)I", "FS(Cl)(Br)I"),
         ("F[C@SP1](Cl)(Br)I", "FC(Cl)(Br)I"),
-        # RDKit's hash counts a neighbour among the hydrogens, and takes some isotopes for charges.
+        # RDKit's hash counts a neighbor among the hydrogens, and takes some isotopes for charges.
         ("[2H][#6]C", "C=[CH]"),
         ("[H]*C", "[*H]=C"),
         ("[2H][Mg]C", "[MgH]=[SbH]"),

@@ -29,14 +29,14 @@ def test_the_embedded_data_set_is_what_the_catalogue_says(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_other_data_set_is_a_file_of_the_benchmark_with_a_licence() -> None:
+def test_every_other_data_set_is_a_file_of_the_benchmark_with_a_license() -> None:
     entries = [entry for name, entry in CATALOGUE.items() if name != "inn_stems" and entry.make is None]
     assert len({entry.address for entry in entries}) == len(entries) == 9
     for entry in entries:
         assert entry.address is not None
         assert entry.address.startswith("https://dataverse.harvard.edu/api/access/datafile/65739")
         assert entry.file_name == f"{entry.name}.tab"
-        assert entry.licence == "CC0 1.0"
+        assert entry.license == "CC0 1.0"
         assert "arXiv:2209.07921" in entry.citation
         if entry.smiles_columns is not None:
             assert len(entry.smiles_columns) == MOLECULES_PER_SAMPLE[entry.input]

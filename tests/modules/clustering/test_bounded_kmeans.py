@@ -13,13 +13,13 @@ from modules.clustering.bounded_kmeans import bounded_kmeans, clusters_within_bo
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parts, batches and samples of parts small enough for a few hundred rows to need several."""
+    """Limits so small that a few hundred rows need several parts and batches."""
     for name, value in (
-        ("CLUSTERS_AT_ONCE", 4),
-        ("CLUSTERS_OF_A_PART", 3),
-        ("MOST_PARTS", 4),
-        ("ROWS_PER_PART", 8),
-        ("BATCH_ELEMENTS", 200),
+        ("MAX_CLUSTERS_PER_PART", 4),
+        ("TYPICAL_CLUSTERS_PER_PART", 3),
+        ("MAX_PARTS", 4),
+        ("SAMPLE_ROWS_PER_PART", 8),
+        ("MAX_BATCH_ELEMENTS", 200),
         ("SMALL_BATCH_ELEMENTS", 100),
     ):
         monkeypatch.setattr(module, name, value)
@@ -85,14 +85,14 @@ def test_finds_the_best_halves_of_a_few_rows() -> None:
 
 @pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("clusters", [3, 12])
-def test_clusters_found_before_are_kept_where_nothing_moved(clusters: int) -> None:
-    centres = torch.randn(clusters, 16, generator=torch.Generator().manual_seed(0)) * 10
+def test_previous_clusters_are_kept_if_nothing_moved(clusters: int) -> None:
+    centers = torch.randn(clusters, 16, generator=torch.Generator().manual_seed(0)) * 10
     truth = torch.randperm(clusters * 10, generator=torch.Generator().manual_seed(1)) % clusters
-    rows = centres[truth] + 0.1 * torch.randn(clusters * 10, 16, generator=torch.Generator().manual_seed(2))
+    rows = centers[truth] + 0.1 * torch.randn(clusters * 10, 16, generator=torch.Generator().manual_seed(2))
     assert torch.equal(bounded_kmeans(rows, 10, 0, truth), truth)
 
 
-def test_starting_from_clusters_found_before_does_not_make_them_wider() -> None:
+def test_starting_from_previous_clusters_does_not_widen_them() -> None:
     rows = draw("spread", 2_000, 3)
 
     def spread(ids: Tensor) -> float:
@@ -105,9 +105,9 @@ def test_starting_from_clusters_found_before_does_not_make_them_wider() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(rows=st.integers(1, 12), clusters=st.integers(1, 4), seed=st.integers(0, 1_000), levels=st.integers(1, 5))
-def test_rows_go_to_the_best_cluster_with_room_as_in_a_loop(rows: int, clusters: int, seed: int, levels: int) -> None:
+def test_assignment_within_the_bound_equals_a_loop(rows: int, clusters: int, seed: int, levels: int) -> None:
     bound = -(-rows // clusters)
-    # Few levels make equal scores.
+    # Few distinct values give ties.
     scores = torch.randint(levels, (rows, clusters), generator=torch.Generator().manual_seed(seed)).float()
     assigned, room = [-1] * rows, [bound] * clusters
     while -1 in assigned:
@@ -127,7 +127,7 @@ def test_rows_go_to_the_best_cluster_with_room_as_in_a_loop(rows: int, clusters:
     assert module._within_bound(padded, present, bound)[1, :rows].tolist() == assigned
 
 
-def test_the_rows_that_lose_least_leave_crowded_clusters_whose_prices_rise() -> None:
+def test_rows_that_lose_least_leave_clusters_that_are_too_large() -> None:
     # One part of eight rows and one of padding, three clusters; two parts so that places differ from numbers.
     scores = torch.zeros(2, 9, 3)
     scores[1, :, 0] = torch.tensor([1.0, 1.0, 1.0, 1.0, 0.0, 0.2, 0.1, 0.0, 9.0])
@@ -146,12 +146,12 @@ def test_the_rows_that_lose_least_leave_crowded_clusters_whose_prices_rise() -> 
     torch.testing.assert_close(prices, expected)
 
 
-def test_clusters_are_shared_out_by_need_first() -> None:
+def test_each_part_gets_the_clusters_that_it_needs() -> None:
     assert module._share_out(10, [50, 30, 1, 0], bound=10) == [5, 3, 1, 0]
     assert module._share_out(20, [50, 30, 1, 0], bound=10) == [11, 7, 1, 0]
 
 
-def test_clusters_found_before_that_are_too_large_are_not_used() -> None:
+def test_previous_clusters_that_are_too_large_are_not_used() -> None:
     rows = draw("spread", 50, 0)
     before = torch.arange(50) // 13
     assert torch.equal(bounded_kmeans(rows, 12, 0, before), bounded_kmeans(rows, 12, 0))
@@ -160,7 +160,7 @@ def test_clusters_found_before_that_are_too_large_are_not_used() -> None:
 @pytest.mark.usefixtures("small_parts")
 @settings(max_examples=40, deadline=None)
 @given(sizes=st.lists(st.integers(1, 90), min_size=1, max_size=6), bound=st.integers(1, 20), seed=st.integers(0, 1_000))
-def test_classes_divided_together_are_divided_as_each_alone(sizes: list[int], bound: int, seed: int) -> None:
+def test_clustering_classes_together_equals_clustering_each_alone(sizes: list[int], bound: int, seed: int) -> None:
     rows = draw("spread", sum(sizes), seed)
     found = bounded_kmeans(rows, bound, seed, class_sizes=sizes)
     again = bounded_kmeans(rows, bound, seed, found, sizes)

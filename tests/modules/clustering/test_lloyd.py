@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from modules.clustering import lloyd as module
-from modules.clustering.lloyd import lloyd, nearest, random_rows, without_gaps
+from modules.clustering.lloyd import lloyd, nearest, random_rows, relabel_consecutively
 
 
 def looped(rows: Tensor, centroids: Tensor, iterations: int, spherical: bool) -> Tensor:
@@ -46,7 +46,7 @@ def test_nearest_does_not_depend_on_the_block(monkeypatch: pytest.MonkeyPatch) -
         assert torch.equal(nearest(rows, centroids), expected)
 
 
-def test_random_rows_differ_and_are_all_where_there_are_no_more() -> None:
+def test_random_rows_are_distinct_and_all_if_there_are_fewer() -> None:
     rows = torch.arange(20.0).unsqueeze(1)
     some, everything = random_rows(rows, 8, seed=1), random_rows(rows, 99, seed=1)
     assert len(set(some.flatten().tolist())) == 8
@@ -54,6 +54,6 @@ def test_random_rows_differ_and_are_all_where_there_are_no_more() -> None:
     assert not torch.equal(everything, random_rows(rows, 99, seed=2))
 
 
-def test_clusters_without_rows_are_left_out_of_the_numbers() -> None:
-    assert without_gaps(torch.tensor([5, 2, 2, 9])).tolist() == [1, 0, 0, 2]
-    assert without_gaps(torch.tensor([1, 0])).tolist() == [1, 0]
+def test_relabeling_skips_empty_clusters() -> None:
+    assert relabel_consecutively(torch.tensor([5, 2, 2, 9])).tolist() == [1, 0, 0, 2]
+    assert relabel_consecutively(torch.tensor([1, 0])).tolist() == [1, 0]

@@ -1,4 +1,4 @@
-"""What reclustering knows of the training set without a pass over it, on one process and on two."""
+"""Running embeddings and the running confusion matrix, on one process and on two."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -21,9 +21,9 @@ def test_the_last_embedding_of_each_row_is_kept() -> None:
     running = RunningEmbeddings(numpy.array([2, 5, 7]), 4, torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
     first, second = torch.randn(4, 4, generator=generator), torch.randn(3, 4, generator=generator)
-    running.keep(torch.tensor([7, 3, 2, 9]), first)
+    running.update(torch.tensor([7, 3, 2, 9]), first)
     assert running.collect() is None
-    running.keep(torch.tensor([0, 5, 2]), second)
+    running.update(torch.tensor([0, 5, 2]), second)
     found = running.collect()
     assert found is not None
     torch.testing.assert_close(found, unit(torch.stack([second[2], second[1], first[0]])), atol=1e-3, rtol=0.0)
@@ -31,8 +31,8 @@ def test_the_last_embedding_of_each_row_is_kept() -> None:
     filled = running.collect()
     assert filled is not None
     assert torch.equal(filled, torch.eye(4)[:3])
-    running.keep(torch.tensor([7, 3, 2, 9]), first)
-    running.keep(torch.tensor([0, 5, 2]), second)
+    running.update(torch.tensor([7, 3, 2, 9]), first)
+    running.update(torch.tensor([0, 5, 2]), second)
     again = RunningEmbeddings(numpy.array([2, 5, 7]), 4, torch.device("cpu"))
     again.load_state_dict(running.state_dict())
     resumed = again.collect()
@@ -40,16 +40,16 @@ def test_the_last_embedding_of_each_row_is_kept() -> None:
     assert torch.equal(resumed, found)
 
 
-def test_confusion_is_counted_and_fades() -> None:
+def test_confusion_is_counted_and_decays() -> None:
     confusion = TrainingConfusion(3, torch.device("cpu"))
     logits = torch.tensor([[0.0, 1.0, 0.0], [2.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 3.0]])
-    confusion.count(logits, torch.tensor([0, 0, 1, 1]))
-    confusion.count(logits[:1], torch.tensor([0]))
+    confusion.update(logits, torch.tensor([0, 0, 1, 1]))
+    confusion.update(logits[:1], torch.tensor([0]))
     assert confusion.matrix.sum() == 0
     confusion.end_epoch()
     expected = torch.tensor([[1.0, 2.0, 0.0], [0.0, 1.0, 1.0], [0.0, 0.0, 0.0]])
     assert torch.equal(confusion.matrix, expected)
-    confusion.count(logits[:1], torch.tensor([2]))
+    confusion.update(logits[:1], torch.tensor([2]))
     resumed = TrainingConfusion(3, torch.device("cpu"))
     resumed.load_state_dict(confusion.state_dict())
     for one in (confusion, resumed):
@@ -68,10 +68,10 @@ def share(rank: int, folder: str) -> None:
     embeddings = unit(torch.randn(6, 3, generator=torch.Generator().manual_seed(0)))
     running = RunningEmbeddings(numpy.arange(5), 3, torch.device("cpu"))
     mine = torch.tensor([[0, 4], [1, 5]][rank])
-    running.keep(mine, embeddings[mine])
+    running.update(mine, embeddings[mine])
     assert running.collect() is None
     mine = torch.tensor([[2], [3]][rank])
-    running.keep(mine, embeddings[mine])
+    running.update(mine, embeddings[mine])
     state = running.state_dict()
     found = running.collect()
     assert found is not None
@@ -79,7 +79,7 @@ def share(rank: int, folder: str) -> None:
     assert torch.equal(state["embeddings"].float(), found)
     newer = -embeddings
     if rank == 1:
-        running.keep(torch.tensor([4]), newer[4:5])
+        running.update(torch.tensor([4]), newer[4:5])
     found = running.collect()
     assert found is not None
     torch.testing.assert_close(found, torch.cat([embeddings[:4], newer[4:5]]), atol=1e-3, rtol=0.0)
@@ -87,10 +87,10 @@ def share(rank: int, folder: str) -> None:
     confusion = TrainingConfusion(2, torch.device("cpu"))
     logits = torch.eye(2)
     for epoch in range(2):
-        confusion.count(logits, torch.tensor([rank, 1]))
+        confusion.update(logits, torch.tensor([rank, 1]))
         state = confusion.state_dict()
         confusion.end_epoch()
-        # Process 0 sees classes 0 and 1 as they are, process 1 takes one of class 1 for class 0.
+        # Process 0 predicts both classes correctly, process 1 predicts class 0 for a sample of class 1.
         counts = torch.tensor([[1.0, 0.0], [1.0, 2.0]])
         assert torch.equal(confusion.matrix, counts if epoch == 0 else 1.5 * counts)
         resumed = TrainingConfusion(2, torch.device("cpu"))
@@ -100,7 +100,7 @@ def share(rank: int, folder: str) -> None:
     torch.distributed.destroy_process_group()
 
 
-def test_two_processes_bring_together_what_they_saw(tmp_path: Path) -> None:
+def test_two_processes_merge_their_embeddings_and_counts(tmp_path: Path) -> None:
     spawn(share, args=(str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call]
 
 
@@ -108,7 +108,7 @@ def test_two_processes_bring_together_what_they_saw(tmp_path: Path) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_embeddings_are_kept_on_the_device_they_come_from() -> None:
     running = RunningEmbeddings(numpy.arange(2), 3, torch.device("cuda"))
-    running.keep(torch.tensor([1, 0], device="cuda"), torch.eye(3, device="cuda")[:2])
+    running.update(torch.tensor([1, 0], device="cuda"), torch.eye(3, device="cuda")[:2])
     found = running.collect()
     assert found is not None
     assert found.is_cuda

@@ -10,7 +10,7 @@ BOND_CODES = 4
 
 
 def random_graph(seed: int, num_atoms: int, num_edges: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Sources, targets and bond codes of directed edges without their way back, as dropping edges leaves them."""
+    """Sources, targets and bond codes of edges in one direction only, as dropping edges leaves them."""
     generator = torch.Generator().manual_seed(seed)
     source = torch.randint(num_atoms, (num_edges,), generator=generator)
     target = torch.randint(num_atoms, (num_edges,), generator=generator).sort().values
@@ -54,7 +54,7 @@ def test_message_sum_equals_a_loop_in_value_and_gradient(seed: int, num_atoms: i
 @given(seed=st.integers(0, 10_000), num_atoms=st.integers(1, 12), num_edges=st.integers(0, 30))
 def test_neighbor_sum_equals_a_loop_in_value_and_gradient(seed: int, num_atoms: int, num_edges: int) -> None:
     (source, target, codes), (atoms, bonds) = random_graph(seed, num_atoms, num_edges), random_vectors(seed, num_atoms)
-    # Not contiguous.
+    # A transposed gradient is not contiguous.
     direction = torch.randn(3, num_atoms, generator=torch.Generator().manual_seed(seed + 1)).T
     actual = NeighborSum(source, target, num_atoms)(atoms)
     expected = looped_sum((source, target, codes), atoms, 0 * bonds) - atoms
@@ -99,7 +99,7 @@ def test_message_sum_takes_a_gradient_that_is_not_contiguous() -> None:
     torch.testing.assert_close(actual, torch.autograd.grad(looped_sum(graph, *vectors), vectors, direction.T))
 
 
-def test_message_sum_leaves_its_input_as_it_was() -> None:
+def test_message_sum_does_not_change_its_input() -> None:
     (atoms, bonds), graph = random_vectors(0, 5), random_graph(4, 5, 9)
     before = atoms.detach().clone()
     message_sum(graph, atoms, bonds)

@@ -14,7 +14,7 @@ from datamodules.tables.sample_arrays import SampleArrays
 from modules.encoders import GCN, GIN, ArrayMLP, Encoder, FingerprintMLP, Fusion, ImageCNN, ProteinCNN
 from modules.views import make_view
 
-Randomise = Callable[[nn.Module], None]
+Randomize = Callable[[nn.Module], None]
 MakeTask = Callable[..., DrugTask]
 
 
@@ -23,7 +23,7 @@ def task(shape: tuple[int, ...]) -> DrugTask:
 
 
 def batch_of(samples: torch.Tensor) -> Batch:
-    """A batch of samples (B, ...), as the data module makes it."""
+    """A batch of arrays (B, ...), as created by the data module."""
     flat = samples.flatten(1).numpy()
     rows, bins = numpy.nonzero(flat)
     starts = numpy.searchsorted(rows, numpy.arange(len(flat) + 1))
@@ -64,22 +64,22 @@ class TestEveryEncoderOfArrays:
             assert parameter.grad is not None, parameter_name
             assert parameter.grad.isfinite().all(), parameter_name
 
-    def test_a_batch_equals_its_samples_one_by_one(self, name: str, randomise: Randomise) -> None:
+    def test_a_batch_equals_its_samples_one_by_one(self, name: str, randomize: Randomize) -> None:
         make, shape = ENCODERS[name]
         encoder = make()
         encoder.build(task(shape))
-        randomise(encoder)
+        randomize(encoder)
         samples = samples_of(shape)
         alone = torch.cat([encoder(batch_of(sample.unsqueeze(0))) for sample in samples])
         torch.testing.assert_close(encoder(batch_of(samples)), alone, rtol=1e-4, atol=1e-5)
 
-    def test_the_state_dict_brings_a_new_encoder_to_the_same_output(self, name: str, randomise: Randomise) -> None:
+    def test_the_state_dict_brings_a_new_encoder_to_the_same_output(self, name: str, randomize: Randomize) -> None:
         make, shape = ENCODERS[name]
         one, other = make(), make()
         for encoder in (one, other):
             encoder.build(task(shape))
             encoder.eval()
-        randomise(one)
+        randomize(one)
         other.load_state_dict(one.state_dict())
         batch = batch_of(samples_of(shape))
         assert torch.equal(one(batch), other(batch))
@@ -148,7 +148,7 @@ def test_encoders_of_arrays_say_that_they_do_not_read_molecules(
         make().build(make_task(input))
 
 
-def test_features_are_no_image() -> None:
+def test_the_image_encoder_refuses_features() -> None:
     with pytest.raises(InputError, match=r"expected .*ArrayMLP .* for samples of shape \(12,\), got ImageCNN"):
         ImageCNN().build(task((12,)))
 
@@ -162,5 +162,5 @@ def test_a_network_without_layers_is_refused(make: Callable[[], Encoder]) -> Non
 def test_settings_of_the_perceptron_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="hidden_dims: expected one layer size or more"):
         ArrayMLP([])
-    with pytest.raises(ValueError, match="standardize: expected feature or sample, got 'batch'"):
+    with pytest.raises(ValueError, match="standardize: expected 'feature' or 'sample', got 'batch'"):
         ArrayMLP(standardize="batch")  # type: ignore[arg-type]

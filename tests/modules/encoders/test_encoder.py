@@ -14,7 +14,7 @@ from tests.datamodules.batch_parts import graphs, with_graphs
 
 MakeBatch = Callable[[list[list[str]]], Batch]
 MakeTask = Callable[[InputKind], DrugTask]
-Randomise = Callable[[nn.Module], None]
+Randomize = Callable[[nn.Module], None]
 
 INPUTS = tuple(kind for kind in get_args(InputKind) if kind != "array")
 MOLECULES = ["CC(=O)Oc1ccccc1C(=O)O", "C", "[Na+].[Cl-]", "C[C@H](N)C(=O)O", "N#Cc1ccncc1", "CCO"]
@@ -64,7 +64,7 @@ def test_a_molecule_keeps_its_vector() -> None:
     assert torch.equal(combine_molecules(FIRST, "molecule"), FIRST)
 
 
-def test_a_reaction_is_product_minus_reactants_beside_the_product() -> None:
+def test_a_reaction_is_the_difference_concatenated_with_the_product() -> None:
     expected = torch.tensor([[3.0, -2.0, 4.0, 3.0], [1.0, 0.0, 1.0, 2.0]])
     assert torch.equal(combine_molecules(INTERLEAVED, "reaction"), expected)
 
@@ -74,7 +74,7 @@ def test_an_ordered_pair_is_both_vectors() -> None:
     assert torch.equal(combine_molecules(INTERLEAVED, "pair"), expected)
 
 
-def test_a_symmetric_pair_is_sum_beside_absolute_difference() -> None:
+def test_a_symmetric_pair_is_the_sum_concatenated_with_the_absolute_difference() -> None:
     expected = torch.tensor([[5.0, 8.0, 3.0, 2.0], [1.0, 4.0, 1.0, 0.0]])
     assert torch.equal(combine_molecules(INTERLEAVED, "pair", symmetric_pair=True), expected)
     swapped = torch.stack([SECOND, FIRST], dim=1).flatten(0, 1)
@@ -96,10 +96,10 @@ class TestEveryEncoder:
         return make_batch(samples_of(input))
 
     @pytest.fixture
-    def encoder(self, make_task: MakeTask, randomise: Randomise, name: str, input: InputKind) -> Encoder:
+    def encoder(self, make_task: MakeTask, randomize: Randomize, name: str, input: InputKind) -> Encoder:
         encoder = small_encoder(name)
         encoder.build(make_task(input))
-        randomise(encoder)
+        randomize(encoder)
         return encoder
 
     def test_embeddings_have_the_stated_size(self, encoder: Encoder, batch: Batch) -> None:
@@ -122,7 +122,7 @@ class TestEveryEncoder:
         alone = torch.cat([encoder(make_batch([sample])) for sample in samples_of(input)])
         torch.testing.assert_close(encoder(batch), alone, rtol=1e-4, atol=1e-5)
 
-    def test_the_order_of_atoms_changes_nothing(self, encoder: Encoder, batch: Batch) -> None:
+    def test_the_order_of_atoms_does_not_matter(self, encoder: Encoder, batch: Batch) -> None:
         shuffled = shuffle_atoms(batch, seed=0)
         assert not torch.equal(graphs(shuffled).atom_codes, graphs(batch).atom_codes)
         assert (graphs(shuffled).target.diff() >= 0).all()
@@ -141,7 +141,7 @@ class TestEveryEncoder:
 
 @ALL_ENCODERS
 def test_swapping_a_pair_matters_unless_it_is_symmetric(
-    name: str, make_batch: MakeBatch, make_task: MakeTask, randomise: Randomise
+    name: str, make_batch: MakeBatch, make_task: MakeTask, randomize: Randomize
 ) -> None:
     samples = [["CCO", "c1ccccc1"], ["C", "CC(=O)O"]]
     batch, swapped = make_batch(samples), make_batch([sample[::-1] for sample in samples])
@@ -151,7 +151,7 @@ def test_swapping_a_pair_matters_unless_it_is_symmetric(
             if isinstance(part, GIN | GCN | FingerprintMLP):
                 part.symmetric_pair = symmetric
         encoder.build(make_task("pair"))
-        randomise(encoder)
+        randomize(encoder)
         same = torch.isclose(encoder(batch), encoder(swapped), rtol=1e-4, atol=1e-5)
         assert bool(same.all()) is symmetric
 
@@ -161,11 +161,11 @@ def test_swapping_a_pair_matters_unless_it_is_symmetric(
 @pytest.mark.parametrize("name", ["GIN", "FingerprintMLP"])
 @ALL_INPUTS
 def test_cuda_gives_the_embeddings_and_gradients_of_the_cpu(
-    name: str, input: InputKind, make_batch: MakeBatch, make_task: MakeTask, randomise: Randomise
+    name: str, input: InputKind, make_batch: MakeBatch, make_task: MakeTask, randomize: Randomize
 ) -> None:
     encoder = small_encoder(name)
     encoder.build(make_task(input))
-    randomise(encoder)
+    randomize(encoder)
     batch = make_batch(samples_of(input))
 
     def embeddings_and_gradients(device: str) -> list[Tensor]:

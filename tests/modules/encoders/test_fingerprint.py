@@ -13,20 +13,20 @@ from modules.encoders import FingerprintMLP
 
 MakeBatch = Callable[[list[list[str]]], Batch]
 MakeTask = Callable[[InputKind], DrugTask]
-Randomise = Callable[[nn.Module], None]
+Randomize = Callable[[nn.Module], None]
 
 BINS = 64
 
 
-def build(task: DrugTask, randomise: Randomise, symmetric_pair: bool = False) -> FingerprintMLP:
+def build(task: DrugTask, randomize: Randomize, symmetric_pair: bool = False) -> FingerprintMLP:
     encoder = FingerprintMLP([16, 8], symmetric_pair=symmetric_pair)
     encoder.build(task)
-    randomise(encoder)
+    randomize(encoder)
     return encoder
 
 
 def first_layer_input(encoder: FingerprintMLP, batch: Batch) -> Tensor:
-    """What the layers are given: an empty stack hands its input on."""
+    """Inputs of the layers, which an empty stack returns unchanged."""
     encoder.layers = nn.Sequential()
     embeddings = encoder(batch)
     assert isinstance(embeddings, Tensor)
@@ -49,7 +49,7 @@ def row(values: dict[int, float], size: int = BINS) -> list[float]:
     return [values.get(place, 0.0) for place in range(size)]
 
 
-def test_a_molecule_gives_the_logarithm_of_one_plus_each_count(make_batch: MakeBatch, make_task: MakeTask) -> None:
+def test_a_molecule_is_the_logarithm_of_one_plus_each_count(make_batch: MakeBatch, make_task: MakeTask) -> None:
     encoder = FingerprintMLP([8])
     encoder.build(make_task("molecule"))
     log = math.log
@@ -57,7 +57,7 @@ def test_a_molecule_gives_the_logarithm_of_one_plus_each_count(make_batch: MakeB
     torch.testing.assert_close(first_layer_input(encoder, two_molecules(make_batch, 1)), expected)
 
 
-def test_a_reaction_gives_the_signed_logarithm_of_product_minus_reactants(
+def test_a_reaction_is_the_signed_logarithm_of_product_minus_reactants(
     make_batch: MakeBatch, make_task: MakeTask
 ) -> None:
     encoder = FingerprintMLP([8])
@@ -79,10 +79,10 @@ def test_pairs_are_combined_as_counts(make_batch: MakeBatch, make_task: MakeTask
     torch.testing.assert_close(first_layer_input(symmetric, batch), torch.tensor([row(total | difference, 2 * BINS)]))
 
 
-def test_of_a_reaction_only_the_difference_is_seen(
-    make_batch: MakeBatch, make_task: MakeTask, randomise: Randomise
+def test_only_the_difference_of_a_reaction_is_read(
+    make_batch: MakeBatch, make_task: MakeTask, randomize: Randomize
 ) -> None:
-    encoder = build(make_task("reaction"), randomise)
+    encoder = build(make_task("reaction"), randomize)
     unchanged = encoder(make_batch([["CCO", "CCO"], ["c1ccccc1N", "c1ccccc1N"], ["[Na+].[Cl-]", "[Na+].[Cl-]"]]))
     torch.testing.assert_close(unchanged, unchanged[:1].expand(3, -1))
     bystander = encoder(make_batch([["CCO", "CC=O"], ["CCO.c1ccccc1", "CC=O.c1ccccc1"]]))
@@ -91,12 +91,12 @@ def test_of_a_reaction_only_the_difference_is_seen(
 
 
 def test_the_order_of_a_pair_matters_unless_it_is_symmetric(
-    make_batch: MakeBatch, make_task: MakeTask, randomise: Randomise
+    make_batch: MakeBatch, make_task: MakeTask, randomize: Randomize
 ) -> None:
     batch, swapped = make_batch([["CCO", "c1ccccc1"]]), make_batch([["c1ccccc1", "CCO"]])
-    symmetric = build(make_task("pair"), randomise, symmetric_pair=True)
+    symmetric = build(make_task("pair"), randomize, symmetric_pair=True)
     assert torch.equal(symmetric(batch), symmetric(swapped))
-    ordered = build(make_task("pair"), randomise)
+    ordered = build(make_task("pair"), randomize)
     assert not torch.allclose(ordered(batch), ordered(swapped))
 
 

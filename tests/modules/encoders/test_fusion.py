@@ -11,28 +11,28 @@ from modules.encoders import GIN, FingerprintMLP, Fusion
 
 MakeBatch = Callable[[list[list[str]]], Batch]
 MakeTask = Callable[[InputKind], DrugTask]
-Randomise = Callable[[nn.Module], None]
+Randomize = Callable[[nn.Module], None]
 
 
 @pytest.mark.parametrize(("input", "size"), [("molecule", 6 + 5), ("reaction", 12 + 5), ("pair", 12 + 5)])
-def test_the_embeddings_stand_end_to_end(
-    input: InputKind, size: int, make_batch: MakeBatch, make_task: MakeTask, randomise: Randomise
+def test_the_embeddings_are_concatenated(
+    input: InputKind, size: int, make_batch: MakeBatch, make_task: MakeTask, randomize: Randomize
 ) -> None:
     parts = [GIN(hidden_dim=6, num_layers=1), FingerprintMLP([5])]
     fusion = Fusion([*parts])
     fusion.build(make_task(input))
-    randomise(fusion)
+    randomize(fusion)
     sample = ["CCO"] if input == "molecule" else ["CCO", "CC=O"]
     batch = make_batch([sample, sample[::-1]])
     assert fusion.output_dim == size
     assert torch.equal(fusion(batch), torch.cat([part(batch) for part in parts], dim=1))
 
 
-def test_a_fusion_may_hold_another(make_batch: MakeBatch, make_task: MakeTask, randomise: Randomise) -> None:
+def test_a_fusion_may_hold_another(make_batch: MakeBatch, make_task: MakeTask, randomize: Randomize) -> None:
     graph, small, large = GIN(hidden_dim=6, num_layers=1), FingerprintMLP([3]), FingerprintMLP([5])
     fusion = Fusion([Fusion([graph, small]), large])
     fusion.build(make_task("molecule"))
-    randomise(fusion)
+    randomize(fusion)
     batch = make_batch([["CCO"], ["c1ccccc1"]])
     assert fusion.output_dim == 6 + 3 + 5
     assert torch.equal(fusion(batch), torch.cat([graph(batch), small(batch), large(batch)], dim=1))

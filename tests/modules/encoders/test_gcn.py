@@ -17,7 +17,7 @@ from tests.datamodules.batch_parts import graphs, with_graphs
 
 MakeBatch = Callable[[list[list[str]]], Batch]
 MakeTask = Callable[[InputKind], DrugTask]
-Randomise = Callable[[nn.Module], None]
+Randomize = Callable[[nn.Module], None]
 
 # First column of each block of the canonical atom features.
 ELEMENT, DEGREE, IMPLICIT_VALENCE, CHARGE, RADICALS, HYBRIDIZATION, AROMATIC, HYDROGENS = 0, 43, 54, 61, 62, 63, 68, 69
@@ -53,7 +53,7 @@ def test_an_element_outside_the_list_has_no_element_column(make_batch: MakeBatch
     assert lead[0, ELEMENT:DEGREE].nonzero().item() == LEAD
 
 
-def test_hybridizations_of_five_and_six_neighbours(make_batch: MakeBatch) -> None:
+def test_hybridizations_of_five_and_six_neighbors(make_batch: MakeBatch) -> None:
     features = canonical_atom_features(graphs(make_batch([["P(F)(F)(F)(F)F"], ["S(F)(F)(F)(F)(F)F"]])).atom_codes)
     assert features[0, PHOSPHORUS] == features[0, HYBRIDIZATION + 3] == 1
     assert features[6, HYBRIDIZATION + 4] == 1
@@ -74,7 +74,7 @@ def test_each_known_element_has_one_column() -> None:
 
 
 def dense_embeddings(gcn: GCN, batch: Batch) -> Tensor:
-    """The formula with an adjacency matrix."""
+    """The formula with a dense adjacency matrix."""
     molecules = graphs(batch)
     atoms = canonical_atom_features(molecules.atom_codes)
     adjacency = torch.zeros(len(atoms), len(atoms))
@@ -92,11 +92,11 @@ def dense_embeddings(gcn: GCN, batch: Batch) -> Tensor:
 @pytest.mark.parametrize("input", ["molecule", "reaction", "pair"])
 @pytest.mark.parametrize("hidden_dim", [8, 80])
 def test_equals_a_dense_adjacency_matrix(
-    hidden_dim: int, input: InputKind, make_batch: MakeBatch, make_task: MakeTask, randomise: Randomise
+    hidden_dim: int, input: InputKind, make_batch: MakeBatch, make_task: MakeTask, randomize: Randomize
 ) -> None:
     gcn = GCN(hidden_dim=hidden_dim, num_layers=3)
     gcn.build(make_task(input))
-    randomise(gcn)
+    randomize(gcn)
     batch = make_batch([[smiles] for sample in SAMPLES for smiles in sample] if input == "molecule" else SAMPLES)
     expected = dense_embeddings(gcn, batch)
     torch.testing.assert_close(gcn(batch), expected, rtol=1e-4, atol=1e-5 * expected.abs().max().item())
@@ -104,11 +104,11 @@ def test_equals_a_dense_adjacency_matrix(
 
 
 def test_molecules_without_bonds_equal_the_dense_formula(
-    make_batch: MakeBatch, make_task: MakeTask, randomise: Randomise
+    make_batch: MakeBatch, make_task: MakeTask, randomize: Randomize
 ) -> None:
     gcn = GCN(hidden_dim=8)
     gcn.build(make_task("molecule"))
-    randomise(gcn)
+    randomize(gcn)
     batch = make_batch([["C"], ["[Na+].[Cl-]"]])
     assert len(graphs(batch).target) == 0
     torch.testing.assert_close(gcn(batch), dense_embeddings(gcn, batch), rtol=1e-4, atol=1e-4)
@@ -123,7 +123,7 @@ def test_the_papers_sizes_are_the_default(make_task: MakeTask) -> None:
 
 
 class DGLStack(nn.Module):
-    """The encoder as the paper's code builds it, on DGL."""
+    """The encoder of the paper's code, on DGL."""
 
     def __init__(self, hidden_dim: int, num_layers: int) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ class DGLStack(nn.Module):
 
 
 def drop_bonds(batch: Batch) -> Batch:
-    """About a third of the directed bonds left out, as in a view, each on its own."""
+    """Drop about a third of the directed edges independently, as in a view."""
     molecules = graphs(batch)
     kept = torch.rand(len(molecules.target), generator=torch.Generator().manual_seed(0)) > 0.3
     return with_graphs(batch, **{name: getattr(molecules, name)[kept] for name in ("source", "target", "bond_codes")})
@@ -191,7 +191,7 @@ def test_a_seed_draws_the_initial_values_of_the_dgl_stack(make_task: MakeTask) -
     assert all(torch.equal(value, expected[name]) for name, value in gcn.state_dict().items())
 
 
-def test_needs_no_dgl(make_batch: MakeBatch, make_task: MakeTask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dgl_is_not_imported(make_batch: MakeBatch, make_task: MakeTask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dgl", None)
     gcn = GCN(hidden_dim=8)
     gcn.build(make_task("pair"))
@@ -200,10 +200,10 @@ def test_needs_no_dgl(make_batch: MakeBatch, make_task: MakeTask, monkeypatch: p
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_on_cuda_equals_the_cpu(make_batch: MakeBatch, make_task: MakeTask, randomise: Randomise) -> None:
+def test_on_cuda_equals_the_cpu(make_batch: MakeBatch, make_task: MakeTask, randomize: Randomize) -> None:
     gcn = GCN(hidden_dim=16)
     gcn.build(make_task("reaction"))
-    randomise(gcn)
+    randomize(gcn)
     batch = make_batch(SAMPLES)
     expected = gcn(batch)
     torch.testing.assert_close(gcn.cuda()(batch.to("cuda")).cpu(), expected, rtol=1e-4, atol=1e-4)

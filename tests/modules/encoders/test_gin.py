@@ -14,13 +14,13 @@ from tests.datamodules.batch_parts import graphs, with_graphs
 
 MakeBatch = Callable[[list[list[str]]], Batch]
 MakeTask = Callable[[InputKind], DrugTask]
-Randomise = Callable[[nn.Module], None]
+Randomize = Callable[[nn.Module], None]
 
 SAMPLES = [["C[C@H](N)C(=O)O", "C"], ["c1ccncc1C=C", "[Na+].[Cl-]"], ["C#N", "CS(=O)(=O)Cl"], ["O", "N"]]
 
 
 def looped_atoms(gin: GIN, batch: Batch) -> Tensor:
-    """The atoms' vectors after the last layer, by the formula, atom by atom and edge by edge."""
+    """Atom vectors after the last layer, computed with loops over atoms and edges."""
     starts = [sum(list(ATOM_CODE_SIZES.values())[:column]) for column in range(len(ATOM_CODE_SIZES))]
     table = gin.atom_embedding.weight
     atoms = []
@@ -54,30 +54,30 @@ def looped_embeddings(gin: GIN, batch: Batch) -> Tensor:
     return (combined - norm.running_mean) / (norm.running_var + norm.eps).sqrt() * norm.weight + norm.bias
 
 
-def build(gin: GIN, task: DrugTask, randomise: Randomise) -> GIN:
+def build(gin: GIN, task: DrugTask, randomize: Randomize) -> GIN:
     gin.build(task)
-    randomise(gin)
+    randomize(gin)
     return gin
 
 
 @pytest.mark.parametrize("input", ["molecule", "reaction", "pair"])
 def test_equals_a_loop_over_atoms_and_edges(
-    input: InputKind, make_batch: MakeBatch, make_task: MakeTask, randomise: Randomise
+    input: InputKind, make_batch: MakeBatch, make_task: MakeTask, randomize: Randomize
 ) -> None:
-    gin = build(GIN(hidden_dim=8, num_layers=2, symmetric_pair=True), make_task(input), randomise)
+    gin = build(GIN(hidden_dim=8, num_layers=2, symmetric_pair=True), make_task(input), randomize)
     samples = [[smiles] for sample in SAMPLES for smiles in sample] if input == "molecule" else SAMPLES
     batch = make_batch(samples)
     torch.testing.assert_close(gin(batch), looped_embeddings(gin, batch), rtol=1e-4, atol=1e-4)
 
 
 def test_equals_the_loop_when_only_one_direction_of_a_bond_is_left(
-    make_batch: MakeBatch, make_task: MakeTask, randomise: Randomise
+    make_batch: MakeBatch, make_task: MakeTask, randomize: Randomize
 ) -> None:
     batch = make_batch([["CC(=O)Oc1ccccc1"], ["CCN"]])
     bonds = graphs(batch)
     kept = torch.rand(len(bonds.target), generator=torch.Generator().manual_seed(0)) > 0.4
     batch = with_graphs(batch, source=bonds.source[kept], target=bonds.target[kept], bond_codes=bonds.bond_codes[kept])
-    gin = build(GIN(hidden_dim=8, num_layers=3), make_task("molecule"), randomise)
+    gin = build(GIN(hidden_dim=8, num_layers=3), make_task("molecule"), randomize)
     expected = looped_embeddings(gin, batch)
     torch.testing.assert_close(gin(batch), expected, rtol=1e-4, atol=1e-4)
     gradient = torch.autograd.grad(gin(batch).square().sum(), list(gin.parameters()))
@@ -88,15 +88,15 @@ def test_equals_the_loop_when_only_one_direction_of_a_bond_is_left(
 
 @pytest.mark.parametrize("samples", [[["C"]], [["O"], ["[NH4+]"], ["[Na+].[Cl-]"]]])
 def test_molecules_without_bonds_equal_the_loop(
-    samples: list[list[str]], make_batch: MakeBatch, make_task: MakeTask, randomise: Randomise
+    samples: list[list[str]], make_batch: MakeBatch, make_task: MakeTask, randomize: Randomize
 ) -> None:
-    gin = build(GIN(hidden_dim=8, num_layers=2), make_task("molecule"), randomise)
+    gin = build(GIN(hidden_dim=8, num_layers=2), make_task("molecule"), randomize)
     batch = make_batch(samples)
     assert len(graphs(batch).target) == 0
     torch.testing.assert_close(gin(batch), looped_embeddings(gin, batch), rtol=1e-4, atol=1e-4)
 
 
-def test_every_column_of_the_atom_codes_has_rows_of_its_own(make_task: MakeTask) -> None:
+def test_columns_of_the_atom_codes_share_no_embeddings(make_task: MakeTask) -> None:
     gin = GIN(hidden_dim=4)
     gin.build(make_task("molecule"))
     assert gin.atom_embedding.num_embeddings == sum(ATOM_CODE_SIZES.values())
@@ -106,17 +106,17 @@ def test_every_column_of_the_atom_codes_has_rows_of_its_own(make_task: MakeTask)
     assert (min(rows), max(rows)) == (0, gin.atom_embedding.num_embeddings - 1)
 
 
-def test_bond_codes_matter(make_batch: MakeBatch, make_task: MakeTask, randomise: Randomise) -> None:
-    gin = build(GIN(hidden_dim=8, num_layers=1), make_task("molecule"), randomise)
+def test_bond_codes_matter(make_batch: MakeBatch, make_task: MakeTask, randomize: Randomize) -> None:
+    gin = build(GIN(hidden_dim=8, num_layers=1), make_task("molecule"), randomize)
     batch = make_batch([["CCO"]])
     changed = with_graphs(batch, bond_codes=graphs(batch).bond_codes + 1)
     assert not torch.allclose(gin(batch), gin(changed))
 
 
 def test_autocast_to_bfloat16_stays_close_to_float32(
-    make_batch: MakeBatch, make_task: MakeTask, randomise: Randomise
+    make_batch: MakeBatch, make_task: MakeTask, randomize: Randomize
 ) -> None:
-    gin = build(GIN(hidden_dim=16, num_layers=2), make_task("molecule"), randomise)
+    gin = build(GIN(hidden_dim=16, num_layers=2), make_task("molecule"), randomize)
     batch = make_batch([["CC(=O)Oc1ccccc1"], ["CCN"], ["C"]])
     expected = gin(batch)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -126,9 +126,9 @@ def test_autocast_to_bfloat16_stays_close_to_float32(
     assert all(parameter.grad is not None for parameter in gin.parameters())
 
 
-def test_dropout_changes_training_alone(make_batch: MakeBatch, make_task: MakeTask, randomise: Randomise) -> None:
+def test_dropout_changes_training_alone(make_batch: MakeBatch, make_task: MakeTask, randomize: Randomize) -> None:
     batch = make_batch([["CC(=O)Oc1ccccc1"], ["CCN"]])
-    gin = build(GIN(hidden_dim=16, num_layers=2, dropout=0.5), make_task("molecule"), randomise)
+    gin = build(GIN(hidden_dim=16, num_layers=2, dropout=0.5), make_task("molecule"), randomize)
     assert torch.equal(gin(batch), gin(batch))
     torch.manual_seed(0)
     gin.train()

@@ -17,7 +17,7 @@ from modules.encoders import GIN, Fusion, ProteinCNN
 from modules.losses import CrossEntropyLoss
 
 MakeBatch = Callable[[list[list[str]]], Batch]
-Randomise = Callable[[nn.Module], None]
+Randomize = Callable[[nn.Module], None]
 
 TASK = DrugTask("drug_protein", ("a", "b"), (3, 5), FeatureSettings(fingerprint_size=64))
 
@@ -27,15 +27,15 @@ def with_proteins(batch: Batch, sequences: list[str]) -> Batch:
     return replace(batch, proteins=ProteinBatch(*map(torch.from_numpy, gathered)))
 
 
-def encoder(randomise: Randomise, max_residues: int = 1000) -> ProteinCNN:
+def encoder(randomize: Randomize, max_residues: int = 1000) -> ProteinCNN:
     module = ProteinCNN(hidden_dim=16, num_layers=2, kernel_size=3, max_residues=max_residues)
     module.build(TASK)
-    randomise(module)
+    randomize(module)
     return module
 
 
 def by_hand(module: ProteinCNN, sequence: str) -> Tensor:
-    """One sequence alone, without padding or masks."""
+    """The embedding of a single sequence, without padding or masks."""
     residues: Tensor = module.residue_embedding(torch.tensor([ord(letter) - ord("A") for letter in sequence]))
     for convolution, norm in zip(module.convolutions, module.norms, strict=True):
         residues = torch.relu(norm(convolution(residues.T.unsqueeze(0))[0].T))
@@ -43,9 +43,9 @@ def by_hand(module: ProteinCNN, sequence: str) -> Tensor:
 
 
 def test_each_sample_has_its_own_protein_whatever_else_is_in_the_batch(
-    make_batch: MakeBatch, randomise: Randomise
+    make_batch: MakeBatch, randomize: Randomize
 ) -> None:
-    module = encoder(randomise)
+    module = encoder(randomize)
     sequences = ["MKV", "M", "ACDEFGHIKLMNPQRSTVWY", "MKV", "WW", "YWVTSRQPNMLKIHGFEDC"]
     batch = with_proteins(make_batch([["CCO"]] * len(sequences)), sequences)
     assert batch.proteins is not None
@@ -55,8 +55,8 @@ def test_each_sample_has_its_own_protein_whatever_else_is_in_the_batch(
     assert not torch.allclose(expected[2], expected[5])
 
 
-def test_no_more_than_max_residues_are_read(make_batch: MakeBatch, randomise: Randomise) -> None:
-    module = encoder(randomise, max_residues=4)
+def test_residues_beyond_the_maximum_are_ignored(make_batch: MakeBatch, randomize: Randomize) -> None:
+    module = encoder(randomize, max_residues=4)
     batch = with_proteins(make_batch([["C"]] * 3), ["MKVLAAAA", "MKVLWWW", "AKVL"])
     first, second, third = module(batch)
     torch.testing.assert_close(first, second)
@@ -64,28 +64,28 @@ def test_no_more_than_max_residues_are_read(make_batch: MakeBatch, randomise: Ra
     assert not torch.allclose(first, third)
 
 
-def test_every_parameter_gets_a_gradient(make_batch: MakeBatch, randomise: Randomise) -> None:
-    module = encoder(randomise)
+def test_every_parameter_gets_a_gradient(make_batch: MakeBatch, randomize: Randomize) -> None:
+    module = encoder(randomize)
     module(with_proteins(make_batch([["C"]] * 2), ["MKVLAC", "WYW"])).square().sum().backward()
     assert all(parameter.grad is not None for parameter in module.parameters())
     assert all(torch.isfinite(parameter.grad).all() for parameter in module.parameters() if parameter.grad is not None)
 
 
-def test_samples_without_a_protein_are_refused(make_batch: MakeBatch, randomise: Randomise) -> None:
-    with pytest.raises(ValueError, match=r"expected samples with proteins, as of data\.input drug_protein; got none"):
-        encoder(randomise)(make_batch([["C"]]))
+def test_samples_without_a_protein_are_refused(make_batch: MakeBatch, randomize: Randomize) -> None:
+    with pytest.raises(ValueError, match=r"expected samples with proteins \(data\.input drug_protein\), got none"):
+        encoder(randomize)(make_batch([["C"]]))
 
 
 @pytest.mark.parametrize("settings", [{"kernel_size": 4}, {"num_layers": 0}, {"max_residues": 0}])
 def test_settings_out_of_range_are_refused(settings: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="expected positive numbers, kernel_size odd"):
+    with pytest.raises(ValueError, match="expected positive numbers and an odd kernel_size, got"):
         ProteinCNN(**settings)
 
 
-def test_a_drug_and_its_protein_stand_side_by_side(make_batch: MakeBatch, randomise: Randomise) -> None:
+def test_the_embeddings_of_a_drug_and_its_protein_are_concatenated(make_batch: MakeBatch, randomize: Randomize) -> None:
     fusion = Fusion([GIN(hidden_dim=6, num_layers=1), ProteinCNN(hidden_dim=16)])
     fusion.build(TASK)
-    randomise(fusion)
+    randomize(fusion)
     assert fusion.reads_proteins
     one, other = with_proteins(make_batch([["CCO"]]), ["MKV"]), with_proteins(make_batch([["CCO"]]), ["WWW"])
     assert fusion(one).shape == (1, 22)
@@ -94,13 +94,15 @@ def test_a_drug_and_its_protein_stand_side_by_side(make_batch: MakeBatch, random
 
 
 def test_an_encoder_that_would_ignore_the_protein_is_refused() -> None:
-    with pytest.raises(InputError, match=r"model.encoder: drug_protein data need .* modules.encoders.ProteinCNN"):
+    with pytest.raises(
+        InputError, match=r"model\.encoder: expected .*modules\.encoders\.ProteinCNN .*, got GIN without"
+    ):
         DrugClassifier(GIN(), CrossEntropyLoss()).build(TASK)
     DrugClassifier(Fusion([GIN(), ProteinCNN()]), CrossEntropyLoss()).build(TASK)
 
 
-def test_a_batch_without_samples_has_no_embeddings(randomise: Randomise, make_batch: MakeBatch) -> None:
+def test_a_batch_without_samples_has_no_embeddings(randomize: Randomize, make_batch: MakeBatch) -> None:
     batch = with_proteins(make_batch([["CCO"]]), ["MKV"])
     none = torch.zeros(0, dtype=torch.int64)
     empty = replace(batch, sample_index=none, labels=none, proteins=ProteinBatch(none.to(torch.uint8), none, none))
-    assert encoder(randomise)(empty).shape == (0, 16)
+    assert encoder(randomize)(empty).shape == (0, 16)

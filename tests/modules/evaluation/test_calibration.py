@@ -15,7 +15,7 @@ from modules.evaluation.calibration import LARGEST_TEMPERATURE, LogLosses, Tempe
 
 
 def sample(temperature: float, classes: int = 4, size: int = 4_000) -> tuple[Tensor, Tensor]:
-    """Logits that are right once they are divided by a temperature, and labels drawn from them."""
+    """Logits that are calibrated after division by a temperature, and labels drawn from them."""
     generator = torch.Generator().manual_seed(0)
     right = 1.5 * torch.randn(size, classes, generator=generator)
     labels = torch.multinomial(right.softmax(dim=1), 1, generator=generator).squeeze(1)
@@ -49,7 +49,7 @@ def test_two_logits_by_hand() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10_000), scale=st.floats(1e-3, 300), size=st.integers(1, 40))
-def test_the_likelihood_never_falls(seed: int, scale: float, size: int) -> None:
+def test_the_likelihood_never_decreases(seed: int, scale: float, size: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     probabilities = (scale * torch.randn(size, 3, generator=generator)).softmax(dim=1)
     labels = torch.randint(3, (size,), generator=generator)
@@ -62,12 +62,12 @@ def test_the_likelihood_never_falls(seed: int, scale: float, size: int) -> None:
     assert float(scaling.temperature) <= LARGEST_TEMPERATURE * 1.0001
 
 
-def test_samples_that_are_right_without_exception_keep_a_finite_temperature() -> None:
+def test_perfect_predictions_keep_a_finite_temperature() -> None:
     logits = torch.tensor([[5.0, 0.0], [0.0, 4.0]])
     assert 0 < float(fitted(logits, torch.tensor([0, 1])).temperature) < 1
 
 
-def test_classes_without_training_samples_take_no_part() -> None:
+def test_classes_without_training_samples_are_excluded() -> None:
     logits, labels = sample(2.0, classes=3)
     counts = torch.tensor([5, 5, 0])
     seen = labels < 2
@@ -99,7 +99,7 @@ def test_log_losses_are_means_over_batches_before_and_after() -> None:
     torch.testing.assert_close(means["calibrated_nll"], functional.cross_entropy(logits / scaling.temperature, labels))
 
 
-def test_the_order_of_classes_stays() -> None:
+def test_the_ranking_of_classes_is_preserved() -> None:
     logits, labels = sample(4.0)
     probabilities = logits.softmax(dim=1)
     calibrated = fitted(logits, labels)(probabilities)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from modules.evaluation.logit_correction import LogitCorrection, PriorCorrection, TauNormalisation
+from modules.evaluation.logit_correction import LogitCorrection, PriorCorrection, TauNormalization
 from modules.heads.cosine_linear import CosineLinear
 
 CLASSIFIER = nn.Sequential(nn.Linear(3, 3))
@@ -16,7 +16,7 @@ def balanced_accuracy(scores: Tensor, labels: Tensor) -> float:
 
 
 def draw() -> tuple[Tensor, Tensor, Tensor]:
-    """Scores of one feature, biased to the larger classes."""
+    """Logits of one feature with a bias towards larger classes."""
     generator = torch.Generator().manual_seed(0)
     counts = torch.tensor([800, 150, 50])
     labels = torch.arange(3).repeat_interleave(counts)
@@ -24,20 +24,20 @@ def draw() -> tuple[Tensor, Tensor, Tensor]:
     return logits, labels, counts
 
 
-@pytest.mark.parametrize("correction", [PriorCorrection(2.0, 8), TauNormalisation(1.0, 4)])
+@pytest.mark.parametrize("correction", [PriorCorrection(2.0, 8), TauNormalization(1.0, 4)])
 def test_the_best_strength_on_validation_is_chosen(correction: LogitCorrection) -> None:
     logits, labels, counts = draw()
     strength, scale, offset = correction.choose(logits, labels, counts, CLASSIFIER)
     tried = {}
     for step in range(correction.steps + 1):
-        value = correction.largest * step / correction.steps
+        value = correction.max_strength * step / correction.steps
         own_scale, own_offset = correction.correction(value, counts, CLASSIFIER)
         tried[value] = balanced_accuracy(own_scale * logits + own_offset, labels)
     assert strength == max(tried, key=lambda value: (round(tried[value], 9), -value))
     assert balanced_accuracy(scale * logits + offset, labels) == pytest.approx(max(tried.values()))
 
 
-def test_the_prior_is_removed_where_it_was_added() -> None:
+def test_a_prior_in_the_logits_is_removed() -> None:
     logits, labels, counts = draw()
     strength, scale, offset = PriorCorrection(2.0, 8).choose(logits, labels, counts, CLASSIFIER)
     assert strength == pytest.approx(1.0, abs=0.3)
@@ -46,17 +46,17 @@ def test_the_prior_is_removed_where_it_was_added() -> None:
     torch.testing.assert_close(offset, expected)
 
 
-def test_tau_normalisation_divides_by_the_norm_and_drops_the_bias() -> None:
+def test_tau_normalization_divides_by_the_norm_and_drops_the_bias() -> None:
     hidden = torch.randn(5, 3, generator=torch.Generator().manual_seed(1))
     layer = CLASSIFIER[0]
     assert isinstance(layer, nn.Linear)
-    scale, offset = TauNormalisation().correction(0.7, torch.ones(3), CLASSIFIER)
+    scale, offset = TauNormalization().correction(0.7, torch.ones(3), CLASSIFIER)
     expected = hidden @ (layer.weight / layer.weight.norm(dim=1, keepdim=True) ** 0.7).T
     torch.testing.assert_close(scale * layer(hidden) + offset, expected)
-    scale, offset = TauNormalisation().correction(0.0, torch.ones(3), CLASSIFIER)
+    scale, offset = TauNormalization().correction(0.0, torch.ones(3), CLASSIFIER)
     torch.testing.assert_close(scale * layer(hidden) + offset, layer(hidden))
     with pytest.raises(ValueError, match="ends with a linear layer, got CosineLinear"):
-        TauNormalisation().correction(1.0, torch.ones(3), nn.Sequential(CosineLinear(3, 3, 1.0)))
+        TauNormalization().correction(1.0, torch.ones(3), nn.Sequential(CosineLinear(3, 3, 1.0)))
 
 
 def test_a_class_without_training_samples_is_not_predicted() -> None:
@@ -66,7 +66,7 @@ def test_a_class_without_training_samples_is_not_predicted() -> None:
 
 
 def test_settings_out_of_range_are_named() -> None:
-    with pytest.raises(ValueError, match="largest must be at least"):
+    with pytest.raises(ValueError, match="max_strength: expected a positive finite number"):
         PriorCorrection(0.0)
-    with pytest.raises(ValueError, match="steps must be at least 1"):
-        TauNormalisation(1.0, 0)
+    with pytest.raises(ValueError, match="steps: expected a finite number of 1 or more"):
+        TauNormalization(1.0, 0)

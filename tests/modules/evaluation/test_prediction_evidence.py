@@ -1,4 +1,4 @@
-"""What predictions are compared with: neighbours, sub-clusters, and the file."""
+"""Evidence of predictions: neighbor distances, sub-clusters and the file."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import torch
 
 from base.errors import InputError
 from modules.evaluation.prediction_evidence import (
-    NEIGHBOUR,
+    NEIGHBOR_RANK,
     PredictionEvidence,
     central_samples,
     encoder_digest,
     evidence_path,
     load_evidence,
-    neighbour_distances,
+    neighbor_distances,
 )
 from modules.unit_embeddings import unit_embeddings
 
@@ -25,37 +25,37 @@ from modules.unit_embeddings import unit_embeddings
 def make_evidence() -> PredictionEvidence:
     generator = torch.Generator().manual_seed(0)
     training = unit_embeddings(torch.randn(30, 4, generator=generator)).half().float()
-    distances = neighbour_distances(torch.randn(50, 4, generator=generator), training).sort().values
+    distances = neighbor_distances(torch.randn(50, 4, generator=generator), training).sort().values
     centroids = torch.tensor([[0.9, 0.0, 0.0, 0.0], [0.0, 0.5, 0.0, 0.0], [0.0, 0.0, 0.1, 0.0]])
     return PredictionEvidence("abc", ["a 1", "a 2", "b"], ["C; CC", "CCO", "N"], centroids, training, distances)
 
 
-def test_distances_are_those_of_a_loop() -> None:
+def test_distances_equal_a_loop() -> None:
     generator = torch.Generator().manual_seed(1)
     embeddings, training = torch.randn(20, 3, generator=generator), torch.randn(40, 3, generator=generator)
-    found = neighbour_distances(embeddings, unit_embeddings(training))
+    found = neighbor_distances(embeddings, unit_embeddings(training))
     for row in range(20):
         cosines = sorted(float(torch.cosine_similarity(embeddings[row], other, dim=0)) for other in training)
-        assert float(found[row]) == pytest.approx(1 - cosines[-NEIGHBOUR], abs=1e-5)
+        assert float(found[row]) == pytest.approx(1 - cosines[-NEIGHBOR_RANK], abs=1e-5)
     few = unit_embeddings(training[:2])
     farthest = 1 - (unit_embeddings(embeddings) @ few.T).amin(dim=1)
-    torch.testing.assert_close(neighbour_distances(embeddings, few), farthest)
+    torch.testing.assert_close(neighbor_distances(embeddings, few), farthest)
 
 
 def test_out_of_distribution_is_the_share_of_nearer_validation_samples() -> None:
     evidence = make_evidence()
     embeddings = torch.randn(25, 4, generator=torch.Generator().manual_seed(2))
-    own = neighbour_distances(embeddings, evidence.training)
+    own = neighbor_distances(embeddings, evidence.training)
     expected = (evidence.distances.unsqueeze(0) < own.unsqueeze(1)).float().mean(dim=1)
     torch.testing.assert_close(evidence.out_of_distribution(embeddings), expected)
     torch.testing.assert_close(evidence.out_of_distribution(7 * embeddings), expected)
 
 
-def test_a_trained_sample_is_near_and_an_opposite_one_is_far() -> None:
+def test_a_training_sample_is_in_distribution_and_its_opposite_is_not() -> None:
     direction = unit_embeddings(
         torch.eye(4)[:1] + 0.01 * torch.randn(20, 4, generator=torch.Generator().manual_seed(3))
     )
-    distances = neighbour_distances(direction[10:], direction[:10]).sort().values
+    distances = neighbor_distances(direction[10:], direction[:10]).sort().values
     evidence = PredictionEvidence("abc", ["a"], ["C"], direction[:1], direction[:10], distances)
     assert float(evidence.out_of_distribution(-torch.eye(4)[:1])) == 1.0
     assert float(evidence.out_of_distribution(direction[:10].mean(dim=0, keepdim=True))) < 0.5
@@ -68,7 +68,7 @@ def test_the_nearest_subcluster_is_that_of_the_nearest_centroid() -> None:
     assert torch.equal(evidence.nearest_subclusters(embeddings), expected)
 
 
-def test_central_samples_are_the_nearest_of_their_own_and_differ() -> None:
+def test_central_samples_are_the_nearest_of_their_subcluster_and_distinct() -> None:
     embeddings = torch.tensor([[1.0, 0.1], [1.0, 0.0], [1.0, 0.3], [1.0, 0.01], [0.0, 1.0]])
     ids = torch.tensor([0, 0, 0, 0, 1])
     texts = ["far", "same", "farthest", "same", "alone"]

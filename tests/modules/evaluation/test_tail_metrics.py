@@ -33,7 +33,7 @@ SCALAR_KEYS = RANKING_KEYS | {
 
 
 def random_split(samples: int, num_classes: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Probabilities (samples, num_classes), coarse enough to have ties, and labels that favour class 0."""
+    """Probabilities (samples, num_classes), coarse enough to have ties, and labels that favor class 0."""
     generator = torch.Generator().manual_seed(seed)
     labels = (torch.rand(samples, generator=generator) ** 2 * num_classes).long()
     logits = torch.randn(samples, num_classes, generator=generator) + 2 * one_hot(labels, num_classes)
@@ -73,7 +73,7 @@ class TestHeadMiddleTail:
         assert groups == {"head": [2, 5], "middle": [1, 3], "tail": [0, 4]}
 
     @pytest.mark.parametrize(("counts", "head", "tail"), [([3, 9], 1, 0), ([9, 3], 0, 1), ([5, 5], 0, 1)])
-    def test_of_two_classes_the_smaller_is_the_tail(self, counts: list[int], head: int, tail: int) -> None:
+    def test_the_smaller_of_two_classes_is_the_tail(self, counts: list[int], head: int, tail: int) -> None:
         assert head_middle_tail(torch.tensor(counts)) == {"head": [head], "middle": [], "tail": [tail]}
 
     def test_fractions_are_decimal_and_not_binary(self) -> None:
@@ -100,21 +100,21 @@ class TestHeadMiddleTail:
 
     @pytest.mark.parametrize("counts", [torch.tensor([5]), torch.ones(2, 2), torch.tensor(3)])
     def test_refuses_other_shapes(self, counts: Tensor) -> None:
-        with pytest.raises(ValueError, match=r"class_counts must have shape \(C,\) with C >= 2, got"):
+        with pytest.raises(ValueError, match=r"class_counts: expected shape \(C,\) with C >= 2, got"):
             head_middle_tail(counts)
 
     def test_refuses_negative_counts(self) -> None:
-        with pytest.raises(ValueError, match=r"class_counts must not be negative or NaN, got \[3, -1\]"):
+        with pytest.raises(ValueError, match=r"class_counts: expected numbers of 0 or more, got \[3, -1\]"):
             head_middle_tail(torch.tensor([3, -1]))
 
     @pytest.mark.parametrize("head_fraction", [0.0, 1.0, -0.1, float("nan")])
     def test_refuses_a_head_of_nothing_or_all(self, head_fraction: float) -> None:
-        with pytest.raises(ValueError, match="head_fraction must lie between 0 and 1, got"):
+        with pytest.raises(ValueError, match="head_fraction: expected a number between 0 and 1, got"):
             head_middle_tail(torch.ones(4), head_fraction=head_fraction)
 
     @pytest.mark.parametrize("tail_fraction", [-0.1, 0.71, float("nan")])
     def test_refuses_a_tail_that_overlaps_the_head(self, tail_fraction: float) -> None:
-        with pytest.raises(ValueError, match="tail_fraction must lie between 0 and 1 - head_fraction, got"):
+        with pytest.raises(ValueError, match="tail_fraction: expected a number from 0 to 1 - head_fraction, got"):
             head_middle_tail(torch.ones(4), tail_fraction=tail_fraction)
 
 
@@ -212,7 +212,7 @@ class TestValues:
 class TestProperties:
     @given(seed=st.integers(0, 1000), samples=st.integers(1, 60), num_classes=st.integers(2, 7))
     @settings(deadline=None, max_examples=25)
-    def test_order_and_batches_change_nothing(self, seed: int, samples: int, num_classes: int) -> None:
+    def test_order_and_batches_do_not_matter(self, seed: int, samples: int, num_classes: int) -> None:
         probabilities, labels = random_split(samples, num_classes, seed)
         order = torch.randperm(samples, generator=torch.Generator().manual_seed(seed))
         metric = TailMetrics(torch.arange(num_classes, 0, -1))
@@ -235,7 +235,7 @@ class TestProperties:
 
     @given(seed=st.integers(0, 1000))
     @settings(deadline=None, max_examples=25)
-    def test_renaming_the_classes_renames_the_recalls_alone(self, seed: int) -> None:
+    def test_permuting_the_classes_permutes_the_recalls_only(self, seed: int) -> None:
         probabilities, labels = random_split(50, 5, seed)
         # Unique maxima: a tie goes to the lower label.
         probabilities = (probabilities + torch.arange(5) * 1e-4).clamp(max=1)
@@ -266,7 +266,7 @@ class TestUpdates:
         torch.testing.assert_close(found, scores(probabilities, labels))
         assert all(value.dtype == torch.float32 for value in found.values())
 
-    def test_an_empty_batch_changes_nothing(self) -> None:
+    def test_an_empty_batch_is_ignored(self) -> None:
         probabilities, labels = random_split(30, 3)
         metric = TailMetrics(torch.tensor([3, 2, 1]))
         for start, end in ((0, 0), (0, 30), (30, 30)):
@@ -277,10 +277,10 @@ class TestUpdates:
     def test_no_samples_are_an_error(self, ranking: bool) -> None:
         metric = TailMetrics(torch.tensor([3, 2, 1]), ranking=ranking)
         metric.update(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64))
-        with pytest.raises(ValueError, match="TailMetrics got no samples, expected at least one"):
+        with pytest.raises(ValueError, match="TailMetrics: expected at least one sample"):
             metric.compute()
 
-    def test_reset_forgets_the_samples_and_keeps_the_groups(self) -> None:
+    def test_reset_removes_the_samples_and_keeps_the_groups(self) -> None:
         metric = TailMetrics(torch.tensor([10, 20, 30]))
         metric.update(*random_split(30, 3, seed=1))
         metric.reset()
@@ -296,7 +296,7 @@ class TestUpdates:
         torch.testing.assert_close(metric(probabilities[25:], labels[25:]), scores(probabilities[25:], labels[25:]))
         torch.testing.assert_close(metric.compute(), scores(probabilities, labels))
 
-    def test_a_reset_under_inference_mode_does_not_stop_later_updates(self) -> None:
+    def test_updates_work_after_a_reset_in_inference_mode(self) -> None:
         probabilities, labels = random_split(20, 3)
         metric = TailMetrics(torch.tensor([3, 2, 1]))
         with torch.inference_mode():
@@ -329,27 +329,27 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("probabilities", "labels", "message"),
         [
-            (torch.ones(4), torch.zeros(4).long(), r"probabilities must have shape \(B, 3\), got \(4,\)"),
+            (torch.ones(4), torch.zeros(4).long(), r"probabilities: expected shape \(B, 3\), got \(4,\)"),
             (
                 torch.ones(4, 2),
                 torch.zeros(4).long(),
-                r"probabilities must have shape \(B, 3\), got \(4, 2\)",
+                r"probabilities: expected shape \(B, 3\), got \(4, 2\)",
             ),
-            (torch.ones(4, 3), torch.zeros(3).long(), r"labels must have shape \(4,\), got \(3,\)"),
-            (torch.ones(4, 3).long(), torch.zeros(4).long(), "probabilities must be a floating tensor, got"),
-            (torch.ones(4, 3), torch.zeros(4), "labels must be an integer tensor, got torch.float32"),
-            (torch.ones(4, 3), torch.zeros(4).bool(), "labels must be an integer tensor, got torch.bool"),
-            (torch.eye(3) * -4, torch.arange(3), r"probabilities must lie in \[0, 1\], got -4 to -?0"),
+            (torch.ones(4, 3), torch.zeros(3).long(), r"labels: expected shape \(4,\), got \(3,\)"),
+            (torch.ones(4, 3).long(), torch.zeros(4).long(), "probabilities: expected a floating-point tensor, got"),
+            (torch.ones(4, 3), torch.zeros(4), "labels: expected an integer tensor, got torch.float32"),
+            (torch.ones(4, 3), torch.zeros(4).bool(), "labels: expected an integer tensor, got torch.bool"),
+            (torch.eye(3) * -4, torch.arange(3), r"probabilities: expected values in \[0, 1\], got -4 to -?0"),
             (
                 torch.eye(3) * torch.nan,
                 torch.arange(3),
-                r"probabilities must lie in \[0, 1\], got nan to nan",
+                r"probabilities: expected values in \[0, 1\], got nan to nan",
             ),
-            (torch.eye(3), torch.tensor([0, 1, 3]), r"labels must lie in 0\.\.2, got 0 to 3"),
-            (torch.eye(3), torch.tensor([0, 1, -1]), r"labels must lie in 0\.\.2, got -1 to 1"),
+            (torch.eye(3), torch.tensor([0, 1, 3]), r"labels: expected values in 0\.\.2, got 0 to 3"),
+            (torch.eye(3), torch.tensor([0, 1, -1]), r"labels: expected values in 0\.\.2, got -1 to 1"),
         ],
     )
-    def test_refuses_what_would_be_counted_wrongly(self, probabilities: Tensor, labels: Tensor, message: str) -> None:
+    def test_refuses_invalid_inputs(self, probabilities: Tensor, labels: Tensor, message: str) -> None:
         metric = TailMetrics(torch.tensor([3, 2, 1]))
         with pytest.raises(ValueError, match=message):
             metric.update(probabilities, labels)
@@ -361,7 +361,7 @@ class TestRefusals:
 
     def test_passes_the_fractions_on(self) -> None:
         assert TailMetrics(torch.arange(10), 0.5, 0.2).groups["tail"] == [1, 0]
-        with pytest.raises(ValueError, match="head_fraction must lie between 0 and 1, got 2"):
+        with pytest.raises(ValueError, match="head_fraction: expected a number between 0 and 1, got 2"):
             TailMetrics(torch.arange(10), head_fraction=2)
 
 
@@ -381,7 +381,7 @@ def run_process(rank: int, folder: str) -> None:
             for batch in torch.split(own, 9):
                 metric.update(probabilities[batch], labels[batch])
         torch.testing.assert_close(metric.compute(), whole)
-    with pytest.raises(ValueError, match="TailMetrics got no samples"):
+    with pytest.raises(ValueError, match="TailMetrics: expected at least one sample"):
         TailMetrics(torch.arange(5, 0, -1)).compute()
     torch.distributed.destroy_process_group()
 

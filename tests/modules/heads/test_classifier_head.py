@@ -8,7 +8,7 @@ EMBEDDINGS = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
 
 @pytest.mark.parametrize("cosine_scale", [None, 7.0])
 @pytest.mark.parametrize("sizes", [[4], [4, 5]])
-def test_factors_of_the_classes_train_in_the_scales_only_alone(sizes: list[int], cosine_scale: float | None) -> None:
+def test_class_factors_train_only_with_scales_only(sizes: list[int], cosine_scale: float | None) -> None:
     head = ClassifierHead(sizes, 3, cosine_scale=cosine_scale, class_scales=True).eval()
     scales = head[-1].weight
     assert isinstance(scales, torch.nn.Parameter)
@@ -29,7 +29,7 @@ def test_factors_of_the_classes_train_in_the_scales_only_alone(sizes: list[int],
 
 
 @pytest.mark.parametrize("scales_only", [False, True])
-def test_without_factors_everything_trains(scales_only: bool) -> None:
+def test_without_class_factors_all_parameters_train(scales_only: bool) -> None:
     head = ClassifierHead([4, 5], 3)
     head.training_outputs(EMBEDDINGS, scales_only)[0].sum().backward()  # type: ignore[no-untyped-call]
     assert all(parameter.grad is not None for parameter in head.parameters())

@@ -5,7 +5,7 @@ from modules.heads.classifier_head import ClassifierHead
 from modules.heads.experts import Experts, diversity
 
 
-def test_the_mean_of_the_experts_decides() -> None:
+def test_the_logits_are_the_mean_of_the_experts() -> None:
     experts = Experts(3, lambda: ClassifierHead([4], 3))
     embeddings = torch.randn(5, 4)
     outputs = experts.training_outputs(embeddings, scales_only=False)

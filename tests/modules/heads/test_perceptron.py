@@ -15,13 +15,13 @@ def test_hidden_layers_have_batch_norm_relu_and_dropout_and_the_last_is_linear()
     assert [layer.p for layer in layers if isinstance(layer, nn.Dropout)] == [0.25, 0.25]
 
 
-def test_a_final_activation_follows_the_last_layer_too() -> None:
+def test_a_final_activation_also_follows_the_last_layer() -> None:
     layers = perceptron([4, 3, 2], final_activation=True)
     assert [type(layer) for layer in layers] == [nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Dropout] * 2
     assert (layers(torch.randn(20, 4, generator=torch.Generator().manual_seed(0))) >= 0).all()
 
 
-def test_two_sizes_make_one_linear_layer() -> None:
+def test_two_sizes_give_a_single_linear_layer() -> None:
     layers = perceptron([4, 3])
     assert [type(layer) for layer in layers] == [nn.Linear]
     values = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
@@ -31,5 +31,5 @@ def test_two_sizes_make_one_linear_layer() -> None:
 
 @pytest.mark.parametrize("sizes", [[], [4]])
 def test_fewer_than_two_sizes_are_refused(sizes: list[int]) -> None:
-    with pytest.raises(ValueError, match=r"sizes: expected an input and an output size at least, got \["):
+    with pytest.raises(ValueError, match=r"sizes: expected at least an input and an output size, got \["):
         perceptron(sizes)

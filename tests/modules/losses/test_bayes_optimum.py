@@ -1,4 +1,4 @@
-"""A long-tailed problem whose best classifier is known: which losses find it."""
+"""Which losses find the known Bayes classifier of a long-tailed problem."""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from modules.losses.classification.class_weighting import InverseFrequency
 from modules.losses.classification.reweighting import Reweighted
 from modules.losses.classification.vector_scaling import VectorScalingLoss
 
-CENTRES = torch.tensor([[1.0, 0.0], [-0.6, 0.9], [-0.6, -0.9]])
+CENTERS = torch.tensor([[1.0, 0.0], [-0.6, 0.9], [-0.6, -0.9]])
 # An imbalance ratio of 100.
 COUNTS = torch.tensor([20_000, 2_000, 200])
 TEST_SAMPLES_PER_CLASS = 200_000
@@ -19,7 +19,7 @@ def draw(counts: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     """Gaussian classes of equal spread, which linear scores separate best."""
     labels = torch.arange(3).repeat_interleave(counts)
     noise = torch.randn(len(labels), 2, generator=torch.Generator().manual_seed(seed))
-    return CENTRES[labels] + noise, labels
+    return CENTERS[labels] + noise, labels
 
 
 def balanced_accuracy(scores: Tensor, labels: Tensor) -> float:
@@ -46,8 +46,8 @@ def trained(loss: ClassificationLoss) -> nn.Linear:
 
 def test_adjusted_losses_reach_the_bayes_balanced_accuracy_and_plain_cross_entropy_does_not() -> None:
     points, labels = draw(torch.full((3,), TEST_SAMPLES_PER_CLASS), 2)
-    # With equal priors the nearest centre is the best guess. Its standard error here is 0.0006.
-    best = balanced_accuracy(-torch.cdist(points, CENTRES), labels)
+    # With equal priors the nearest center is the best guess. Its standard error here is 0.0006.
+    best = balanced_accuracy(-torch.cdist(points, CENTERS), labels)
     assert 0.6 < best < 0.8
     losses = {
         "balanced softmax": CrossEntropyLoss(logit_adjustment=1.0),

@@ -1,4 +1,4 @@
-"""What every shipped contrastive loss must withstand, and what two processes make of it."""
+"""Properties of all shipped contrastive losses, on difficult batches and on two processes."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_hard_batches_are_finite(name: str) -> None:
 
 
 def gradient(loss: ContrastiveLoss, rows: tuple[Tensor, Tensor, Tensor], gather: bool) -> Tensor:
-    """Of an encoder's weights, for the loss of the rows of one process, or of all of them."""
+    """Gradient of an encoder's weights for the loss of the rows of one process or of all."""
     weights = torch.randn(5, WIDTH, generator=torch.Generator().manual_seed(2)).requires_grad_()
     projected = rows[0] @ weights, rows[1], rows[2]
     torch.manual_seed(3)

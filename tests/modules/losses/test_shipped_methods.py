@@ -1,4 +1,4 @@
-"""What every method's loss must withstand, as its YAML file sets it."""
+"""Properties of the loss of every shipped method, with the settings of its YAML file."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def make_loss(name: str) -> ClassificationLoss:
 
 
 def value_and_gradient(loss: ClassificationLoss, logits: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
-    """Of a loss with respect to the logits."""
+    """Gradient of a loss with respect to the logits."""
     leaf = logits.clone().requires_grad_()
     value = loss(leaf, *others)
     value.backward()
@@ -74,8 +74,8 @@ def test_a_batch_of_weight_zero_is_a_zero_with_a_gradient(name: str) -> None:
     assert torch.equal(gradient, torch.zeros(2, 4))
 
 
-def test_the_order_of_classes_and_samples_means_nothing(name: str) -> None:
-    # No class is rare enough for softmax equalisation to leave it out at random.
+def test_the_order_of_classes_and_samples_does_not_matter(name: str) -> None:
+    # No class is rare enough for softmax equalization to exclude it at random.
     loss = make_loss(name)
     generator = torch.Generator().manual_seed(1)
     logits, embeddings = torch.randn(9, 4, generator=generator), torch.randn(9, 8, generator=generator)
@@ -87,7 +87,7 @@ def test_the_order_of_classes_and_samples_means_nothing(name: str) -> None:
     torch.testing.assert_close(loss(*again), loss(logits, labels, weights, counts, embeddings))
 
 
-def test_a_better_logit_costs_less(name: str) -> None:
+def test_a_larger_logit_of_the_label_lowers_the_loss(name: str) -> None:
     loss = make_loss(name)
     counts, labels = torch.tensor([5, 40, 900, 90]), torch.tensor([0, 1, 2, 3])
     values = []

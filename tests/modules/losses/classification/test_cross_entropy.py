@@ -39,7 +39,7 @@ def test_logit_adjustment_equals_a_loop(seed: int, strength: float) -> None:
     assert actual.item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_equal_logits_under_adjustment_cost_the_logarithm_of_the_prior() -> None:
+def test_equal_logits_under_adjustment_give_the_logarithm_of_the_prior() -> None:
     loss = CrossEntropyLoss(logit_adjustment=1.0)(
         torch.zeros(1, 2), torch.tensor([1]), torch.ones(2), torch.tensor([90, 10])
     )
@@ -47,7 +47,7 @@ def test_equal_logits_under_adjustment_cost_the_logarithm_of_the_prior() -> None
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
-def test_a_class_without_samples_takes_no_part_under_adjustment(smoothing: float) -> None:
+def test_a_class_without_samples_is_excluded_under_adjustment(smoothing: float) -> None:
     logits, _, weights, _ = draw_batch(0)
     labels, counts = torch.tensor([0, 1, 3, 3, 0, 1, 3]), torch.tensor([50, 20, 0, 5])
     logits.requires_grad_()
@@ -63,7 +63,7 @@ def test_a_class_without_samples_takes_no_part_under_adjustment(smoothing: float
     assert actual.item() < 10
 
 
-def test_a_sample_of_a_class_without_training_samples_is_left_out_under_adjustment() -> None:
+def test_samples_of_classes_without_training_samples_are_ignored_under_adjustment() -> None:
     logits, _, weights, _ = draw_batch(0, samples=3)
     counts = torch.tensor([50, 20, 0, 5])
     loss = CrossEntropyLoss(logit_adjustment=1.0)
@@ -90,7 +90,7 @@ def test_a_batch_of_weight_zero_is_a_zero_connected_to_the_graph(adjustment: flo
     assert torch.equal(logits.grad, torch.zeros_like(logits))
 
 
-def test_no_counts_at_all_is_a_finite_zero() -> None:
+def test_without_counts_the_loss_is_a_finite_zero() -> None:
     logits, labels, weights, counts = draw_batch(0)
     assert CrossEntropyLoss(1.0)(logits, labels, weights, torch.zeros_like(counts)).item() == 0
 
@@ -116,23 +116,23 @@ def test_large_logits_stay_finite() -> None:
 
 @pytest.mark.parametrize("value", [-0.5, math.inf, math.nan])
 def test_the_adjustment_must_not_be_negative(value: float) -> None:
-    with pytest.raises(ValueError, match="logit_adjustment must be at least 0"):
+    with pytest.raises(ValueError, match="logit_adjustment: expected a finite number of 0 or more"):
         CrossEntropyLoss(logit_adjustment=value)
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.0, math.nan])
 def test_the_smoothing_must_lie_below_one(value: float) -> None:
-    with pytest.raises(ValueError, match=r"label_smoothing must lie in \[0, 1\)"):
+    with pytest.raises(ValueError, match=r"label_smoothing: expected a number from 0 to below 1"):
         CrossEntropyLoss(label_smoothing=value)
 
 
 @pytest.mark.parametrize(
     ("logits", "labels", "weights", "counts", "message"),
     [
-        (torch.zeros(3), torch.zeros(3), torch.ones(2), torch.ones(2), r"logits .* \(B, C\)"),
-        (torch.zeros(3, 2), torch.zeros(2), torch.ones(2), torch.ones(2), r"labels .* \(3,\), got \(2,\)"),
-        (torch.zeros(3, 2), torch.zeros(3), torch.ones(3), torch.ones(2), r"class_weights .* \(2,\)"),
-        (torch.zeros(3, 2), torch.zeros(3), torch.ones(2), torch.ones(3), r"class_counts .* \(2,\)"),
+        (torch.zeros(3), torch.zeros(3), torch.ones(2), torch.ones(2), r"logits: .* \(B, C\)"),
+        (torch.zeros(3, 2), torch.zeros(2), torch.ones(2), torch.ones(2), r"labels: .* \(3,\), got \(2,\)"),
+        (torch.zeros(3, 2), torch.zeros(3), torch.ones(3), torch.ones(2), r"class_weights: .* \(2,\)"),
+        (torch.zeros(3, 2), torch.zeros(3), torch.ones(2), torch.ones(3), r"class_counts: .* \(2,\)"),
     ],
 )
 def test_wrong_shapes_are_named(logits: Tensor, labels: Tensor, weights: Tensor, counts: Tensor, message: str) -> None:

@@ -27,7 +27,7 @@ def test_without_rare_classes_or_drops_it_is_cross_entropy(seed: int) -> None:
     torch.testing.assert_close(SoftmaxEqualizationLoss(1.0, 0.0)(*batch), CrossEntropyLoss()(*batch))
 
 
-def test_rare_classes_are_left_out_as_often_as_said() -> None:
+def test_rare_classes_are_excluded_with_the_given_probability() -> None:
     torch.manual_seed(0)
     labels, counts = torch.zeros(4_000, dtype=torch.int64), torch.tensor([95, 5])
     adjusted = SoftmaxEqualizationLoss(0.1, 0.3).adjust(torch.zeros(4_000, 2), labels, counts)
@@ -36,7 +36,7 @@ def test_rare_classes_are_left_out_as_often_as_said() -> None:
 
 
 def test_the_settings_are_checked() -> None:
-    with pytest.raises(ValueError, match="rare must be at least 0"):
+    with pytest.raises(ValueError, match="rare_fraction: expected a finite number of 0 or more"):
         SoftmaxEqualizationLoss(-1)
-    with pytest.raises(ValueError, match=r"ignored must lie in \[0, 1\], got 2"):
+    with pytest.raises(ValueError, match=r"ignore_probability: expected a number from 0 to 1, got 2"):
         SoftmaxEqualizationLoss(0.1, 2)

@@ -38,19 +38,19 @@ def test_probabilities_and_uncertainty() -> None:
     logits = torch.tensor([[math.log(3.0), 0.0, -1e4], [-50.0, -50.0, -1e4]])
     counts = torch.tensor([5, 9, 0])
     loss = EvidentialLoss()
-    # Evidence 3 and 1 for two classes; the third takes no part.
+    # Evidence 3 and 1 for two classes; the third is excluded.
     torch.testing.assert_close(loss.probabilities(logits, counts), torch.tensor([[4 / 6, 2 / 6, 0], [0.5, 0.5, 0]]))
     torch.testing.assert_close(loss.uncertainty(logits, counts), torch.tensor([2 / 6, 1.0]))
 
 
-def test_evidence_goes_on_as_a_tangent() -> None:
+def test_evidence_continues_as_a_tangent() -> None:
     assert evidence(torch.tensor([0.0, 10.0, 12.0])).tolist() == pytest.approx(
         [1, math.exp(10), 3 * math.exp(10)], rel=1e-6
     )
 
 
 def test_settings_out_of_range_are_refused() -> None:
-    with pytest.raises(ValueError, match="regularisation must be at least 0"):
+    with pytest.raises(ValueError, match="regularization: expected a finite number of 0 or more"):
         EvidentialLoss(-1)
-    with pytest.raises(ValueError, match="annealing_epochs must be at least 0"):
+    with pytest.raises(ValueError, match="annealing_epochs: expected a finite number of 0 or more"):
         EvidentialLoss(annealing_epochs=-1)

@@ -32,7 +32,7 @@ def test_by_hand() -> None:
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
-def test_a_certain_sample_has_a_finite_gradient(gamma: float) -> None:
+def test_a_sample_of_probability_one_has_a_finite_gradient(gamma: float) -> None:
     logits = torch.tensor([[100.0, 0.0]], requires_grad=True)
     FocalLoss(gamma)(logits, torch.tensor([0]), torch.ones(2), torch.ones(2)).backward()
     assert logits.grad is not None
@@ -40,5 +40,5 @@ def test_a_certain_sample_has_a_finite_gradient(gamma: float) -> None:
 
 
 def test_the_setting_is_checked() -> None:
-    with pytest.raises(ValueError, match="gamma must be at least 0 and finite, got -1"):
+    with pytest.raises(ValueError, match="gamma: expected a finite number of 0 or more, got -1"):
         FocalLoss(-1)

@@ -25,14 +25,14 @@ def test_equals_a_loop(seed: int, alpha: float, epsilon: float) -> None:
     assert found == pytest.approx(weighted_mean(losses, labels, weights), rel=1e-4)
 
 
-def test_before_its_first_epoch_it_is_cross_entropy() -> None:
+def test_before_the_start_epoch_it_is_cross_entropy() -> None:
     batch = draw_batch(0)
     loss = InfluenceBalancedLoss(start_epoch=2)
     for epoch in (0, 1):
         loss.set_epoch(epoch)
         torch.testing.assert_close(loss(*batch), CrossEntropyLoss()(*batch))
     loss.set_epoch(2)
-    with pytest.raises(ValueError, match=r"embeddings must have shape \(7, d\), got None"):
+    with pytest.raises(ValueError, match=r"embeddings: expected shape \(7, d\), got None"):
         loss(*batch)
 
 
@@ -47,5 +47,5 @@ def test_the_embeddings_get_no_gradient_through_the_factor() -> None:
 
 def test_the_settings_are_checked() -> None:
     for settings in ({"alpha": -1.0}, {"epsilon": 0.0}, {"start_epoch": -1}):
-        with pytest.raises(ValueError, match=f"{next(iter(settings))} must be at least"):
+        with pytest.raises(ValueError, match=f"{next(iter(settings))}: expected a .*finite number"):
             InfluenceBalancedLoss(**settings)

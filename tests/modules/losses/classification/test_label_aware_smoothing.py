@@ -40,7 +40,7 @@ def test_equal_counts_have_the_smoothing_of_the_tail() -> None:
 
 
 def test_the_settings_are_checked() -> None:
-    with pytest.raises(ValueError, match=r"head must lie in \[0, 1\), got 1"):
+    with pytest.raises(ValueError, match=r"head: expected a number from 0 to below 1, got 1"):
         LabelAwareSmoothingLoss(1.0)
-    with pytest.raises(ValueError, match=r"tail must lie in \[0, 1\), got -1"):
+    with pytest.raises(ValueError, match=r"tail: expected a number from 0 to below 1, got -1"):
         LabelAwareSmoothingLoss(0.1, -1)

@@ -32,7 +32,7 @@ def test_a_class_without_samples_does_not_set_the_margins() -> None:
 
 
 def test_the_settings_are_checked() -> None:
-    with pytest.raises(ValueError, match="max_margin must be at least 0"):
+    with pytest.raises(ValueError, match="max_margin: expected a finite number of 0 or more"):
         LDAMLoss(-0.1)
-    with pytest.raises(ValueError, match="scale must be at least 0"):
+    with pytest.raises(ValueError, match="scale: expected a finite number of 0 or more"):
         LDAMLoss(0.5, -1.0)

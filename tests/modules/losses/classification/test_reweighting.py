@@ -46,7 +46,7 @@ def test_the_effective_number_lies_between_equal_weights_and_inverse_frequency()
 
 
 @pytest.mark.parametrize("weighting", [InverseFrequency(), EffectiveNumber(0.99)])
-def test_equal_counts_and_the_epochs_before_leave_the_loss_alone(weighting: InverseFrequency | EffectiveNumber) -> None:
+def test_equal_counts_and_earlier_epochs_do_not_change_the_loss(weighting: InverseFrequency | EffectiveNumber) -> None:
     logits, labels, weights, counts = draw_batch(2)
     expected = FocalLoss()(logits, labels, weights, counts)
     equal = torch.full((4,), 6)
@@ -78,7 +78,7 @@ def test_weights_as_offsets_equal_a_loop(seed: int, strength: float) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_equal_weights_are_no_offsets_and_a_weight_of_zero_stays() -> None:
+def test_equal_weights_give_no_offsets_and_a_weight_of_zero_is_kept() -> None:
     logits, labels, _, counts = draw_batch(5)
     loss = WeightsAsOffsets(CrossEntropyLoss())
     plain = CrossEntropyLoss()(logits, labels, torch.ones(4), counts)
@@ -96,16 +96,16 @@ def heavier_is_wider(weights: Tensor) -> Tensor:
     return -logits.grad[0, 0]
 
 
-def test_a_heavier_class_is_pulled_further() -> None:
+def test_a_class_of_larger_weight_has_a_larger_gradient() -> None:
     assert heavier_is_wider(torch.tensor([0.8, 0.2])) > heavier_is_wider(torch.tensor([0.2, 0.8]))
 
 
 def test_the_settings_are_checked() -> None:
-    with pytest.raises(ValueError, match="power must be at least 0"):
+    with pytest.raises(ValueError, match="power: expected a finite number of 0 or more"):
         InverseFrequency(-1)
-    with pytest.raises(ValueError, match=r"beta must lie in \[0, 1\), got 1"):
+    with pytest.raises(ValueError, match=r"beta: expected a number from 0 to below 1, got 1"):
         EffectiveNumber(1.0)
-    with pytest.raises(ValueError, match="start_epoch must be at least 0"):
+    with pytest.raises(ValueError, match="start_epoch: expected a finite number of 0 or more"):
         Reweighted(CrossEntropyLoss(), InverseFrequency(), -1)
-    with pytest.raises(ValueError, match="strength must be at least 0"):
+    with pytest.raises(ValueError, match="strength: expected a finite number of 0 or more"):
         WeightsAsOffsets(CrossEntropyLoss(), -1)

@@ -45,5 +45,5 @@ def test_the_factors_have_no_gradient() -> None:
 
 def test_the_settings_are_checked() -> None:
     for settings in ({"p": -1.0}, {"q": -1.0}):
-        with pytest.raises(ValueError, match="must be at least 0 and finite, got -1"):
+        with pytest.raises(ValueError, match="expected a finite number of 0 or more, got -1"):
             SeesawLoss(**settings)

@@ -34,7 +34,7 @@ def test_equal_counts_leave_cross_entropy(seed: int, gamma: float) -> None:
 
 
 def test_the_settings_are_checked() -> None:
-    with pytest.raises(ValueError, match="gamma must be at least 0"):
+    with pytest.raises(ValueError, match="gamma: expected a finite number of 0 or more"):
         VectorScalingLoss(-0.1)
-    with pytest.raises(ValueError, match="logit_adjustment must be at least 0"):
+    with pytest.raises(ValueError, match="logit_adjustment: expected a finite number of 0 or more"):
         VectorScalingLoss(0.1, -1.0)

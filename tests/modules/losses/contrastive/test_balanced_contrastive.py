@@ -20,7 +20,7 @@ def test_equals_a_loop(seed: int) -> None:
     # Class 3 has no training samples, class 2 none in the batch.
     views, labels = torch.randn(5, 2, 4, generator=generator), torch.randint(2, (5,), generator=generator)
     loss = build([9, 5, 4, 0])
-    rows = torch.cat([views.flatten(0, 1), loss.centres.detach()[:3]]).double()
+    rows = torch.cat([views.flatten(0, 1), loss.centers.detach()[:3]]).double()
     unit = torch.nn.functional.normalize(rows, dim=1)
     classes = [*labels.repeat_interleave(2).tolist(), 0, 1, 2]
     total = 0.0
@@ -35,10 +35,10 @@ def test_equals_a_loop(seed: int) -> None:
     torch.testing.assert_close(loss(views, labels), torch.tensor(total, dtype=torch.float32), rtol=1e-5, atol=1e-5)
 
 
-def test_the_centres_are_trained() -> None:
+def test_the_centers_are_trained() -> None:
     loss = build([5, 5, 0])
     loss(torch.randn(3, 2, 4), torch.tensor([0, 1, 1])).backward()
-    assert loss.centres.grad is not None
-    assert (loss.centres.grad[:2].abs().sum(dim=1) > 0).all()
-    assert torch.equal(loss.centres.grad[2], torch.zeros(4))
-    assert "centres" in loss.state_dict()
+    assert loss.centers.grad is not None
+    assert (loss.centers.grad[:2].abs().sum(dim=1) > 0).all()
+    assert torch.equal(loss.centers.grad[2], torch.zeros(4))
+    assert "centers" in loss.state_dict()

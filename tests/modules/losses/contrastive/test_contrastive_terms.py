@@ -7,7 +7,7 @@ from torch import Tensor
 from modules.losses.contrastive.contrastive_terms import contrastive_term, group_term, pairwise_similarity
 
 
-def test_views_of_a_sample_are_neighbours_in_the_similarity() -> None:
+def test_views_of_a_sample_are_adjacent_in_the_similarity() -> None:
     views = torch.tensor([[[2.0, 0.0], [0.0, 3.0]], [[-1.0, 0.0], [1.0, 1.0]]])
     half = math.sqrt(0.5)
     expected = torch.tensor(
@@ -33,7 +33,7 @@ def test_an_anchor_without_positives_and_denominators_has_no_gradient() -> None:
     assert torch.equal(gradient, torch.zeros(3, 3))
 
 
-def test_one_group_of_equal_similarities_costs_the_logarithm_of_the_others() -> None:
+def test_one_group_of_equal_similarities_gives_the_logarithm_of_the_number_of_others() -> None:
     assert group_term(torch.ones(5, 5), torch.zeros(5), 0.1).item() == pytest.approx(math.log(4), rel=1e-6)
 
 

@@ -27,7 +27,7 @@ def test_equals_a_loop(seed: int, alpha: float) -> None:
     torch.testing.assert_close(loss.classification_shares(labels, 2), torch.tensor(shares[::2]))
 
 
-def test_without_alpha_all_is_classification_and_with_a_large_one_all_is_supervised_contrast() -> None:
+def test_alpha_of_zero_is_classification_and_a_large_alpha_is_supervised_contrast() -> None:
     views, labels = torch.randn(6, 2, 4), torch.tensor([0, 0, 0, 1, 1, 2])
     none = InstanceBalancedContrastiveLoss(0.0)
     assert float(none(views, labels)) == 0
@@ -38,5 +38,5 @@ def test_without_alpha_all_is_classification_and_with_a_large_one_all_is_supervi
 
 
 def test_settings_out_of_range_are_refused() -> None:
-    with pytest.raises(ValueError, match="alpha must be at least 0"):
+    with pytest.raises(ValueError, match="alpha: expected a finite number of 0 or more"):
         InstanceBalancedContrastiveLoss(-1)

@@ -22,12 +22,12 @@ def test_equals_a_loop(seed: int, alpha: float, queue_size: int) -> None:
         views, labels = torch.randn(3, 2, 4, generator=generator), torch.randint(3, (3,), generator=generator)
         unit = torch.nn.functional.normalize(views.double().flatten(0, 1), dim=1)
         classes = labels.repeat_interleave(2).tolist()
-        centres = torch.nn.functional.normalize(loss.centres.detach().double(), dim=1)
+        centers = torch.nn.functional.normalize(loss.centers.detach().double(), dim=1)
         total = 0.0
         for anchor in range(6):
             columns = [(unit[k], classes[k], alpha) for k in range(6) if k != anchor]
             columns += [(row, label, alpha) for row, label in earlier]
-            columns += [(centres[label], label, 1.0) for label in range(3)]
+            columns += [(centers[label], label, 1.0) for label in range(3)]
             logits = torch.stack([unit[anchor] @ row / 0.2 for row, _, _ in columns])
             own = [(k, weight) for k, (_, label, weight) in enumerate(columns) if label == classes[anchor]]
             mean = sum(weight * float(logits[k]) for k, weight in own) / sum(weight for _, weight in own)
@@ -37,26 +37,26 @@ def test_equals_a_loop(seed: int, alpha: float, queue_size: int) -> None:
         earlier = ([(unit[k], classes[k]) for k in range(6)] + earlier)[:queue_size]
 
 
-def test_without_samples_it_is_a_softmax_over_everything_for_the_centre() -> None:
+def test_without_samples_it_is_a_softmax_over_everything_for_the_center() -> None:
     loss = build(alpha=0.0, queue_size=0)
     views = torch.randn(1, 1, 4, generator=torch.Generator().manual_seed(1))
-    cosines = torch.cosine_similarity(views[0], loss.centres[:3], dim=1)
+    cosines = torch.cosine_similarity(views[0], loss.centers[:3], dim=1)
     expected = torch.nn.functional.cross_entropy(cosines.unsqueeze(0) / 0.2, torch.tensor([1]))
     torch.testing.assert_close(loss(views, torch.tensor([1])), expected)
 
 
-def test_queue_and_centres_are_saved_and_go_on() -> None:
+def test_queue_and_centers_are_saved_and_restored() -> None:
     loss, again = build(), build()
     views, labels = torch.randn(4, 2, 4), torch.tensor([0, 1, 2, 2])
     loss(views, labels).backward()
-    assert loss.centres.grad is not None
+    assert loss.centers.grad is not None
     again.load_state_dict(loss.state_dict())
     torch.testing.assert_close(again(views, labels), loss(views, labels))
-    assert set(loss.state_dict()) == {"centres", "queue", "queue_labels"}
+    assert set(loss.state_dict()) == {"centers", "queue", "queue_labels"}
 
 
 def test_the_settings_are_checked() -> None:
-    with pytest.raises(ValueError, match="alpha must be at least 0"):
+    with pytest.raises(ValueError, match="alpha: expected a finite number of 0 or more"):
         ParametricContrastiveLoss(-1.0)
-    with pytest.raises(ValueError, match="queue_size must be at least 0"):
+    with pytest.raises(ValueError, match="queue_size: expected a finite number of 0 or more"):
         ParametricContrastiveLoss(0.1, -1)

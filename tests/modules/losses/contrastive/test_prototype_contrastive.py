@@ -44,5 +44,5 @@ def test_the_prototypes_of_two_classes_are_opposite() -> None:
 
 
 def test_settings_out_of_range_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"close must lie in -1\.\.1, got 2"):
+    with pytest.raises(ValueError, match=r"max_cosine: expected a number from -1 to 1, got 2"):
         PrototypeContrastiveLoss(2)

@@ -115,17 +115,17 @@ def test_low_precision_inputs_and_autocast_are_computed_in_fp32() -> None:
 @pytest.mark.parametrize("name", ["temperature", "base_temperature"])
 @pytest.mark.parametrize("value", [0.0, -1.0, math.inf, math.nan])
 def test_temperatures_must_be_positive_and_finite(name: str, value: float) -> None:
-    with pytest.raises(ValueError, match=f"^{name} must be positive"):
+    with pytest.raises(ValueError, match=f"^{name}: expected a positive finite number"):
         SupervisedContrastiveLoss(**{name: value})
 
 
 @pytest.mark.parametrize(
     ("views", "labels", "message"),
     [
-        (torch.zeros(3, 4), torch.zeros(3), r"views must be floating point \(B, V, d\)"),
-        (torch.zeros(0, 2, 4), torch.zeros(0), r"views .* got torch.float32 \(0, 2, 4\)"),
-        (torch.zeros(3, 2, 4, dtype=torch.int64), torch.zeros(3), "views .* got torch.int64"),
-        (torch.zeros(3, 2, 4), torch.zeros(6), r"labels must have shape \(3,\), got \(6,\)"),
+        (torch.zeros(3, 4), torch.zeros(3), r"views: expected a non-empty floating-point tensor of shape \(B, V, d\)"),
+        (torch.zeros(0, 2, 4), torch.zeros(0), r"views: .* got torch.float32 \(0, 2, 4\)"),
+        (torch.zeros(3, 2, 4, dtype=torch.int64), torch.zeros(3), "views: .* got torch.int64"),
+        (torch.zeros(3, 2, 4), torch.zeros(6), r"labels: expected shape \(3,\), got \(6,\)"),
     ],
 )
 def test_wrong_shapes_are_named(views: Tensor, labels: Tensor, message: str) -> None:

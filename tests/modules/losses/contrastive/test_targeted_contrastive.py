@@ -22,13 +22,13 @@ def test_few_targets_are_as_far_apart_as_points_can_be(number: int, width: int) 
 @given(seed=st.integers(0, 1_000))
 def test_targets_are_assigned_as_the_best_permutation(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
-    centres, targets = torch.randn(5, 3, generator=generator), uniform_targets(5, 3)
-    cosines = torch.nn.functional.normalize(centres, dim=1) @ targets.T
+    centers, targets = torch.randn(5, 3, generator=generator), uniform_targets(5, 3)
+    cosines = torch.nn.functional.normalize(centers, dim=1) @ targets.T
 
     def total(order: tuple[int, ...]) -> float:
         return sum(float(cosines[row, column]) for row, column in enumerate(order))
 
-    found = tuple(assign_targets(centres, targets).tolist())
+    found = tuple(assign_targets(centers, targets).tolist())
     assert total(found) == pytest.approx(max(map(total, permutations(range(5)))), abs=1e-5)
 
 
@@ -56,19 +56,19 @@ def test_equals_a_loop(seed: int, weight: float) -> None:
     torch.testing.assert_close(found, torch.tensor(total, dtype=torch.float32), rtol=1e-5, atol=1e-5)
 
 
-def test_centres_follow_the_class_means_and_are_saved() -> None:
+def test_centers_follow_the_class_means_and_are_saved() -> None:
     loss = TargetedContrastiveLoss()
     loss.build(torch.tensor([5, 5]), 3)
     assert torch.equal(loss.targets, torch.zeros(2, 3))
     first, second = torch.eye(3)[:2].unsqueeze(1), torch.eye(3)[[2, 1]].unsqueeze(1)
     loss(first, torch.tensor([0, 1]))
-    torch.testing.assert_close(loss.centres, torch.eye(3)[:2])
+    torch.testing.assert_close(loss.centers, torch.eye(3)[:2])
     loss(second[:1], torch.tensor([0]))
-    torch.testing.assert_close(loss.centres, torch.tensor([[0.9, 0.0, 0.1], [0.0, 1.0, 0.0]]))
+    torch.testing.assert_close(loss.centers, torch.tensor([[0.9, 0.0, 0.1], [0.0, 1.0, 0.0]]))
     assert torch.equal(loss.targets, uniform_targets(2, 3))
-    assert {"targets", "target_of", "centres", "calls"} <= set(loss.state_dict())
+    assert {"targets", "target_of", "centers", "calls"} <= set(loss.state_dict())
 
 
 def test_the_setting_is_checked() -> None:
-    with pytest.raises(ValueError, match="target_weight must be at least 0"):
+    with pytest.raises(ValueError, match="target_weight: expected a finite number of 0 or more"):
         TargetedContrastiveLoss(6, -1.0)

@@ -71,7 +71,7 @@ class CellProcess:
                 [*self.command, *words, *place, *quiet], stdout=log, stderr=log, preexec_fn=_end_with_parent
             )
             try:
-                status, usage = _wait(process.pid, beat)
+                status, usage = _wait(process, beat)
             except BaseException:
                 process.kill()
                 process.wait()
@@ -113,13 +113,15 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
-def _wait(process: int, beat: Callable[[], None]) -> tuple[int, Any]:
+def _wait(process: subprocess.Popen[bytes], beat: Callable[[], None]) -> tuple[int, Any]:
     """Wait for a child process; returns its exit status and resource usage."""
     last = time.monotonic()
     while True:
-        ended, status, usage = os.wait4(process, os.WNOHANG)
+        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
         if ended:
-            return os.waitstatus_to_exitcode(status), usage
+            # Popen asks for no resource usage, and does not know that somebody else waited.
+            process.returncode = os.waitstatus_to_exitcode(status)
+            return process.returncode, usage
         if time.monotonic() - last > HEARTBEAT_SECONDS:
             beat()
             last = time.monotonic()

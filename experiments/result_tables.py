@@ -51,8 +51,7 @@ def summarize(cells: polars.DataFrame, baseline: str, metric: str = "balanced_ac
         One row per `data`, `encoder` and `method` with a complete run, sorted by data set, best mean first. Undefined
         values are null. The columns are:
 
-        - `is_baseline`; `splits`, the number of splits with a score; `paired_splits`, the number that the baseline
-          also has.
+        - `is_baseline`; `splits`, the number of splits with a score; `paired_splits`, those that the baseline also has.
         - `mean`, `low`, `high`: mean of the metric with its 95 % interval; `difference` to the baseline likewise.
         - `p_value`; `p_holm`, adjusted for the number of methods of the data set and encoder; `effect_size`, Cohen's d.
         - `head`, `middle`, `tail`, `accuracy`: means over splits; `head_difference` and `tail_difference` with bounds.

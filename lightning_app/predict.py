@@ -47,7 +47,7 @@ class PredictCLI(DrugCLI):
         """
         super().before_instantiate_classes()
         if (self.config.output is None) == (self.config.smiles is None):
-            raise InputError("output: expected either a file to write, or with --smiles one sample to answer.")
+            raise InputError("output: expected either a file to write, or with --smiles one sample to predict.")
         if self.config.chunk_rows < 1:
             raise InputError(f"chunk_rows: expected 1 or more, got {self.config.chunk_rows}.")
 

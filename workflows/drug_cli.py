@@ -257,6 +257,9 @@ class DrugCLI(LightningCLI):
         own = [SaveSettings()] if self.uses_run_folder else []
         settings["callbacks"] = [*own, *self.callbacks(), *(settings["callbacks"] or [])]
         changed = {"logger": False, "use_distributed_sampler": False}
+        if self.needs_checkpoint:
+            # Lightning's own callback would complain that its folder is not that of the training run.
+            changed["enable_checkpointing"] = False
         trainer = RunTrainer(self._claim_folder, **{**settings, **changed, **kwargs})
         if self.uses_run_folder:
             trainer.loggers = make_loggers(self.config_init.tracking, trainer.run_folder, trainer.is_global_zero)

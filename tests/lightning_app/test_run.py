@@ -88,7 +88,9 @@ def test_a_second_run_gets_a_folder_of_its_own(trained: Path) -> None:
 
 
 def test_a_checkpoint_alone_is_enough_to_test(trained: Path, tmp_path: Path) -> None:
-    succeed(tmp_path, "test", "--ckpt_path", str(trained / "checkpoints/best.ckpt"), "--tracking.wandb=disabled")
+    checkpoint = str(trained / "checkpoints/best.ckpt")
+    text = succeed(tmp_path, "test", "--ckpt_path", checkpoint, "--tracking.wandb=disabled")
+    assert ".py:" not in text, "there is a warning"
     assert largest_difference(trained, tmp_path / "runs/inn_stems/version_0") <= 1e-6
 
 

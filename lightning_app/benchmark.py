@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workflows.setting_layers import find_config, settings_files, shipped_names
+from workflows.settings.layers import find_config, settings_files, shipped_names
 from workflows.terminal import Terminal
 
 if TYPE_CHECKING:

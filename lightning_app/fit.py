@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from workflows.column_check import check_columns
+from workflows.settings.column_check import check_columns
 from workflows.terminal import Terminal
 
 

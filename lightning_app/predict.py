@@ -13,8 +13,8 @@ from callbacks.prediction_writer import PredictionWriter
 from datamodules.prediction_rows import CHUNK_ROWS
 from modules.evaluation.prediction_columns import PredictionColumns
 from modules.evaluation.prediction_evidence import load_evidence
-from workflows.command_help import Option
 from workflows.drug_cli import DrugCLI
+from workflows.settings.command_help import Option
 from workflows.terminal import Terminal, quiet_lightning
 
 

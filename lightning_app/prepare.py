@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from workflows.column_check import check_columns
+from workflows.settings.column_check import check_columns
 from workflows.terminal import Terminal
 
 _log = logging.getLogger("tailmol")

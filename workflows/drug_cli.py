@@ -19,14 +19,14 @@ from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
 from modules.checkpoint_file import read_checkpoint
 from modules.drug_classifier import DrugClassifier
-from workflows.command_help import Option, add_config, add_options, common_help
-from workflows.option_values import import_classes
 from workflows.run_folder import RunSettings, claim_run_folder
 from workflows.run_trainer import RunTrainer, SaveSettings, strategy_for_unused_parameters
-from workflows.setting_errors import reword
-from workflows.setting_layers import CommandSettings, option_value, read_command, take_apart
-from workflows.setting_merge import Layer
-from workflows.settings_listing import list_settings
+from workflows.settings.command_help import Option, add_config, add_options, common_help
+from workflows.settings.errors import reword
+from workflows.settings.layers import CommandSettings, option_value, read_command, take_apart
+from workflows.settings.listing import list_settings
+from workflows.settings.merge import Layer
+from workflows.settings.option_values import import_classes
 from workflows.tracking import TrackingSettings, make_loggers
 
 

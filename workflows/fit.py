@@ -22,12 +22,12 @@ from callbacks.training_progress import TrainingProgress
 from callbacks.training_stages import TrainingStages
 from modules.stages import Stage
 from reports.wandb_panels import log_recluster_panels
-from workflows.command_help import Option
 from workflows.drug_cli import DrugCLI
 from workflows.final_report import report_run
 from workflows.run_folder import remove_if_empty
 from workflows.run_summary import finite_metrics
-from workflows.setting_layers import CommandSettings
+from workflows.settings.command_help import Option
+from workflows.settings.layers import CommandSettings
 from workflows.terminal import quiet_lightning
 
 _log = logging.getLogger("tailmol")

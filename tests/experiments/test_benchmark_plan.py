@@ -8,7 +8,7 @@ import pytest
 from base.errors import InputError
 from experiments.benchmark_plan import read_plan
 from workflows.fit import FitCLI
-from workflows.setting_layers import CONFIGS, settings_files
+from workflows.settings.layers import CONFIGS, settings_files
 
 PLAN = """
 baseline: a

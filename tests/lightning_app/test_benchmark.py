@@ -9,7 +9,7 @@ import pytest
 
 from experiments.benchmark_plan import read_plan
 from tests.lightning_app.command import in_this_process
-from workflows.setting_layers import settings_files
+from workflows.settings.layers import settings_files
 
 PLAN = """
 baseline: plain

@@ -17,7 +17,7 @@ from base.errors import InputError
 from lightning_app.cli import SUBCOMMANDS
 from tests.lightning_app.command import TINY, in_this_process, lightning
 from workflows.fit import FitCLI
-from workflows.setting_layers import CONFIGS, find_config, option_value
+from workflows.settings.layers import CONFIGS, find_config, option_value
 
 # Those of other commands, and those that the files of their data sets bring with them.
 NOT_ALONE = ("benchmark", "sweep", "recommended")

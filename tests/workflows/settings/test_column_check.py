@@ -11,7 +11,7 @@ import polars
 import pytest
 
 from base.errors import InputError
-from workflows.column_check import check_columns
+from workflows.settings.column_check import check_columns
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflows.setting_merge import Layer, compose, is_same_class, without_replaced_classes
+from workflows.settings.merge import Layer, compose, is_same_class, without_replaced_classes
 
 
 def merged(*settings: dict[str, Any]) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from base.errors import InputError
 from datamodules.datasets.dataset_catalog import CATALOGUE
-from workflows.setting_layers import CONFIGS, find_config, read_command, settings_files, take_apart
-from workflows.setting_merge import Layer
+from workflows.settings.layers import CONFIGS, find_config, read_command, settings_files, take_apart
+from workflows.settings.merge import Layer
 
 METHODS = sorted((CONFIGS / "method").glob("*.yaml"))
 RECOMMENDED = sorted((CONFIGS / "recommended").glob("*.yaml"))

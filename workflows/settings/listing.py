@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from workflows.setting_merge import Composition
+from workflows.settings.merge import Composition
 
 _WIDE = 10**6
 

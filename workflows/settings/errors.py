@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from workflows.option_values import describe_values, import_classes
-from workflows.setting_layers import CommandLine
+from workflows.settings.layers import CommandLine
+from workflows.settings.option_values import describe_values, import_classes
 
 
 def reword(

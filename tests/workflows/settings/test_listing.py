@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from tests.lightning_app.command import in_this_process
-from workflows.setting_merge import Layer, compose
-from workflows.settings_listing import list_settings
+from workflows.settings.listing import list_settings
+from workflows.settings.merge import Layer, compose
 
 
 def test_every_value_has_its_layer_behind_it() -> None:

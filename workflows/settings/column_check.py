@@ -10,7 +10,7 @@ from datamodules.datasets.dataset_catalog import find_dataset, find_source, loca
 from datamodules.feature_cache import default_cache_folder
 from datamodules.tables.columns import ColumnNames, InputKind, choose_columns
 from datamodules.tables.table_file import read_header
-from workflows.setting_layers import read_command, take_apart
+from workflows.settings.layers import read_command, take_apart
 
 _COLUMNS = ("label_column", "id_column", "split_column", "sequence_column")
 

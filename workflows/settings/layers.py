@@ -12,9 +12,9 @@ from jsonargparse import get_loader
 
 from base.errors import InputError
 from datamodules.datasets.dataset_catalog import find_dataset
-from workflows.setting_merge import Composition, Layer, compose, without_replaced_classes
+from workflows.settings.merge import Composition, Layer, compose, without_replaced_classes
 
-CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 FOLDERS = ("data", "recommended", "encoder", "method")
 """Folders of `configs` whose files are layers, the lowest first; base.yaml lies under them, the user's files over them.

@@ -1,0 +1,1 @@
+"""Layers of settings: read, merged, checked, listed and explained."""

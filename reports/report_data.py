@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from base.errors import InputError
 from modules.evaluation.class_means_file import ClassMeans
-from reports.class_distance_matrix import ClassDistances, compare_classes
-from reports.class_scores import ClassScores, Group, class_groups, recall_per_class
-from reports.confusions import Confusion, Example, find_confusions, find_examples, shown_confusions
-from reports.drawings import draw_samples
-from reports.embedding_map import principal_components, umap_layout
-from reports.evaluated_samples import TEST_EVALUATED, TRAINING_EMBEDDED, EvaluatedSamples, evaluate_split
+from reports.analysis.class_scores import ClassScores, Group, class_groups, recall_per_class
+from reports.analysis.confusions import Confusion, Example, find_confusions, find_examples, shown_confusions
+from reports.analysis.distance_matrix import ClassDistances, compare_classes
+from reports.analysis.layouts import principal_components, umap_layout
 from reports.run_files import RunFiles, read_run
-from reports.stratified import draw_stratified
+from reports.samples.drawings import draw_samples
+from reports.samples.evaluated import TEST_EVALUATED, TRAINING_EMBEDDED, EvaluatedSamples, evaluate_split
+from reports.samples.stratified import draw_stratified
 
 if TYPE_CHECKING:
     from datamodules.drug_datamodule import DrugDataModule

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from base.atomic_file import write_file
 from base.errors import InputError
-from reports.class_scores import Group, class_groups
-from reports.embedding_map import PALETTE
-from reports.figures import Figure, figure, log_axis, plain_text
+from reports.analysis.class_scores import Group, class_groups
+from reports.analysis.layouts import PALETTE
+from reports.figures.class_figures import Figure, figure, log_axis, plain_text
 from reports.page_template import render
 from reports.run_description import number
 from reports.run_files import RunFiles, read_run

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.class_scores import (
+from reports.analysis.class_scores import (
     GROUPS,
     ClassScores,
     easy_tail_classes,

@@ -10,9 +10,8 @@ import numpy
 import yaml
 
 from base.atomic_file import write_file
-from reports.class_scores import reliability_by_group
-from reports.drawings import HEIGHT, WIDTH, pack
-from reports.figures import (
+from reports.analysis.class_scores import reliability_by_group
+from reports.figures.class_figures import (
     Figure,
     class_count_figure,
     distance_figure,
@@ -21,10 +20,11 @@ from reports.figures import (
     reliability_figure,
     weight_figure,
 )
-from reports.map_figure import map_figure, map_points
+from reports.figures.map_figure import map_figure, map_points
 from reports.page_template import render
 from reports.report_data import POINTS, ReportData, SampleTexts, collect
 from reports.run_description import facts, texts, tiles, warnings
+from reports.samples.drawings import HEIGHT, WIDTH, pack
 
 
 def write_report(path: Path, output: Path | None = None, points: int = POINTS, umap: bool = False) -> Path:

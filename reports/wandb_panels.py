@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch.loggers import Logger, WandbLogger
 
 from modules.evaluation.class_means_file import ClassMeans
-from reports.class_distance_matrix import compare_classes
-from reports.drawings import whole_svg
-from reports.figures import Figure, distance_figure
+from reports.analysis.distance_matrix import compare_classes
+from reports.figures.class_figures import Figure, distance_figure
 from reports.page_template import fill
+from reports.samples.drawings import whole_svg
 
 if TYPE_CHECKING:
     from reports.report_data import ReportData

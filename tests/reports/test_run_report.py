@@ -11,8 +11,8 @@ from typing import Any
 import plotly.graph_objects
 import pytest
 
-from reports.class_distance_matrix import CLASSES_SHOWN
-from reports.figures import NAMED
+from reports.analysis.distance_matrix import CLASSES_SHOWN
+from reports.figures.class_figures import NAMED
 from reports.page_template import to_json
 from reports.report_data import ReportData
 from reports.run_description import describe_class, facts, seconds, texts, tiles, warnings

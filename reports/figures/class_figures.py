@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy
 
-from reports.class_distance_matrix import ClassDistances
-from reports.class_scores import GROUPS, ClassScores, ReliabilityBin, easy_tail_classes, hard_head_classes
+from reports.analysis.class_scores import GROUPS, ClassScores, ReliabilityBin, easy_tail_classes, hard_head_classes
+from reports.analysis.distance_matrix import ClassDistances
 from reports.run_files import ClassWeights
 
 Figure = dict[str, Any]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy
 import pytest
 
-from reports.embedding_map import PALETTE, SHADES, class_colours, principal_components, shade, umap_layout
+from reports.analysis.layouts import PALETTE, SHADES, class_colours, principal_components, shade, umap_layout
 
 
 def test_components_are_those_of_scikit_learn() -> None:

@@ -4,7 +4,7 @@ import numpy
 import pytest
 
 from modules.evaluation.class_means_file import ClassMeans
-from reports.class_distance_matrix import (
+from reports.analysis.distance_matrix import (
     STEPS_SHOWN,
     compare_classes,
     distances_between,

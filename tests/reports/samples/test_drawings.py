@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy
 import pytest
 
-from reports.drawings import HEIGHT, THUMBNAIL, WIDTH, draw_image, draw_molecule, pack
+from reports.samples.drawings import HEIGHT, THUMBNAIL, WIDTH, draw_image, draw_molecule, pack
 
 
 def parsed(drawing: str) -> ElementTree.Element:

@@ -9,7 +9,7 @@ import numpy
 from numpy.typing import NDArray
 
 from datamodules.splits.splitters import SplitName
-from reports.stratified import draw_stratified
+from reports.samples.stratified import draw_stratified
 
 if TYPE_CHECKING:
     from datamodules.drug_datamodule import DrugDataModule

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy
 import pytest
 
-from reports.class_scores import (
+from reports.analysis.class_scores import (
     ClassScores,
     class_groups,
     easy_tail_classes,

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy
 
-from reports.class_scores import ClassScores
-from reports.embedding_map import class_colours, shade
-from reports.evaluated_samples import EvaluatedSamples
-from reports.figures import Figure, figure, short_name
+from reports.analysis.class_scores import ClassScores
+from reports.analysis.layouts import class_colours, shade
+from reports.figures.class_figures import Figure, figure, short_name
 from reports.report_data import MapPoints, SampleTexts
+from reports.samples.evaluated import EvaluatedSamples
 
 # More markers than these are drawn by WebGL, which prints less sharply.
 MARKERS_AS_SVG = 6_000

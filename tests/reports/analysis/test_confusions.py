@@ -5,7 +5,7 @@ import math
 import numpy
 import pytest
 
-from reports.confusions import Confusion, find_confusions, find_examples, shown_confusions
+from reports.analysis.confusions import Confusion, find_confusions, find_examples, shown_confusions
 
 CODES = numpy.array([0, 0, 0, 0, 1, 2, 2])
 PREDICTED = numpy.array([0, 1, 1, 2, 0, 2, 2])

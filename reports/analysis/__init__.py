@@ -1,0 +1,1 @@
+"""What predictions and embeddings say of the classes, as arrays."""

@@ -8,7 +8,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workflows.settings.layers import find_config, settings_files, shipped_names
+from workflows.settings.config_files import find_config, shipped_names
+from workflows.settings.layers import settings_files
 from workflows.terminal import Terminal
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import importlib
 from argparse import Action, ArgumentParser
 
 from lightning_app.cli import SUBCOMMANDS
-from workflows.settings.layers import FOLDERS, shipped_names
+from workflows.settings.config_files import FOLDERS, shipped_names
 from workflows.terminal import Terminal
 
 _FILES = ("ckpt_path", "output", "distill.teacher", "run", "runs")

@@ -21,7 +21,7 @@ from experiments.search_space import read_search_space
 from experiments.search_study import open_study
 from experiments.search_trials import Objective, StopBetweenSteps, check_settings
 from workflows.fit import FitCLI
-from workflows.settings.layers import find_config, shipped_names
+from workflows.settings.config_files import find_config, shipped_names
 from workflows.terminal import Terminal, quiet_lightning
 
 if TYPE_CHECKING:

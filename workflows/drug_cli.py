@@ -22,8 +22,9 @@ from modules.drug_classifier import DrugClassifier
 from workflows.run_folder import RunSettings, claim_run_folder
 from workflows.run_trainer import RunTrainer, SaveSettings, strategy_for_unused_parameters
 from workflows.settings.command_help import Option, add_config, add_options, common_help
+from workflows.settings.command_line import split_command_line
 from workflows.settings.errors import reword
-from workflows.settings.layers import CommandSettings, option_value, read_command, take_apart
+from workflows.settings.layers import CommandSettings, read_command
 from workflows.settings.listing import list_settings
 from workflows.settings.merge import Layer
 from workflows.settings.option_values import import_classes
@@ -149,7 +150,9 @@ class DrugCLI(LightningCLI):
             except ArgumentError as error:
                 names = parser.get_defaults().keys()
                 listing = f"{parser.prog} --help all"
-                raise InputError(reword(str(error), listing, names, take_apart(arguments), self.type_of)) from error
+                raise InputError(
+                    reword(str(error), listing, names, split_command_line(arguments), self.type_of)
+                ) from error
         if "--print_config" in arguments:
             print(list_settings(self.plain_settings(), self.settings.composition))
             raise SystemExit(0)
@@ -172,7 +175,7 @@ class DrugCLI(LightningCLI):
         Raises:
             InputError: If a file cannot be used, or there is no checkpoint where one is needed.
         """
-        checkpoint = option_value(arguments, "--ckpt_path")
+        checkpoint = split_command_line(arguments).value("ckpt_path")
         if checkpoint is None and self.needs_checkpoint:
             raise InputError(
                 f"ckpt_path: {self.subcommand_name} needs --ckpt_path, a checkpoint that lightning fit wrote."

@@ -13,11 +13,10 @@ import pytest
 import yaml
 from lightning.pytorch.accelerators import CPUAccelerator, MPSAccelerator
 
-from base.errors import InputError
 from lightning_app.cli import SUBCOMMANDS
 from tests.lightning_app.command import TINY, in_this_process, lightning
 from workflows.fit import FitCLI
-from workflows.settings.layers import CONFIGS, find_config, option_value
+from workflows.settings.config_files import CONFIGS
 
 # Those of other commands, and those that the files of their data sets bring with them.
 NOT_ALONE = ("benchmark", "sweep", "recommended")
@@ -90,7 +89,7 @@ def test_an_unknown_subcommand_is_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["fit", "--config", "data/none.yaml"], "config: there is no file 'data/none.yaml'"),
+        (["fit", "--config", "data/none.yaml"], "config: expected an existing or shipped file, got 'data/none.yaml'"),
         (["predict", "--data.source", "x.csv", "--output", "o.csv"], "ckpt_path: predict needs --ckpt_path"),
         (["test"], "ckpt_path: test needs --ckpt_path"),
         (["fit", "--recluster.method=foo"], "recluster.method: expected kmeans or bounded, got 'foo'."),
@@ -103,7 +102,7 @@ def test_an_unknown_subcommand_is_one_sentence(tmp_path: Path) -> None:
         (["fit", f"{CONFIGS}/debug.yaml"], f"'{CONFIGS}/debug.yaml' stands behind no option; a table goes after"),
         (["fit", "x.csv"], "'x.csv' stands behind no option."),
         (["fit", "--model.encoder.init_args.foo", "3"], "model.encoder: there is no setting 'foo' here."),
-        (["fit", "--config", "sweep/default.yaml"], "config: default.yaml in configs/sweep is for lightning sweep."),
+        (["fit", "--config", "sweep/default.yaml"], "got sweep/default.yaml, which is for lightning sweep."),
         (["fit", "--model.encoder", "GINN"], "model.encoder: expected modules.encoders."),
         (
             ["test", "--ckpt_path", "gone.ckpt"],
@@ -257,22 +256,6 @@ def test_a_device_without_float64_is_not_chosen(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("lightning.fabric.accelerators.mps.MPSAccelerator.is_available", lambda: True)
     assert MPSAccelerator.is_available()
     assert isinstance(FitCLI(["--tracking.wandb=disabled"]).trainer.accelerator, CPUAccelerator)
-
-
-def test_option_value_takes_the_last_of_both_forms() -> None:
-    assert option_value(["--a", "1", "--b=2", "--a=3"], "--a") == "3"
-    assert option_value(["--a"], "--a") is None
-    assert option_value(["--ab", "1"], "--a") is None
-
-
-def test_configs_of_the_current_folder_go_before_shipped_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    shipped = CONFIGS / "debug.yaml"
-    assert find_config("debug.yaml") == find_config("configs/debug.yaml") == shipped
-    (tmp_path / "debug.yaml").write_text("{}")
-    assert find_config("debug.yaml") == Path("debug.yaml")
-    with pytest.raises(InputError, match=r"config: there is no file 'nope.yaml', here or among .*debug.yaml"):
-        find_config("nope.yaml")
 
 
 def test_a_missing_teacher_is_named(

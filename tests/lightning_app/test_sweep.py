@@ -24,7 +24,7 @@ from experiments.search_study import open_study
 from experiments.study_storage import open_storage
 from lightning_app.sweep import SettingsCheck
 from tests.lightning_app.command import TINY, in_this_process, succeed
-from workflows.settings.layers import CONFIGS
+from workflows.settings.config_files import CONFIGS
 
 SHIPPED = sorted((CONFIGS / "sweep").glob("*.yaml"))
 SMALL = ("--trainer.accelerator=cpu", "--data.fingerprint_size=256", "--recluster.start_epoch=null")

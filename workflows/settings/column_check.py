@@ -10,7 +10,8 @@ from datamodules.datasets.dataset_catalog import find_dataset, find_source, loca
 from datamodules.feature_cache import default_cache_folder
 from datamodules.tables.columns import ColumnNames, InputKind, choose_columns
 from datamodules.tables.table_file import read_header
-from workflows.settings.layers import read_command, take_apart
+from workflows.settings.command_line import split_command_line
+from workflows.settings.layers import read_command
 
 _COLUMNS = ("label_column", "id_column", "split_column", "sequence_column")
 
@@ -27,7 +28,7 @@ def check_columns(arguments: Sequence[str]) -> None:
     Raises:
         InputError: If the table or a column is missing, or a settings file cannot be used.
     """
-    command = take_apart(arguments)
+    command = split_command_line(arguments)
     if command.value("ckpt_path") is not None:
         return
     data = dict(read_command(arguments).composition.settings.get("data", {}))

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from workflows.settings.layers import CommandLine
+from workflows.settings.command_line import CommandLine
 from workflows.settings.option_values import describe_values, import_classes
 
 

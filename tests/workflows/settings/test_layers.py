@@ -10,9 +10,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from base.errors import InputError
 from datamodules.datasets.dataset_catalog import CATALOGUE
-from workflows.settings.layers import CONFIGS, find_config, read_command, settings_files, take_apart
+from workflows.settings.config_files import CONFIGS, find_config
+from workflows.settings.layers import read_command, settings_files
 from workflows.settings.merge import Layer
 
 METHODS = sorted((CONFIGS / "method").glob("*.yaml"))
@@ -138,26 +138,6 @@ def test_files_of_the_user_lie_over_each_other_as_they_are_given(
         assert found.composition.settings["trainer"]["max_epochs"] == order[-1]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [("{", "mine.yaml cannot be read as YAML"), ("[1]", "mine.yaml cannot be used; expected a mapping")],
-)
-def test_a_file_that_cannot_be_used_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("mine.yaml").write_text(text)
-    with pytest.raises(InputError, match=message):
-        read_command(["--config", "mine.yaml"])
-
-
-def test_a_small_number_is_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("mine.yaml").write_text("model: {optimizer: {init_args: {lr: 1e-4}}}\n")
-    settings = read_command(["--config", "mine.yaml"]).composition.settings
-    assert settings["model"]["optimizer"]["init_args"]["lr"] == 0.0001
-
-
 def test_a_checkpoint_takes_the_place_of_what_is_shipped() -> None:
     optimizer = {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.5}}
     checkpoint = Layer("checkpoint", {"model": {"optimizer": optimizer, "dropout": 0.1}, "data": {"source": "hiv"}})
@@ -171,14 +151,6 @@ def test_a_checkpoint_takes_the_place_of_what_is_shipped() -> None:
     assert fixed.words == ["--model.dropout=0.2"]
     assert fixed.ignored == ("model.optimizer",)
     assert read_command(["--model.optimizer=SGD"], checkpoint, ("model.dropout",)).ignored == ()
-
-
-def test_a_command_line_is_taken_apart() -> None:
-    command = take_apart(["--a", "1", "-c", "x.yaml", "--flag", "--b=2=3", "stray", "--a=3", "--config=y.yaml", "--"])
-    assert command.configs == ("x.yaml", "y.yaml")
-    assert command.options == (("a", "1"), ("b", "2=3"), ("a", "3"))
-    assert command.rest == ("--flag", "stray", "--")
-    assert command.value("a") == "3"
 
 
 @pytest.mark.parametrize("path", RECOMMENDED, ids=lambda path: str(path.stem))

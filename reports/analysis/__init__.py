@@ -1,1 +1,1 @@
-"""What predictions and embeddings say of the classes, as arrays."""
+"""Statistics of classes, computed from predictions and embeddings."""

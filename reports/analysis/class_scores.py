@@ -1,4 +1,4 @@
-"""How well each class, and the whole, is recognised, from the predictions of test samples."""
+"""Recall of each class and summary metrics, from the predictions of test samples."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ GROUPS: tuple[Group, ...] = ("head", "middle", "tail")
 
 @dataclass(frozen=True)
 class ClassScores:
-    """What is known of C classes.
+    """Sample counts and recall of C classes.
 
     Attributes:
         names: C labels.
-        training: int64 (C,), training samples.
-        test: int64 (C,), samples of the test split.
-        recall: float64 (C,), share of the class's test samples that are predicted as it; NaN without any.
-        groups: C groups by training count.
+        training: int64 (C,), number of training samples.
+        test: int64 (C,), number of test samples.
+        recall: float64 (C,), fraction of the test samples of a class that are predicted correctly; NaN without any.
+        groups: Group of each class, by its number of training samples.
     """
 
     names: tuple[str, ...]
@@ -32,22 +32,22 @@ class ClassScores:
     groups: tuple[Group, ...]
 
     def members(self, group: Group) -> NDArray[Any]:
-        """Codes of a group's classes, ascending."""
+        """Codes of the classes in a group, ascending."""
         codes: NDArray[Any] = numpy.flatnonzero(numpy.array(self.groups) == group)
         return codes
 
     def group_recall(self, group: Group) -> float:
-        """Mean recall of a group's classes that have test samples; NaN without any."""
+        """Mean recall of the classes in a group that have test samples; NaN without any."""
         return _mean(self.recall[self.members(group)])
 
 
 def class_groups(training: Sequence[int], head_fraction: float, tail_fraction: float) -> tuple[Group, ...]:
-    """Head, middle or tail of each class, as the run's metrics have them.
+    """The group of each class, as in the metrics of the run.
 
     Args:
-        training: C training counts.
-        head_fraction: Share of the classes in the head.
-        tail_fraction: Share of the classes in the tail.
+        training: Number of training samples of each class.
+        head_fraction: Fraction of the classes that form the head.
+        tail_fraction: Fraction of the classes that form the tail.
     """
     import torch
 
@@ -61,14 +61,20 @@ def class_groups(training: Sequence[int], head_fraction: float, tail_fraction: f
 
 
 def recall_per_class(codes: NDArray[Any], predicted: NDArray[Any], num_classes: int) -> NDArray[Any]:
-    """Recall, float64 (C,), NaN for a class without samples, of n classes and predictions, both int (n,)."""
+    """Recall of each class, float64 (C,); NaN for a class without samples.
+
+    Args:
+        codes: int (n,), class codes of the samples.
+        predicted: int (n,), predicted class codes.
+        num_classes: Number of classes C.
+    """
     support = numpy.bincount(codes, minlength=num_classes)
     hits = numpy.bincount(codes[codes == predicted], minlength=num_classes)
     return numpy.where(support > 0, hits / numpy.maximum(support, 1), numpy.nan)
 
 
 def summary_metrics(scores: ClassScores) -> dict[str, float]:
-    """Accuracies by name; samples of a thinned split count as many as there are of their class."""
+    """Accuracies by name; classes are weighted by their size in the test split, also if only a part was evaluated."""
     known = ~numpy.isnan(scores.recall)
     accuracy = numpy.average(scores.recall[known], weights=scores.test[known]) if known.any() else float("nan")
     groups = {f"{group}_accuracy": scores.group_recall(group) for group in GROUPS}
@@ -76,20 +82,20 @@ def summary_metrics(scores: ClassScores) -> dict[str, float]:
 
 
 def imbalance_ratio(training: NDArray[Any]) -> float:
-    """Largest training count over the smallest of the classes that have samples."""
+    """Size of the largest class divided by that of the smallest class with samples."""
     present = training[training > 0]
     return float(present.max() / present.min())
 
 
 def easy_tail_classes(scores: ClassScores) -> list[int]:
-    """Tail classes recognised at least as well as the head is on average, the rarest first."""
+    """Tail classes whose recall is at least the mean recall of the head, the rarest first."""
     level = scores.group_recall("head")
     found = [code for code in scores.members("tail").tolist() if scores.recall[code] >= level]
     return sorted(found, key=lambda code: (scores.training[code], -scores.recall[code]))
 
 
 def hard_head_classes(scores: ClassScores) -> list[int]:
-    """Head classes recognised no better than the tail is on average, the worst first."""
+    """Head classes whose recall is at most the mean recall of the tail, the lowest recall first."""
     level = scores.group_recall("tail")
     found = [code for code in scores.members("head").tolist() if scores.recall[code] <= level]
     return sorted(found, key=lambda code: (scores.recall[code], -scores.training[code]))
@@ -97,12 +103,12 @@ def hard_head_classes(scores: ClassScores) -> list[int]:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Predictions of like confidence.
+    """Predictions of similar confidence.
 
     Attributes:
-        confidence: Their mean.
-        correct: The share that is right.
-        samples: How many they are.
+        confidence: Mean confidence.
+        correct: Fraction of correct predictions.
+        samples: Number of predictions.
     """
 
     confidence: float
@@ -113,13 +119,13 @@ class ReliabilityBin:
 def reliability(
     confidence: NDArray[Any], correct: NDArray[Any], weights: NDArray[Any], num_bins: int = 10
 ) -> list[ReliabilityBin]:
-    """Sort predictions into bins of equal width.
+    """Group predictions into bins of confidence of equal width.
 
     Args:
-        confidence: (n,), largest probabilities, in [0, 1].
-        correct: bool (n,).
-        weights: (n,), how many samples of the split each stands for.
-        num_bins: Number of bins; those without predictions are left out.
+        confidence: (n,), probabilities of the predicted classes, in [0, 1].
+        correct: bool (n,), whether the prediction is correct.
+        weights: (n,), number of samples of the split that each prediction represents.
+        num_bins: Number of bins; empty ones are left out.
     """
     places = numpy.clip((confidence * num_bins).astype(int), 0, num_bins - 1)
     bins = []
@@ -138,14 +144,17 @@ def reliability_by_group(
     weights: NDArray[Any],
     groups: Sequence[Group],
 ) -> Mapping[str, list[ReliabilityBin]]:
-    """`reliability` of all predictions, and of those that name a class of each group.
+    """`reliability` of all predictions, and of the predictions of each group's classes.
 
     Args:
-        confidence: (n,), largest probabilities.
-        codes: int (n,), classes.
-        predicted: int (n,).
-        weights: (n,), how many samples of the split each stands for.
-        groups: C groups.
+        confidence: (n,), probabilities of the predicted classes.
+        codes: int (n,), class codes.
+        predicted: int (n,), predicted class codes.
+        weights: (n,), number of samples of the split that each prediction represents.
+        groups: Group of each class.
+
+    Returns:
+        Bins by group, and those of all predictions as `all`.
     """
     kinds = numpy.array(groups)[predicted]
     masks: dict[str, NDArray[Any]] = {"all": numpy.ones(len(codes), dtype=bool)}

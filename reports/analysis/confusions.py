@@ -1,4 +1,4 @@
-"""Which classes are taken for which, and molecules that show why."""
+"""Confusions between classes, and samples that illustrate them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ import numpy
 from numpy.typing import NDArray
 
 CONFUSIONS_SHOWN = 24
+"""Number of the costliest and of the most frequent confusions to show."""
 EXAMPLES = 2
+"""Number of examples of each confusion."""
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """Test samples of one class that were predicted as another one.
+    """Test samples of one class that are predicted as another class.
 
     Attributes:
-        true: Their class.
-        predicted: What they were taken for.
-        samples: How many.
-        share: Of the class's test samples.
-        cost: What they cost in balanced accuracy, 0 to 1.
+        true: Code of the true class.
+        predicted: Code of the predicted class.
+        samples: Number of these samples.
+        share: Fraction of the test samples of the true class.
+        cost: Loss of balanced accuracy, 0 to 1.
     """
 
     true: int
@@ -33,12 +35,12 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Example:
-    """A wrongly predicted test sample beside the nearest training sample of the class it was taken for.
+    """A misclassified test sample and the nearest training sample of the predicted class.
 
     Attributes:
-        test: Place among the test samples.
-        training: Place among the training samples; None if none of that class was embedded.
-        similarity: Cosine of their embeddings; NaN without a training sample.
+        test: Index among the test samples.
+        training: Index among the training samples; None if none of that class was embedded.
+        similarity: Cosine similarity of their embeddings; NaN without a training sample.
     """
 
     test: int
@@ -47,13 +49,13 @@ class Example:
 
 
 def find_confusions(codes: NDArray[Any], predicted: NDArray[Any], num_classes: int) -> list[Confusion]:
-    """All confusions, those that cost most balanced accuracy first, of equal cost the more frequent.
+    """All confusions, the costliest first; of those with equal cost, the more frequent first.
 
-    A wrong prediction costs more where its class has few test samples: 1 / (classes x samples of the class).
+    A wrong prediction costs 1 / (number of classes x test samples of its class) of balanced accuracy.
 
     Args:
-        codes: int (n,), classes.
-        predicted: int (n,).
+        codes: int (n,), class codes.
+        predicted: int (n,), predicted class codes.
         num_classes: Number of classes C.
     """
     support = numpy.bincount(codes, minlength=num_classes)
@@ -69,7 +71,7 @@ def find_confusions(codes: NDArray[Any], predicted: NDArray[Any], num_classes: i
 
 
 def shown_confusions(found: list[Confusion], most: int = CONFUSIONS_SHOWN) -> list[Confusion]:
-    """The costliest and the most frequent ones, as many of each, costliest first."""
+    """The `most` costliest and the `most` frequent confusions, the costliest first."""
     frequent = sorted(found, key=lambda one: (-one.samples, -one.cost))[:most]
     chosen = {(one.true, one.predicted) for one in found[:most] + frequent}
     return [one for one in found if (one.true, one.predicted) in chosen]
@@ -81,13 +83,13 @@ def find_examples(
     training: tuple[NDArray[Any], NDArray[Any]],
     most: int = EXAMPLES,
 ) -> list[Example]:
-    """The most confident of a confusion's predictions, each with its nearest training sample of the predicted class.
+    """The most confident predictions of a confusion, each with the nearest training sample of the predicted class.
 
     Args:
-        confusion: Which.
-        test: Classes, predictions and confidences, all (n,), and unit embeddings (n, d).
-        training: Classes (m,) and unit embeddings (m, d).
-        most: How many examples.
+        confusion: The confusion.
+        test: Class codes, predicted codes and confidences of test samples, all (n,), and unit embeddings (n, d).
+        training: Class codes (m,) and unit embeddings (m, d) of training samples.
+        most: Largest number of examples.
     """
     codes, predicted, confidence, embeddings = test
     places = numpy.flatnonzero((codes == confusion.true) & (predicted == confusion.predicted))

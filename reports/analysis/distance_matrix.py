@@ -1,4 +1,4 @@
-"""How far the classes lie from each other at each recluster."""
+"""Distances between classes at each recluster."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from modules.evaluation.class_means_file import ClassMeans
 
 CLASSES_SHOWN = 80
-STEPS_SHOWN = 30
+"""Largest number of classes in a matrix."""
+RECLUSTERS_SHOWN = 30
+"""Largest number of reclusters with a matrix."""
 
 
 @dataclass(frozen=True)
@@ -20,12 +22,12 @@ class ClassDistances:
     """Distances between C classes at R reclusters.
 
     Attributes:
-        epochs: Of each recluster; None for the checkpoint that is reported on.
-        matrices: R float32 (S, S) of the shown classes, NaN on the diagonal and for classes without samples.
-        shown: Codes of the S classes, like ones beside each other.
-        rivals: R int64 (C,), the nearest other class; -1 for a class without samples or rivals.
-        nearest: R float32 (C,), the distance to it; NaN without a rival.
-        reclusters: How many there were, of which R are kept.
+        epochs: Epoch of each recluster; None for distances measured with the checkpoint.
+        matrices: R matrices float32 (S, S) of the shown classes; NaN on the diagonal and for classes without samples.
+        shown: Codes of the S shown classes, similar ones next to each other.
+        rivals: R arrays int64 (C,) with the nearest other class; -1 for a class without samples or without rivals.
+        nearest: R arrays float32 (C,) with the distance to that class; NaN without a rival.
+        reclusters: Number of reclusters in the run, of which R are kept.
     """
 
     epochs: tuple[int | None, ...]
@@ -37,7 +39,7 @@ class ClassDistances:
 
 
 def distances_between(means: ClassMeans) -> NDArray[Any]:
-    """Euclidean distances, float32 (C, C); NaN on the diagonal and where a class has no samples."""
+    """Euclidean distances between class means, float32 (C, C); NaN on the diagonal and for classes without samples."""
     points = means.means.astype(numpy.float64)
     norms = (points**2).sum(axis=1)
     squares = norms[:, None] + norms[None, :] - 2 * points @ points.T
@@ -50,20 +52,21 @@ def distances_between(means: ClassMeans) -> NDArray[Any]:
 
 
 def compare_classes(reclusters: Sequence[ClassMeans], most: int = CLASSES_SHOWN) -> ClassDistances:
-    """Measure the distances between class means, and choose which classes to show.
+    """Compute the distances between class means and choose the classes to show.
 
     Args:
-        reclusters: At least one, by epoch. Of more than `STEPS_SHOWN`, as many are kept, evenly from first to last.
-        most: How many classes to show: those that are closest to a rival in the last matrix.
+        reclusters: Class means of at least one recluster, by epoch. At most `RECLUSTERS_SHOWN` are kept, evenly spaced
+            from the first to the last.
+        most: Largest number of classes to show; those closest to a rival at the last recluster are taken.
     """
-    places = numpy.unique(numpy.linspace(0, len(reclusters) - 1, STEPS_SHOWN).round().astype(int))
+    places = numpy.unique(numpy.linspace(0, len(reclusters) - 1, RECLUSTERS_SHOWN).round().astype(int))
     kept = [reclusters[place] for place in places]
     matrices = [distances_between(means) for means in kept]
     found = [nearest_rivals(matrix) for matrix in matrices]
     nearest = found[-1][1]
     order = numpy.argsort(nearest, kind="stable")
     chosen = numpy.sort(order[: min(most, int((~numpy.isnan(nearest)).sum()))])
-    shown = chosen[similar_together(matrices[-1][numpy.ix_(chosen, chosen)])]
+    shown = chosen[order_by_similarity(matrices[-1][numpy.ix_(chosen, chosen)])]
     return ClassDistances(
         epochs=tuple(means.epoch for means in kept),
         matrices=tuple(matrix[numpy.ix_(shown, shown)] for matrix in matrices),
@@ -75,7 +78,7 @@ def compare_classes(reclusters: Sequence[ClassMeans], most: int = CLASSES_SHOWN)
 
 
 def nearest_rivals(matrix: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The nearest other class, int64 (C,), -1 without one, and the distance to it, float32 (C,), NaN without one."""
+    """The nearest other class, int64 (C,), or -1, and the distance to it, float32 (C,), or NaN."""
     filled = numpy.where(numpy.isnan(matrix), numpy.inf, matrix)
     rivals = filled.argmin(axis=1)
     nearest = filled[numpy.arange(len(matrix)), rivals]
@@ -83,8 +86,8 @@ def nearest_rivals(matrix: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     return numpy.where(alone, -1, rivals), numpy.where(alone, numpy.nan, nearest)
 
 
-def similar_together(matrix: NDArray[Any]) -> NDArray[Any]:
-    """An order, int64 (S,), that puts classes at small distances beside each other (average linkage)."""
+def order_by_similarity(matrix: NDArray[Any]) -> NDArray[Any]:
+    """An order of S classes, int64 (S,), with similar ones next to each other (average linkage)."""
     if len(matrix) < 3:
         return numpy.arange(len(matrix))
     from scipy.cluster.hierarchy import leaves_list, linkage

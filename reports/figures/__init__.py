@@ -1,1 +1,1 @@
-"""Figures as JSON of Plotly."""
+"""Figures as Plotly's JSON."""

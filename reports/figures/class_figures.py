@@ -1,4 +1,4 @@
-"""Figures of classes and predictions as Plotly's JSON; the page gives them the colours of its theme."""
+"""Figures about classes and predictions."""
 
 from __future__ import annotations
 
@@ -9,51 +9,29 @@ import numpy
 
 from reports.analysis.class_scores import GROUPS, ClassScores, ReliabilityBin, easy_tail_classes, hard_head_classes
 from reports.analysis.distance_matrix import ClassDistances
+from reports.figures.plotly_figure import (
+    GROUP_COLORS,
+    GROUP_DASHES,
+    GROUP_SYMBOLS,
+    Figure,
+    figure,
+    log_axis,
+    matrix_rows,
+    plain_text,
+    point_note,
+    short_name,
+)
 from reports.run_files import ClassWeights
 
-Figure = dict[str, Any]
-
-GROUP_COLOURS = {"head": "#0072B2", "middle": "#E69F00", "tail": "#CC79A7", "all": "#7F7F7F"}
-GROUP_SYMBOLS = {"head": "circle", "middle": "square", "tail": "diamond", "all": "x"}
-LINE_DASHES = {"head": "solid", "middle": "dash", "tail": "dot", "all": "solid"}
 NAMED = 4
+"""Number of names beside the points of easy tail classes, and of hard head classes."""
 LINES_SHOWN = 6
+"""Number of heaviest and of lightest classes with a line of their own."""
 _TICKS = 12
 
 
-def figure(data: list[dict[str, Any]], x: dict[str, Any], y: dict[str, Any], **layout: Any) -> Figure:
-    """Traces with axes, margins and a legend above.
-
-    Args:
-        data: Traces.
-        x: Settings of the horizontal axis.
-        y: The same of the vertical axis.
-        **layout: More of the layout.
-    """
-    legend = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
-    margin = {"l": 60, "r": 16, "t": 36, "b": 56}
-    axes = {"xaxis": {"automargin": True, **x}, "yaxis": {"automargin": True, **y}}
-    return {"data": data, "layout": {**axes, "legend": legend, "margin": margin, **layout}}
-
-
-def log_axis(title: str, values: Sequence[int]) -> dict[str, Any]:
-    """A logarithmic axis with ticks at 1, 2, 5, 10 ... that the values reach over."""
-    present = [value for value in values if value > 0] or [1]
-    ticks = [step * 10**power for power in range(8) for step in (1, 2, 5)]
-    kept = [tick for tick in ticks if min(present) / 2.5 <= tick <= max(present) * 2.5]
-    if max(present) / min(present) > 200:
-        kept = [tick for tick in kept if str(tick)[0] == "1"]
-    return {
-        "title": {"text": title},
-        "type": "log",
-        "tickvals": kept,
-        "ticktext": [f"{tick:,}" for tick in kept],
-        "range": [float(numpy.log10(min(present) / 1.4)), float(numpy.log10(max(present) * 1.4))],
-    }
-
-
 def class_count_figure(scores: ClassScores) -> Figure:
-    """Training samples of each class, the largest first, on a logarithmic scale."""
+    """Bars: training samples of each class, the largest first, on a logarithmic scale."""
     order = numpy.argsort(-scores.training, kind="stable").tolist()
     rank = {code: place + 1 for place, code in enumerate(order)}
     traces = []
@@ -68,17 +46,17 @@ def class_count_figure(scores: ClassScores) -> Figure:
                 "text": [plain_text(scores.names[code]) for code in codes],
                 "textposition": "none",
                 "hovertemplate": "%{text}: %{y:,}<extra>" + group + "</extra>",
-                "marker": {"color": GROUP_COLOURS[group], "line": {"width": 0}},
+                "marker": {"color": GROUP_COLORS[group], "line": {"width": 0}},
             }
         )
     y = log_axis("Training samples", scores.training.tolist())
-    # A bar of one sample would have no height on an axis from 1.
+    # On an axis that starts at 1, the bar of a class with one sample has no height.
     y["range"][0] = min(y["range"][0], -0.25) if scores.training.min() <= 1 else y["range"][0]
     return figure(traces, {"title": {"text": "Class, by size"}}, y, barmode="overlay", bargap=0.1)
 
 
 def recall_figure(scores: ClassScores) -> Figure:
-    """Recall against training samples; the first of the easy tail and of the hard head classes are named."""
+    """Points: recall against training samples of each class, with names of easy tail and hard head classes."""
     traces = []
     for group in GROUPS:
         codes = [code for code in scores.members(group).tolist() if not numpy.isnan(scores.recall[code])]
@@ -91,7 +69,7 @@ def recall_figure(scores: ClassScores) -> Figure:
                 "y": [round(float(scores.recall[code]), 4) for code in codes],
                 "text": [f"{plain_text(scores.names[code])} ({scores.test[code]:,} test samples)" for code in codes],
                 "hovertemplate": "%{text}<br>recall %{y:.2f}, %{x:,} training samples<extra>" + group + "</extra>",
-                "marker": {"color": GROUP_COLOURS[group], "symbol": GROUP_SYMBOLS[group], "size": 9, "opacity": 0.85},
+                "marker": {"color": GROUP_COLORS[group], "symbol": GROUP_SYMBOLS[group], "size": 9, "opacity": 0.85},
             }
         )
     notes = [*_class_notes(scores, easy_tail_classes(scores), up=True)[:NAMED]]
@@ -101,7 +79,7 @@ def recall_figure(scores: ClassScores) -> Figure:
 
 
 def _class_notes(scores: ClassScores, codes: Sequence[int], up: bool) -> list[dict[str, Any]]:
-    """Names beside points; points that lie close together share one name and a number of others."""
+    """Class names beside points; points that are close together share one name and the number of the others."""
     logs = numpy.log10(numpy.maximum(scores.training, 1))
     low, width = float(logs.min()), max(float(logs.max() - logs.min()), 0.1)
     groups: list[list[int]] = []
@@ -122,24 +100,13 @@ def _class_notes(scores: ClassScores, codes: Sequence[int], up: bool) -> list[di
     return notes
 
 
-def point_note(x: float, y: float, text: str) -> dict[str, Any]:
-    """A text above a point, with a line to it."""
-    look = {"showarrow": True, "arrowhead": 0, "arrowwidth": 1, "ax": 0, "ay": -18, "font": {"size": 11}}
-    return {"x": x, "y": y, "text": text, **look}
-
-
-def short_name(name: str, most: int = 24) -> str:
-    """A class's name as a text of Plotly, cut where it would not fit a figure."""
-    return plain_text(name if len(name) <= most else name[: most - 1] + "…")
-
-
-def plain_text(text: str) -> str:
-    """A text that Plotly shows as it is, where it would take `<b>` for bold."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
 def distance_figure(distances: ClassDistances, names: Sequence[str]) -> Figure:
-    """The matrix of the last recluster; the page's slider puts another one in its place."""
+    """Heat map: distances between classes at the last recluster; the slider of the page shows the other ones.
+
+    Args:
+        distances: Distances between classes.
+        names: C labels.
+    """
     labels = [short_name(names[code]) for code in distances.shown.tolist()]
     known = [matrix[~numpy.isnan(matrix)] for matrix in distances.matrices]
     lowest = min((float(values.min()) for values in known if len(values)), default=0.0)
@@ -164,31 +131,14 @@ def distance_figure(distances: ClassDistances, names: Sequence[str]) -> Figure:
     return figure([heat], {**axis, "tickangle": -90, "constrain": "domain"}, side)
 
 
-def matrix_rows(matrix: Any) -> list[list[float | None]]:
-    """A matrix for JSON, to three digits after the point; None for NaN."""
-    return [[None if value != value else round(value, 3) for value in row] for row in matrix.tolist()]
-
-
 def weight_figure(weights: ClassWeights, scores: ClassScores) -> Figure:
-    """Class weights with mean 1: lines for the heaviest and the lightest, a band for those between."""
+    """Lines: weights, with mean 1, of the heaviest and lightest classes, and a band for those between."""
     present = numpy.flatnonzero(weights.weights[-1] > 0)
     relative = weights.weights * len(present)
     order = present[numpy.argsort(-relative[-1, present], kind="stable")].tolist()
     chosen = order if len(order) <= 2 * LINES_SHOWN else order[:LINES_SHOWN] + order[-LINES_SHOWN:]
     epochs = weights.epochs.tolist()
-    low, high = (numpy.quantile(relative[:, present], share, axis=1).round(4).tolist() for share in (0.1, 0.9))
-    band = {
-        "type": "scatter",
-        "mode": "lines",
-        "name": "80 % of the classes",
-        "x": epochs + epochs[::-1],
-        "y": high + low[::-1],
-        "fill": "toself",
-        "fillcolor": "rgba(127,127,127,0.22)",
-        "line": {"width": 0},
-        "hoverinfo": "skip",
-    }
-    traces = [band] if len(epochs) > 1 and len(order) > len(chosen) else []
+    traces = [_weight_band(epochs, relative[:, present])] if len(epochs) > 1 and len(order) > len(chosen) else []
     shown: set[str] = set()
     for code in chosen:
         group = scores.groups[code]
@@ -203,7 +153,7 @@ def weight_figure(weights: ClassWeights, scores: ClassScores) -> Figure:
                 "y": relative[:, code].round(4).tolist(),
                 "text": [plain_text(scores.names[code])] * len(epochs),
                 "hovertemplate": "%{text}: %{y:.3f}<extra>" + group + "</extra>",
-                "line": {"color": GROUP_COLOURS[group], "width": 1.5, "dash": LINE_DASHES[group]},
+                "line": {"color": GROUP_COLORS[group], "width": 1.5, "dash": GROUP_DASHES[group]},
                 "marker": {"symbol": GROUP_SYMBOLS[group], "size": 6},
             }
         )
@@ -218,8 +168,28 @@ def weight_figure(weights: ClassWeights, scores: ClassScores) -> Figure:
     return figure(traces, x, {"title": {"text": "Class weight (mean 1)"}}, hovermode="closest", annotations=notes)
 
 
+def _weight_band(epochs: list[int], relative: Any) -> dict[str, Any]:
+    """The range of the weights, (R, C), without the highest and the lowest tenth at each of R reclusters."""
+    low, high = (numpy.quantile(relative, share, axis=1).round(4).tolist() for share in (0.1, 0.9))
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "80% of the classes",
+        "x": epochs + epochs[::-1],
+        "y": high + low[::-1],
+        "fill": "toself",
+        "fillcolor": "rgba(127,127,127,0.22)",
+        "line": {"width": 0},
+        "hoverinfo": "skip",
+    }
+
+
 def reliability_figure(bins: Mapping[str, Sequence[ReliabilityBin]]) -> Figure:
-    """Share of right predictions against their confidence, for all and by group of the predicted class."""
+    """Lines: fraction of correct predictions against their probability, in all and by group of the predicted class.
+
+    Args:
+        bins: Bins of all predictions and of each group, by name.
+    """
     diagonal = {
         "type": "scatter",
         "mode": "lines",
@@ -232,17 +202,17 @@ def reliability_figure(bins: Mapping[str, Sequence[ReliabilityBin]]) -> Figure:
     traces = [diagonal]
     for name, several in bins.items():
         most = max((one.samples for one in several), default=1)
-        whole = name == "all"
+        is_all = name == "all"
         traces.append(
             {
                 "type": "scatter",
                 "mode": "lines+markers",
-                "name": "all predictions" if whole else f"{name} predicted",
+                "name": "all predictions" if is_all else f"{name} predicted",
                 "x": [round(one.confidence, 4) for one in several],
                 "y": [round(one.correct, 4) for one in several],
                 "text": [f"{one.samples:,} predictions" for one in several],
-                "hovertemplate": "confidence %{x:.2f}, right %{y:.2f}<br>%{text}<extra></extra>",
-                "line": {"color": GROUP_COLOURS[name], "width": 3 if whole else 1.5, "dash": LINE_DASHES[name]},
+                "hovertemplate": "probability %{x:.2f}, correct %{y:.2f}<br>%{text}<extra></extra>",
+                "line": {"color": GROUP_COLORS[name], "width": 3 if is_all else 1.5, "dash": GROUP_DASHES[name]},
                 "marker": {
                     "symbol": GROUP_SYMBOLS[name],
                     "size": [round(5 + 9 * (one.samples / most) ** 0.5, 1) for one in several],
@@ -250,5 +220,5 @@ def reliability_figure(bins: Mapping[str, Sequence[ReliabilityBin]]) -> Figure:
             }
         )
     axis = {"range": [-0.03, 1.03], "tickvals": [0, 0.25, 0.5, 0.75, 1]}
-    x, y = ({**axis, "title": {"text": text}} for text in ("Stated probability", "Share that is right"))
+    x, y = ({**axis, "title": {"text": text}} for text in ("Predicted probability", "Fraction correct"))
     return figure(traces, x, y)

@@ -1,43 +1,44 @@
-"""The embedding map as Plotly's JSON, and what the page shows of each of its points."""
+"""The figure of the embedding map, and what the page shows about each of its points."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy
 
 from reports.analysis.class_scores import ClassScores
-from reports.analysis.layouts import class_colours, shade
-from reports.figures.class_figures import Figure, figure, short_name
+from reports.figures.colors import class_colors, shade
+from reports.figures.plotly_figure import Figure, figure, short_name
 from reports.report_data import MapPoints, SampleTexts
 from reports.samples.evaluated import EvaluatedSamples
 
-# More markers than these are drawn by WebGL, which prints less sharply.
 MARKERS_AS_SVG = 6_000
+"""A map of more points is drawn with WebGL, which is faster and prints less sharply."""
 
 
 def map_figure(points: MapPoints, training: EvaluatedSamples, test: EvaluatedSamples, scores: ClassScores) -> Figure:
-    """Training samples as dots, test samples as diamonds, wrongly predicted ones as crosses, in their class's colour.
+    """Points: training samples as circles, test samples as diamonds, misclassified ones as crosses, colored by class.
 
-    A point's `customdata` is its place among the points of the map.
+    The `customdata` of a point is its index among the points of the map.
 
     Args:
-        points: Which samples, and where they lie.
+        points: The samples on the map and their layouts.
         training: Embedded training samples.
         test: Evaluated test samples.
-        scores: Of the classes.
+        scores: Names of the classes.
     """
     layout = points.layouts["PCA"]
     codes = numpy.concatenate([training.codes[points.training], test.codes[points.test]])
-    colours = class_colours(layout, codes, len(scores.names))
+    colors = class_colors(layout, codes, len(scores.names))
     subclusters = numpy.concatenate([training.subclusters[points.training], numpy.full(len(points.test), -1)])
-    shades = [shade(colours[code], place) for code, place in zip(codes.tolist(), subclusters.tolist(), strict=True)]
+    shades = [shade(colors[code], place) for code, place in zip(codes.tolist(), subclusters.tolist(), strict=True)]
     wrong = test.predicted[points.test] != test.codes[points.test]
     start = len(points.training)
     kinds = {
         "training": (numpy.arange(start), "circle", 5, 0.55),
-        "test, predicted right": (start + numpy.flatnonzero(~wrong), "diamond", 8, 0.9),
-        "test, predicted wrong": (start + numpy.flatnonzero(wrong), "x", 8, 0.95),
+        "test, correct": (start + numpy.flatnonzero(~wrong), "diamond", 8, 0.9),
+        "test, misclassified": (start + numpy.flatnonzero(wrong), "x", 8, 0.95),
     }
     kind = "scatter" if len(codes) <= MARKERS_AS_SVG else "scattergl"
     traces = [
@@ -63,7 +64,7 @@ def map_figure(points: MapPoints, training: EvaluatedSamples, test: EvaluatedSam
         }
         for name, (places, symbol, size, opacity) in kinds.items()
     ]
-    # The legend is about symbols: the colour of a trace's first point would say something untrue.
+    # The legend explains the symbols alone; by default it would take the color of a trace's first point.
     traces += [
         {
             "type": "scatter",
@@ -88,20 +89,18 @@ def map_points(
     points: MapPoints,
     training: EvaluatedSamples,
     test: EvaluatedSamples,
-    training_texts: SampleTexts,
-    test_texts: SampleTexts,
+    texts: Mapping[str, SampleTexts],
 ) -> tuple[dict[str, Any], list[str]]:
-    """Columns of what is shown of each point, and the drawings of all points, in order.
+    """What the page shows about each point, in columns, and the drawings of all points, in order.
 
     Args:
-        points: Which samples.
+        points: The samples on the map.
         training: Embedded training samples.
         test: Evaluated test samples.
-        training_texts: Name and drawings by place among the training samples.
-        test_texts: The same of the test samples.
+        texts: Names and drawings of samples, by split.
     """
-    parts = ((training, points.training, training_texts), (test, points.test, test_texts))
-    chosen = [texts[place] for _, places, texts in parts for place in places.tolist()]
+    parts = ((training, points.training, texts["train"]), (test, points.test, texts["test"]))
+    chosen = [own[place] for _, places, own in parts for place in places.tolist()]
     drawings = [line for _, lines in chosen for line in lines]
     columns = {
         "names": [name for name, _ in chosen],

@@ -1,1 +1,1 @@
-"""Samples of a report: which are drawn, what the model says of them, and how they look."""
+"""The samples of a report: their selection, predictions and drawings."""

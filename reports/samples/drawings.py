@@ -1,8 +1,8 @@
-"""Drawings of samples, small enough for thousands on one page.
+"""Drawings of samples, compact enough for thousands on one page.
 
-A drawing is a line of text. RDKit draws each bond as an element of its own, with all its style; here the bonds of one
-color share a path with whole coordinates, which is a tenth of the size before and after compression. The page unpacks
-them and adds the style.
+A drawing is a line of text. RDKit writes each bond as a separate element with all of its style; here all bonds of one
+color share a path with integer coordinates, which takes a tenth of the space, compressed or not. The page unpacks the
+drawings and adds the style.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from datamodules.tables.drug_table import DrugTable
 
 WIDTH, HEIGHT = 400, 290
+"""Size of a drawing in pixels."""
 THUMBNAIL = 32
+"""Largest side of an image in pixels."""
 _LONGEST_SMILES = 1_000
 
 _PATH = re.compile(r"<path [^>]*?d='([^']*)' style='([^']*)'")
@@ -31,14 +33,14 @@ _COLOR = re.compile(r"(fill|stroke):(#\w+)")
 
 
 def draw_samples(table: DrugTable, rows: NDArray[Any]) -> list[list[str]]:
-    """Draw what the rows of a table are: one or two molecules, or an image; nothing for other arrays.
+    """Draw the molecules or the image in each of some rows; other arrays have no drawing.
 
     Args:
-        table: Samples.
-        rows: int (n,).
+        table: The table of samples.
+        rows: int (n,), rows of the table.
 
     Returns:
-        n lists of drawings, `draw_molecule` or `draw_image`.
+        n lists of drawings from `draw_molecule` or `draw_image`.
     """
     if table.arrays is not None:
         if len(table.arrays.shape) < 2:
@@ -56,10 +58,10 @@ def _drawn(text: str, known: dict[str, str]) -> str:
 
 
 def draw_molecule(smiles: str) -> str:
-    """The inside of an SVG of `WIDTH` x `HEIGHT`; empty if RDKit cannot read or draw the SMILES.
+    """Draw a molecule as the content of an SVG of `WIDTH` x `HEIGHT`; empty if RDKit cannot read or draw it.
 
     Args:
-        smiles: A SMILES; one of more than 1,000 characters is too large to be recognized and is not drawn.
+        smiles: SMILES of at most 1,000 characters; a larger molecule would not be recognizable and is not drawn.
     """
     from rdkit import Chem, rdBase
     from rdkit.Chem.Draw import rdMolDraw2D
@@ -70,7 +72,7 @@ def draw_molecule(smiles: str) -> str:
         molecule = Chem.MolFromSmiles(smiles) if smiles else None
         if molecule is None:
             return ""
-        # Text as letters, not as outlines.
+        # True: write atom labels as text rather than as outlines.
         canvas = rdMolDraw2D.MolDraw2DSVG(WIDTH, HEIGHT, -1, -1, True)
         options: Any = canvas.drawOptions()
         options.clearBackground = False
@@ -79,17 +81,17 @@ def draw_molecule(smiles: str) -> str:
         try:
             rdMolDraw2D.PrepareAndDrawMolecule(canvas, molecule)
         except (ValueError, RuntimeError):
-            # RDKit reads some molecules that it cannot give coordinates.
+            # RDKit cannot compute coordinates for some molecules that it can read.
             return ""
         canvas.FinishDrawing()
         return compact_svg(canvas.GetDrawingText())
 
 
-def whole_svg(drawing: str) -> str:
-    """A drawing of a molecule as a standalone SVG; empty if it is not one.
+def standalone_svg(drawing: str) -> str:
+    """A drawing of a molecule as a complete SVG; empty for other drawings.
 
     Args:
-        drawing: As `draw_samples` gives it.
+        drawing: A drawing from `draw_samples`.
     """
     if not drawing or drawing.startswith("I "):
         return ""
@@ -100,17 +102,17 @@ def whole_svg(drawing: str) -> str:
 
 
 def compact_svg(svg: str) -> str:
-    """Join the paths of each color and drop what the page adds again.
+    """Join the paths of each color and drop the style, which the page adds.
 
     Args:
-        svg: As RDKit writes it, with letters as text.
+        svg: SVG from RDKit, with labels as text.
     """
     paths: dict[tuple[str, str], list[str]] = {}
     svg = _DECIMALS.sub("", svg)
     for data, style in _PATH.findall(svg):
         colors = dict(_COLOR.findall(style))
         kind = "fill" if "fill" in colors else "stroke"
-        # Three points with a miter limit round off a corner, which the page does for whole paths.
+        # Paths of three points with a miter limit only round a corner, which the style of the page does for every path.
         if kind in colors and not (kind == "stroke" and "miterlimit" in style):
             paths.setdefault((kind, _short(colors[kind])), []).append(data)
     parts = []
@@ -124,16 +126,16 @@ def compact_svg(svg: str) -> str:
 
 @lru_cache
 def _short(color: str) -> str:
-    """`#rgb` if it is the same color."""
+    """The color as `#rgb` if that is exact, else unchanged."""
     doubled = all(color[place] == color[place + 1] for place in (1, 3, 5))
     return f"#{color[1]}{color[3]}{color[5]}" if doubled and len(color) == 7 else color
 
 
 def draw_image(array: NDArray[Any]) -> str:
-    """A gray or RGB image as `I width height channels base64`, thinned to `THUMBNAIL` pixels a side.
+    """A gray or RGB image as `I width height channels base64`, reduced to at most `THUMBNAIL` pixels per side.
 
     Args:
-        array: (height, width) or (channels, height, width); of other numbers of channels than 3 the mean is drawn.
+        array: (height, width) or (channels, height, width); unless there are 3 channels, their mean is drawn.
     """
     image = array[None] if array.ndim == 2 else array
     image = image if len(image) == 3 else image.mean(axis=0, keepdims=True)
@@ -146,5 +148,5 @@ def draw_image(array: NDArray[Any]) -> str:
 
 
 def pack(lines: Sequence[str]) -> str:
-    """Lines of text as gzip in base64, which the page unpacks."""
+    """Lines of text compressed with gzip and encoded in base64, which the page unpacks."""
     return base64.b64encode(gzip.compress("\n".join(lines).encode(), compresslevel=6, mtime=0)).decode()

@@ -1,4 +1,4 @@
-"""Embeddings and predictions of the samples that a report shows."""
+"""Embeddings and predictions of the samples in a report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 TRAINING_EMBEDDED = 4_000
 TEST_EVALUATED = 20_000
-"""Largest numbers of samples of a report, which keep it within seconds."""
+"""Largest numbers of samples, which let a report finish within seconds."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ class EvaluatedSamples:
     """n samples of a split.
 
     Attributes:
-        total: int64 (C,), samples of each class in the whole split.
+        total: int64 (C,), number of samples of each class in the entire split.
         rows: int64 (n,), rows of the table.
         codes: int64 (n,), class codes.
-        predicted: int64 (n,), classes of largest probability.
-        confidence: float32 (n,), these probabilities.
+        predicted: int64 (n,), predicted class codes.
+        confidence: float32 (n,), probabilities of the predicted classes.
         embeddings: float32 (n, d), unit vectors.
-        subclusters: int64 (n,), number of a training sample's sub-cluster within its class; -1 if unknown.
+        subclusters: int64 (n,), index of a training sample's sub-cluster within its class; -1 if unknown.
     """
 
     total: NDArray[Any]
@@ -43,12 +43,12 @@ class EvaluatedSamples:
     subclusters: NDArray[Any]
 
     def __len__(self) -> int:
-        """N."""
+        """Number of samples n."""
         return len(self.rows)
 
     @property
     def sampled(self) -> bool:
-        """Whether the split has more samples than these."""
+        """Whether these are only a part of the split."""
         return len(self.rows) < int(self.total.sum())
 
 
@@ -58,10 +58,10 @@ def evaluate_split(
     """Embed and predict samples of a split, without augmentation.
 
     Args:
-        model: The model, on the device to compute on.
+        model: The model, on the device to use.
         data: The data module, after `setup`.
         split: The split.
-        most: Largest number of samples, drawn stratified by class.
+        most: Largest number of samples; a larger split is sampled, stratified by class.
         seed: Random seed.
     """
     rows = data.records.rows[split]
@@ -100,7 +100,7 @@ def _predict(
 def _subclusters(
     model: DrugClassifier, places: NDArray[Any], codes: NDArray[Any], embeddings: NDArray[Any]
 ) -> NDArray[Any]:
-    """Number of each sample's sub-cluster within its class; -1 before the first recluster."""
+    """Index of each sample's sub-cluster within its class; -1 before the first recluster."""
     import torch
 
     from modules.subclusters import nearest_subclusters

@@ -1,4 +1,4 @@
-"""Samples of which every class keeps some."""
+"""Stratified random samples in which every class is kept."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 
 def class_quotas(counts: NDArray[Any], most: int) -> NDArray[Any]:
-    """How many samples of each class to draw: the same number of each, and all of a class that has fewer.
+    """Number of samples to draw from each class: equal numbers, or all samples of a smaller class.
 
     Args:
-        counts: int (C,), samples of each class.
-        most: How many to draw in all. Every class with samples keeps one at least, even where that makes more.
+        counts: int (C,), number of samples of each class.
+        most: Largest total number; every class with samples keeps at least one, even if that exceeds it.
 
     Returns:
         int64 (C,), at most the counts.
@@ -32,12 +32,15 @@ def class_quotas(counts: NDArray[Any], most: int) -> NDArray[Any]:
 
 
 def draw_stratified(codes: NDArray[Any], most: int, seed: int = 0) -> NDArray[Any]:
-    """Places of samples drawn at random, ascending, by `class_quotas`.
+    """Draw samples at random, with the class sizes of `class_quotas`.
 
     Args:
-        codes: int (n,), class of each sample, 0 or more.
-        most: How many to draw in all, as far as every class keeps one.
-        seed: Of the draw.
+        codes: int (n,), class code of each sample.
+        most: Largest total number; every class keeps at least one sample.
+        seed: Random seed.
+
+    Returns:
+        Indices of the drawn samples, ascending.
     """
     if len(codes) <= most:
         return numpy.arange(len(codes))

@@ -81,7 +81,7 @@ def made_run(counts: NDArray[Any], folder: Path, reclusters: int) -> RunFiles:
         class_means=tuple(means),
         times=Times(12, reclusters, 3.0, 1.0, 240.0),
         rejected=Rejected(1_234, ("row", "text", "reason"), rows),
-        test_metrics={},
+        metrics={},
     )
 
 

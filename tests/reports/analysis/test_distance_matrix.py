@@ -5,11 +5,11 @@ import pytest
 
 from modules.evaluation.class_means_file import ClassMeans
 from reports.analysis.distance_matrix import (
-    STEPS_SHOWN,
+    RECLUSTERS_SHOWN,
     compare_classes,
     distances_between,
     nearest_rivals,
-    similar_together,
+    order_by_similarity,
 )
 
 POINTS = numpy.array([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0], [9.0, 9.0]], dtype=numpy.float32)
@@ -58,10 +58,10 @@ def test_shown_are_the_classes_nearest_to_a_rival() -> None:
 
 def test_many_reclusters_are_thinned_from_first_to_last() -> None:
     found = compare_classes([means(epoch) for epoch in range(200)])
-    assert len(found.epochs) == STEPS_SHOWN
+    assert len(found.epochs) == RECLUSTERS_SHOWN
     assert (found.epochs[0], found.epochs[-1], found.reclusters) == (0, 199, 200)
 
 
 def test_like_classes_are_beside_each_other() -> None:
-    order = similar_together(distances_between(means())).tolist()
+    order = order_by_similarity(distances_between(means())).tolist()
     assert abs(order.index(0) - order.index(2)) == 1

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy
 import pytest
 
-from reports.analysis.layouts import PALETTE, SHADES, class_colours, principal_components, shade, umap_layout
+from reports.analysis.layouts import principal_components, umap_layout
 
 
 def test_components_are_those_of_scikit_learn() -> None:
@@ -31,23 +31,3 @@ def test_umap_keeps_groups_of_directions_together() -> None:
     assert plane.shape == (60, 2)
     assert (groups[distances.argmin(axis=1)] == groups).all()
     assert umap_layout(numpy.eye(4, dtype="float32")).shape == (4, 2)
-
-
-def test_few_classes_have_a_colour_each() -> None:
-    assert len(set(class_colours(numpy.zeros((8, 2)), numpy.arange(8), 8))) == 8
-
-
-def test_neighbours_have_different_colours() -> None:
-    places = numpy.array([[x, y] for x in range(6) for y in range(6)], dtype=float)
-    colours = class_colours(places, numpy.arange(36), 36)
-    assert set(colours) == set(PALETTE)
-    for code in range(36):
-        distances = numpy.abs(places - places[code]).sum(axis=1)
-        assert colours[code] not in [colours[other] for other in numpy.flatnonzero(distances == 1)]
-
-
-def test_shades_differ_and_come_again() -> None:
-    shades = [shade("#0072B2", place) for place in range(SHADES)]
-    assert len(set(shades)) == SHADES
-    assert shade("#0072B2", SHADES) == shades[0]
-    assert shade("#0072B2", -1) == "#0072B2"

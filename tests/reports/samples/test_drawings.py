@@ -50,7 +50,7 @@ def test_a_grey_image_keeps_its_pixels() -> None:
     assert list(base64.b64decode(data)) == [0, 127, 255, 255, 127, 0]
 
 
-def test_a_large_colour_image_is_thinned() -> None:
+def test_a_large_color_image_is_thinned() -> None:
     _, width, height, channels, data = draw_image(numpy.random.default_rng(0).random((3, 100, 64))).split(" ")
     assert (int(width) <= THUMBNAIL, int(height) <= THUMBNAIL, channels) == (True, True, "3")
     assert len(base64.b64decode(data)) == int(width) * int(height) * 3

@@ -246,7 +246,7 @@ def test_factors_of_classes_need_a_second_stage(
     assert (
         in_this_process(monkeypatch, "fit", *TINY, "--model.head.class_scales=true", "--tracking.wandb=disabled") == 2
     )
-    assert "model.head.class_scales: class factors train in a stage" in capsys.readouterr().err
+    assert "model.head.class_scales: expected a stage that freezes the classifier" in capsys.readouterr().err
 
 
 def test_a_device_without_float64_is_not_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""`lightning fit`: train, test the best checkpoint, report."""
+"""`lightning fit`: train a model, test its best checkpoint and write a report."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def main(arguments: list[str], terminal: Terminal) -> None:
 
     Args:
         arguments: The command line after `fit`.
-        terminal: How the command was called, and how much it says.
+        terminal: Name and output options of the command.
 
     Raises:
-        InputError: If the user's input is at fault.
+        InputError: If a setting, a file or the table is invalid.
     """
     if not {"-h", "--help", "--print_config"} & set(arguments):
         check_columns(arguments)

@@ -1,4 +1,4 @@
-"""How a command was called, and how much it says on the terminal."""
+"""Options of the command that determine what is printed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Terminal:
-    """How a command was called, and how much it says.
+    """The name of the command and its output options.
 
     Attributes:
-        command: The name that it was called by.
-        quiet: Warnings and errors alone.
-        json: Quiet, and the result as one line of JSON on standard output.
-        debug: Errors with their traceback.
+        command: Name by which the command was called.
+        quiet: Whether to print only warnings and errors.
+        json: Whether to print the result as one line of JSON; implies quiet.
+        debug: Whether to print the traceback of errors.
     """
 
     command: str = "lightning"
@@ -26,11 +26,14 @@ class Terminal:
 
 
 def take_terminal_options(arguments: Sequence[str], command: str = "lightning") -> tuple[Terminal, list[str]]:
-    """Read the options that every subcommand has, and return the command line without them.
+    """Read the output options, which every subcommand has.
 
     Args:
         arguments: The command line.
-        command: The name that the command was called by.
+        command: Name by which the command was called.
+
+    Returns:
+        The options, and the command line without them.
     """
     given = {name: f"--{name}" in arguments for name in ("quiet", "json", "debug")}
     given["quiet"] |= given["json"]
@@ -41,9 +44,9 @@ def take_terminal_options(arguments: Sequence[str], command: str = "lightning") 
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Leave Lightning its warnings alone while a block or a decorated function runs.
+    """Log only warnings and errors of Lightning while a block or a decorated function runs.
 
-    Lightning sets its levels when it is imported, which must have happened.
+    Lightning must be imported before, since it sets its log levels at import.
     """
     loggers = [logging.getLogger(f"lightning.{package}") for package in ("pytorch", "fabric")]
     levels = [logger.level for logger in loggers]

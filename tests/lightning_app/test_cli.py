@@ -55,7 +55,7 @@ def test_help_of_fit_begins_with_what_is_changed_most(
     assert places == sorted(places)
     settings = set(re.findall(r"^  (--[\w.]+) (?!CONFIG)", text, re.MULTILINE))
     assert 25 <= len({name for name in settings if not name.endswith(".help")}) <= 35
-    assert "lightning fit --help all: every setting." in text
+    assert "To list all settings: lightning fit --help all." in text
     assert "default: 5)" in " ".join(text[text.index("--recluster.start_epoch") :].split())[:150]
 
 
@@ -81,7 +81,7 @@ def test_an_unknown_subcommand_is_one_sentence(tmp_path: Path) -> None:
     done = lightning(tmp_path, "train")
     assert done.returncode == 2
     assert done.stderr == (
-        "lightning: error: there is no subcommand 'train'; expected one of fit, validate, test, predict, prepare, "
+        "lightning: error: subcommand: expected one of fit, validate, test, predict, prepare, "
         "sweep, benchmark, datasets, report, compare, completion.\n"
     )
 
@@ -90,18 +90,21 @@ def test_an_unknown_subcommand_is_one_sentence(tmp_path: Path) -> None:
     ("arguments", "sentence"),
     [
         (["fit", "--config", "data/none.yaml"], "config: expected an existing or shipped file, got 'data/none.yaml'"),
-        (["predict", "--data.source", "x.csv", "--output", "o.csv"], "ckpt_path: predict needs --ckpt_path"),
-        (["test"], "ckpt_path: test needs --ckpt_path"),
+        (
+            ["predict", "--data.source", "x.csv", "--output", "o.csv"],
+            "ckpt_path: expected a checkpoint written by lightning fit, got none.",
+        ),
+        (["test"], "ckpt_path: expected a checkpoint written by lightning fit, got none."),
         (["fit", "--recluster.method=foo"], "recluster.method: expected kmeans or bounded, got 'foo'."),
-        (["fit", "--trainer.max_epochs", "two"], "trainer.max_epochs: expected a whole number or null, got 'two'."),
+        (["fit", "--trainer.max_epochs", "two"], "trainer.max_epochs: expected an integer or null, got 'two'."),
         (["fit", "--data.split_fractions=x"], "data.split_fractions: expected a list of numbers, got 'x'."),
         (
             ["fit", "--data.sourc", "x.csv"],
-            "there is no option --data.sourc; lightning fit --help all lists what there is. Did you mean --data.source",
+            "options: expected an option that lightning fit --help all lists, got --data.sourc. Did you mean --data.source",
         ),
-        (["fit", f"{CONFIGS}/debug.yaml"], f"'{CONFIGS}/debug.yaml' stands behind no option; a table goes after"),
-        (["fit", "x.csv"], "'x.csv' stands behind no option."),
-        (["fit", "--model.encoder.init_args.foo", "3"], "model.encoder: there is no setting 'foo' here."),
+        (["fit", f"{CONFIGS}/debug.yaml"], f"got '{CONFIGS}/debug.yaml'; to use a file as the table: --data.source"),
+        (["fit", "x.csv"], "options: expected an option before every value, got 'x.csv'."),
+        (["fit", "--model.encoder.init_args.foo", "3"], "model.encoder: expected options of the class, got 'foo'."),
         (["fit", "--config", "sweep/default.yaml"], "got sweep/default.yaml, which is for lightning sweep."),
         (["fit", "--model.encoder", "GINN"], "model.encoder: expected modules.encoders."),
         (
@@ -232,7 +235,7 @@ def test_an_encoder_that_a_method_replaces_is_named(
     assert in_this_process(monkeypatch, "fit", "--print_config", *files) == 0
     printed = capsys.readouterr()
     assert "class_path: modules.encoders.GCN  # method/paper.yaml" in printed.out
-    assert "encoder/gin.yaml: method/paper.yaml has its own encoder" in printed.err
+    assert "encoder/gin.yaml has no effect: method/paper.yaml has its own encoder" in printed.err
     assert in_this_process(monkeypatch, "fit", "--print_config", *files, "--model.encoder=GIN") == 0
     printed = capsys.readouterr()
     assert "class_path: modules.encoders.GIN  # option" in printed.out

@@ -1,1 +1,1 @@
-"""Layers of settings: read, merged, checked, listed and explained."""
+"""Reading, merging, checking and listing settings."""

@@ -1,4 +1,4 @@
-"""Whether a table has the columns that the settings name, before anything slow is imported."""
+"""An early check that a table has the columns in the settings, before slow imports."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _COLUMNS = ("label_column", "id_column", "split_column", "sequence_column")
 
 
 def check_columns(arguments: Sequence[str]) -> None:
-    """Refuse a command line of `fit` whose table lacks a column.
+    """Check that the table of a `fit` command exists and has the columns in its settings.
 
-    Settings that cannot be read here, arrays, tables that are not downloaded yet, and runs that are resumed are left
-    to the parser and the data module, which say the same later.
+    Invalid settings, arrays, tables that are not downloaded yet, and resumed runs are not checked here; the parser and
+    the data module report the same errors later.
 
     Args:
         arguments: The command line after `fit`.
 
     Raises:
-        InputError: If the table or a column is missing, or a settings file cannot be used.
+        InputError: If the table or a column is missing, or a settings file is invalid.
     """
     command = split_command_line(arguments)
     if command.value("ckpt_path") is not None:
@@ -47,7 +47,7 @@ def check_columns(arguments: Sequence[str]) -> None:
 
 
 def _table(data: dict[str, Any]) -> Path | None:
-    """The file of a data source where it is on this machine."""
+    """The file of a data source; None if it is not on this machine."""
     source, folder = data.get("source"), data.get("cache_folder")
     if not isinstance(source, str) or "${" in source:
         return None

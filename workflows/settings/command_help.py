@@ -1,4 +1,4 @@
-"""The help of a subcommand: the settings that people change."""
+"""The help of a subcommand, with the settings that are commonly changed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 @dataclass(frozen=True)
 class Option:
-    """An option that belongs to no class.
+    """An option that is not an argument of a class.
 
     Attributes:
-        hint: Its type.
-        default: Its value where it is not given.
-        help: A sentence.
+        hint: Type of the value.
+        default: Default value.
+        help: Description in one sentence.
     """
 
     hint: Any
@@ -26,23 +26,26 @@ class Option:
 
 
 def add_options(parser: LightningArgumentParser, options: Mapping[str, Option]) -> None:
-    """Add options that belong to no class.
+    """Add options that are not arguments of a class.
 
     Args:
-        parser: Of a subcommand.
-        options: By name, without dashes.
+        parser: Parser of a subcommand.
+        options: The options by name, without dashes.
     """
     for name, option in options.items():
         parser.add_argument(f"--{name}", type=option.hint, default=option.default, help=option.help)
 
 
 def add_config(parser: LightningArgumentParser) -> None:
-    """Add the option that names settings files.
+    """Add the option for settings files.
 
     Args:
-        parser: Of a subcommand.
+        parser: Parser of a subcommand.
     """
-    text = "Settings in YAML, yours or shipped, such as method/paper.yaml; may be given several times; options win."
+    text = (
+        "YAML file of settings, your own or a shipped one such as method/paper.yaml; may be repeated. Options on the "
+        "command line take precedence."
+    )
     parser.add_argument("-c", "--config", action="config", help=text)
 
 
@@ -53,21 +56,21 @@ def common_help(
     options: Mapping[str, Option],
     settings: Mapping[str, Any],
 ) -> str:
-    """The help of a subcommand with the settings that people change, and how to see the rest.
+    """The help of a subcommand with its commonly changed settings, and how to list the others.
 
     Args:
-        parser: Of the subcommand.
-        sections: The classes whose arguments are options, by the name before the dot.
-        common: The arguments that are shown of each section.
-        options: Options that belong to no class; all are shown.
-        settings: What lies under the options and is shown as defaults.
+        parser: Parser of the subcommand.
+        sections: Classes whose arguments are options, by the name before the dot.
+        common: Names of the arguments to show, by section.
+        options: Options that are not arguments of a class; all are shown.
+        settings: Settings to show as defaults.
     """
     shown = LightningArgumentParser(
         prog=parser.prog,
         usage=parser.usage,
         description=parser.description or "",
-        epilog=f"{parser.prog} --help all: every setting. {parser.prog} --print_config: every value, and the file that "
-        f"it comes from. {parser.prog} --model.encoder.help GIN: the options of a class.",
+        epilog=f"To list all settings: {parser.prog} --help all. To print all values and their origins: {parser.prog} "
+        f"--print_config. To list the options of a class: {parser.prog} --model.encoder.help GIN.",
     )
     add_config(shown)
     add_options(shown, options)
@@ -80,7 +83,7 @@ def common_help(
 
 
 def _leaves(settings: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
-    """Values with their dotted names; a class by its path alone, and nothing that depends on other settings."""
+    """Values by dotted name; of a class only its path, and no values that refer to other settings."""
     for name, value in settings.items():
         if isinstance(value, Mapping) and "class_path" in value:
             yield f"{place}{name}", value["class_path"]

@@ -1,4 +1,4 @@
-"""One sentence for a setting that cannot be parsed."""
+"""One-sentence messages for settings that cannot be parsed."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from workflows.settings.option_values import describe_values, import_classes
 def reword(
     message: str, help_command: str, names: Iterable[str], command: CommandLine, type_of: Callable[[str], object]
 ) -> str:
-    """Say what the parser of a subcommand complained about.
+    """Reword an error message of a subcommand's parser.
 
     Args:
-        message: The parser's, of several lines.
-        help_command: What lists the options, such as `lightning fit --help`.
+        message: The message of the parser, in several lines.
+        help_command: Command that lists all options, such as `lightning fit --help all`.
         names: Dotted names of all options.
         command: The command line.
-        type_of: The type of an option, or None where it is unknown.
+        type_of: Returns the type of an option by its name, or None if it is unknown.
 
     Returns:
-        A sentence with the option, what it got, and what was expected, as far as they are known.
+        A sentence with the option, the expected values and the given value, as far as they are known.
     """
     unknown = re.search(r"unrecognized arguments: (\S+)", message)
     if unknown:
@@ -32,10 +32,10 @@ def reword(
     key = re.search(r'Parser key "([^"]+)"', message)
     refused = re.search(r"Option '(\S+)' is not accepted", message)
     if refused:
-        return f"{key[1] if key else 'settings'}: there is no setting {refused[1]!r} here."
+        return f"{key[1] if key else 'settings'}: expected options of the class, got {refused[1]!r}."
     given = re.search(r"(?:Got value|Given value): (.+)", message)
     if key is None:
-        return f"settings: {_one_line(message)}; {help_command} lists what there is."
+        return f"settings: {_one_line(message)}; {help_command} lists all options."
     import_classes()
     hint = type_of(key[1])
     expected = None if hint is None else describe_values(hint)
@@ -47,12 +47,12 @@ def reword(
 
 def _unknown_option(given: str, help_command: str, names: Iterable[str]) -> str:
     if not given.startswith("-"):
-        table = f"; a table goes after --data.source: --data.source {given}" if Path(given).is_file() else ""
-        return f"{given!r} stands behind no option{table}."
+        table = f"; to use a file as the table: --data.source {given}" if Path(given).is_file() else ""
+        return f"options: expected an option before every value, got {given!r}{table}."
     name = given.split("=")[0]
     near = difflib.get_close_matches(name, [f"--{known}" for known in names if "." in known], 1, 0.75)
     meant = f" Did you mean {near[0]}?" if near else ""
-    return f"there is no option {name}; {help_command} lists what there is.{meant}"
+    return f"options: expected an option that {help_command} lists, got {name}.{meant}"
 
 
 def _one_line(text: str) -> str:

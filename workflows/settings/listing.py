@@ -1,4 +1,4 @@
-"""Settings in YAML, each with the layer that it comes from."""
+"""A YAML listing of settings with the layer that each value comes from."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import yaml
 
 from workflows.settings.merge import Composition
 
-_WIDE = 10**6
+_WIDTH = 10**6
 
 
 def list_settings(settings: Mapping[str, Any], composition: Composition) -> str:
-    """Settings in YAML, with the layer of each value in a comment behind it.
+    """List settings in YAML, with the layer of each value in a comment.
 
     Args:
-        settings: Plain types.
-        composition: The layers that the settings are from; what is in none of them is a default.
+        settings: Nested names and plain values.
+        composition: The merged layers; a value that is in none of them is marked as a default.
     """
     return "\n".join(_lines(settings, composition, ()))
 
@@ -30,9 +30,9 @@ def _lines(settings: Mapping[str, Any], composition: Composition, place: tuple[s
         if isinstance(value, dict) and value:
             lines += [f"{indent}{name}:", *_lines(value, composition, path)]
         elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
-            block = yaml.safe_dump(value, sort_keys=False, width=_WIDE).splitlines()
+            block = yaml.safe_dump(value, sort_keys=False, width=_WIDTH).splitlines()
             lines += [f"{indent}{name}:  # {layer}", *(f"{indent}  {line}" for line in block)]
         else:
-            text = yaml.safe_dump(value, default_flow_style=True, width=_WIDE).removesuffix("...\n").strip()
+            text = yaml.safe_dump(value, default_flow_style=True, width=_WIDTH).removesuffix("...\n").strip()
             lines.append(f"{indent}{name}: {text}  # {layer}")
     return lines

@@ -1,4 +1,4 @@
-"""Layers of settings, laid over each other as plain dictionaries."""
+"""Merging of layers of settings, as plain dictionaries."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Layer:
-    """Settings that are laid over others.
+    """Settings that override those of lower layers.
 
     Attributes:
-        name: Shown to the user, such as `method/paper.yaml`.
+        name: Name to show, such as `method/paper.yaml`.
         settings: Nested names and plain values.
     """
 
@@ -26,18 +26,18 @@ class Layer:
 
 @dataclass(frozen=True)
 class Composition:
-    """Several layers in one.
+    """Merged layers.
 
     Attributes:
         settings: Nested names and plain values.
-        origins: The name of the layer that each value is from.
+        origins: Name of the layer that each value comes from.
     """
 
     settings: dict[str, Any] = field(default_factory=dict)
     origins: dict[Path, str] = field(default_factory=dict)
 
     def origin(self, path: Path) -> str | None:
-        """The layer that a value, or the list or class around it, is from; None if it is from no layer."""
+        """The name of the layer that a value, or the list or class around it, comes from; None without one."""
         for length in range(len(path), 0, -1):
             if path[:length] in self.origins:
                 return self.origins[path[:length]]
@@ -45,27 +45,27 @@ class Composition:
 
 
 def compose(layers: Iterable[Layer]) -> Composition:
-    """Lay each layer over those before it.
+    """Merge layers of settings.
 
-    Mappings are merged and everything else is replaced, lists too. Where a layer names another class (`class_path`),
-    the options of the class before are dropped; where it names the same class again, they are kept. A class may be
-    given by its path alone, and its `init_args` without that word, as the command line allows it.
+    Mappings are merged; all other values, including lists, are replaced. If a layer names a different class
+    (`class_path`), the options of the lower class are dropped; if it names the same class, they are kept. As on the
+    command line, a class may be given by its path alone, and its options without `init_args`.
 
     Args:
-        layers: The lowest one first; they are not changed.
+        layers: The layers, the lowest first; they are not modified.
     """
     composition = Composition()
     for layer in layers:
-        _lay_over(composition, composition.settings, layer.settings, layer.name, ())
+        _merge(composition, composition.settings, layer.settings, layer.name, ())
     return composition
 
 
 def without_replaced_classes(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings without the classes that others laid over them replace.
+    """Settings without the classes that higher layers replace.
 
     Args:
         lower: The settings.
-        upper: The same, with the others laid over them.
+        upper: The settings, merged with the higher layers.
     """
     kept: dict[str, Any] = {}
     for name, value in lower.items():
@@ -78,19 +78,17 @@ def without_replaced_classes(lower: Mapping[str, Any], upper: Mapping[str, Any])
 
 
 def is_same_class(one: str, other: str) -> bool:
-    """Whether two spellings name one class: a name alone, the package that exports it, or the module that defines it.
+    """Whether two names refer to the same class, by its name alone, its package or its module.
 
     Args:
-        one: Such as `modules.encoders.GIN`.
-        other: Such as `GIN` or `modules.encoders.gin.GIN`.
+        one: A name, such as `modules.encoders.GIN`.
+        other: Another name, such as `GIN` or `modules.encoders.gin.GIN`.
     """
     first, second = one.split("."), other.split(".")
     return first[-1] == second[-1] and (1 in (len(first), len(second)) or first[0] == second[0])
 
 
-def _lay_over(
-    composition: Composition, lower: dict[str, Any], upper: Mapping[str, Any], layer: str, place: Path
-) -> None:
+def _merge(composition: Composition, lower: dict[str, Any], upper: Mapping[str, Any], layer: str, place: Path) -> None:
     for name, given in upper.items():
         path, below = (*place, name), lower.get(name)
         value = _as_class(given, below)
@@ -105,11 +103,11 @@ def _lay_over(
         elif not isinstance(below, dict) or _is_other_class(below, value):
             _forget(composition, path)
             lower[name] = {}
-        _lay_over(composition, lower[name], value, layer, path)
+        _merge(composition, lower[name], value, layer, path)
 
 
 def _as_class(given: Any, below: Any) -> Any:
-    """What is laid over a class, in its long form."""
+    """A value that overrides a class, in its long form with `class_path` or `init_args`."""
     if not isinstance(below, dict) or "class_path" not in below:
         return given
     if isinstance(given, str):

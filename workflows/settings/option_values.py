@@ -1,4 +1,4 @@
-"""What an option of the command line can be, from its type."""
+"""The valid values of a command-line option, from its type."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from collections.abc import Callable
 from types import UnionType
 from typing import Literal, Union, get_args, get_origin
 
-# Where the classes are from that an option may name.
+# Packages with classes that an option may name.
 _PACKAGES = ("modules.", "datamodules.", "lightning.", "torch.optim.")
-_KINDS = {int: "a whole number", float: "a number", str: "text", type(None): "null"}
+_KINDS = {int: "an integer", float: "a number", str: "a string", type(None): "null"}
 
 
 def import_classes() -> None:
-    """Make every class known that an option may name."""
+    """Import every class of this project that an option may name."""
     for package in (importlib.import_module(name) for name in ("modules", "datamodules")):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
 
 
 def listed_values(hint: object) -> list[str]:
-    """What an option can be, as far as that can be listed.
+    """The values that an option can take, as far as they can be listed.
 
     Args:
-        hint: Its type.
+        hint: Type of the option.
     """
     if hint is bool:
         return ["true", "false"]
@@ -38,10 +38,10 @@ def listed_values(hint: object) -> list[str]:
 
 
 def describe_values(hint: object) -> str | None:
-    """What an option can be, in words; None if there are none for its type.
+    """A description of the values that an option can take; None if its type cannot be described.
 
     Args:
-        hint: Its type.
+        hint: Type of the option.
     """
     parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     words: list[str] = []
@@ -54,10 +54,10 @@ def describe_values(hint: object) -> str | None:
 
 
 def named_classes(hint: object) -> list[type]:
-    """The classes that an option can name.
+    """The imported classes that an option can name.
 
     Args:
-        hint: Its type.
+        hint: Type of the option.
     """
     if get_origin(hint) in (Union, UnionType, Callable):
         return [cls for part in get_args(hint) for cls in named_classes(part)]
@@ -69,10 +69,10 @@ def named_classes(hint: object) -> list[type]:
 
 
 def import_path(cls: type) -> str:
-    """The shortest path that names a class.
+    """The shortest import path of a class.
 
     Args:
-        cls: An imported class.
+        cls: The class.
     """
     parts = cls.__module__.split(".")
     for depth in range(1, len(parts)):
@@ -85,5 +85,5 @@ def import_path(cls: type) -> str:
 def _describe(part: object) -> str | None:
     if get_origin(part) in (list, tuple):
         inner = describe_values(next(iter(get_args(part)), None))
-        return None if inner is None else f"a list of {inner.removeprefix('a ')}s"
+        return None if inner is None else f"a list of {inner.removeprefix('an ').removeprefix('a ')}s"
     return _KINDS.get(part) if isinstance(part, type) else None

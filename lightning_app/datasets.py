@@ -60,7 +60,7 @@ def print_catalogue(cache_folder: Path, command: str = "lightning") -> None:
         table.add_column(title, no_wrap=True)
     for title in ("Rows", "Classes", "Imbalance"):
         table.add_column(title, justify="right", no_wrap=True)
-    for title in ("License", "Downloaded"):
+    for title in ("License", "Stored"):
         table.add_column(title, no_wrap=True)
     for dataset in CATALOGUE.values():
         file = local_file(dataset, cache_folder)

@@ -23,7 +23,7 @@ from workflows.run_folder import RunSettings, claim_run_folder
 from workflows.run_trainer import RunTrainer, SaveSettings, strategy_for_unused_parameters
 from workflows.settings.command_help import Option, add_config, add_options, common_help
 from workflows.settings.command_line import split_command_line
-from workflows.settings.errors import reword
+from workflows.settings.errors import reword, reword_range
 from workflows.settings.layers import CommandSettings, read_command
 from workflows.settings.listing import list_settings
 from workflows.settings.merge import Layer
@@ -235,7 +235,7 @@ class DrugCLI(LightningCLI):
         except InputError:
             raise
         except ValueError as error:
-            raise InputError(f"settings: {error}") from error
+            raise InputError(reword_range(str(error))) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Create the trainer with the callbacks and loggers of the subcommand."""

@@ -25,7 +25,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def listed(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
     main([], Terminal())
     header, *lines, use = capsys.readouterr().out.splitlines()
-    assert header.split() == ["Data", "set", "Input", "Rows", "Classes", "Imbalance", "License", "Downloaded"]
+    assert header.split() == ["Data", "set", "Input", "Rows", "Classes", "Imbalance", "License", "Stored"]
     assert use.startswith("Use one with: lightning fit --data.source NAME")
     return {line.split()[0]: " ".join(line.split()[1:]) for line in lines}
 

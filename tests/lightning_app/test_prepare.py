@@ -51,7 +51,7 @@ def test_a_name_alone_brings_the_settings_of_its_data_set(tmp_path: Path, monkey
     assert config["data"]["batch_size"] == 8
     assert config["model"]["encoder"]["class_path"] == recommended["model"]["encoder"]["class_path"]
     assert config["model"]["classification_loss"]["init_args"]["logit_adjustment"] == 1.0
-    assert config["model"]["contrastive"] is None
+    assert config["model"]["contrast"] is None
 
 
 def test_a_file_of_that_name_goes_before_the_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

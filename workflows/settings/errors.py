@@ -45,6 +45,19 @@ def reword(
     return f"{key[1]}: expected {expected}, got {value!r}."
 
 
+def reword_range(message: str) -> str:
+    """Reword the message of an error that a class raised when it was created.
+
+    Args:
+        message: The message; that of the parser may contain ours in one of several lines.
+
+    Returns:
+        Our sentence, or else the message in one line.
+    """
+    own = re.search(r"(?:^|- )([\w.]+(?: and [\w.]+)?: expected .+)$", message, re.MULTILINE)
+    return own[1] if own else f"settings: {_one_line(message)}."
+
+
 def _unknown_option(given: str, help_command: str, names: Iterable[str]) -> str:
     if not given.startswith("-"):
         table = f"; to use a file as the table: --data.source {given}" if Path(given).is_file() else ""

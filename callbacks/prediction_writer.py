@@ -65,11 +65,7 @@ class PredictionWriter(lightning.Callback):
         data = cast(DrugDataModule, trainer.datamodule)  # type: ignore[attr-defined]
         self._prediction_rows: PredictionRows = data.prediction_rows
         table = self._prediction_rows.table
-        clash = sorted(set(table.columns) & set(self._columns.names))
-        if clash:
-            raise InputError(
-                f"data.source: expected a table without a column {clash[0]!r}, which predictions have; rename it."
-            )
+        self._columns.check_names(table.columns)
         self.rows = table.rows
         name = f".{self.output.name}.{uuid.uuid4().hex}.parts"
         self._folder = self.output.parent / trainer.strategy.broadcast(name)

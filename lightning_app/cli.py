@@ -6,7 +6,6 @@ import importlib
 import logging
 import os
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,21 +25,6 @@ SUBCOMMANDS = {
     "compare": ("lightning_app.compare", "main"),
     "completion": ("lightning_app.completion", "main"),
 }
-
-# Warnings of Lightning 2.6 that do not apply here: it uses a torch function that torch 2.13 deprecates; our loaders can
-# resume within an epoch; a resumed run continues in its own folder; loading batches needs no worker processes; test
-# samples are not repeated on several devices; values logged without sync_dist are already reduced over all processes;
-# and testing needs no training callbacks.
-_INAPPLICABLE_WARNINGS = (
-    r".*isinstance\(treespec, LeafSpec\)",
-    r".*your dataloader is not resumable",
-    r"Checkpoint directory .* exists and is not empty",
-    r".*does not have many workers",
-    r"Using `DistributedSampler` with the dataloaders",
-    r"It is recommended to use `self.log\(.*sync_dist=True\)`",
-    r"torch.distributed.nn.functional.all_gather is deprecated",
-    r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint",
-)
 
 _PROCESS_NUMBERS = ("RANK", "LOCAL_RANK")
 """Environment variables in which torchrun and Lightning pass the rank of a process.
@@ -146,20 +130,17 @@ class _StandardError(logging.Handler):
 
 @contextmanager
 def _messages(terminal: Terminal, first: bool) -> Iterator[None]:
-    """Print the log messages of tailmol, and suppress warnings that do not apply, while the block runs."""
+    """Print the log messages of tailmol while the block runs."""
     log, handler = logging.getLogger("tailmol"), _StandardError()
     shown = logging.DEBUG if terminal.debug else logging.WARNING if terminal.quiet else logging.INFO
     before = log.level
-    with warnings.catch_warnings():
-        for message in _INAPPLICABLE_WARNINGS:
-            warnings.filterwarnings("ignore", message=message)
-        log.addHandler(handler)
-        log.setLevel(shown if first else logging.ERROR)
-        try:
-            yield
-        finally:
-            log.removeHandler(handler)
-            log.setLevel(before)
+    log.addHandler(handler)
+    log.setLevel(shown if first else logging.ERROR)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
 
 
 def _print_error(sentence: str, terminal: Terminal) -> int:

@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+
+# Warnings of Lightning 2.6 that do not apply here: it uses a torch function that torch 2.13 deprecates; our loaders can
+# resume within an epoch; a resumed run continues in its own folder; loading batches needs no worker processes; test
+# samples are not repeated on several devices; values logged without sync_dist are already reduced over all processes;
+# and testing needs no training callbacks.
+_INAPPLICABLE_WARNINGS = (
+    r".*isinstance\(treespec, LeafSpec\)",
+    r".*your dataloader is not resumable",
+    r"Checkpoint directory .* exists and is not empty",
+    r".*does not have many workers",
+    r"Using `DistributedSampler` with the dataloaders",
+    r"It is recommended to use `self.log\(.*sync_dist=True\)`",
+    r"torch.distributed.nn.functional.all_gather is deprecated",
+    r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint",
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +60,7 @@ def take_terminal_options(arguments: Sequence[str], command: str = "lightning") 
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Log only warnings and errors of Lightning while a block or a decorated function runs.
+    """Show only the applicable warnings and the errors of Lightning while a block or a decorated function runs.
 
     Lightning must be imported before, since it sets its log levels at import.
     """
@@ -53,7 +69,10 @@ def quiet_lightning() -> Iterator[None]:
     for logger in loggers:
         logger.setLevel(logging.WARNING)
     try:
-        yield
+        with warnings.catch_warnings():
+            for message in _INAPPLICABLE_WARNINGS:
+                warnings.filterwarnings("ignore", message=message)
+            yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

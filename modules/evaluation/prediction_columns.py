@@ -69,6 +69,19 @@ class PredictionColumns:
             "reason",
         ]
 
+    def check_names(self, given: Iterable[str]) -> None:
+        """Check that a table has no column of the same name as one of these.
+
+        Args:
+            given: The columns of the table.
+
+        Raises:
+            InputError: If it has.
+        """
+        clash = sorted(set(given) & set(self.names))
+        if clash:
+            raise InputError(f"data.source: expected no column {clash[0]!r}, which predictions have; rename it.")
+
     def values(self, prediction: Prediction) -> Values:
         """The values of a batch, on the CPU."""
         probabilities = prediction.probabilities.float().cpu().numpy()
@@ -99,9 +112,10 @@ class PredictionColumns:
 
         Args:
             chunk: The rows.
-            batches: The `values` of its batches.
+            batches: The `values` of its batches; those of other chunks are left out.
         """
-        batches, size = list(batches), len(chunk.featured.reasons)
+        size = len(chunk.featured.reasons)
+        batches = [batch for batch in batches if 0 <= int(batch["rows"][0]) - chunk.first_row < size]
         found = {name: numpy.concatenate([batch[name] for batch in batches]) for name in batches[0]} if batches else {}
         rows = found.pop("rows", numpy.zeros(0, dtype=numpy.int64)) - chunk.first_row
 

@@ -97,7 +97,7 @@ def test_an_unknown_subcommand_is_one_sentence(tmp_path: Path) -> None:
         (["fit", "--data.split_fractions=x"], "data.split_fractions: expected a list of numbers, got 'x'."),
         (
             ["fit", "--data.sourc", "x.csv"],
-            "options: expected an option that lightning fit --help all lists, got --data.sourc. Did you mean --data.source",
+            "options: expected an option that lightning fit --help all lists, got --data.sourc. Did you mean",
         ),
         (
             ["fit", f"{CONFIGS}/debug.yaml"],

@@ -146,7 +146,10 @@ def test_predict_refuses_to_overwrite_a_column(trained: Path, tmp_path: Path) ->
     checkpoint = str(trained / "checkpoints/best.ckpt")
     done = lightning(tmp_path, "predict", "--ckpt_path", checkpoint, "--data.source=new.csv", "--output=out.csv")
     assert done.returncode == 2
-    assert done.stderr.strip() == "lightning: error: data.source: the table already has a column 'reason'; rename it."
+    assert (
+        done.stderr.strip()
+        == "lightning: error: data.source: expected no column 'reason', which predictions have; rename it."
+    )
     assert not (tmp_path / "out.csv").exists()
 
 

@@ -1,0 +1,92 @@
+"""Samples in the forms that Python users have them in, as polars data frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import polars
+
+from base.errors import InputError
+from datamodules.tables.columns import ColumnNames, InputKind
+
+if TYPE_CHECKING:
+    import pandas
+
+Frame: TypeAlias = "polars.DataFrame | pandas.DataFrame"
+"""A polars or pandas data frame."""
+
+Sample: TypeAlias = "str | tuple[str, str]"
+"""A SMILES; or two of a pair or a reaction, or a SMILES and a sequence, as a tuple or joined by `>>`."""
+
+_COLUMNS: dict[InputKind, tuple[str, ...]] = {
+    "molecule": ("smiles",),
+    "reaction": ("reactants", "product"),
+    "pair": ("smiles_1", "smiles_2"),
+    "drug_protein": ("smiles", "sequence"),
+}
+
+
+def is_frame(value: object) -> bool:
+    """Whether a value is a polars or pandas data frame."""
+    return isinstance(value, polars.DataFrame) or type(value).__module__.split(".")[0] == "pandas"
+
+
+def to_polars(frame: Frame) -> polars.DataFrame:
+    """The frame in polars; missing values of pandas become null.
+
+    Args:
+        frame: A polars or pandas data frame.
+    """
+    if isinstance(frame, polars.DataFrame):
+        return frame
+    # polars.from_pandas needs pyarrow for text.
+    columns = {str(name): frame[name] for name in frame.columns}
+    values = {name: column.astype(object).where(column.notna(), None).tolist() for name, column in columns.items()}
+    return polars.DataFrame(values, infer_schema_length=None)
+
+
+def like_given(frame: polars.DataFrame, given: object) -> Any:
+    """The frame in pandas if a pandas frame was given, else as it is.
+
+    Args:
+        frame: The result.
+        given: What the user passed.
+    """
+    if isinstance(given, polars.DataFrame) or not is_frame(given):
+        return frame
+    import pandas
+
+    return pandas.DataFrame(frame.to_dict(as_series=False), index=given.index)  # type: ignore[attr-defined]
+
+
+def list_to_frame(samples: Sequence[Sample], input: InputKind) -> tuple[polars.DataFrame, ColumnNames]:
+    """A frame with a row for each sample, and the names of its columns.
+
+    Args:
+        samples: N samples.
+        input: What one sample is.
+
+    Raises:
+        InputError: If a sample has another number of parts than the input has.
+    """
+    if input == "array":
+        raise InputError("samples: expected the path of an .npz file for a model of input array, got a list.")
+    names = _COLUMNS[input]
+    rows = [_parts(sample, input) for sample in samples]
+    columns = {name: [row[place] for row in rows] for place, name in enumerate(names)}
+    smiles = names[:1] if input == "drug_protein" else names
+    sequence = names[1] if input == "drug_protein" else None
+    return polars.DataFrame(columns, dict.fromkeys(names, polars.String)), ColumnNames(smiles, sequence=sequence)
+
+
+def _parts(sample: Sample, input: InputKind) -> tuple[str, ...]:
+    names = _COLUMNS[input]
+    parts = tuple(sample.split(">>")) if isinstance(sample, str) else sample
+    if (
+        not isinstance(parts, tuple | list)
+        or len(parts) != len(names)
+        or not all(isinstance(part, str) for part in parts)
+    ):
+        raise InputError(f"samples: expected {' and '.join(names)} as text for input {input}, got {sample!r}.")
+    return tuple(parts)

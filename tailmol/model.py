@@ -1,0 +1,174 @@
+"""A trained model: predict, embed, evaluate."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy
+import torch
+from numpy.typing import NDArray
+
+from base.errors import InputError
+from datamodules.drug_datamodule import DrugDataModule
+from datamodules.tables.columns import ColumnNames, InputKind
+from modules.drug_classifier import DrugClassifier
+from modules.evaluation.prediction import Prediction
+from modules.evaluation.prediction_columns import PredictionColumns
+from modules.evaluation.prediction_evidence import PredictionEvidence, load_evidence
+from modules.evaluation.split_metrics import SplitMetrics
+from modules.inference import infer
+from tailmol.frames import Frame, Sample, is_frame, like_given, list_to_frame, to_polars
+
+Samples: TypeAlias = "Sequence[Sample] | Frame | str | Path"
+
+
+def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
+    """Load a trained model.
+
+    Args:
+        path: The folder of a run, whose best checkpoint is taken, or a checkpoint.
+        device: The device to compute on.
+
+    Raises:
+        InputError: If there is no valid tailmol checkpoint.
+    """
+    path = Path(path)
+    checkpoint = path / "checkpoints" / "best.ckpt" if path.is_dir() else path
+    classifier = DrugClassifier.load_from_checkpoint(checkpoint, device, setting="path")
+    evidence = load_evidence(checkpoint)
+    return Model(classifier, None if evidence is None else evidence.to(classifier.device))
+
+
+class Model:
+    """A trained classifier of drugs, on one device.
+
+    Attributes:
+        classifier: The LightningModule, in evaluation mode.
+        evidence: What predictions are compared with; None without the file beside the checkpoint.
+        settings: The settings of the run that trained the model.
+    """
+
+    def __init__(self, classifier: DrugClassifier, evidence: PredictionEvidence | None = None) -> None:
+        """Wrap a trained classifier; `tailmol.load` reads one from a file.
+
+        Args:
+            classifier: The trained LightningModule.
+            evidence: What predictions are compared with.
+        """
+        if classifier.task is None or classifier.run_config is None:
+            raise InputError("classifier: expected a trained model from a checkpoint, got one without a task.")
+        self.classifier, self.evidence, self._task = classifier.eval(), evidence, classifier.task
+        self.settings: dict[str, Any] = classifier.run_config
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The C class labels."""
+        return self._task.classes
+
+    @property
+    def input(self) -> InputKind:
+        """What one sample is: molecule, reaction, pair, drug_protein or array."""
+        return self._task.input
+
+    def predict(self, samples: Samples, top: int | None = None) -> Any:
+        """Labels, probabilities and evidence.
+
+        Args:
+            samples: A list of SMILES; of pairs, reactions or drugs with proteins, as tuples or joined by `>>`; a polars
+                or pandas data frame; or the path of a table or an .npz file.
+            top: Writes the labels and probabilities of this many best classes instead of a column for each class.
+
+        Returns:
+            One row for each sample, in order: the columns that were given and those of `lightning predict`. A pandas
+            data frame if one was given, else a polars one. Where a sample cannot be used, the columns are null and
+            `reason` says why.
+
+        Raises:
+            InputError: If the samples cannot be read as the model's input, or have a column of the same name.
+        """
+        columns = PredictionColumns(self.classes, self.classifier.decision.has_uncertainty, self.evidence, top)
+        with self._data(samples) as data:
+            columns.check_names(data.prediction_rows.table.columns)
+            values = [columns.values(prediction) for prediction in self._infer(data)]
+            frames = [columns.frame(chunk, values) for chunk in data.prediction_rows.begun]
+        import polars
+
+        return like_given(polars.concat(frames), samples)
+
+    def embed(self, samples: Samples) -> NDArray[numpy.float32]:
+        """Embeddings, from which the classifier decides.
+
+        Args:
+            samples: As of `predict`.
+
+        Returns:
+            float32 (N, d); NaN in the rows of samples that cannot be used.
+
+        Raises:
+            InputError: If the samples cannot be read as the model's input.
+        """
+        width = self.classifier.network.encoder.output_dim
+        with self._data(samples) as data:
+            embeddings = numpy.full((data.prediction_rows.table.rows, width), numpy.nan, dtype=numpy.float32)
+            for prediction in self._infer(data):
+                embeddings[prediction.sample_index.cpu().numpy()] = prediction.embeddings.float().cpu().numpy()
+        return embeddings
+
+    def evaluate(self, table: Frame | str | Path, label_column: str | None = None) -> dict[str, float]:
+        """Metrics on a table with labels, all rows of which are used.
+
+        Args:
+            table: A polars or pandas data frame, or the path of a table or an .npz file.
+            label_column: The column of class labels; that of the training table, or else its usual name, if None.
+
+        Returns:
+            Metrics by name, such as `balanced_accuracy`, and `recall/<class>` of each class; NaN where a metric does
+            not exist.
+
+        Raises:
+            InputError: If the table cannot be used.
+        """
+        decision, counts = self.classifier.decision, self.classifier.class_state.counts
+        metrics = SplitMetrics(counts, self.classifier.head_fraction, self.classifier.tail_fraction).to(counts.device)
+        with self._data(table, label_column, "test") as data:
+            for batch, prediction in infer(self.classifier, data.test_dataloader()):
+                metrics.update(prediction.probabilities, batch.labels, decision.calibration)
+        values, recall = metrics.take()
+        recalls = {f"recall/{name}": recall[code] for code, name in enumerate(self.classes)}
+        return {name: float(value) for name, value in {**values, **recalls}.items()}
+
+    def _infer(self, data: DrugDataModule) -> Iterator[Prediction]:
+        return (prediction for _, prediction in infer(self.classifier, data.predict_dataloader()))
+
+    @contextmanager
+    def _data(
+        self, samples: Samples, label_column: str | None = None, stage: str = "predict"
+    ) -> Iterator[DrugDataModule]:
+        """The data module of the samples, set up; frames and lists pass through a temporary file."""
+        trained = self.settings["data"]
+        names = ColumnNames(trained.get("smiles_columns"), sequence=trained.get("sequence_column"))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "samples.parquet"
+            if isinstance(samples, str | Path):
+                path = Path(samples)
+            elif is_frame(samples):
+                to_polars(samples).write_parquet(path)
+            else:
+                frame, names = list_to_frame(samples, self.input)  # type: ignore[arg-type]
+                frame.write_parquet(path)
+            data = DrugDataModule(
+                str(path),
+                smiles_columns=None if names.smiles is None else list(names.smiles),
+                label_column=label_column or (trained.get("label_column") if stage == "test" else None),
+                sequence_column=names.sequence,
+                split="all",
+                evaluation_batch_size=trained["evaluation_batch_size"],
+                cache_folder=trained.get("cache_folder"),
+            )
+            data.trained_task = self._task
+            data.setup(stage)
+            yield data

@@ -1,0 +1,55 @@
+"""Samples as Python users have them, in polars."""
+
+from __future__ import annotations
+
+import pandas
+import polars
+import pytest
+
+from base.errors import InputError
+from datamodules.tables.columns import InputKind
+from tailmol.frames import Sample, is_frame, like_given, list_to_frame, to_polars
+
+
+@pytest.mark.parametrize(
+    ("input", "sample", "columns", "smiles", "sequence"),
+    [
+        ("molecule", "CCO", ["smiles"], ("smiles",), None),
+        ("reaction", "CCO>>CC=O", ["reactants", "product"], ("reactants", "product"), None),
+        ("pair", ("CCO", "CCN"), ["smiles_1", "smiles_2"], ("smiles_1", "smiles_2"), None),
+        ("drug_protein", ("CCO", "MKT"), ["smiles", "sequence"], ("smiles",), "sequence"),
+    ],
+)
+def test_samples_of_every_input_become_columns(
+    input: InputKind, sample: Sample, columns: list[str], smiles: tuple[str, ...], sequence: str | None
+) -> None:
+    frame, names = list_to_frame([sample, sample], input)
+    parts = sample.split(">>") if isinstance(sample, str) else list(sample)
+    assert frame.columns == columns
+    assert [list(row) for row in frame.rows()] == [parts, parts]
+    assert (names.smiles, names.sequence) == (smiles, sequence)
+
+
+@pytest.mark.parametrize(
+    ("input", "sample", "message"),
+    [
+        ("pair", "CCO", r"samples: expected smiles_1 and smiles_2 as text for input pair, got 'CCO'"),
+        ("molecule", 7, r"samples: expected smiles as text for input molecule, got 7"),
+        ("array", "CCO", r"samples: expected the path of an \.npz file for a model of input array"),
+    ],
+)
+def test_other_samples_are_refused(input: InputKind, sample: Sample, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        list_to_frame([sample], input)
+
+
+def test_missing_values_of_pandas_are_null_and_types_stay() -> None:
+    given = pandas.DataFrame({"smiles": ["CCO", None], "count": [1, 2], "dose": [0.5, float("nan")]})
+    frame = to_polars(given)
+    assert frame.schema == {"smiles": polars.String, "count": polars.Int64, "dose": polars.Float64}
+    assert frame.rows() == [("CCO", 1, 0.5), (None, 2, None)]
+    assert like_given(frame, frame) is frame
+    assert like_given(frame, ["CCO"]) is frame
+    assert is_frame(given)
+    assert is_frame(frame)
+    assert not is_frame(["CCO"])

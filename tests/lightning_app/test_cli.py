@@ -144,7 +144,7 @@ def test_a_number_out_of_range_is_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert in_this_process(monkeypatch, "fit", option) == 2
-    assert capsys.readouterr().err.splitlines()[-1] == f"lightning: error: settings: {sentence}"
+    assert capsys.readouterr().err.splitlines()[-1] == f"lightning: error: {sentence}"
 
 
 @pytest.mark.parametrize(

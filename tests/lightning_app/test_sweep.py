@@ -191,7 +191,10 @@ def test_a_trial_whose_worker_was_killed_counts_as_failed(tmp_path: Path, monkey
     [
         (["--config=sweep/none.yaml"], "config: expected an existing or shipped file, got 'sweep/none.yaml'"),
         (["--trials=-1"], "trials: expected 0 or more, got -1."),
-        (["--", "--model.nothing=3"], "expected an option that lightning fit --help all lists, got --model.nothing"),
+        (
+            ["--", "--model.nothing=3"],
+            "options: expected an option that lightning fit --help all lists, got --model.nothing",
+        ),
         (["--", "--trainer.devices=2"], "trainer.devices: expected one per trial, got 2"),
         (["--storage=nothing", "--trials=0"], "storage: "),
     ],

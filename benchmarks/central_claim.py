@@ -21,7 +21,8 @@ from base.atomic_file import write_csv, write_file
 from experiments.benchmark_plan import BenchmarkPlan, read_plan
 from experiments.benchmark_study import IDENTITY
 from experiments.paired_statistics import spearman
-from workflows.setting_layers import find_config, settings_files
+from workflows.settings.config_files import find_config
+from workflows.settings.layers import settings_files
 
 MEASURES = {
     "training_samples": "count",

@@ -32,7 +32,8 @@ from datamodules.splits.splitters import SplitName
 from experiments.benchmark_plan import Cell, read_plan
 from modules.evaluation.tail_metrics import TailMetrics
 from workflows.fit import FitCLI
-from workflows.setting_layers import find_config, settings_files
+from workflows.settings.config_files import find_config
+from workflows.settings.layers import settings_files
 
 PEERS: dict[str, Callable[[int], ClassifierMixin]] = {
     "logistic": lambda seed: LogisticRegression(max_iter=1000),

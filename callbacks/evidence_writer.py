@@ -1,4 +1,4 @@
-"""Writes the evidence that predictions are compared with, after the test of the best checkpoint."""
+"""Writes the training evidence that `lightning predict` compares new samples with."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from modules.evaluation.prediction_evidence import PredictionEvidence, encoder_d
 
 
 class EvidenceWriter(lightning.Callback):
-    """Embeds the training and the validation set at the end of a test and writes the evidence beside the checkpoint.
+    """Embeds the training and validation set at the end of a test and writes the evidence next to the checkpoint.
 
-    Sub-clusters are found as the run reclusters, about 1,000 in all; one for each class where it does not recluster.
+    Sub-clusters are found with the recluster settings of the run, about 1,000 in total; a run without reclusters has
+    one sub-cluster for each class.
     """
 
     def __init__(self, recluster: Recluster) -> None:
         """Create the callback.
 
         Args:
-            recluster: How the run reclusters.
+            recluster: The recluster callback of the run, for its settings.
         """
         self.recluster = recluster
 
@@ -40,12 +41,12 @@ class EvidenceWriter(lightning.Callback):
             evidence.save(evidence_path(checkpoint))
 
     def find(self, trainer: lightning.Trainer, model: DrugClassifier, digest: str) -> PredictionEvidence:
-        """Embed and build the evidence; all processes must call it.
+        """Compute the evidence; must be called on all processes.
 
         Args:
-            trainer: Its data module is a `DrugDataModule`.
-            model: With the weights of the checkpoint.
-            digest: `encoder_digest` of the checkpoint.
+            trainer: A trainer whose data module is a `DrugDataModule`.
+            model: The model, with the weights of the checkpoint.
+            digest: The `encoder_digest` of the checkpoint.
         """
         data = cast(DrugDataModule, trainer.datamodule)  # type: ignore[attr-defined]
         assert model.task is not None
@@ -63,7 +64,7 @@ class EvidenceWriter(lightning.Callback):
 
 
 def _texts(table: DrugTable, rows: NDArray[Any]) -> list[str]:
-    """SMILES of samples, two joined as a reaction is written; of arrays the name, or else the row from 1."""
+    """Texts that identify samples: SMILES joined by >>; for arrays the id, or else the row, counted from 1."""
     if table.smiles:
         columns = [column.gather(rows).to_list() for column in table.smiles]
         return [">>".join(cells) for cells in zip(*columns, strict=True)]

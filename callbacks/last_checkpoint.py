@@ -1,4 +1,4 @@
-"""The checkpoint to resume from after a run was cut off within an epoch."""
+"""A checkpoint to resume from when a run is stopped within an epoch."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 
 class LastCheckpoint(ModelCheckpoint):
-    """Writes `last.ckpt` every so many training steps, but not at the last step of an epoch.
+    """Writes `last.ckpt` every n training steps, except at the last step of an epoch.
 
-    There Lightning would resume at the next epoch without having validated this one; `lightning fit` has another
-    callback that writes `last.ckpt` at the end of each epoch.
+    From a checkpoint of that step, Lightning would resume at the next epoch without validating this one. `lightning
+    fit` writes `last.ckpt` at the end of each epoch with another callback.
     """
 
     def __init__(self, every_n_steps: int) -> None:
-        """Write `last.ckpt` where the trainer's other checkpoints are.
+        """Create the callback.
 
         Args:
             every_n_steps: Training steps from one checkpoint to the next.

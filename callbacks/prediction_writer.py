@@ -1,4 +1,4 @@
-"""Predictions beside the rows they are for."""
+"""Writes predictions next to the rows of the table."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from modules.evaluation.prediction_columns import PredictionColumns, Values
 class PredictionWriter(lightning.Callback):
     """Writes every row of the data module's table, in order, with the columns of `PredictionColumns`.
 
-    Each chunk goes into a file of its own as soon as it is complete; the first process joins the files at the end. The
-    processes must share the folder.
+    Each chunk of rows is written to a separate file as soon as it is complete, and the first process joins the files
+    at the end. All processes must share the folder.
 
     Attributes:
         rows: Number of rows of the table, once prediction has started.
-        unusable: Number of rows without a prediction, of this process until all are joined.
+        unusable: Number of rows without a prediction; of this process only, until `join` was called.
     """
 
     def __init__(self, output: str) -> None:
-        """A writer of one file.
+        """Create the callback.
 
         Args:
             output: The file to write: .csv, .tsv or .parquet.
@@ -46,10 +46,10 @@ class PredictionWriter(lightning.Callback):
         self._folder: Path | None = None
 
     def expect(self, columns: PredictionColumns, progress: bool) -> None:
-        """Choose the columns, before prediction starts.
+        """Set the columns to write; must be called before prediction starts.
 
         Args:
-            columns: The columns to write beside those of the table.
+            columns: The columns to write in addition to those of the table.
             progress: Whether to show a progress bar.
         """
         self._columns, self._progress = columns, progress
@@ -71,7 +71,7 @@ class PredictionWriter(lightning.Callback):
         self._folder = self.output.parent / trainer.strategy.broadcast(name)
         self._folder.mkdir(parents=True, exist_ok=True)
         shown = self._progress and trainer.is_global_zero
-        # None: no bar without a terminal.
+        # None: tqdm shows the bar only on a terminal.
         self._bar = tqdm(
             total=-(-table.rows // trainer.world_size),
             desc="Predicting",
@@ -106,7 +106,7 @@ class PredictionWriter(lightning.Callback):
         self._write_complete(None)
 
     def join(self, trainer: lightning.Trainer) -> None:
-        """Join the chunks of all processes into one file; all processes must call it.
+        """Join the chunks of all processes into one file; must be called on all processes.
 
         Args:
             trainer: The trainer that has just predicted.
@@ -116,7 +116,9 @@ class PredictionWriter(lightning.Callback):
         """
         assert self._folder is not None
         if not self._prediction_rows.ended:
-            raise InputError("trainer.limit_predict_batches: expected null, since predict writes every row.")
+            raise InputError(
+                "trainer.limit_predict_batches: expected null, since every row must be written, got a limit."
+            )
         (self._folder / f"{trainer.global_rank}.unusable").write_text(str(self.unusable))
         trainer.strategy.barrier("prediction chunks")
         if trainer.is_global_zero:
@@ -130,12 +132,12 @@ class PredictionWriter(lightning.Callback):
             write_file(self.output, lambda path: join(parts, path))
 
     def remove_chunks(self, trainer: lightning.Trainer) -> None:
-        """Remove the files of the chunks, from the first process."""
+        """Remove the files of the chunks; only the first process does."""
         if self._folder is not None and trainer.is_global_zero:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _write_complete(self, next_row: int | None) -> None:
-        """Write the chunks that end before a row; all that were begun if None."""
+        """Write the chunks that end before `next_row`; all remaining chunks if None."""
         begun = self._prediction_rows.begun
         while begun and (next_row is None or begun[0].first_row + len(begun[0].featured.reasons) <= next_row):
             chunk = begun.popleft()

@@ -1,4 +1,4 @@
-"""Sub-clusters, class temperatures and class weights, found again at epoch boundaries."""
+"""Recomputes sub-clusters, class temperatures and class weights at epoch boundaries."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EmbeddingSource = Literal["fresh", "running"]
 
 @runtime_checkable
 class ReclusterListener(Protocol):
-    """A callback that is told what each recluster found."""
+    """A callback that receives the result of each recluster."""
 
     def on_recluster(
         self,
@@ -38,21 +38,21 @@ class ReclusterListener(Protocol):
         embedding_seconds: float,
         seconds: float,
     ) -> None:
-        """Take what a recluster found.
+        """Called after each recluster.
 
         Args:
-            trainer: It trains.
-            model: With the new class state.
-            found: What the recluster found.
-            embedding_seconds: How long the embedding took.
-            seconds: How long the whole recluster took.
+            trainer: The trainer.
+            model: The model, with the new class state.
+            found: The result of the recluster.
+            embedding_seconds: Duration of the embedding pass.
+            seconds: Duration of the entire recluster.
         """
 
 
 class Recluster(lightning.Callback):
-    """Before some epochs, finds sub-clusters of the training set and refills the model's class state.
+    """Finds sub-clusters of the training set before some epochs and updates the model's class state.
 
-    The processes of a run share the work, and all of them end with the same class state.
+    The processes of a run share the work, and all of them get the same class state.
     """
 
     def __init__(
@@ -71,23 +71,24 @@ class Recluster(lightning.Callback):
         """Create the callback.
 
         Args:
-            start_epoch: First epoch to recluster before; null never does.
-            every_n_epochs: Epochs from one recluster to the next.
-            method: kmeans: as the paper's code; bounded: no sub-cluster larger than the size bound.
-            min_size: Least size bound of a sub-cluster; the bound is the smallest class if that is larger.
-            difficulty: What makes a class weigh more. distance: a near rival, as in the paper; equal for two classes.
-                class_distance: the same of class means alone.
-                neighbors: the share of its samples' nearest neighbors that are of other classes. spread: how wide
-                it is beside its distance to the nearest rival. confusion: the share of its samples that training
-                takes for others.
-            strength: How much the difficulty decides the class weights; 0 weighs all classes equally.
-            embeddings: fresh: a pass over the training set, without augmentation; running: what training computed
-                last, without a pass.
-            sample_per_class: Cluster at most this many samples of each class, and assign every sample to the nearest
-                sub-cluster of its class when its batch is trained on; null clusters all samples.
+            start_epoch: First epoch that is preceded by a recluster; null disables reclusters.
+            every_n_epochs: Number of epochs between reclusters.
+            method: kmeans: k-means as in the paper's code; bounded: no sub-cluster exceeds the size bound.
+            min_size: Lower limit of the size bound of sub-clusters, which is the size of the smallest class if that is
+                larger.
+            difficulty: Measure of difficulty that gives a class more weight. distance: distance to the nearest class,
+                as in the paper (the same for both of two classes). class_distance: as distance, from class means
+                alone. neighbors: fraction of the nearest neighbors of its samples that belong to other classes.
+                spread: its width relative to the distance to the nearest class. confusion: fraction of its samples
+                that are misclassified in training.
+            strength: Influence of the difficulty on the class weights; 0 gives all classes the same weight.
+            embeddings: fresh: embeddings from a pass over the training set without augmentation; running: the most
+                recent embeddings from training, without a pass.
+            sample_per_class: Largest number of samples of each class to cluster; every other sample is assigned to the
+                nearest sub-cluster of its class when it is trained on. null clusters all samples.
             seed: Random seed of the clustering and of the sampled rows.
-            backend: What runs kmeans: faiss; torch, on the model's device; auto: torch on a GPU, else faiss. The other
-                method runs in torch.
+            backend: Library that runs the method kmeans: faiss; torch, on the model's device; auto: torch on a GPU,
+                else faiss. The method bounded always runs in torch.
 
         Raises:
             ValueError: If a number is out of range.
@@ -109,24 +110,24 @@ class Recluster(lightning.Callback):
 
     @property
     def _samples(self) -> list[int | None]:
-        """What decides which samples are clustered."""
+        """The settings that determine which samples are clustered."""
         return [self.sample_per_class, self.settings.seed]
 
     def state_dict(self) -> dict[str, Any]:
-        """What was kept from training, for the checkpoint."""
+        """Embeddings and confusions recorded during training, for the checkpoint."""
         kept = {"running": self._running, "confusion": self._confusion}
         return {"samples": self._samples, **{name: value.state_dict() for name, value in kept.items() if value}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the state of a run that is resumed."""
+        """Store the state of a resumed run until training starts."""
         self._resumed = state_dict
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Make room for what is kept from training."""
+        """Prepare the recording of embeddings and confusions."""
         model = cast(DrugClassifier, pl_module)
         self._choose_samples(trainer, model)
         if self._resumed.get("samples", self._samples) != self._samples:
-            # What is known about other samples says nothing about these.
+            # The state in the checkpoint is that of other samples.
             self._resumed = {}
             model.class_state.reset()
         if self.start_epoch is not None and self.embeddings == "running":
@@ -145,7 +146,7 @@ class Recluster(lightning.Callback):
         self._labels = torch.from_numpy(codes[self._rows]).to(model.device)
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Recluster if this epoch is due."""
+        """Recluster if it is due before this epoch."""
         if self.start_epoch is None or trainer.current_epoch < self.start_epoch:
             return
         if (trainer.current_epoch - self.start_epoch) % self.every_n_epochs == 0:
@@ -159,28 +160,28 @@ class Recluster(lightning.Callback):
         batch: Batch,
         batch_idx: int,
     ) -> None:
-        """Keep what the training step computed."""
+        """Record the embeddings and logits of the training step."""
         if self._running is not None:
             self._running.update(batch.sample_index, outputs["embeddings"])
         if self._confusion is not None and "logits" in outputs:
             self._confusion.update(outputs["logits"], batch.labels)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Collect what the processes kept."""
+        """Combine what the processes recorded."""
         if self._running is not None:
             self._running.collect()
         if self._confusion is not None:
             self._confusion.end_epoch()
 
     def recluster(self, trainer: lightning.Trainer, model: DrugClassifier) -> None:
-        """Embed, cluster, measure, and refill the model's class state.
+        """Embed and cluster the training set, and update the model's class state.
 
         Args:
-            trainer: Runs the model; its data module is a `DrugDataModule`.
-            model: Whose class state is refilled.
+            trainer: A trainer whose data module is a `DrugDataModule`.
+            model: The model to update.
 
         Raises:
-            InputError: If an embedding is not finite; the message names the classes and the epoch.
+            InputError: If an embedding is NaN or infinite.
         """
         start = time.perf_counter()
         if not hasattr(self, "_labels"):
@@ -202,7 +203,7 @@ class Recluster(lightning.Callback):
             state.subcluster_ids if state.reclustered else None,
             None if self._confusion is None else self._confusion.matrix,
         )
-        # Rounding must not make the processes differ.
+        # Rounding may differ between processes, but the class state must not.
         clusters = found.subclusters
         shared = Subclusters(*map(broadcast_from_first, (clusters.ids, clusters.class_of, clusters.centroids)))
         temperatures, weights = broadcast_from_first(found.temperatures), broadcast_from_first(found.weights)
@@ -219,6 +220,6 @@ class Recluster(lightning.Callback):
         names = ", ".join(model.task.classes[code] for code in sorted(set(self._labels[broken].tolist())))
         if names:
             raise InputError(
-                f"Epoch {epoch}: the embeddings of {int(broken.sum())} training samples of classes {names} are NaN or "
-                "infinite; try a lower model.optimizer.lr."
+                f"model: expected finite embeddings before epoch {epoch}, got NaN or infinite values for "
+                f"{int(broken.sum())} training samples of classes {names}; try a lower model.optimizer.lr."
             )

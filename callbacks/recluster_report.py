@@ -21,11 +21,11 @@ from modules.reclustering import ReclusterResult
 _log = logging.getLogger("tailmol")
 
 Panels = Callable[[Sequence[Logger], ClassMeans, Sequence[str], Mapping[str, Sequence[Any]], int], None]
-"""Draws panels from loggers, class means, class names, columns by name and the step."""
+"""A function that logs panels, given loggers, class means, class names, columns by name and the step."""
 
 
 class ReclusterReport(lightning.Callback):
-    """Writes each recluster to the log, the loggers, `class_weights.csv` and a file of class means.
+    """Reports each recluster to the log, the loggers, `class_weights.csv` and a file of class means.
 
     Attributes:
         history: The rows of `class_weights.csv` so far.
@@ -35,7 +35,7 @@ class ReclusterReport(lightning.Callback):
         """Create the callback.
 
         Args:
-            panels: Draws panels for the loggers, on the first process; None draws none.
+            panels: Logs panels after each recluster, on the first process; None logs no panels.
         """
         self.panels = panels
         self.history: list[dict[str, Any]] = []
@@ -45,7 +45,7 @@ class ReclusterReport(lightning.Callback):
         return {"history": self.history}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the history of a run that is resumed."""
+        """Restore the history of a resumed run."""
         self.history = list(state_dict["history"])
 
     def on_recluster(
@@ -56,7 +56,7 @@ class ReclusterReport(lightning.Callback):
         embedding_seconds: float,
         seconds: float,
     ) -> None:
-        """See `callbacks.recluster.ReclusterListener`."""
+        """Called after each recluster; see `callbacks.recluster.ReclusterListener`."""
         columns = _columns(found)
         self._extend_history(trainer.current_epoch, model, columns)
         _log_line(trainer.current_epoch, model, found, seconds)
@@ -80,7 +80,7 @@ class ReclusterReport(lightning.Callback):
 
 
 def _columns(found: ReclusterResult) -> dict[str, list[Any]]:
-    """What the recluster found for each class, by name."""
+    """Results of the recluster for each class, by column name."""
     columns = {
         "subclusters": found.per_class,
         "temperature": found.temperatures,
@@ -94,7 +94,9 @@ def _columns(found: ReclusterResult) -> dict[str, list[Any]]:
 
 def _log_line(epoch: int, model: DrugClassifier, found: ReclusterResult, seconds: float) -> None:
     sizes = torch.bincount(found.subclusters.ids)
-    moved = "" if math.isnan(found.moved) else f"; {found.moved:.1%} of the samples of divided classes moved"
+    moved = (
+        "" if math.isnan(found.moved) else f"; {found.moved:.1%} of the samples in divided classes changed sub-cluster"
+    )
     _log.info(
         f"Epoch {epoch}: {len(sizes):,} sub-clusters of {sizes.min()} to {sizes.max()} samples{moved}; "
         f"{_describe_weights(found, model)}; {seconds:.1f} s."
@@ -132,7 +134,7 @@ def _describe_weights(found: ReclusterResult, model: DrugClassifier) -> str:
     present = (weights > 0).nonzero().squeeze(1)
     order = present[weights[present].argsort(descending=True, stable=True)].tolist()
     if float(weights[order[0]]) == float(weights[order[-1]]):
-        return "all classes weigh alike"
+        return "all classes have the same weight"
     texts = []
     for kind, code in (("heaviest", order[0]), ("lightest", order[-1])):
         recall = float("nan") if model.validation_recall is None else float(model.validation_recall[code])

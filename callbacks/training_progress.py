@@ -1,4 +1,4 @@
-"""One line on the terminal: how far training is, how well it does, and when it will be over."""
+"""A progress line on the terminal for the entire training."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
-_SECONDS = 0.25
+_SECONDS_BETWEEN_UPDATES = 0.25
 
 
 class TrainingProgress(ProgressBar):
-    """Shows epoch, loss, validation balanced accuracy and time left of a whole training, on the first process."""
+    """Shows epoch, loss, validation balanced accuracy and remaining time, on the first process."""
 
     def __init__(self, console: Console | None = None) -> None:
-        """Keep the console.
+        """Create the callback.
 
         Args:
-            console: Where to write; standard error if None. Nothing is written to what is no terminal.
+            console: Console to write to; standard error if None. Nothing is written unless it is a terminal.
         """
         super().__init__()
         self._console = console
@@ -32,15 +32,15 @@ class TrainingProgress(ProgressBar):
         self._shown_at = 0.0
 
     def disable(self) -> None:
-        """Show nothing, which Lightning asks of every process but the first."""
+        """Disable the line; Lightning calls this on every process but the first."""
         self._enabled = False
 
     def enable(self) -> None:
-        """Show it."""
+        """Enable the line."""
         self._enabled = True
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Begin the line."""
+        """Start the line."""
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -50,8 +50,8 @@ class TrainingProgress(ProgressBar):
         columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[values]}")
         self._progress = Progress(*columns, TimeRemainingColumn(), TextColumn("left"), console=console, transient=True)
         self._progress.start()
-        self._progress.add_task(self._where(trainer), total=self._steps(trainer), values="")
-        self._move(trainer)
+        self._progress.add_task(self._epoch(trainer), total=self._steps(trainer), values="")
+        self._update(trainer)
 
     def on_train_batch_end(
         self,
@@ -61,30 +61,30 @@ class TrainingProgress(ProgressBar):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Move on, with the loss of this step."""
-        # Reading the loss waits for a GPU, so not at every step.
-        if self._progress is not None and time.monotonic() - self._shown_at > _SECONDS:
-            self._move(trainer, float(outputs["loss"]))
+        """Update the line with the loss of this step."""
+        # Reading the loss synchronizes with the GPU, so it is not done at every step.
+        if self._progress is not None and time.monotonic() - self._shown_at > _SECONDS_BETWEEN_UPDATES:
+            self._update(trainer, float(outputs["loss"]))
             self._shown_at = time.monotonic()
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """End the line."""
+        """Remove the line."""
         self._stop()
 
     def on_exception(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
     ) -> None:
-        """End the line, so that the error stands below it."""
+        """Remove the line before the error is printed."""
         self._stop()
 
-    def _move(self, trainer: lightning.Trainer, loss: float | None = None) -> None:
+    def _update(self, trainer: lightning.Trainer, loss: float | None = None) -> None:
         if self._progress is None:
             return
         accuracy = trainer.callback_metrics.get("val/balanced_accuracy")
         shown = {"loss": loss, "balanced accuracy": None if accuracy is None else float(accuracy)}
         values = "  ".join(f"{name} {value:.3f}" for name, value in shown.items() if value is not None)
         task = self._progress.task_ids[0]
-        self._progress.update(task, completed=trainer.global_step, description=self._where(trainer), values=values)
+        self._progress.update(task, completed=trainer.global_step, description=self._epoch(trainer), values=values)
 
     def _stop(self) -> None:
         if self._progress is not None:
@@ -92,7 +92,7 @@ class TrainingProgress(ProgressBar):
             self._progress = None
 
     @staticmethod
-    def _where(trainer: lightning.Trainer) -> str:
+    def _epoch(trainer: lightning.Trainer) -> str:
         last = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else "?"
         return f"epoch {min(trainer.current_epoch + 1, trainer.max_epochs or 1)}/{last}"
 

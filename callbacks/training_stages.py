@@ -22,13 +22,13 @@ _log = logging.getLogger("tailmol")
 
 
 class TrainingStages(lightning.Callback):
-    """Begins each stage at its epoch and hands its settings to data, network, objective and decision."""
+    """Starts each stage at its epoch and applies its settings to data, network, objective and decision."""
 
     def __init__(self, stages: Sequence[Stage] = ()) -> None:
         """Create the callback.
 
         Args:
-            stages: What training does differently from some epochs on, in this order; may be empty.
+            stages: Training stages in the order of their start epochs; may be empty.
 
         Raises:
             ValueError: If the start epochs do not increase.
@@ -41,18 +41,18 @@ class TrainingStages(lightning.Callback):
 
     @property
     def current(self) -> Stage | None:
-        """The stage that training is in."""
+        """The current training stage; None before the first one."""
         begun = [stage for stage in self.stages if stage.start_epoch == self._entered]
         return begun[0] if begun else None
 
     def state_dict(self) -> dict[str, Any]:
-        """The start epoch of the current stage and the weights of a teacher from this run, for the checkpoint."""
+        """Start epoch of the current stage, and weights of a teacher from this run, for the checkpoint."""
         own = self.teacher is not None and self._teacher_file is None
         state = {"entered": self._entered}
         return {**state, "teacher": self.teacher.state_dict()} if own and self.teacher is not None else state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the state of a run that is resumed."""
+        """Restore the state of a resumed run."""
         self._entered, self._restored_teacher = state_dict["entered"], state_dict.get("teacher")
 
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
@@ -72,7 +72,7 @@ class TrainingStages(lightning.Callback):
             self.teacher = self._load_teacher(self._teacher_file, data)
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Go on with the stage that a resumed run was stopped in."""
+        """Continue the stage in which a resumed run was stopped."""
         model = cast(DrugClassifier, pl_module)
         if self._restored_teacher is not None:
             self.teacher = model.network.frozen_copy()
@@ -80,14 +80,14 @@ class TrainingStages(lightning.Callback):
         self._apply(model)
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Begin a stage if this is its first epoch."""
+        """Start a stage if this is its first epoch."""
         place = stage_at(self.stages, trainer.current_epoch)
         if place is None or self.stages[place].start_epoch == self._entered:
             return
         stage, model = self.stages[place], cast(DrugClassifier, pl_module)
         self._entered = stage.start_epoch
         if stage.start_epoch > 0:
-            _log.info(f"Epoch {trainer.current_epoch}: a training stage begins ({stage.description}).")
+            _log.info(f"Epoch {trainer.current_epoch}: training stage started ({stage.description}).")
         if stage.distillation is not None and stage.distillation.teacher is None:
             self.teacher = model.network.frozen_copy()
         if stage.reset:
@@ -107,7 +107,7 @@ class TrainingStages(lightning.Callback):
         model.decision.correction = stage.correction
 
     def _reset(self, trainer: lightning.Trainer, model: DrugClassifier, stage: Stage) -> None:
-        """Initialize parts again and forget what the optimizer and the class state know about them."""
+        """Reinitialize parts of the network and clear their optimizer and class state."""
         model.network.reset(stage.reset, run_seed() + stage.start_epoch)
         modules = model.network.modules_of(stage.reset)
         parameters = [parameter for module in modules for parameter in module.parameters(recurse=False)]
@@ -127,23 +127,23 @@ class TrainingStages(lightning.Callback):
         for stage in self.stages:
             if stage.distillation is not None and model.objective.mixing is not None:
                 raise InputError(
-                    "stages.distillation and model.mixing: a teacher has no answer for mixtures; expected one of them "
-                    "to be null."
+                    "stages.distillation: expected null with model.mixing, since a teacher cannot label mixtures, got "
+                    f"{type(stage.distillation).__name__}."
                 )
             if stage.correction is not None and stage.correction.needs_linear_head and not head.is_linear:
                 raise InputError(
-                    f"stages.correction: {type(stage.correction).__name__} needs one linear head; expected "
-                    "model.head without experts, cosine_scale and class_scales."
+                    "stages.correction: expected model.head without experts, cosine_scale and class_scales, got "
+                    f"{type(stage.correction).__name__}, which needs a single linear head."
                 )
             if "classifier" in stage.frozen and not head.class_scales:
                 raise InputError(
-                    "stages.frozen: with a frozen classifier only class factors can train; expected "
-                    "model.head.class_scales to be true."
+                    "stages.frozen: expected model.head.class_scales to be true with a frozen classifier, since only "
+                    "class scales are trained then, got false."
                 )
         if head.class_scales and not any("classifier" in stage.frozen for stage in self.stages):
             raise InputError(
-                "model.head.class_scales: class factors train in a stage that freezes the classifier; expected such a "
-                "stage in stages."
+                "model.head.class_scales: expected a stage that freezes the classifier, in which the class scales are "
+                "trained, got none in stages."
             )
 
     @staticmethod
@@ -153,14 +153,14 @@ class TrainingStages(lightning.Callback):
         assert known is not None
         if (known.classes, known.input, known.features) != (task.classes, task.input, task.features):
             raise InputError(
-                f"stages.distillation.teacher: {file} was trained on other classes or features ({known.num_classes} "
-                f"classes, the data have {task.num_classes}); expected the same."
+                f"stages.distillation.teacher: expected the classes and features of the data ({task.num_classes} "
+                f"classes), got others ({known.num_classes} classes) in {file}."
             )
         return teacher.network.frozen_copy()
 
 
 def _restart_schedule(trainer: lightning.Trainer, model: DrugClassifier) -> None:
-    """Start the learning rate and the patience of early stopping again."""
+    """Restart the learning-rate schedule and the patience of early stopping."""
     for optimizer in trainer.optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group.get("initial_lr", group["lr"])

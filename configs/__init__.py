@@ -1,1 +1,1 @@
-"""The shipped settings: YAML files that `--config` finds by their path in this folder."""
+"""The shipped settings: YAML files, which `--config` takes by their path in this folder."""

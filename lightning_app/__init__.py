@@ -1,1 +1,1 @@
-"""Subcommands of the `lightning` command."""
+"""The `lightning` command, with one file for each subcommand."""

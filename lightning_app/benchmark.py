@@ -1,4 +1,4 @@
-"""`lightning benchmark`: a grid of runs, and tables that compare them."""
+"""`lightning benchmark`: run a grid of experiments and write tables that compare them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workflows.setting_layers import find_config, settings_files, shipped_names
+from workflows.settings.config_files import find_config, shipped_names
+from workflows.settings.layers import settings_files
 from workflows.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def main(arguments: list[str], terminal: Terminal) -> None:
 
     Args:
         arguments: The command line after `benchmark`.
-        terminal: How the command was called.
+        terminal: Name and output options of the command.
 
     Raises:
         InputError: If the grid, a setting or the database is invalid.
@@ -49,7 +50,7 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     frame = study.frame()
     failed = frame.filter(frame["state"] == "failed") if len(frame) else frame
     if len(frame) and plan.baseline not in frame.filter(frame["state"] == "complete")["method"]:
-        print(f"No tables: no run of the baseline, {plan.baseline}, is complete.")
+        print(f"No tables were written, since no run of the baseline, {plan.baseline}, is complete.")
     elif len(frame):
         from experiments.benchmark_report import write_tables
 
@@ -60,7 +61,7 @@ def main(arguments: list[str], terminal: Terminal) -> None:
 
 
 def _with_peers(frame: polars.DataFrame, folder: Path) -> polars.DataFrame:
-    """The cells, followed by those of other programs on the same splits from `peers.csv`."""
+    """The results, followed by those of other programs on the same splits from `peers.csv`, if any."""
     import polars
 
     path = folder / "peers.csv"
@@ -76,19 +77,23 @@ def make_parser() -> argparse.ArgumentParser:
     """The parser of the subcommand."""
     parser = argparse.ArgumentParser(
         prog="lightning benchmark",
-        description="Run every cell of a grid of data sets, encoders, methods and seeds as a separate lightning fit, "
-        "and compare the methods. It can be stopped at any time: the same command continues, also in a second "
-        "terminal at the same time or on other machines that use the same storage. Example: lightning benchmark "
-        f"--config benchmark/quick.yaml. Shipped grids: {', '.join(shipped_names('benchmark'))}",
+        description="Run lightning fit for every cell of a grid of data sets, encoders, methods and seeds, and write "
+        "tables that compare the methods. A benchmark can be stopped at any time and is continued by the same command. "
+        "To run cells in parallel, start it in several terminals or on machines with a shared storage. "
+        "Example: lightning benchmark --config benchmark/quick.yaml. Shipped grids: "
+        f"{', '.join(shipped_names('benchmark'))}",
     )
-    parser.add_argument("--config", "-c", required=True, help="The grid: your own file or a shipped one.")
-    parser.add_argument("--folder", type=Path, help="Output folder; default: results/<name of the file>.")
+    parser.add_argument("--config", "-c", required=True, help="YAML file of the grid, your own or a shipped one")
+    parser.add_argument("--folder", type=Path, help="output folder (default: results/NAME, by the name of the grid)")
     parser.add_argument(
-        "--storage", help="Database URL such as postgresql://host/base; default: <folder>/study.db, an SQLite file."
+        "--storage",
+        help="database URL, such as postgresql://HOST/NAME (default: the SQLite file study.db in the output folder)",
     )
-    parser.add_argument("--dry-run", action="store_true", help="Print the cells and the expected duration.")
-    parser.add_argument("--tables-only", action="store_true", help="Write the tables of the finished cells; run none.")
-    parser.add_argument("--retry-failed", action="store_true", help="Run the cells again that failed before.")
+    parser.add_argument("--dry-run", action="store_true", help="list the cells and their expected duration, and stop")
+    parser.add_argument(
+        "--tables-only", action="store_true", help="write the tables of the completed cells without running others"
+    )
+    parser.add_argument("--retry-failed", action="store_true", help="run failed cells again")
     return parser
 
 
@@ -118,7 +123,7 @@ def _work(study: BenchmarkStudy) -> None:
 
 
 def _list(study: BenchmarkStudy) -> None:
-    """Print the cells with their states, and how long the remaining ones take on one worker."""
+    """Print the cells with their states and the expected duration of the remaining ones."""
     import polars
 
     states = study.states()
@@ -134,4 +139,4 @@ def _list(study: BenchmarkStudy) -> None:
     seconds = sum(time for time in times if time is not None)
     unknown = sum(time is None for time in times)
     print(f"{len(study.plan.cells)} cells, {len(left)} left: about {seconds / 3600:.1f} hours on one worker", end="")
-    print(f", and {unknown} cells of unknown duration." if unknown else ".")
+    print(f", plus {unknown} cells of unknown duration." if unknown else ".")

@@ -1,4 +1,4 @@
-"""The `lightning` command: answers `--help` at once and loads a subcommand only when it runs."""
+"""The `lightning` command, which imports a subcommand only when it runs, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from workflows.terminal import Terminal, take_terminal_options
 
 SUBCOMMANDS = {
     "fit": ("lightning_app.fit", "main"),
-    "validate": ("lightning_app.evaluate", "validate"),
-    "test": ("lightning_app.evaluate", "test"),
+    "validate": ("lightning_app.evaluate", "run_validate"),
+    "test": ("lightning_app.evaluate", "run_test"),
     "predict": ("lightning_app.predict", "main"),
     "prepare": ("lightning_app.prepare", "main"),
     "sweep": ("lightning_app.sweep", "main"),
@@ -27,9 +27,9 @@ SUBCOMMANDS = {
 }
 
 _PROCESS_NUMBERS = ("RANK", "LOCAL_RANK")
-"""Environment variables that torchrun and Lightning number the processes of a run with.
+"""Environment variables in which torchrun and Lightning pass the rank of a process.
 
-SLURM's is none of them: it also numbers the workers of a benchmark, whose runs inherit it and must say what is wrong.
+SLURM_PROCID is not among them: it also numbers the workers of a benchmark, and every one must report its own errors.
 """
 
 _EXTRAS = {
@@ -43,27 +43,29 @@ _EXTRAS = {
 HELP = """\
 usage: {command} <subcommand> [options]
 
-Classify drugs when some classes have ten thousand examples and some have five.
+Classify drugs into long-tailed classes, from ten thousand samples down to five.
 
 subcommands:
-  fit         train, test the best checkpoint and report; with no option, on the embedded inn_stems drugs
-  validate    metrics of a checkpoint on the validation split
-  test        metrics of a checkpoint on the test split
-  predict     labels, probabilities and evidence for a table of SMILES, or for one SMILES
-  prepare     download, check and featurize a table ahead of time
-  sweep       search for the settings that validate best
-  benchmark   a grid of data sets, methods and seeds, and tables that compare them
-  datasets    list the data sets that are known by name
-  report      a page of what a run found, as every fit writes it
-  compare     several runs on one page
-  completion  a script with which bash, zsh or tcsh completes these commands on TAB
+  fit         train a model, test its best checkpoint and write a report (by default on the shipped inn_stems data)
+  validate    compute the metrics of a checkpoint on the validation split
+  test        compute the metrics of a checkpoint on the test split
+  predict     predict labels and probabilities for a table of SMILES, or for one SMILES
+  prepare     download, check and featurize a table ahead of training
+  sweep       search for the settings with the best validation metric
+  benchmark   run a grid of data sets, methods and seeds, and write tables that compare them
+  datasets    list the data sets known by name
+  report      write the report of a run again
+  compare     write a page that compares several runs
+  completion  print a script for tab completion in bash, zsh and other shells
 
-common options ({command} <subcommand> --help shows more):
-  --data.source FILE    a CSV, TSV or Parquet table, an .npz of arrays, or a known data set
-  --config FILE         settings in YAML, options win. Shipped: data/*.yaml, method/*.yaml, debug.yaml
-  --ckpt_path FILE      a checkpoint to resume, test or predict with
-  --quiet, --json       warnings alone; and the result as one line of JSON
-  --debug               errors with their traceback
+common options ({command} <subcommand> --help lists more):
+  --data.source FILE    CSV, TSV or Parquet table, .npz file of arrays, or name of a known data set
+  --config FILE         YAML file of settings, your own or a shipped one such as method/paper.yaml or debug.yaml;
+                        options on the command line take precedence
+  --ckpt_path FILE      checkpoint to resume, validate, test or predict with
+  --quiet               print only warnings and errors
+  --json                as --quiet, and print the result as one line of JSON
+  --debug               print the traceback of errors
 
 examples:
   {command} fit --data.source my_drugs.csv
@@ -73,14 +75,14 @@ examples:
 
 
 def main() -> None:
-    """Run the command line; the exit status is 2 where the user's input is at fault."""
+    """Run the command line; the exit status is 2 for invalid input and 1 for other errors."""
     terminal, arguments = take_terminal_options(sys.argv[1:], _command())
     if not arguments or arguments[0] in ("-h", "--help"):
         print(HELP.replace("{command}", terminal.command), end="")
         return
     if arguments[0] not in SUBCOMMANDS:
         known = ", ".join(SUBCOMMANDS)
-        sys.exit(_complain(f"there is no subcommand {arguments[0]!r}; expected one of {known}.", terminal))
+        sys.exit(_print_error(f"subcommand: expected one of {known}, got {arguments[0]!r}.", terminal))
     module, function = SUBCOMMANDS[arguments[0]]
     process = next((int(os.environ[name]) for name in _PROCESS_NUMBERS if name in os.environ), 0)
     try:
@@ -93,42 +95,42 @@ def main() -> None:
 
 
 def _command() -> str:
-    """The name that the command was called by; `python -m lightning_app.cli` is `lightning`."""
+    """The name by which the command was called; `lightning` for `python -m lightning_app.cli`."""
     name = Path(sys.argv[0]).stem
     return name if name in ("lightning", "tailmol") else "lightning"
 
 
 def _explain(error: Exception, subcommand: str, process: int, terminal: Terminal) -> int:
-    """Say what is wrong in one sentence; the exit status is 2 where the user's input is at fault, else 1."""
+    """Print an error in one sentence and return the exit status."""
     from base.errors import InputError
 
     if isinstance(error, InputError):
-        # Every process finds the same mistake in the same input; the first one says so.
-        return 2 if process else _complain(str(error), terminal)
+        # All processes read the same input and raise the same error; the first one prints it.
+        return 2 if process else _print_error(str(error), terminal)
     if isinstance(error, ModuleNotFoundError) and str(error.name).split(".")[0] in _EXTRAS:
         extra = _EXTRAS[str(error.name).split(".")[0]]
-        sentence = f"{subcommand} needs the package {error.name}; pip install 'tailmol[{extra}]' brings it."
-        return _complain(sentence, terminal)
+        sentence = f"{subcommand} needs the package {error.name}; install it with: pip install 'tailmol[{extra}]'"
+        return _print_error(sentence, terminal)
     if type(error).__name__ == "MisconfigurationException":
-        return _complain(f"trainer: {str(error).rstrip('.!')}.", terminal)
+        return _print_error(f"trainer: {str(error).rstrip('.!')}.", terminal)
     where = f"process {process}: " if process else ""
     what = f"{where}{type(error).__name__}: {str(error).rstrip('.')}"
-    advice = "This is a bug in tailmol, or a setting that is not checked; --debug shows where."
-    _complain(f"{what}. {advice}", terminal)
+    advice = "This is a bug in tailmol, or a setting that it does not check; --debug prints the traceback."
+    _print_error(f"{what}. {advice}", terminal)
     return 1
 
 
 class _StandardError(logging.Handler):
-    """Writes to what standard error is at the moment, so that messages stand above a line of progress."""
+    """Writes to the current standard error, so that messages appear above a progress line."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one message."""
+        """Print a record."""
         print(self.format(record), file=sys.stderr)
 
 
 @contextmanager
 def _messages(terminal: Terminal, first: bool) -> Iterator[None]:
-    """Show messages of this project while the block runs."""
+    """Print the log messages of tailmol while the block runs."""
     log, handler = logging.getLogger("tailmol"), _StandardError()
     shown = logging.DEBUG if terminal.debug else logging.WARNING if terminal.quiet else logging.INFO
     before = log.level
@@ -141,7 +143,7 @@ def _messages(terminal: Terminal, first: bool) -> Iterator[None]:
         log.setLevel(before)
 
 
-def _complain(sentence: str, terminal: Terminal) -> int:
+def _print_error(sentence: str, terminal: Terminal) -> int:
     print(f"{terminal.command}: error: {sentence}", file=sys.stderr)
     return 2
 

@@ -1,4 +1,4 @@
-"""`lightning compare`: several runs on one page."""
+"""`lightning compare`: write a page that compares runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def main(arguments: list[str], terminal: Terminal) -> None:
 
     Args:
         arguments: The command line after `compare`.
-        terminal: How the command was called, and how much it says.
+        terminal: Name and output options of the command.
 
     Raises:
         InputError: If a run cannot be read, or the runs have different classes.
@@ -28,17 +28,21 @@ def main(arguments: list[str], terminal: Terminal) -> None:
 
 
 def make_parser(command: str = "lightning") -> argparse.ArgumentParser:
-    """What the subcommand takes.
+    """The parser of the subcommand.
 
     Args:
-        command: How the command was called.
+        command: Name of the command, for messages.
     """
     parser = argparse.ArgumentParser(
-        prog=f"{command} compare", description="Write one page that compares runs with the same classes."
+        prog=f"{command} compare", description="Write a page that compares runs with the same classes."
     )
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders of two or more runs; first the one "
-                        "that the others are compared with")  # fmt: skip
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders of two or more runs; the others "
+                        "are compared with the first one")  # fmt: skip
     parser.add_argument(
-        "--output", type=Path, default=Path("comparison.html"), metavar="FILE", help="the page (comparison.html)"
+        "--output",
+        type=Path,
+        default=Path("comparison.html"),
+        metavar="FILE",
+        help="HTML file to write (default: comparison.html)",
     )
     return parser

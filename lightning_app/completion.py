@@ -1,4 +1,4 @@
-"""`lightning completion`: a script with which a shell completes the command on TAB, without starting Python."""
+"""`lightning completion`: print a script for tab completion, which does not start Python."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib
 from argparse import Action, ArgumentParser
 
 from lightning_app.cli import SUBCOMMANDS
-from workflows.setting_layers import FOLDERS, shipped_names
+from workflows.settings.config_files import FOLDERS, shipped_names
 from workflows.terminal import Terminal
 
 _FILES = ("ckpt_path", "output", "distill.teacher", "run", "runs")
@@ -18,35 +18,35 @@ def main(arguments: list[str], terminal: Terminal) -> None:
 
     Args:
         arguments: The command line after `completion`.
-        terminal: How the command was called.
+        terminal: Name and output options of the command.
     """
     shell = make_parser(terminal.command).parse_args(arguments).shell
     print(completion_script(shell, terminal.command))
 
 
 def make_parser(command: str = "lightning") -> ArgumentParser:
-    """What the subcommand takes.
+    """The parser of the subcommand.
 
     Args:
-        command: How the command was called.
+        command: Name of the command, for messages.
     """
     import shtab
 
     parser = ArgumentParser(
         prog=f"{command} completion",
-        description="Print a script that completes subcommands, options and files on TAB. "
-        f"In this terminal: source <({command} completion bash)",
+        description="Print a script for tab completion of subcommands, options and files. To use it in this bash "
+        f"session: source <({command} completion bash)",
     )
-    parser.add_argument("shell", choices=shtab.SUPPORTED_SHELLS, help="the shell that you type commands into")
+    parser.add_argument("shell", choices=shtab.SUPPORTED_SHELLS, help="name of your shell")
     return parser
 
 
 def completion_script(shell: str, command: str = "lightning") -> str:
-    """The script, from the parsers of all subcommands.
+    """The completion script, made from the parsers of all subcommands.
 
     Args:
-        shell: One that shtab supports.
-        command: The name that is completed.
+        shell: Name of a shell that shtab supports.
+        command: Name of the command to complete.
     """
     import shtab
 
@@ -67,7 +67,7 @@ def _parser_of(subcommand: str) -> ArgumentParser:
 
     name, function = SUBCOMMANDS[subcommand]
     module = importlib.import_module(name)
-    if subcommand == "datasets":  # takes nothing
+    if subcommand == "datasets":  # It has no options.
         return ArgumentParser()
     if hasattr(module, "make_parser"):
         parser: ArgumentParser = module.make_parser()
@@ -76,7 +76,7 @@ def _parser_of(subcommand: str) -> ArgumentParser:
 
 
 def _complete_values(action: Action, subcommand: str) -> None:
-    """Say what comes after an option, as far as it is known: a file, a folder, or one of a few words."""
+    """Set what an option is completed with: files, folders, or a list of words."""
     import shtab
 
     from datamodules.datasets.dataset_catalog import CATALOGUE

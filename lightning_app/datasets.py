@@ -1,4 +1,4 @@
-"""`lightning datasets`: the data sets that are known by name."""
+"""`lightning datasets`: list the data sets known by name."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from workflows.terminal import Terminal
 HELP = """\
 usage: {command} datasets
 
-List the data sets that --data.source knows by name. Fitting one downloads it once, into $TAILMOL_CACHE/datasets or
-the user's cache folder; classes and imbalance ratio are counted in its file where that is downloaded already.
+List the data sets that --data.source accepts by name. The first use of a data set downloads it to
+$TAILMOL_CACHE/datasets, or to the user's cache folder. Classes and imbalance ratio of downloaded data sets are counted
+in their files.
 """
 
 _NARROWEST = 80
@@ -23,43 +24,43 @@ def main(arguments: list[str], terminal: Terminal) -> None:
 
     Args:
         arguments: The command line after `datasets`.
-        terminal: How the command was called.
+        terminal: Name and output options of the command.
 
     Raises:
-        InputError: If there is an argument that is not known, or a downloaded file is no table.
+        InputError: If there is an argument, or a downloaded file cannot be read as a table.
     """
     if "-h" in arguments or "--help" in arguments:
         print(HELP.replace("{command}", terminal.command), end="")
         return
     if arguments:
-        raise InputError(f"datasets: {arguments[0]!r} is not known; the subcommand takes no arguments but --help.")
+        raise InputError(f"datasets: expected no arguments, got {arguments[0]!r}.")
     from datamodules.feature_cache import default_cache_folder
 
     print_catalogue(default_cache_folder(), terminal.command)
 
 
 def print_catalogue(cache_folder: Path, command: str = "lightning") -> None:
-    """Print a line for each data set, and how to use one.
+    """Print a table of the data sets, and how to use one.
 
     Args:
-        cache_folder: Where downloaded tables are looked for.
-        command: How the command was called.
+        cache_folder: Folder of downloaded tables.
+        command: Name of the command, for messages.
 
     Raises:
-        InputError: If a downloaded file is no table.
+        InputError: If a downloaded file cannot be read as a table.
     """
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
-    # A narrower terminal breaks the lines, which loses nothing, where rich would shorten words.
+    # On a narrower terminal, wrapped lines are complete, whereas rich would shorten words.
     console.width = max(console.width, _NARROWEST)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for title in ("Data set", "Input"):
         table.add_column(title, no_wrap=True)
     for title in ("Rows", "Classes", "Imbalance"):
         table.add_column(title, justify="right", no_wrap=True)
-    for title in ("Licence", "Stored"):
+    for title in ("License", "Stored"):
         table.add_column(title, no_wrap=True)
     for dataset in CATALOGUE.values():
         file = local_file(dataset, cache_folder)
@@ -80,11 +81,11 @@ def print_catalogue(cache_folder: Path, command: str = "lightning") -> None:
 
 
 def _class_sizes(file: Path, label_column: str) -> list[int]:
-    """How many rows each class of a table has; none if the table has no such column.
+    """Number of rows of each class of a table; empty if the table has no such column.
 
     Args:
-        file: A comma-separated .csv or a tab-separated file, plain or gzip.
-        label_column: Where the class is.
+        file: A comma-separated .csv file or a tab-separated file, plain or compressed with gzip.
+        label_column: Name of the column of classes.
 
     Raises:
         InputError: If the file cannot be read as a table.

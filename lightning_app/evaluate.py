@@ -1,4 +1,4 @@
-"""`lightning validate` and `lightning test`: metrics of a checkpoint."""
+"""`lightning validate` and `lightning test`: compute the metrics of a checkpoint."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import json
 from workflows.terminal import Terminal
 
 
-def validate(arguments: list[str], terminal: Terminal) -> None:
+def run_validate(arguments: list[str], terminal: Terminal) -> None:
     """Run `lightning validate`.
 
     Args:
         arguments: The command line after `validate`.
-        terminal: How the command was called, and how much it says.
+        terminal: Name and output options of the command.
 
     Raises:
-        InputError: If the user's input is at fault.
+        InputError: If a setting, a file or the table is invalid.
     """
     from workflows.evaluate import evaluate
 
@@ -24,15 +24,15 @@ def validate(arguments: list[str], terminal: Terminal) -> None:
         print(json.dumps({"run": str(result.folder), **result.metrics}))
 
 
-def test(arguments: list[str], terminal: Terminal) -> None:
+def run_test(arguments: list[str], terminal: Terminal) -> None:
     """Run `lightning test`.
 
     Args:
         arguments: The command line after `test`.
-        terminal: How the command was called, and how much it says.
+        terminal: Name and output options of the command.
 
     Raises:
-        InputError: If the user's input is at fault.
+        InputError: If a setting, a file or the table is invalid.
     """
     from workflows.evaluate import evaluate
     from workflows.run_summary import print_test_report

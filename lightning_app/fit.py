@@ -1,10 +1,10 @@
-"""`lightning fit`: train, test the best checkpoint, report."""
+"""`lightning fit`: train a model, test its best checkpoint and write a report."""
 
 from __future__ import annotations
 
 import json
 
-from workflows.column_check import check_columns
+from workflows.settings.column_check import check_columns
 from workflows.terminal import Terminal
 
 
@@ -13,10 +13,10 @@ def main(arguments: list[str], terminal: Terminal) -> None:
 
     Args:
         arguments: The command line after `fit`.
-        terminal: How the command was called, and how much it says.
+        terminal: Name and output options of the command.
 
     Raises:
-        InputError: If the user's input is at fault.
+        InputError: If a setting, a file or the table is invalid.
     """
     if not {"-h", "--help", "--print_config"} & set(arguments):
         check_columns(arguments)

@@ -1,4 +1,4 @@
-"""`lightning predict`: labels, probabilities and what speaks for them, for a table or for one molecule."""
+"""`lightning predict`: predict labels and probabilities, with evidence, for a table or for one sample."""
 
 from __future__ import annotations
 
@@ -13,51 +13,58 @@ from callbacks.prediction_writer import PredictionWriter
 from datamodules.prediction_rows import CHUNK_ROWS
 from modules.evaluation.prediction_columns import PredictionColumns
 from modules.evaluation.prediction_evidence import load_evidence
-from workflows.command_help import Option
 from workflows.drug_cli import DrugCLI
+from workflows.settings.command_help import Option
 from workflows.terminal import Terminal, quiet_lightning
 
 
 class PredictCLI(DrugCLI):
-    """Settings of prediction."""
+    """Settings and trainer of `lightning predict`."""
 
     subcommand_name = "predict"
-    description = "Labels, probabilities and evidence for a table of SMILES, or for one SMILES."
+    description = "Predict labels and probabilities, with evidence, for a table of SMILES or for one SMILES."
     uses_run_folder = False
 
     def own_options(self) -> dict[str, Option]:
-        """Where the predictions go."""
+        """What to predict, and where to write the predictions."""
         return {
-            "output": Option(str | None, None, "The .csv, .tsv or .parquet file to write."),
-            "smiles": Option(str | None, None, "One sample to answer on the terminal; two molecules joined by >>."),
-            "top": Option(int | None, None, "Write so many of the best classes instead of a column for each."),
-            "chunk_rows": Option(int, CHUNK_ROWS, "About how many rows to have in memory at a time."),
+            "output": Option(str | None, None, "File to write: .csv, .tsv or .parquet."),
+            "smiles": Option(
+                str | None, None, "A single sample, whose prediction is printed; join two molecules by >>."
+            ),
+            "top": Option(
+                int | None,
+                None,
+                "Number of most probable classes to write; null writes the probability of every class.",
+            ),
+            "chunk_rows": Option(int, CHUNK_ROWS, "Approximate number of rows in memory at a time."),
         }
 
     def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """Only the SMILES columns of the training table are looked for in the new one."""
+        """Keep only the SMILES columns of the training table as columns of the new one."""
         settings["data"] |= {"id_column": None, "split_column": None, "label_column": None}
         return settings
 
     def before_instantiate_classes(self) -> None:
-        """Check that there is one thing to do.
+        """Check the options.
 
         Raises:
-            InputError: If there is none or two, or a number is out of range.
+            InputError: If not exactly one of `output` and `smiles` is given, or `chunk_rows` is out of range.
         """
         super().before_instantiate_classes()
         if (self.config.output is None) == (self.config.smiles is None):
-            raise InputError("output: expected either a file to write, or with --smiles one sample to predict.")
+            given = "neither" if self.config.output is None else "both"
+            raise InputError(f"output: expected either --output or --smiles, got {given}.")
         if self.config.chunk_rows < 1:
             raise InputError(f"chunk_rows: expected 1 or more, got {self.config.chunk_rows}.")
 
     def callbacks(self) -> list[Callback]:
-        """The writer."""
+        """The writer of the predictions, if there is a file to write."""
         self.writer = PredictionWriter(self.config.output) if self.config.output else None
         return [self.writer] if self.writer else []
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """A trainer that leaves it to the writer to show progress."""
+        """A trainer without a progress bar, since the writer shows the progress."""
         return super().instantiate_trainer(**kwargs, enable_progress_bar=False)
 
 
@@ -67,17 +74,17 @@ def main(arguments: list[str], terminal: Terminal) -> None:
 
     Args:
         arguments: The command line after `predict`.
-        terminal: How the command was called, and how much it says.
+        terminal: Name and output options of the command.
 
     Raises:
-        InputError: If the user's input is at fault.
+        InputError: If a setting, a file or the table is invalid.
     """
     cli = PredictCLI(arguments, terminal.command, not terminal.quiet)
     assert cli.checkpoint is not None
     if cli.config.smiles is not None:
-        from lightning_app.predict_one import answer_one
+        from lightning_app.predict_one import predict_one
 
-        answer_one(Path(cli.checkpoint), cli.config.smiles, cli.config.top, terminal)
+        predict_one(Path(cli.checkpoint), cli.config.smiles, cli.config.top, terminal)
         return
     assert cli.trained_task is not None
     assert cli.writer is not None
@@ -106,4 +113,4 @@ def _report(rows: int, unusable: int, output: str, terminal: Terminal) -> None:
     if terminal.json:
         print(json.dumps({"output": output, "rows": rows, "unusable": unusable}))
     elif not terminal.quiet:
-        print(f"{rows:,} rows written to {output}; {unusable:,} could not be used (column reason).")
+        print(f"{rows:,} rows written to {output}; {unusable:,} of them could not be used (see the column reason).")

@@ -1,4 +1,4 @@
-"""`lightning predict --smiles`: the prediction for one sample, on the terminal."""
+"""`lightning predict --smiles`: predict one sample and print the prediction."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _PARTS: dict[InputKind, tuple[str, ...]] = {
 _SHOWN_CLASSES = 3
 
 
-def answer_one(checkpoint: Path, text: str, top: int | None, terminal: Terminal) -> None:
+def predict_one(checkpoint: Path, text: str, top: int | None, terminal: Terminal) -> None:
     """Predict one sample and print the prediction, with `--json` as one line.
 
     Args:
         checkpoint: A checkpoint that `lightning fit` wrote.
-        text: The sample; both parts of a reaction, a pair, or a drug with its protein are joined by `>>`.
-        top: Number of best classes to show; three if None.
-        terminal: How the answer is printed.
+        text: The sample as SMILES; the two parts of a reaction, a pair, or a drug and a protein are joined by `>>`.
+        top: Number of most probable classes to show; None shows three.
+        terminal: Output options of the command.
 
     Raises:
         InputError: If the sample or the checkpoint cannot be read.
@@ -50,21 +50,23 @@ def answer_one(checkpoint: Path, text: str, top: int | None, terminal: Terminal)
     one = numpy.zeros(1, dtype=numpy.int64)
     values = [columns.values(found) for _, found in infer(model, [chunk.featured.store.batch(one, one, one - 1)])]
     given = set(chunk.featured.table.frame.columns)
-    answer = {
+    prediction = {
         name: value for name, value in columns.frame(chunk, values).row(0, named=True).items() if name not in given
     }
-    del answer["reason"]
+    del prediction["reason"]
     if terminal.json:
-        print(json.dumps({"smiles": text, **answer}))
+        print(json.dumps({"smiles": text, **prediction}))
     else:
-        _show(text, answer, columns)
+        _show(text, prediction, columns)
 
 
 def _read(text: str, model: DrugClassifier) -> FeaturedChunk:
     assert model.task is not None
     kind = model.task.input
     if kind not in _PARTS:
-        raise InputError(f"smiles: expected a file with --data.source for a model of input {kind}, got {text!r}.")
+        raise InputError(
+            f"smiles: expected a model of SMILES, got one of input {kind}; predict a file with --data.source instead."
+        )
     parts, names = [part.strip() for part in text.split(">>")], _PARTS[kind]
     if len(parts) != len(names):
         raise InputError(f"smiles: expected {' >> '.join(names)} for input {kind}, got {text!r}.")
@@ -74,29 +76,33 @@ def _read(text: str, model: DrugClassifier) -> FeaturedChunk:
     table = make_table(TableChunk(0, frame, {}), columns, Path("--smiles"), kind)
     featured = featurize_table(table, model.task.features)
     if featured.reasons[0] is not None:
-        raise InputError(f"smiles: {text!r} cannot be used: {featured.reasons[0].replace('in column', 'as')}.")
+        reason = featured.reasons[0].replace(" in column SMILES", "").replace("in column", "as")
+        raise InputError(f"smiles: {text!r} cannot be used: {reason}.")
     return FeaturedChunk(0, featured)
 
 
-def _show(text: str, answer: dict[str, Any], columns: PredictionColumns) -> None:
+def _show(text: str, prediction: dict[str, Any], columns: PredictionColumns) -> None:
     from rich.console import Console
     from rich.table import Table
 
     best = ", ".join(
-        f"{answer[f'label_{place}']} {answer[f'probability_{place}']:.3f}" for place in range(1, (columns.top or 0) + 1)
+        f"{prediction[f'label_{place}']} {prediction[f'probability_{place}']:.3f}"
+        for place in range(1, (columns.top or 0) + 1)
     )
     lines = {
         "sample": text,
-        "label": answer["predicted_label"],
-        "probability": f"{answer['probability']:.3f}, calibrated {answer['calibrated_probability']:.3f}",
-        "best classes": best,
+        "label": prediction["predicted_label"],
+        "probability": f"{prediction['probability']:.3f}, calibrated {prediction['calibrated_probability']:.3f}",
+        "most probable": best,
     }
-    if "uncertainty" in answer:
-        lines["uncertainty"] = f"{answer['uncertainty']:.3f}"
+    if "uncertainty" in prediction:
+        lines["uncertainty"] = f"{prediction['uncertainty']:.3f}"
     if columns.evidence is not None:
-        lines["nearest sub-cluster"] = f"{answer['nearest_subcluster']}, around {answer['central_training_drugs']}"
-        share = f"{answer['out_of_distribution']:.0%}".replace("%", " %")
-        lines["out of distribution"] = f"farther from the training drugs than {share} of the validation samples"
+        lines["nearest sub-cluster"] = (
+            f"{prediction['nearest_subcluster']}, around {prediction['central_training_drugs']}"
+        )
+        share = f"{prediction['out_of_distribution']:.0%}"
+        lines["out of distribution"] = f"farther from the training samples than {share} of the validation samples"
     table = Table.grid(padding=(0, 2))
     for name, value in lines.items():
         table.add_row(name, value)

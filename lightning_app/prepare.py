@@ -1,10 +1,10 @@
-"""`lightning prepare`: download, check and featurize a table ahead of time."""
+"""`lightning prepare`: download, check and featurize a table ahead of training."""
 
 from __future__ import annotations
 
 import logging
 
-from workflows.column_check import check_columns
+from workflows.settings.column_check import check_columns
 from workflows.terminal import Terminal
 
 _log = logging.getLogger("tailmol")
@@ -15,10 +15,10 @@ def main(arguments: list[str], terminal: Terminal) -> None:
 
     Args:
         arguments: The command line after `prepare`.
-        terminal: How the command was called, and how much it says.
+        terminal: Name and output options of the command.
 
     Raises:
-        InputError: If the user's input is at fault.
+        InputError: If a setting, a file or the table is invalid.
     """
     if not {"-h", "--help", "--print_config"} & set(arguments):
         check_columns(arguments)
@@ -26,4 +26,4 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     from workflows.prepare import prepare
 
     folder = prepare(arguments, terminal.command)
-    _log.info(f"Features are in {folder}; {terminal.command} fit with the same settings starts at once.")
+    _log.info(f"Features are cached in {folder}; {terminal.command} fit with the same settings uses them.")

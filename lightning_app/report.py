@@ -1,4 +1,4 @@
-"""`lightning report`: a page of what a run found."""
+"""`lightning report`: write the report of a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def main(arguments: list[str], terminal: Terminal) -> None:
 
     Args:
         arguments: The command line after `report`.
-        terminal: How the command was called, and how much it says.
+        terminal: Name and output options of the command.
 
     Raises:
         InputError: If the run or its table cannot be read.
@@ -29,35 +29,44 @@ def main(arguments: list[str], terminal: Terminal) -> None:
 
 
 def make_parser(command: str = "lightning") -> argparse.ArgumentParser:
-    """What the subcommand takes.
+    """The parser of the subcommand.
 
     Args:
-        command: How the command was called.
+        command: Name of the command, for messages.
     """
     from reports.report_data import POINTS
 
     parser = argparse.ArgumentParser(
-        prog=f"{command} report", description="Write report.html, one page of what a run found, into the run's folder."
+        prog=f"{command} report",
+        description="Write the report of a run as an HTML page, by default report.html in its folder.",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run, or a checkpoint")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="where to write instead")
     parser.add_argument(
-        "--points", type=int, default=POINTS, metavar="N", help=f"samples to draw on the embedding map ({POINTS:,})"
+        "--output", type=Path, metavar="FILE", help="HTML file to write (default: report.html in the run's folder)"
     )
-    parser.add_argument("--umap", action="store_true", help="lay the embedding map out by UMAP too, which takes longer")
+    parser.add_argument(
+        "--points",
+        type=int,
+        default=POINTS,
+        metavar="N",
+        help=f"number of samples on the embedding map (default: {POINTS:,})",
+    )
+    parser.add_argument(
+        "--umap", action="store_true", help="add a UMAP layout to the embedding map, which takes longer"
+    )
     return parser
 
 
 def print_written(path: Path, seconds: float, terminal: Terminal) -> None:
-    """Say where a page is, as JSON if the command line asked for it.
+    """Print where a page was written.
 
     Args:
         path: The page.
-        seconds: What it took.
-        terminal: How much is said.
+        seconds: Duration of the work.
+        terminal: Output options of the command.
     """
     size = path.stat().st_size
     if terminal.json:
         print(json.dumps({"report": str(path), "bytes": size, "seconds": round(seconds, 2)}))
     elif not terminal.quiet:
-        print(f"{path} written: {size / 1e6:.1f} MB, {seconds:.0f} s.")
+        print(f"Written: {path} ({size / 1e6:.1f} MB, {seconds:.0f} s)")

@@ -21,7 +21,7 @@ from experiments.search_space import read_search_space
 from experiments.search_study import open_study
 from experiments.search_trials import Objective, StopBetweenSteps, check_settings
 from workflows.fit import FitCLI
-from workflows.setting_layers import find_config, shipped_names
+from workflows.settings.config_files import find_config, shipped_names
 from workflows.terminal import Terminal, quiet_lightning
 
 if TYPE_CHECKING:
@@ -105,22 +105,22 @@ def main(arguments: list[str], terminal: Terminal) -> None:
 
     Args:
         arguments: The command line after `sweep`.
-        terminal: How the command was called.
+        terminal: Name and output options of the command.
 
     Raises:
         InputError: If the search space or a setting is invalid, or no trial completed.
     """
-    settings, further = _parse(arguments)
+    settings, fit_options = _parse(arguments)
     space = read_search_space(find_config(settings.config))
     folder = Path(settings.folder or Path("sweeps") / space.name)
     if settings.trials:
-        check_settings(space, further, lambda options: SettingsCheck(options).config.as_dict())
+        check_settings(space, fit_options, lambda options: SettingsCheck(options).config.as_dict())
     import optuna
 
     # Each trial would be reported a second time.
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = open_study(space, folder, settings.storage, further if settings.trials else None)
-    objective = Objective(space, further, folder, settings.seed, FitTrial)
+    study = open_study(space, folder, settings.storage, fit_options if settings.trials else None)
+    objective = Objective(space, fit_options, folder, settings.seed, FitTrial)
     stopped = bool(settings.trials) and _search(study, objective, settings.trials)
     write_results(study, folder)
     print_results(study, folder, space.metric)
@@ -130,7 +130,7 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     if settings.trials and not rank_trials(study):
         errors = [trial.user_attrs[ERROR] for trial in study.trials if ERROR in trial.user_attrs]
         raise InputError(
-            f"trials: expected a complete one, got {len(study.trials)} that failed or were pruned; the last error: "
+            f"trials: expected a completed one, got {len(study.trials)} that failed or were pruned; last error: "
             f"{errors[-1] if errors else 'none'}"
         )
 
@@ -149,12 +149,12 @@ def _search(study: Study, objective: Objective, trials: int) -> bool:
 def _interrupts(stopping: StopBetweenSteps) -> Iterator[None]:
     """Let the first Ctrl-C stop training after the current step, and the second one immediately."""
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def request_stop(number: int, frame: FrameType | None) -> None:
         if stopping.asked:
             raise KeyboardInterrupt
         stopping.asked = True
 
-    before = signal.signal(signal.SIGINT, ask)
+    before = signal.signal(signal.SIGINT, request_stop)
     try:
         yield
     finally:

@@ -1,1 +1,1 @@
-"""What a run found, as one page to look at."""
+"""Reports and comparisons of finished runs, as HTML pages and W&B panels."""

@@ -1,4 +1,4 @@
-"""Self-contained HTML pages: Plotly, data, style and script in one file."""
+"""Self-contained HTML pages, with Plotly, data, style and scripts in one file."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Any
 _PAGE = Path(__file__).parent / "page"
 
 
-def render(template: str, payload: dict[str, Any], scripts: list[str], **values: Any) -> str:
-    """Fill a template.
+def render_page(template: str, payload: dict[str, Any], scripts: list[str], **values: Any) -> str:
+    """Render a page with its style, scripts and data.
 
     Args:
-        template: File in `reports/page`.
-        payload: What the scripts read, for JSON; NaN becomes null.
-        scripts: Files in `reports/page`, in order.
-        **values: Of the template.
+        template: Name of a file in `reports/page`.
+        payload: Data for the scripts, written as JSON; NaN becomes null.
+        scripts: Names of files in `reports/page`, in order.
+        **values: Variables of the template.
     """
     from markupsafe import Markup
 
     plotly = pkgutil.get_data("plotly", "package_data/plotly.min.js")
     assert plotly is not None
-    return fill(
+    return render_template(
         template,
         css=Markup((_PAGE / "report.css").read_text()),
         script=Markup("\n".join((_PAGE / name).read_text() for name in scripts)),
@@ -34,12 +34,12 @@ def render(template: str, payload: dict[str, Any], scripts: list[str], **values:
     )
 
 
-def fill(template: str, **values: Any) -> str:
-    """Fill a template with values, which are escaped unless they are marked up.
+def render_template(template: str, **values: Any) -> str:
+    """Render a template.
 
     Args:
-        template: File in `reports/page`.
-        **values: Of the template.
+        template: Name of a file in `reports/page`.
+        **values: Variables of the template; text is escaped unless it is `Markup`.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -50,7 +50,7 @@ def fill(template: str, **values: Any) -> str:
 
 
 def to_json(value: Any) -> str:
-    """JSON that may stand inside a script element; NaN and infinite numbers become null."""
+    """JSON that is safe inside a script element; NaN and infinite numbers become null."""
     text = json.dumps(_finite(value), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 

@@ -1,4 +1,4 @@
-"""Everything that a report shows, as plain arrays: from a run's folder, its model and its data."""
+"""The contents of a report, as arrays, from the folder, the model and the data of a run."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from base.errors import InputError
 from modules.evaluation.class_means_file import ClassMeans
-from reports.class_distance_matrix import ClassDistances, compare_classes
-from reports.class_scores import ClassScores, Group, class_groups, recall_per_class
-from reports.confusions import Confusion, Example, find_confusions, find_examples, shown_confusions
-from reports.drawings import draw_samples
-from reports.embedding_map import principal_components, umap_layout
-from reports.evaluated_samples import TEST_EVALUATED, TRAINING_EMBEDDED, EvaluatedSamples, evaluate_split
+from reports.analysis.class_scores import ClassScores, Group, class_groups, recall_per_class
+from reports.analysis.confusions import Confusion, Example, find_confusions, find_examples, shown_confusions
+from reports.analysis.distance_matrix import ClassDistances, compare_classes
+from reports.analysis.layouts import principal_components, umap_layout
 from reports.run_files import RunFiles, read_run
-from reports.stratified import draw_stratified
+from reports.samples.drawings import draw_samples
+from reports.samples.evaluated import TEST_EVALUATED, TRAINING_EMBEDDED, EvaluatedSamples, evaluate_split
+from reports.samples.stratified import draw_stratified
 
 if TYPE_CHECKING:
     from datamodules.drug_datamodule import DrugDataModule
@@ -28,20 +28,21 @@ if TYPE_CHECKING:
 _log = logging.getLogger("tailmol")
 
 POINTS = 2_000
+"""Default number of samples on the embedding map."""
 
 SampleTexts = dict[int, tuple[str, list[str]]]
-"""Name and drawings of samples, by their place."""
+"""Name and drawings of samples, by index."""
 
 
 @dataclass(frozen=True)
 class MapPoints:
-    """The samples of the embedding map, n of them: training samples first, then test samples.
+    """The n samples on the embedding map, training samples first.
 
     Attributes:
-        training: Places among the embedded training samples.
-        test: Places among the evaluated test samples.
-        layouts: float32 (n, 2) by name.
-        variance: Shares of the variance along the principal components, (2,).
+        training: Indices among the embedded training samples.
+        test: Indices among the evaluated test samples.
+        layouts: Positions, float32 (n, 2), by the name of the layout.
+        variance: (2,), fraction of the variance along each principal component.
     """
 
     training: NDArray[Any]
@@ -52,21 +53,20 @@ class MapPoints:
 
 @dataclass(frozen=True)
 class ReportData:
-    """What a report shows of a run.
+    """The contents of a report.
 
     Attributes:
-        run: What was read from its folder.
-        split_sizes: Samples of each split.
-        scores: Of the classes.
-        distances: Between the classes.
+        run: The files in the run's folder.
+        split_sizes: Number of samples in each split.
+        scores: Sample counts and recall of the classes.
+        distances: Distances between classes.
         training: Embedded training samples.
         test: Evaluated test samples.
-        points: The embedding map.
-        confusions: Those shown, each with its examples.
-        num_confusions: How many there are in all.
-        training_texts: Name and drawings of the training samples that are drawn, by place.
-        test_texts: The same of test samples.
-        changed_data: Whether the training data are not those of the checkpoint.
+        points: The samples on the embedding map.
+        confusions: The confusions to show, each with its examples.
+        num_confusions: Number of all confusions.
+        texts: Names and drawings of the samples to show, by split (train and test).
+        changed_data: Whether the training samples differ from those of the checkpoint.
     """
 
     run: RunFiles
@@ -78,18 +78,17 @@ class ReportData:
     points: MapPoints
     confusions: list[tuple[Confusion, list[Example]]]
     num_confusions: int
-    training_texts: SampleTexts
-    test_texts: SampleTexts
+    texts: dict[str, SampleTexts]
     changed_data: bool
 
 
 def collect(path: Path, points: int = POINTS, umap: bool = False) -> ReportData:
-    """Read a run, and embed and predict samples of its data with its model, on the CPU.
+    """Read a run and evaluate its model on samples of its data, on the CPU.
 
     Args:
-        path: A run's folder or a checkpoint.
-        points: How many samples to draw for the map, as far as each class keeps one in each split.
-        umap: Whether the map has a layout by UMAP too.
+        path: Folder of a run, or a checkpoint.
+        points: Number of samples on the embedding map; every class keeps at least one in each split.
+        umap: Whether to add a UMAP layout to the map.
 
     Raises:
         InputError: If the run or its table cannot be read.
@@ -97,15 +96,15 @@ def collect(path: Path, points: int = POINTS, umap: bool = False) -> ReportData:
     from modules.drug_classifier import DrugClassifier
 
     if points < 1:
-        raise InputError(f"--points: expected 1 or more, got {points}.")
+        raise InputError(f"points: expected 1 or more, got {points}.")
     run = read_run(path)
     model = DrugClassifier.load_from_checkpoint(run.checkpoint)
     data = _set_up_data(run)
     training = evaluate_split(model, data, "train", TRAINING_EMBEDDED)
     test = evaluate_split(model, data, "test", TEST_EVALUATED)
     texts = {
-        "train": lambda places: sample_texts(data, training, places),
-        "test": lambda places: sample_texts(data, test, places),
+        "train": lambda indices: sample_texts(data, training, indices),
+        "test": lambda indices: sample_texts(data, test, indices),
     }
     return assemble(
         run,
@@ -116,7 +115,7 @@ def collect(path: Path, points: int = POINTS, umap: bool = False) -> ReportData:
         texts=texts,
         points=points,
         umap=umap,
-        changed_data=_changed(data, run),
+        changed_data=_has_changed(data, run),
     )
 
 
@@ -131,18 +130,18 @@ def assemble(
     umap: bool = False,
     changed_data: bool = False,
 ) -> ReportData:
-    """Measure classes, distances and confusions, and choose the samples to show.
+    """Compute scores, distances and confusions, and choose the samples to show.
 
     Args:
-        run: What was read from its folder.
+        run: The files in the run's folder.
         training: Embedded training samples.
         test: Evaluated test samples.
-        groups: C groups.
-        split_sizes: Samples of each split.
-        texts: For train and for test, what gives the names and drawings of samples at some places.
-        points: How many samples to draw on the map.
-        umap: Whether the map has a layout by UMAP too.
-        changed_data: Whether the training data are not those of the checkpoint.
+        groups: Group of each class.
+        split_sizes: Number of samples in each split.
+        texts: For train and test, a function from indices of samples to their names and drawings.
+        points: Number of samples on the embedding map.
+        umap: Whether to add a UMAP layout to the map.
+        changed_data: Whether the training samples differ from those of the checkpoint.
     """
     num_classes = run.task.num_classes
     recall = recall_per_class(test.codes, test.predicted, num_classes)
@@ -150,8 +149,8 @@ def assemble(
     confusions = [(one, _examples(one, test, training)) for one in shown_confusions(found)]
     chosen = choose_points(training, test, points, umap)
     examples = [example for _, several in confusions for example in several]
-    drawn_training = {*chosen.training.tolist(), *(one.training for one in examples if one.training is not None)}
-    drawn_test = {*chosen.test.tolist(), *(one.test for one in examples)}
+    shown_training = {*chosen.training.tolist(), *(one.training for one in examples if one.training is not None)}
+    shown_test = {*chosen.test.tolist(), *(one.test for one in examples)}
     return ReportData(
         run=run,
         split_sizes=dict(split_sizes),
@@ -162,13 +161,13 @@ def assemble(
         points=chosen,
         confusions=confusions,
         num_confusions=len(found),
-        training_texts=texts["train"](sorted(drawn_training)),
-        test_texts=texts["test"](sorted(drawn_test)),
+        texts={"train": texts["train"](sorted(shown_training)), "test": texts["test"](sorted(shown_test))},
         changed_data=changed_data,
     )
 
 
 def _set_up_data(run: RunFiles) -> DrugDataModule:
+    """The data module of a run, after `setup`."""
     from jsonargparse import ArgumentParser
 
     from datamodules.drug_datamodule import DrugDataModule
@@ -179,7 +178,7 @@ def _set_up_data(run: RunFiles) -> DrugDataModule:
     assert isinstance(data, DrugDataModule)
     data.trained_task = run.task
     level = _log.level
-    # The run itself has told about its data already.
+    # Fitting has already logged these messages.
     _log.setLevel(logging.ERROR)
     try:
         data.prepare_data()
@@ -189,8 +188,8 @@ def _set_up_data(run: RunFiles) -> DrugDataModule:
     return data
 
 
-def _changed(data: DrugDataModule, run: RunFiles) -> bool:
-    """Whether the training samples are not those that the model was trained on."""
+def _has_changed(data: DrugDataModule, run: RunFiles) -> bool:
+    """Whether the training samples differ from those that the model was trained on."""
     data.trained_task = None
     return data.task.training_digest != run.task.training_digest
 
@@ -204,7 +203,7 @@ def _examples(confusion: Confusion, test: EvaluatedSamples, training: EvaluatedS
 
 
 def means_of(training: EvaluatedSamples) -> ClassMeans:
-    """Class means of the embedded training samples, for runs that never reclustered."""
+    """Class means of the embedded training samples, for a run without reclusters."""
     num_classes = len(training.total)
     samples = numpy.bincount(training.codes, minlength=num_classes)
     sums = numpy.zeros((num_classes, training.embeddings.shape[1]))
@@ -213,13 +212,13 @@ def means_of(training: EvaluatedSamples) -> ClassMeans:
 
 
 def choose_points(training: EvaluatedSamples, test: EvaluatedSamples, points: int, umap: bool = False) -> MapPoints:
-    """Draw the samples of the map, half of them test samples, stratified by class, and lay them out.
+    """Draw the samples on the embedding map, stratified by class, and lay them out.
 
     Args:
         training: Embedded training samples.
         test: Evaluated test samples.
-        points: How many in all; where one split has fewer than half, the other has more.
-        umap: Whether to lay them out by UMAP too.
+        points: Total number, half of them test samples; a split that is too small is made up for by the other.
+        umap: Whether to add a UMAP layout.
     """
     half = max(points // 2, points - len(training))
     chosen_test = draw_stratified(test.codes, max(1, half))
@@ -232,18 +231,18 @@ def choose_points(training: EvaluatedSamples, test: EvaluatedSamples, points: in
     return MapPoints(chosen_training, chosen_test, layouts, variance)
 
 
-def sample_texts(data: DrugDataModule, samples: EvaluatedSamples, places: list[int]) -> SampleTexts:
-    """Name and drawings of some samples.
+def sample_texts(data: DrugDataModule, samples: EvaluatedSamples, indices: list[int]) -> SampleTexts:
+    """Names and drawings of some samples.
 
     Args:
-        data: Set up.
-        samples: Of a split.
-        places: Among these.
+        data: The data module, after `setup`.
+        samples: Samples of a split.
+        indices: Indices of the samples to describe.
     """
     table = data.table.table
-    rows = samples.rows[places] if places else numpy.empty(0, dtype=numpy.int64)
+    rows = samples.rows[indices] if indices else numpy.empty(0, dtype=numpy.int64)
     names = [f"row {row + 1}" for row in rows.tolist()]
     if table.columns.id is not None:
         given = table.frame[table.columns.id].gather(rows).cast(str).to_list()
         names = [name if text is None else text for name, text in zip(names, given, strict=True)]
-    return dict(zip(places, zip(names, draw_samples(table, rows), strict=True), strict=True))
+    return dict(zip(indices, zip(names, draw_samples(table, rows), strict=True), strict=True))

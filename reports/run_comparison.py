@@ -1,4 +1,4 @@
-"""Runs with the same classes on one page."""
+"""A page that compares runs with the same classes."""
 
 from __future__ import annotations
 
@@ -13,26 +13,14 @@ from numpy.typing import NDArray
 
 from base.atomic_file import write_file
 from base.errors import InputError
-from reports.class_scores import Group, class_groups
-from reports.embedding_map import PALETTE
-from reports.figures import Figure, figure, log_axis, plain_text
-from reports.page_template import render
+from reports.analysis.class_scores import Group, class_groups
+from reports.figures.colors import PALETTE
+from reports.figures.plotly_figure import Figure, figure, log_axis, plain_text
+from reports.metric_titles import ACCURACIES, METRICS
+from reports.page_template import render_page
 from reports.run_description import number
 from reports.run_files import RunFiles, read_run
 
-METRICS = {
-    "balanced_accuracy": "Balanced accuracy",
-    "accuracy": "Accuracy",
-    "head_accuracy": "Head accuracy",
-    "middle_accuracy": "Middle accuracy",
-    "tail_accuracy": "Tail accuracy",
-    "balanced_f1": "Balanced F1",
-    "macro_f1": "Macro F1",
-    "auroc": "AUROC (macro)",
-    "average_precision": "Average precision (macro)",
-    "calibration_error": "Calibration error",
-}
-_BARS = tuple(METRICS)[:5]
 _LOWER_IS_BETTER = ("calibration_error",)
 _SYMBOLS = ("circle", "square", "diamond", "x", "triangle-up", "cross", "star", "pentagon")
 
@@ -42,10 +30,10 @@ class Comparison:
     """R runs with the same C classes.
 
     Attributes:
-        runs: What their folders say; the others are compared with the first.
-        names: R names, all different.
-        groups: C groups, by the first run's training counts.
-        recalls: float64 (R, C), NaN where a class has no test sample.
+        runs: The runs; the first one is the reference.
+        names: R unique names.
+        groups: Group of each class, by its training samples in the first run.
+        recalls: float64 (R, C), recall of each class; NaN for a class without test samples.
     """
 
     runs: tuple[RunFiles, ...]
@@ -60,16 +48,19 @@ class Comparison:
 
     @property
     def training(self) -> NDArray[Any]:
-        """Training samples of each class in the first run, int64 (C,)."""
+        """Number of training samples of each class in the first run, int64 (C,)."""
         return numpy.array(self.runs[0].task.class_counts)
 
 
 def write_comparison(paths: Sequence[Path], output: Path) -> Path:
-    """Write the page.
+    """Write a page that compares runs.
 
     Args:
-        paths: Folders of runs.
-        output: The file.
+        paths: Folders of the runs; the first one is the reference.
+        output: The HTML file to write.
+
+    Returns:
+        The file.
 
     Raises:
         InputError: If a run cannot be read or was not tested, or the runs have different classes.
@@ -80,39 +71,43 @@ def write_comparison(paths: Sequence[Path], output: Path) -> Path:
 
 
 def compare_runs(runs: Sequence[RunFiles]) -> Comparison:
-    """Put runs beside each other.
+    """Collect what a comparison of runs needs.
+
+    Args:
+        runs: The runs; the first one is the reference.
 
     Raises:
         InputError: If there are fewer than two, one was not tested, or the runs have different classes.
     """
     if len(runs) < 2:
-        raise InputError(f"RUN: expected two runs or more to compare, got {len(runs)}.")
+        raise InputError(f"RUN: expected two or more runs, got {len(runs)}.")
     first = runs[0]
     for run in runs:
-        if not run.test_metrics:
-            raise InputError(f"RUN: {run.folder} has no test_metrics.json; expected a run that was tested.")
+        if not run.metrics:
+            raise InputError(f"RUN: expected a tested run with test_metrics.json, got {str(run.folder)!r}.")
         if run.task.classes != first.task.classes:
             raise InputError(
-                f"RUN: {first.folder} has {first.task.num_classes} classes and {run.folder} {run.task.num_classes}"
-                f"{_only(first, run)}{_only(run, first)}; expected runs with the same classes."
+                f"RUN: expected runs with the same classes, got {first.task.num_classes} in {first.folder} and "
+                f"{run.task.num_classes} in {run.folder}{_only(first, run)}{_only(run, first)}."
             )
     model = first.settings["model"]
     fractions = (model.get("head_fraction", 0.3), model.get("tail_fraction", 0.3))
-    recalls = [[run.test_metrics.get(f"test/recall/{name}") for name in first.task.classes] for run in runs]
+    recalls = [[run.metrics.get(f"test/recall/{name}") for name in first.task.classes] for run in runs]
     return Comparison(
         tuple(runs),
-        _different_names(runs),
+        _unique_names(runs),
         class_groups(first.task.class_counts, *fractions),
         numpy.array(recalls, dtype=numpy.float64),
     )
 
 
 def _only(one: RunFiles, other: RunFiles) -> str:
+    """Names the first class of one run that the other run does not have, if any."""
     names = [name for name in one.task.classes if name not in other.task.classes]
     return f", {names[0]!r} only in {one.folder}" if names else ""
 
 
-def _different_names(runs: Sequence[RunFiles]) -> tuple[str, ...]:
+def _unique_names(runs: Sequence[RunFiles]) -> tuple[str, ...]:
     names = [run.name for run in runs]
     if len(set(names)) < len(names):
         names = [str(run.folder) for run in runs]
@@ -120,10 +115,10 @@ def _different_names(runs: Sequence[RunFiles]) -> tuple[str, ...]:
 
 
 def metric_rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """Title, values as text and place of the best of each metric; None where no run or all runs are best."""
+    """Title of each metric and its value in each run as text; the best value is marked unless all are equal."""
     rows = []
     for name, title in METRICS.items():
-        values = [run.test_metrics.get(f"test/{name}") for run in comparison.runs]
+        values = [run.metrics.get(f"test/{name}") for run in comparison.runs]
         known = [value for value in values if value is not None]
         if not known:
             continue
@@ -135,7 +130,7 @@ def metric_rows(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def setting_rows(settings: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    """The settings that differ: name, and the value in each run."""
+    """The settings that differ between runs: dotted name, and value in each run."""
     flat = [dict(_flattened(one)) for one in settings]
     names = sorted({name for one in flat for name in one})
     rows = [(name, *(one.get(name, "–") for one in flat)) for name in names]
@@ -151,13 +146,13 @@ def _flattened(value: Any, name: str = "") -> list[tuple[str, str]]:
 
 
 def metric_figure(comparison: Comparison) -> Figure:
-    """Bars of the accuracies, for each run."""
+    """Bars: accuracies of each run."""
     traces = [
         {
             "type": "bar",
             "name": plain_text(name),
-            "x": [METRICS[metric].replace(" accuracy", "") for metric in _BARS],
-            "y": [run.test_metrics.get(f"test/{metric}") for metric in _BARS],
+            "x": [title.replace(" accuracy", "") for title in ACCURACIES.values()],
+            "y": [run.metrics.get(f"test/{metric}") for metric in ACCURACIES],
             "hovertemplate": "%{x} %{y:.3f}<extra>%{fullData.name}</extra>",
             "marker": {"color": PALETTE[place % len(PALETTE)]},
         }
@@ -167,7 +162,7 @@ def metric_figure(comparison: Comparison) -> Figure:
 
 
 def difference_figure(comparison: Comparison) -> Figure:
-    """Recall less that of the first run, against training samples, for each other run."""
+    """Points: recall of each class minus that in the first run, against training samples, for each other run."""
     x = numpy.maximum(comparison.training, 1).tolist()
     traces = [
         {
@@ -175,7 +170,7 @@ def difference_figure(comparison: Comparison) -> Figure:
             "mode": "markers",
             "name": plain_text(comparison.names[place]),
             "x": x,
-            "y": _listed(comparison.recalls[place] - comparison.recalls[0]),
+            "y": _rounded(comparison.recalls[place] - comparison.recalls[0]),
             "text": [plain_text(name) for name in comparison.classes],
             "hovertemplate": "%{text}: %{y:+.2f}<extra>%{fullData.name}</extra>",
             "marker": _marker(place),
@@ -183,7 +178,7 @@ def difference_figure(comparison: Comparison) -> Figure:
         for place in range(1, len(comparison.runs))
     ]
     y = {
-        "title": {"text": f"Recall less that of {plain_text(comparison.names[0])}"},
+        "title": {"text": f"Recall minus that of {plain_text(comparison.names[0])}"},
         "zeroline": True,
         "zerolinewidth": 2,
     }
@@ -191,13 +186,13 @@ def difference_figure(comparison: Comparison) -> Figure:
 
 
 def last_weights(comparison: Comparison) -> list[NDArray[Any] | None]:
-    """Class weights of each run's last recluster, mean 1 over the classes that have any; None without reclusters."""
+    """Class weights of each run's last recluster, with mean 1 over classes with samples; None without reclusters."""
     weights = [run.weights.weights[-1] if run.weights is not None else None for run in comparison.runs]
     return [None if one is None else one * max(1, int((one > 0).sum())) for one in weights]
 
 
 def weight_figure(comparison: Comparison) -> Figure:
-    """Class weights of each run's last recluster against training samples."""
+    """Points: class weights of each run's last recluster, against training samples."""
     traces = [
         {
             "type": "scatter",
@@ -221,12 +216,12 @@ def _marker(place: int) -> dict[str, Any]:
     return {**look, "size": 8, "opacity": 0.7}
 
 
-def _listed(values: NDArray[Any]) -> list[float | None]:
+def _rounded(values: NDArray[Any]) -> list[float | None]:
     return [None if value != value else round(value, 4) for value in values.tolist()]
 
 
 def comparison_warnings(comparison: Comparison) -> list[str]:
-    """What a reader must know before the figures."""
+    """Warnings to read before the figures."""
     first = comparison.runs[0]
     others = [
         name
@@ -237,12 +232,12 @@ def comparison_warnings(comparison: Comparison) -> list[str]:
         return []
     return [
         f"Trained on other samples than {comparison.names[0]}: {', '.join(others)}. Their test samples may differ too, "
-        "so that a part of each difference is the split's."
+        "so the split may explain a part of each difference."
     ]
 
 
 def build_comparison(comparison: Comparison) -> str:
-    """The page, as HTML."""
+    """The page as HTML."""
     weights = last_weights(comparison)
     figures = {"metrics": metric_figure(comparison), "differences": difference_figure(comparison)}
     if any(one is not None for one in weights):
@@ -254,9 +249,9 @@ def build_comparison(comparison: Comparison) -> str:
         "groups": list(comparison.groups),
         "training": comparison.training.tolist(),
         "names": list(comparison.names),
-        "recalls": [_listed(row) for row in comparison.recalls],
+        "recalls": [_rounded(row) for row in comparison.recalls],
     }
-    return render(
+    return render_page(
         "compare.html",
         payload,
         ["page.js", "compare.js"],
@@ -268,5 +263,5 @@ def build_comparison(comparison: Comparison) -> str:
         warnings=comparison_warnings(comparison),
         has_weights="weights" in figures,
         without_weights=", ".join(without),
-        footer=f"Made by lightning compare on {time.strftime('%Y-%m-%d %H:%M')}. This file needs no network.",
+        footer=f"Written by lightning compare on {time.strftime('%Y-%m-%d %H:%M')}. This file works offline.",
     )

@@ -1,4 +1,4 @@
-"""What a run was, in words: tiles, facts and the sentences under each figure."""
+"""The texts of a report: summary tiles, facts about the run, warnings, and a lead for each section."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.class_scores import (
+from reports.analysis.class_scores import (
     GROUPS,
     ClassScores,
     easy_tail_classes,
@@ -14,28 +14,22 @@ from reports.class_scores import (
     imbalance_ratio,
     summary_metrics,
 )
+from reports.metric_titles import ACCURACIES
 from reports.report_data import ReportData
 from reports.run_files import RunFiles, Times
 
-TILES = {
-    "balanced_accuracy": "Balanced accuracy",
-    "accuracy": "Accuracy",
-    "head_accuracy": "Head accuracy",
-    "middle_accuracy": "Middle accuracy",
-    "tail_accuracy": "Tail accuracy",
-}
 _NAMES_LISTED = 12
 
 
 def number(value: float | None) -> str:
-    """Three digits after the point, or a dash where there is no value."""
+    """A number with three decimals, or a dash for None and NaN."""
     return "–" if value is None or math.isnan(value) else f"{value:.3f}"
 
 
 def tiles(data: ReportData) -> list[dict[str, str]]:
-    """Title and value of each summary tile."""
+    """Titles and values of the summary tiles."""
     metrics = summary_metrics(data.scores)
-    values = {title: number(metrics[name]) for name, title in TILES.items()}
+    values = {title: number(metrics[name]) for name, title in ACCURACIES.items()}
     values["Classes"] = f"{len(data.scores.names):,}"
     values["Samples"] = f"{sum(data.split_sizes.values()):,}"
     values["Imbalance ratio"] = f"{imbalance_ratio(data.scores.training):,.0f}"
@@ -43,45 +37,44 @@ def tiles(data: ReportData) -> list[dict[str, str]]:
 
 
 def facts(data: ReportData) -> list[tuple[str, str]]:
-    """What the run was, what it was trained with, and how long it took."""
+    """Terms and descriptions of the run: its data, method, seeds, duration and checkpoint."""
     settings, own = data.run.settings, data.run.settings["data"]
     sizes = ", ".join(f"{size:,} {name}" for name, size in data.split_sizes.items())
-    seeds = {"initialisation": settings.get("seed_everything"), "split": own.get("split_seed")}
+    seeds = {"initialization": settings.get("seed_everything"), "split": own.get("split_seed")}
     return [
-        ("Data", f"{own['source']}, input {data.run.task.input}; split {own.get('split', 'random')}: {sizes}"),
+        ("Data", f"{own['source']} (input: {data.run.task.input}), {own.get('split', 'random')} split: {sizes}"),
         *method_facts(settings),
         ("Seeds", ", ".join(f"{name} {seed}" for name, seed in seeds.items())),
-        ("Time", "; ".join(time_texts(data.run.times)) or "not known"),
+        ("Time", "; ".join(time_texts(data.run.times)) or "unknown"),
         ("Checkpoint", str(data.run.checkpoint)),
     ]
 
 
 def method_facts(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Encoder, losses and reclusters of a run, from its settings."""
+    """Encoder, losses and reclusters, from the settings of a run."""
     model, recluster = settings["model"], settings.get("recluster") or {}
-    given, contrast = model.get("contrast") or {}, "none"
-    if given.get("weight"):
-        contrast = f"{describe_class(given['loss'])}, weight {given['weight']}"
-    start = recluster.get("start_epoch")
-    found = "never"
+    contrast, contrast_text = model.get("contrast") or {}, "none"
+    if contrast.get("weight"):
+        contrast_text = f"{describe_class(contrast['loss'])}, weight {contrast['weight']}"
+    start, recluster_text = recluster.get("start_epoch"), "none"
     if start is not None:
-        found = (
-            f"from epoch {start}, every {recluster['every_n_epochs']}; sub-clusters: {recluster['method']}, "
+        recluster_text = (
+            f"from epoch {start}, every {recluster['every_n_epochs']} epochs; sub-clusters: {recluster['method']}; "
             f"difficulty: {recluster['difficulty']}"
         )
     return [
         ("Encoder", describe_class(model["encoder"])),
         ("Classification loss", describe_class(model["classification_loss"])),
-        ("Contrastive loss", contrast),
-        ("Reclusters", found),
+        ("Contrastive loss", contrast_text),
+        ("Reclusters", recluster_text),
     ]
 
 
 def describe_class(given: Any) -> str:
-    """A class of the settings with its plain arguments, and those of classes within it.
+    """The name of a class in the settings, with its arguments in parentheses.
 
     Args:
-        given: A mapping with `class_path` and `init_args`, or None.
+        given: A class path, or a mapping with `class_path` and `init_args`; None is "none".
     """
     if not given:
         return "none"
@@ -100,62 +93,62 @@ def describe_class(given: Any) -> str:
 
 
 def time_texts(times: Times) -> list[str]:
-    """Sentences about the phases whose time the run's folder tells."""
+    """The known durations of the phases of a run, as text."""
     texts = []
-    if times.whole is not None:
-        texts.append(f"training and test {seconds(times.whole)}, by the times of the run's files")
+    if times.total is not None:
+        texts.append(f"training and testing {seconds(times.total)} (from the dates of the run's files)")
     if times.epochs:
-        each = f" of {seconds((times.whole - (times.recluster or 0)) / times.epochs)}" if times.whole else ""
+        each = f" of {seconds((times.total - (times.recluster or 0)) / times.epochs)}" if times.total else ""
         texts.append(f"{times.epochs} epochs{each}")
     if times.recluster is not None:
-        share = f" ({times.recluster / times.whole:.0%} of the run)" if times.whole else ""
-        embedding = f", of which embedding {seconds(times.embedding)}" if times.embedding is not None else ""
+        share = f" ({times.recluster / times.total:.0%} of the run)" if times.total else ""
+        embedding = f", including {seconds(times.embedding)} for embedding" if times.embedding is not None else ""
         texts.append(f"{times.reclusters} reclusters {seconds(times.recluster)}{share}{embedding}")
     return texts
 
 
 def seconds(value: float) -> str:
-    """A duration in the unit that fits it."""
+    """A duration in seconds, minutes or hours, as text."""
     if value < 120:
         return f"{value:.1f} s" if value < 20 else f"{value:.0f} s"
     return f"{value / 60:.0f} min" if value < 7200 else f"{value / 3600:.1f} h"
 
 
 def warnings(data: ReportData) -> list[str]:
-    """What a reader must know before the figures."""
+    """Warnings to read before the figures."""
     found = []
     if data.changed_data:
         found.append(
-            "The table, or its split, is not the one that the model was trained on; if they share samples, every "
-            "figure of test samples is too good."
+            "The table or its split has changed since the model was trained. Test samples may have been used for "
+            "training, in which case the test results are too optimistic."
         )
     if data.test.sampled:
         found.append(
-            f"Of {int(data.test.total.sum()):,} test samples, {len(data.test):,} were drawn, as equally from the "
-            "classes as they allow, and predicted; every figure of test samples is of these."
+            f"The test results are based on {len(data.test):,} of {int(data.test.total.sum()):,} test samples, drawn "
+            "at random in numbers as equal as the sizes of the classes allow."
         )
     return found
 
 
 def texts(data: ReportData) -> dict[str, str]:
-    """The sentences under the titles."""
+    """The leads of the sections, by name."""
     scores = data.scores
     easy, hard = easy_tail_classes(scores), hard_head_classes(scores)
     head, tail = number(scores.group_recall("head")), number(scores.group_recall("tail"))
     sizes = ", ".join(f"{len(scores.members(group))} {group}" for group in GROUPS)
     return {
-        "counts": f"Each bar is a class, the largest first; each step up the scale is a multiple ({sizes} classes).",
-        "recall": "A class's recall is the share of its test samples that the model names correctly; rare classes are "
-        "left, and with few test samples recall is rough.",
-        "easy": f"Easy tail classes (recall at least the head's mean, {head}): {_listed(scores, easy)}.",
-        "hard": f"Hard head classes (recall at most the tail's mean, {tail}): {_listed(scores, hard)}.",
+        "counts": f"Each bar is a class ({sizes}), from the largest to the smallest. Logarithmic scale.",
+        "recall": "Recall is the fraction of a class's test samples that the model predicts correctly. Rare classes "
+        "are on the left; recall is a rough estimate where there are few test samples.",
+        "easy": f"Easy tail classes (recall at least {head}, the mean of the head): {_listed(scores, easy)}.",
+        "hard": f"Hard head classes (recall at most {tail}, the mean of the tail): {_listed(scores, hard)}.",
         "distances": distance_text(data),
-        "weights": "A mistake in a class of weight 2 counted twice as much as in the mean class; drawn are the "
-        "heaviest and the lightest classes at the last recluster.",
+        "weights": "In training, an error in a class of weight 2 counts twice as much as in an average class. The "
+        "lines are the heaviest and the lightest classes of the last recluster.",
         "map": map_text(data),
         "confusions": confusion_text(data),
-        "reliability": "On the dashed line, of 100 predictions that the model gives 80 % to, 80 are right; below it "
-        "the model is too sure. Head, middle and tail are groups of the predicted class, which is what a user sees.",
+        "reliability": "On the dashed line, 80 of 100 predictions with a probability of 80% are correct; below it, "
+        "the model is overconfident. Head, middle and tail are groups of the predicted class.",
         "rejected": rejected_text(data.run),
     }
 
@@ -164,57 +157,57 @@ def _listed(scores: ClassScores, codes: Sequence[int]) -> str:
     names = [f"{scores.names[code]} ({scores.recall[code]:.2f}, {scores.training[code]:,})" for code in codes]
     if len(names) > _NAMES_LISTED:
         names = [*names[:_NAMES_LISTED], f"and {len(names) - _NAMES_LISTED} more"]
-    return ", ".join(names) + "; in brackets recall and training samples" if names else "none"
+    return ", ".join(names) + "; recall and training samples in parentheses" if names else "none"
 
 
 def distance_text(data: ReportData) -> str:
-    """What the matrix shows, and which part of the classes and reclusters."""
+    """What the distance matrix shows, and of which classes and reclusters."""
     distances = data.distances
     shown, present = len(distances.shown), int((data.scores.training > 0).sum())
-    text = "Dark cells are pairs of classes that the model hardly tells apart, measured between the mean embeddings."
+    text = "Dark cells are pairs of classes with similar mean embeddings, which the model can hardly tell apart."
     if shown < present:
-        text += f" Of {present:,} classes the {shown} nearest to a rival are drawn; the table has all of them."
+        text += f" The matrix shows the {shown} of {present:,} classes nearest to another one; the table lists all."
     if distances.epochs[-1] is None:
-        drawn = " a sample of" if data.training.sampled else ""
-        text += f" The run kept none of reclusters, so these are the checkpoint's, from{drawn} training samples."
+        part = "a sample of the" if data.training.sampled else "the"
+        text += f" The run has no reclusters; the means are those of {part} training samples in the checkpoint."
     elif len(distances.epochs) < distances.reclusters:
-        text += f" Of {distances.reclusters} reclusters, {len(distances.epochs)} are kept, evenly over the run."
+        text += f" {len(distances.epochs)} of {distances.reclusters} reclusters are shown, evenly spaced over the run."
     return text
 
 
 def map_text(data: ReportData) -> str:
-    """What the map shows, and which samples."""
+    """What the embedding map shows, and of which samples."""
     points = data.points
-    text = "Samples that the model finds alike lie close together; hover over a point, or tap it, to see it."
+    text = "Samples that look similar to the model are close together. Hover over a point or tap it to see the sample."
     training, test = data.split_sizes["train"], data.split_sizes["test"]
     if len(points.training) < training or len(points.test) < test:
         text += (
-            f" Drawn at random are {len(points.training):,} of {training:,} training and {len(points.test):,} of "
-            f"{test:,} test samples, as equally from the classes as they allow."
+            f" The map shows {len(points.training):,} of {training:,} training samples and {len(points.test):,} of "
+            f"{test:,} test samples, drawn at random in numbers as equal as the sizes of the classes allow."
         )
     if (data.training.subclusters >= 0).any():
-        text += " Shades of a class's colour are its sub-clusters, of training samples."
+        text += " Shades of a class's color are sub-clusters of its training samples."
     if len(data.scores.names) > 8:
-        text += " Colours come again: classes near each other have different ones, as far as they go."
+        text += " Colors repeat, but classes next to each other have different colors where possible."
     return text
 
 
 def confusion_text(data: ReportData) -> str:
-    """How confusions are measured, and which are shown."""
+    """What the confusions show, and how many of them there are."""
     if not data.confusions:
-        return "No evaluated test sample is predicted wrong."
-    text = "Each pair shows a wrongly predicted test sample beside the training sample of the predicted class that the "
-    text += "model finds most alike"
-    text += ", among those that were embedded." if data.training.sampled else "."
+        return "No evaluated test sample is misclassified."
+    part = "a sample of the" if data.training.sampled else "the"
+    text = "Each pair shows a misclassified test sample and the sample that looks most similar to the model, among "
+    text += f"{part} training samples of the predicted class."
     if len(data.confusions) < data.num_confusions:
-        text += f" Of {data.num_confusions:,} kinds of confusion the {len(data.confusions)} largest are here."
+        text += f" The largest {len(data.confusions)} of {data.num_confusions:,} confusions are shown."
     return text
 
 
 def rejected_text(run: RunFiles) -> str:
-    """How many rows were rejected, and how many of them are listed."""
+    """How many rows were rejected, and how many of them are shown."""
     rejected = run.rejected
     if not rejected.total:
         return "No row was rejected"
-    listed = f"the first {len(rejected.rows)} of them" if len(rejected.rows) < rejected.total else "all of them"
-    return f"{rejected.total:,} rejected {'row' if rejected.total == 1 else 'rows'}, {listed}"
+    shown = f" (the first {len(rejected.rows)} are shown)" if len(rejected.rows) < rejected.total else ""
+    return f"{rejected.total:,} rejected {'row' if rejected.total == 1 else 'rows'}{shown}"

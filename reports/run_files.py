@@ -1,4 +1,4 @@
-"""What a run's folder says: settings, times, class weights and class means of its reclusters, rejected rows."""
+"""The files of a run: settings, times, class weights and class means of its reclusters, and rejected rows."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from datamodules.drug_task import DrugTask
 from modules.evaluation.class_means_file import CLASS_MEANS, ClassMeans, read_class_means
 
 REJECTED_SHOWN = 200
+"""Largest number of rejected rows to read."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,8 @@ class ClassWeights:
     """The class weights of R reclusters.
 
     Attributes:
-        epochs: int64 (R,).
-        weights: float64 (R, C).
+        epochs: int64 (R,), epoch of each recluster.
+        weights: float64 (R, C), weight of each class.
     """
 
     epochs: NDArray[Any]
@@ -32,31 +33,31 @@ class ClassWeights:
 
 @dataclass(frozen=True)
 class Times:
-    """How long the phases of a run took, in seconds; None where the folder does not say.
+    """Durations of the phases of a run in seconds; None if unknown.
 
     Attributes:
-        epochs: Training epochs that were logged.
-        reclusters: Reclusters that were logged.
-        recluster: All reclusters together.
-        embedding: The part of these that embedded the training set.
-        whole: Training and test, by the times of the run's files.
+        epochs: Number of logged training epochs.
+        reclusters: Number of logged reclusters.
+        recluster: Duration of all reclusters.
+        embedding: The part of it that was spent on embedding the training set.
+        total: Duration of training and testing, from the modification times of the run's files.
     """
 
     epochs: int
     reclusters: int
     recluster: float | None
     embedding: float | None
-    whole: float | None
+    total: float | None
 
 
 @dataclass(frozen=True)
 class Rejected:
-    """Rows that could not be used.
+    """Rows of the table that could not be used.
 
     Attributes:
-        total: How many.
-        columns: Of `rejected.csv`.
-        rows: The first `REJECTED_SHOWN`, as text.
+        total: Number of rejected rows.
+        columns: Column names of `rejected.csv`.
+        rows: The first `REJECTED_SHOWN` rows, as text.
     """
 
     total: int
@@ -66,18 +67,18 @@ class Rejected:
 
 @dataclass(frozen=True)
 class RunFiles:
-    """What was read from a run's folder.
+    """The contents of a run's folder.
 
     Attributes:
-        folder: The run's.
-        checkpoint: What is reported on.
-        settings: Of the run, as plain types.
-        task: What the model knows of its data.
-        weights: Of the reclusters; None without any.
-        class_means: Of each recluster, by epoch.
-        times: Of the phases.
-        rejected: Rows that could not be used.
-        test_metrics: `test_metrics.json`; empty where there is none.
+        folder: Folder of the run.
+        checkpoint: The checkpoint to report on.
+        settings: Settings of the run, as plain types.
+        task: Classes and features that the model was trained on.
+        weights: Class weights of the reclusters; None without reclusters.
+        class_means: Class means of each recluster, by epoch.
+        times: Durations of the phases.
+        rejected: Rows of the table that could not be used.
+        metrics: Test metrics from `test_metrics.json`, by name; empty without that file.
     """
 
     folder: Path
@@ -88,34 +89,34 @@ class RunFiles:
     class_means: tuple[ClassMeans, ...]
     times: Times
     rejected: Rejected
-    test_metrics: dict[str, float | None]
+    metrics: dict[str, float | None]
 
     @property
     def name(self) -> str:
-        """The last two parts of the folder's path."""
+        """The last two parts of the folder's path, such as `hiv/version_0`."""
         return "/".join(self.folder.resolve().parts[-2:])
 
 
 def read_run(path: Path) -> RunFiles:
-    """Read what a run wrote.
+    """Read the files of a run.
 
     Args:
-        path: A run's folder, or one of its checkpoints; of a folder the best checkpoint is taken.
+        path: Folder of a run, whose best checkpoint is taken, or one of its checkpoints.
 
     Raises:
-        InputError: If there is no such path, or no whole checkpoint in it.
+        InputError: If there is no such path, or it has no valid checkpoint.
     """
     from modules.checkpoint_file import read_checkpoint
 
     if not path.exists():
-        raise InputError(f"RUN: there is no '{path}'; expected the folder of a run, or a checkpoint.")
+        raise InputError(f"RUN: expected the folder of a run or a checkpoint, got {str(path)!r}, which does not exist.")
     checkpoint = path / "checkpoints" / "best.ckpt" if path.is_dir() else path
     if not checkpoint.is_file():
-        raise InputError(f"RUN: {path} has no checkpoints/best.ckpt; expected the folder of a run that was validated.")
+        raise InputError(f"RUN: expected a folder with checkpoints/best.ckpt, got {str(path)!r}.")
     parent = checkpoint.resolve().parent
     folder = path if path.is_dir() else parent.parent if parent.name == "checkpoints" else parent
     saved = read_checkpoint(checkpoint)
-    metrics = folder / "test_metrics.json"
+    metrics_file = folder / "test_metrics.json"
     return RunFiles(
         folder=folder,
         checkpoint=checkpoint,
@@ -125,7 +126,7 @@ def read_run(path: Path) -> RunFiles:
         class_means=read_class_means(folder, saved.task.num_classes),
         times=read_times(folder),
         rejected=read_rejected(folder / "rejected.csv"),
-        test_metrics=json.loads(metrics.read_text()) if metrics.is_file() else {},
+        metrics=json.loads(metrics_file.read_text()) if metrics_file.is_file() else {},
     )
 
 
@@ -133,23 +134,26 @@ def read_class_weights(path: Path, classes: tuple[str, ...]) -> ClassWeights | N
     """Read `class_weights.csv`.
 
     Args:
-        path: The file; it need not be there.
+        path: The file.
         classes: C labels, in the order of the class codes.
 
+    Returns:
+        The weights; None without the file.
+
     Raises:
-        InputError: If the file is of other classes.
+        InputError: If the file has other classes.
     """
     if not path.is_file():
         return None
     frame = polars.read_csv(path, schema_overrides={"class": polars.String, "weight": polars.Float64})
     epochs = frame["epoch"].unique(maintain_order=True).to_numpy()
     if len(frame) != len(epochs) * len(classes) or frame["class"].head(len(classes)).to_list() != list(classes):
-        raise InputError(f"RUN: {path} is of other classes than the checkpoint; expected files of one run.")
+        raise InputError(f"RUN: expected the classes of the checkpoint in {path}, got others.")
     return ClassWeights(epochs, frame["weight"].to_numpy().reshape(len(epochs), len(classes)))
 
 
 def read_times(folder: Path) -> Times:
-    """How long the phases took, from `metrics.csv` and the times of files."""
+    """Durations of the phases of a run, from `metrics.csv` and the modification times of files."""
     frame = polars.DataFrame()
     if (folder / "metrics.csv").is_file():
         frame = polars.read_csv(folder / "metrics.csv", infer_schema_length=None)
@@ -160,32 +164,33 @@ def read_times(folder: Path) -> Times:
 
     seconds, embedding = column("recluster/seconds"), column("recluster/embedding_seconds")
     trained = frame.filter(polars.col("train/loss").is_not_null()) if "train/loss" in frame.columns else frame[:0]
-    whole = _whole_time(folder, float(seconds.sum()))
+    total = _total_time(folder, float(seconds.sum()))
     return Times(
         epochs=trained["epoch"].n_unique() if len(trained) else 0,
         reclusters=len(seconds),
         recluster=float(seconds.sum()) if len(seconds) else None,
         embedding=float(embedding.sum()) if len(embedding) else None,
-        whole=whole,
+        total=total,
     )
 
 
-def _whole_time(folder: Path, least: float) -> float | None:
-    """Seconds from `splits.csv`, which a run writes first, to `metrics.csv`, which it writes last.
+def _total_time(folder: Path, least: float) -> float | None:
+    """Seconds from `splits.csv`, the first file of a run, to `metrics.csv`, the last one.
 
-    None where file times cannot be the run's: of a resumed run, which writes `splits.csv` again, and of a copy.
+    None where the modification times do not belong to one uninterrupted run: after resuming, which writes `splits.csv`
+    again, and in a copy of the folder.
     """
     first, last = folder / "splits.csv", folder / "metrics.csv"
     if not (first.is_file() and last.is_file()):
         return None
     start = first.stat().st_mtime
     between = [*folder.glob(f"{CLASS_MEANS}/*.npz"), *folder.glob("checkpoints/best.ckpt")]
-    whole = last.stat().st_mtime - start
-    return whole if whole > least and all(path.stat().st_mtime >= start for path in between) else None
+    total = last.stat().st_mtime - start
+    return total if total > least and all(path.stat().st_mtime >= start for path in between) else None
 
 
 def read_rejected(path: Path) -> Rejected:
-    """The first rows of `rejected.csv`, which need not be there, and how many it has."""
+    """The first rows of `rejected.csv` and their number; none without that file."""
     if not path.is_file():
         return Rejected(0, (), ())
     frame = polars.read_csv(path, infer_schema=False)

@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file."""
+"""The report of a run, as one HTML file."""
 
 from __future__ import annotations
 
@@ -10,31 +10,30 @@ import numpy
 import yaml
 
 from base.atomic_file import write_file
-from reports.class_scores import reliability_by_group
-from reports.drawings import HEIGHT, WIDTH, pack
-from reports.figures import (
-    Figure,
+from reports.analysis.class_scores import reliability_by_group
+from reports.figures.class_figures import (
     class_count_figure,
     distance_figure,
-    matrix_rows,
     recall_figure,
     reliability_figure,
     weight_figure,
 )
-from reports.map_figure import map_figure, map_points
-from reports.page_template import render
+from reports.figures.map_figure import map_figure, map_points
+from reports.figures.plotly_figure import Figure, matrix_rows
+from reports.page_template import render_page
 from reports.report_data import POINTS, ReportData, SampleTexts, collect
 from reports.run_description import facts, texts, tiles, warnings
+from reports.samples.drawings import HEIGHT, WIDTH, pack
 
 
 def write_report(path: Path, output: Path | None = None, points: int = POINTS, umap: bool = False) -> Path:
     """Write the report of a run.
 
     Args:
-        path: A run's folder or a checkpoint.
-        output: The file; `report.html` in the run's folder if None.
-        points: How many samples to draw on the map.
-        umap: Whether the map has a layout by UMAP too.
+        path: Folder of a run, or a checkpoint.
+        output: The HTML file to write; `report.html` in the run's folder if None.
+        points: Number of samples on the embedding map.
+        umap: Whether to add a UMAP layout to the map.
 
     Returns:
         The file.
@@ -47,12 +46,12 @@ def write_report(path: Path, output: Path | None = None, points: int = POINTS, u
 
 
 def write_page(data: ReportData, output: Path | None = None, start: float | None = None) -> Path:
-    """Write what was collected of a run.
+    """Write a report from its contents.
 
     Args:
-        data: What to show.
-        output: The file; `report.html` in the run's folder if None.
-        start: When the work on it began, by `time.monotonic`; None leaves its duration out.
+        data: The contents of the report.
+        output: The HTML file to write; `report.html` in the run's folder if None.
+        start: Start of the work by `time.monotonic`; the page states its duration unless None.
 
     Returns:
         The file.
@@ -64,20 +63,20 @@ def write_page(data: ReportData, output: Path | None = None, start: float | None
 
 
 def build_report(data: ReportData, start: float | None = None) -> str:
-    """The page, as HTML.
+    """The page as HTML.
 
     Args:
-        data: What to show.
-        start: When the work on it began, by `time.monotonic`; None leaves its duration out.
+        data: The contents of the report.
+        start: Start of the work by `time.monotonic`; the page states its duration unless None.
     """
     payload = report_payload(data)
-    took = "" if start is None else f", in {time.monotonic() - start:.0f} s"
-    return render(
+    took = "" if start is None else f" in {time.monotonic() - start:.0f} s"
+    return render_page(
         "report.html",
         payload,
         ["page.js", "report.js"],
         title=f"Report of {data.run.name}",
-        subtitle=f"{data.run.settings['data']['source']}: what the model learned about common and rare classes",
+        subtitle=f"{data.run.settings['data']['source']}: results for common and rare classes",
         warnings=warnings(data),
         values=tiles(data),
         facts=facts(data),
@@ -88,17 +87,16 @@ def build_report(data: ReportData, start: float | None = None) -> str:
         class_names=data.scores.names,
         settings=yaml.safe_dump(data.run.settings, sort_keys=False),
         rejected=data.run.rejected,
-        footer=f"Made by lightning report on {time.strftime('%Y-%m-%d %H:%M')}{took}. "
-        "This file needs no network: it holds all that it shows.",
+        footer=f"Written by lightning report on {time.strftime('%Y-%m-%d %H:%M')}{took}. This file works offline.",
     )
 
 
 def report_figures(data: ReportData) -> dict[str, Figure]:
-    """The figures of a report, by the place on the page."""
+    """The figures of a report, by the id of their element on the page."""
     test, scores = data.test, data.scores
-    drawn = numpy.bincount(test.codes, minlength=len(scores.names))
-    stands_for = (test.total / numpy.maximum(drawn, 1))[test.codes]
-    bins = reliability_by_group(test.confidence, test.codes, test.predicted, stands_for, scores.groups)
+    evaluated = numpy.bincount(test.codes, minlength=len(scores.names))
+    represented = (test.total / numpy.maximum(evaluated, 1))[test.codes]
+    bins = reliability_by_group(test.confidence, test.codes, test.predicted, represented, scores.groups)
     figures = {
         "counts": class_count_figure(scores),
         "recall": recall_figure(scores),
@@ -112,8 +110,8 @@ def report_figures(data: ReportData) -> dict[str, Figure]:
 
 
 def report_payload(data: ReportData) -> dict[str, Any]:
-    """What the page's script reads."""
-    points, drawings = map_points(data.points, data.training, data.test, data.training_texts, data.test_texts)
+    """The data that the script of the page reads."""
+    points, drawings = map_points(data.points, data.training, data.test, data.texts)
     confusions = _confusion_rows(data, drawings)
     scores, distances = data.scores, data.distances
     return {
@@ -136,7 +134,7 @@ def report_payload(data: ReportData) -> dict[str, Any]:
 
 
 def _confusion_rows(data: ReportData, drawings: list[str]) -> list[dict[str, Any]]:
-    """The confusions for the page; drawings of their examples are added to `drawings`."""
+    """The confusions for the page; the drawings of their examples are appended to `drawings`."""
 
     def side(texts: SampleTexts, place: int) -> dict[str, Any]:
         name, lines = texts[place]
@@ -147,9 +145,9 @@ def _confusion_rows(data: ReportData, drawings: list[str]) -> list[dict[str, Any
     for confusion, examples in data.confusions:
         shown = [
             {
-                "test": side(data.test_texts, example.test),
+                "test": side(data.texts["test"], example.test),
                 "confidence": round(float(data.test.confidence[example.test]), 3),
-                "training": None if example.training is None else side(data.training_texts, example.training),
+                "training": None if example.training is None else side(data.texts["train"], example.training),
                 "similarity": round(example.similarity, 3),
             }
             for example in examples

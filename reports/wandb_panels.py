@@ -8,29 +8,30 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch.loggers import Logger, WandbLogger
 
 from modules.evaluation.class_means_file import ClassMeans
-from reports.class_distance_matrix import compare_classes
-from reports.drawings import whole_svg
-from reports.figures import Figure, distance_figure
-from reports.page_template import fill
+from reports.analysis.distance_matrix import compare_classes
+from reports.figures.class_figures import distance_figure
+from reports.figures.plotly_figure import Figure
+from reports.page_template import render_template
+from reports.samples.drawings import standalone_svg
 
 if TYPE_CHECKING:
     from reports.report_data import ReportData
 
 MOST_ROWS = 10_000
-"""Rows of a table; W&B cuts tables at 200,000, and nobody reads as many."""
+"""Largest number of rows in a table; W&B itself truncates tables at 200,000 rows."""
 
 
 def log_recluster_panels(
     loggers: Sequence[Logger], means: ClassMeans, names: Sequence[str], columns: Mapping[str, Sequence[Any]], step: int
 ) -> None:
-    """Log the distances between classes and a table of the classes, where W&B is among the loggers.
+    """Log the distances between classes and a table of classes to W&B; does nothing without a W&B logger.
 
     Args:
-        loggers: Of the trainer, on its first process.
-        means: Where the classes lie.
+        loggers: Loggers of the trainer on the first process.
+        means: Class means of the recluster.
         names: C labels.
-        columns: What the recluster found of each class, by name.
-        step: Of the trainer.
+        columns: Results of the recluster for each class, by name.
+        step: Global step of the trainer.
     """
     runs = _runs(loggers)
     if not runs:
@@ -47,13 +48,13 @@ def log_recluster_panels(
 
 
 def log_report_panels(loggers: Sequence[Logger], data: ReportData, figures: Mapping[str, Figure], step: int) -> None:
-    """Log the report's figures, a table of the classes and one of the confusions, where W&B is among the loggers.
+    """Log the figures, classes and confusions of a report to W&B; does nothing without a W&B logger.
 
     Args:
-        loggers: Of the trainer, on its first process.
-        data: What the report shows.
-        figures: The report's.
-        step: Of the trainer.
+        loggers: Loggers of the trainer on the first process.
+        data: The contents of the report.
+        figures: The figures of the report, by name.
+        step: Global step of the trainer.
     """
     runs = _runs(loggers)
     if not runs:
@@ -77,21 +78,21 @@ def log_report_panels(loggers: Sequence[Logger], data: ReportData, figures: Mapp
         "share": [one.share for one in found],
         "cost_in_balanced_accuracy": [one.cost for one in found],
         "examples": [
-            "; ".join(data.test_texts[example.test][0] for example in examples) for _, examples in data.confusions
+            "; ".join(data.texts["test"][example.test][0] for example in examples) for _, examples in data.confusions
         ],
     }
     panels = {f"report/{name}": value for name, value in figures.items()}
     tables = {"report/classes": classes, "report/confusions": confusions}
     page = example_page(data)
-    # Arrays have no such drawings.
+    # Samples that are arrays have no drawings of molecules.
     _log(runs, panels, tables, step, {"report/examples": page} if "<svg" in page else {})
 
 
 def example_page(data: ReportData) -> str:
-    """HTML of the confusions with their examples, each beside the training molecule that it lies nearest to.
+    """HTML with the confusions and their examples, each next to the most similar training molecule.
 
     Args:
-        data: What the report shows.
+        data: The contents of the report.
     """
     from markupsafe import Markup
 
@@ -100,16 +101,16 @@ def example_page(data: ReportData) -> str:
         true, predicted = data.scores.names[confusion.true], data.scores.names[confusion.predicted]
         samples = []
         for example in examples:
-            samples.append((f"{true}, taken for {predicted}", data.test_texts[example.test]))
+            samples.append((f"{true}, predicted as {predicted}", data.texts["test"][example.test]))
             if example.training is not None:
-                samples.append((f"{predicted}, in training", data.training_texts[example.training]))
+                samples.append((f"{predicted}, training sample", data.texts["train"][example.training]))
         drawn = [
-            (f"{name} ({role})", [Markup(whole_svg(drawing)) for drawing in drawings])
+            (f"{name} ({role})", [Markup(standalone_svg(drawing)) for drawing in drawings])
             for role, (name, drawings) in samples
         ]
-        title = f"{true} taken for {predicted}: {confusion.samples} of the test split"
+        title = f"{true} predicted as {predicted}: {confusion.samples} test samples"
         shown.append({"title": title, "samples": drawn})
-    return fill("examples.html", confusions=shown)
+    return render_template("examples.html", confusions=shown)
 
 
 def _runs(loggers: Sequence[Logger]) -> list[Any]:
@@ -134,5 +135,5 @@ def _log(
             rows = [list(row) for row in zip(*columns.values(), strict=True)][:MOST_ROWS]
             panels[name] = wandb.Table(columns=list(columns), data=rows)
         panels |= {name: wandb.Html(text) for name, text in (pages or {}).items()}
-        # Lightning's own axis, which a resumed run goes on with.
+        # The axis that Lightning logs too, so that a resumed run continues it.
         run.log({**panels, "trainer/global_step": step})

@@ -13,7 +13,7 @@ from modules.class_difficulty import neighbor_overlap, relative_spread
 from modules.class_distances import class_distances, subcluster_distances
 from modules.subclusters import subcluster
 from tests.lightning_app.command import succeed
-from workflows.setting_layers import CONFIGS
+from workflows.settings.config_files import CONFIGS
 
 pytestmark = [
     pytest.mark.gpu,

@@ -1,1 +1,1 @@
-"""From settings to a trained, tested and reported run."""
+"""Training, testing and reporting a run, from settings to files."""

@@ -1,4 +1,4 @@
-"""What the subcommands share: a LightningCLI over layers of settings, and the run's folder."""
+"""The base of the subcommands: a LightningCLI with layers of settings and a run folder."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
 from modules.checkpoint_file import read_checkpoint
 from modules.drug_classifier import DrugClassifier
-from workflows.command_help import Option, add_config, add_options, common_help
-from workflows.command_line import option_value, take_apart
-from workflows.option_values import import_classes
 from workflows.run_folder import RunSettings, claim_run_folder
 from workflows.run_trainer import RunTrainer, SaveSettings, strategy_for_unused_parameters
-from workflows.setting_errors import reason, reword
-from workflows.setting_layers import CommandSettings, read_command
-from workflows.setting_merge import Layer
-from workflows.settings_listing import list_settings
+from workflows.settings.command_help import Option, add_config, add_options, common_help
+from workflows.settings.command_line import split_command_line
+from workflows.settings.errors import reword, reword_range
+from workflows.settings.layers import CommandSettings, read_command
+from workflows.settings.listing import list_settings
+from workflows.settings.merge import Layer
+from workflows.settings.option_values import import_classes
 from workflows.tracking import TrackingSettings, make_loggers
 
 
 class DrugCLI(LightningCLI):
-    """Reads settings, makes the run's folder, and wires trainer, model and data.
+    """Reads the settings of a subcommand and creates its trainer, model and data module.
 
     Attributes:
-        trained_task: What the checkpoint's model knows of its data; None without a checkpoint.
+        trained_task: Classes and features of the checkpoint's model; None without a checkpoint.
         settings: The layers of settings.
-        options: The options that belong to no class, by name.
-        sections: The classes whose arguments are options, by the name before the dot.
+        options: Options that are not arguments of a class, by name.
+        sections: Classes whose arguments are options, by the name before the dot.
     """
 
     subcommand_name: str
     description: str
     kept_settings: tuple[str, ...] | None = ("seed_everything", "model", "data")
-    """Parts of a checkpoint's settings that lie under the user's; None keeps all."""
+    """Sections of a checkpoint's settings that are used; None uses all."""
     fixed_settings: tuple[str, ...] = ()
-    """Settings that a checkpoint decides, whatever the user says."""
+    """Names of settings that always keep the value of the checkpoint."""
     uses_run_folder = True
     needs_checkpoint = True
     common_settings: Mapping[str, tuple[str, ...]] = {
@@ -55,28 +55,29 @@ class DrugCLI(LightningCLI):
         "run": ("root", "name"),
         "tracking": ("wandb",),
     }
-    """What `--help` shows of each section."""
+    """Names of the settings that `--help` shows, by section."""
 
     model: DrugClassifier
     datamodule: DrugDataModule
     trainer: Trainer
 
     def __init__(self, arguments: list[str], command: str = "lightning", show_progress: bool = True) -> None:
-        """Parse and instantiate.
+        """Parse the settings and create trainer, model and data module.
 
         Args:
             arguments: The command line after the subcommand.
-            command: How the command was called, for messages.
-            show_progress: Whether a line on the terminal may show progress.
+            command: Name of the command, for messages.
+            show_progress: Whether to show progress on the terminal.
 
         Raises:
-            InputError: If there is no checkpoint, or no configuration file, of the name given, or a setting is unknown
-                or of a wrong type.
+            InputError: If a checkpoint or a settings file does not exist, or a setting is unknown or invalid.
         """
         self.trained_task: DrugTask | None = None
         self.options = {
-            "ckpt_path": Option(str | None, None, "A checkpoint that lightning fit wrote."),
-            "seed_everything": Option(bool | int, 0, "Random seed of weights, order and augmentation; true draws one."),
+            "ckpt_path": Option(str | None, None, "Checkpoint file written by lightning fit."),
+            "seed_everything": Option(
+                bool | int, 0, "Random seed of weights, sampling and augmentation; true draws one."
+            ),
             **self.own_options(),
         }
         self.sections: dict[str, type] = {"trainer": Trainer, "model": DrugClassifier, "data": DrugDataModule}
@@ -101,42 +102,42 @@ class DrugCLI(LightningCLI):
         )
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
-        """A parser with `--config`."""
+        """Create a parser with the option `--config`."""
         parser = LightningArgumentParser(**kwargs)
         add_config(parser)
         return parser
 
     def own_options(self) -> dict[str, Option]:
-        """The options of this subcommand that belong to no class."""
+        """Further options of the subcommand that are not arguments of a class, by name."""
         return {}
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Options that belong to no class."""
+        """Add the options that are not arguments of a class."""
         add_options(parser, self.options)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Settings beside those of trainer, model and data."""
+        """Add the settings other than those of trainer, model and data."""
         if self.uses_run_folder:
             self.add_section(parser, RunSettings, "run")
             self.add_section(parser, TrackingSettings, "tracking")
 
     def add_section(self, parser: LightningArgumentParser, cls: type, name: str) -> None:
-        """Options for the arguments of a class.
+        """Add options for the arguments of a class.
 
         Args:
-            parser: Of the subcommand.
+            parser: Parser of the subcommand.
             cls: The class.
-            name: What stands before the dot.
+            name: The name before the dot.
         """
         parser.add_class_arguments(cls, name)
         self.sections[name] = cls
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Compose the layers of settings, and parse them with the options of the command line over them."""
+        """Merge the layers of settings and parse them, followed by the options on the command line."""
         from omegaconf import OmegaConf
 
-        # For schedules: ${share:${trainer.max_epochs},0.5} is half of the epochs, and at least one.
-        OmegaConf.register_resolver("share", lambda whole, part: max(1, round(whole * part)), replace=True)
+        # For schedules: ${share:${trainer.max_epochs},0.5} is half of the epochs, but at least one.
+        OmegaConf.register_resolver("share", lambda total, fraction: max(1, round(total * fraction)), replace=True)
         arguments = list(cast("list[str]", args))
         if {"-h", "--help"} & set(arguments):
             self._print_help(parser, everything="all" in arguments)
@@ -150,7 +151,9 @@ class DrugCLI(LightningCLI):
             except ArgumentError as error:
                 names = parser.get_defaults().keys()
                 listing = f"{parser.prog} --help all"
-                raise InputError(reword(str(error), listing, names, take_apart(arguments), self.type_of)) from error
+                raise InputError(
+                    reword(str(error), listing, names, split_command_line(arguments), self.type_of)
+                ) from error
         if "--print_config" in arguments:
             print(list_settings(self.plain_settings(), self.settings.composition))
             raise SystemExit(0)
@@ -165,19 +168,17 @@ class DrugCLI(LightningCLI):
             print(common_help(parser, self.sections, common, self.options, settings), end="")
 
     def read_settings(self, arguments: list[str]) -> CommandSettings:
-        """Compose the layers under this subcommand.
+        """Merge the layers of settings.
 
         Args:
-            arguments: The command line after it.
+            arguments: The command line after the subcommand.
 
         Raises:
-            InputError: If a file cannot be used, or there is no checkpoint where one is needed.
+            InputError: If a settings file is invalid, or a required checkpoint is missing.
         """
-        checkpoint = option_value(arguments, "--ckpt_path")
+        checkpoint = split_command_line(arguments).value("ckpt_path")
         if checkpoint is None and self.needs_checkpoint:
-            raise InputError(
-                f"ckpt_path: {self.subcommand_name} needs --ckpt_path, a checkpoint that lightning fit wrote."
-            )
+            raise InputError(f"ckpt_path: expected a checkpoint written by {self.command} fit, got none.")
         if checkpoint is None:
             return read_command(arguments)
         saved = read_checkpoint(Path(checkpoint))
@@ -187,14 +188,14 @@ class DrugCLI(LightningCLI):
         return read_command(arguments, Layer("checkpoint", self.adapt_settings(settings)), self.fixed_settings)
 
     def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """Change a checkpoint's settings for this subcommand, before the user's are laid over them."""
+        """Change the settings of a checkpoint for this subcommand, before the user's settings are applied."""
         return settings
 
     def type_of(self, name: str) -> object:
         """The type of an option; None if it is unknown.
 
         Args:
-            name: Without dashes.
+            name: The option, without dashes.
         """
         section, _, argument = name.partition(".")
         if section in self.sections and "." not in argument:
@@ -203,36 +204,29 @@ class DrugCLI(LightningCLI):
         return self.options[name].hint if name in self.options else None
 
     def plain_settings(self) -> dict[str, Any]:
-        """The settings as plain types, without those that only say where they come from."""
+        """The settings as plain types, without the paths of settings files and checkpoint."""
         text = self.parser.dump(self.config, skip_link_targets=False, skip_unset=False, format="yaml")
         return {name: value for name, value in yaml.safe_load(text).items() if name not in ("config", "ckpt_path")}
 
     def before_instantiate_classes(self) -> None:
-        """Name the table whole, so that the checkpoint can be tested from another folder."""
+        """Make the path of the table absolute, so that the checkpoint can be tested from any working directory."""
         source = Path(self.config.data.source)
         if source.is_file():
             self.config.data.source = str(source.resolve())
 
     def resumed_from(self) -> Path | None:
-        """The checkpoint whose run goes on in its folder, if any."""
+        """The checkpoint of the run to resume, if any."""
         return None
 
     def callbacks(self) -> list[Callback]:
-        """The callbacks of this subcommand."""
+        """The callbacks of the subcommand."""
         return []
 
-    def check_settings(self) -> None:
-        """Refuse settings that do not go together, when the model is there and nothing is written yet.
-
-        Raises:
-            InputError: If there are such settings.
-        """
-
     def instantiate_classes(self) -> None:
-        """Make trainer, model and data module.
+        """Create trainer, model and data module.
 
         Raises:
-            InputError: If settings are out of range or do not go together.
+            InputError: If a setting is out of range or incompatible with another one.
         """
         try:
             self.config_init = self.parser.instantiate(self.config)
@@ -241,14 +235,13 @@ class DrugCLI(LightningCLI):
         except InputError:
             raise
         except ValueError as error:
-            raise InputError(f"settings: {reason(error)}") from error
+            raise InputError(reword_range(str(error))) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """The trainer with the callbacks and loggers of the subcommand."""
-        self.check_settings()
+        """Create the trainer with the callbacks and loggers of the subcommand."""
         settings = self.config_init.trainer.as_dict()
         if settings["accelerator"] == "auto" and torch.backends.mps.is_available():
-            # Apple's GPUs have no float64, in which distances are computed.
+            # Apple GPUs do not support float64, which the class distances need.
             settings["accelerator"] = "cpu"
         if not self.show_progress:
             settings["enable_progress_bar"] = False
@@ -266,7 +259,7 @@ class DrugCLI(LightningCLI):
         return trainer
 
     def has_unused_parameters(self) -> bool:
-        """Whether a step of some epoch leaves parameters of the model out."""
+        """Whether a step of some epoch does not use all parameters of the model."""
         return cast(DrugClassifier, self.config_init.model).objective.has_unused_parameters
 
     def _claim_folder(self) -> Path:
@@ -275,16 +268,16 @@ class DrugCLI(LightningCLI):
         return claim_run_folder(RunSettings(**self.config.run.as_dict()), self.config.data.source, self.resumed_from())
 
     def after_instantiate_classes(self) -> None:
-        """Hand the model its settings, for checkpoints, and the data module what a trained model knows."""
+        """Pass the settings to the model, for its checkpoints, and the trained task to the data module."""
         self.model.run_config = self.plain_settings()
         self.datamodule.trained_task = self.trained_task
 
     @property
     def folder(self) -> Path:
-        """Where this run writes; on other processes than the first one known when the trainer has run."""
+        """Folder of the run; on processes other than the first one, known only after the trainer has started."""
         return cast(RunTrainer, self.trainer).run_folder
 
     @property
     def checkpoint(self) -> str | None:
-        """The checkpoint that the user named."""
+        """The checkpoint given on the command line, if any."""
         return cast("str | None", self.config.ckpt_path)

@@ -1,4 +1,4 @@
-"""Metrics of a checkpoint."""
+"""Evaluating a checkpoint."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from workflows.terminal import quiet_lightning
 
 
 class ValidateCLI(DrugCLI):
-    """Settings of validation."""
+    """Settings and trainer of `lightning validate`."""
 
     subcommand_name = "validate"
-    description = "Metrics of a checkpoint on the validation split."
+    description = "Compute the metrics of a checkpoint on the validation split."
 
 
 class EvaluateCLI(DrugCLI):
-    """Settings of testing."""
+    """Settings and trainer of `lightning test`."""
 
     subcommand_name = "test"
-    description = "Metrics of a checkpoint on the test split."
+    description = "Compute the metrics of a checkpoint on the test split."
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Evaluation:
     """Metrics of a checkpoint.
 
     Attributes:
-        folder: Where they were written.
-        metrics: By name; None where a metric does not exist.
-        is_first_process: Whether this process is the one that writes and prints.
+        folder: Folder of the run, with the file of metrics.
+        metrics: Metrics by name; None where a metric is undefined.
+        is_first_process: Whether this is the process that writes and prints.
     """
 
     folder: Path
@@ -53,13 +53,13 @@ def evaluate(
     """Compute the metrics of a checkpoint and write them into the folder of a new run.
 
     Args:
-        split: Which samples; the file is `val_metrics.json` or `test_metrics.json`.
-        options: As on the command line, with `--ckpt_path`.
-        command: How the command was called, for messages.
-        show_progress: Whether the terminal may show progress and, for the validation split, the metrics.
+        split: The split; its metrics are written to `val_metrics.json` or `test_metrics.json`.
+        options: Options as on the command line, including `--ckpt_path`.
+        command: Name of the command, for messages.
+        show_progress: Whether to show a progress bar and, for the validation split, the metrics.
 
     Raises:
-        InputError: If a setting, a file or the table cannot be used.
+        InputError: If a setting, a file or the table is invalid.
     """
     validating = split == "validation"
     cli = (ValidateCLI if validating else EvaluateCLI)(list(options), command, show_progress)

@@ -1,4 +1,4 @@
-"""The report at the end of a run."""
+"""Writing the report at the end of a run."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _log = logging.getLogger("tailmol")
 
 
 def report_run(folder: Path, loggers: Sequence[Logger] = (), step: int = 0) -> None:
-    """Write the report of a run, which stands without it: what goes wrong is a warning, with its reason.
+    """Write the report of a run; an error is logged as a warning, since the run is complete without a report.
 
     Args:
-        folder: The run's, with its checkpoints and test metrics.
-        loggers: Of the trainer; W&B gets the same figures.
-        step: Of the trainer.
+        folder: Folder of the run.
+        loggers: Loggers of the trainer; the figures are logged to W&B, too.
+        step: Global step of the trainer.
     """
     from reports.report_data import collect
     from reports.run_report import report_figures, write_page
@@ -33,9 +33,9 @@ def report_run(folder: Path, loggers: Sequence[Logger] = (), step: int = 0) -> N
         log_report_panels(loggers, data, report_figures(data), step)
     except Exception as error:
         _log.warning(
-            f"The report could not be written ({type(error).__name__}: {error}). The run itself is complete; try again "
-            f"with: lightning report {folder}"
+            f"The report could not be written ({type(error).__name__}: {error}). The run is complete; to try again: "
+            f"lightning report {folder}"
         )
-        _log.debug("Where the report failed:", exc_info=True)
+        _log.debug("Traceback of the report:", exc_info=True)
     else:
         _log.info(f"Report: {path}")

@@ -1,4 +1,4 @@
-"""Train, test the best checkpoint, report."""
+"""Training a model, testing its best checkpoint and writing its report."""
 
 from __future__ import annotations
 
@@ -22,29 +22,30 @@ from callbacks.training_progress import TrainingProgress
 from callbacks.training_stages import TrainingStages
 from modules.stages import Stage
 from reports.wandb_panels import log_recluster_panels
-from workflows.command_help import Option
 from workflows.drug_cli import DrugCLI
 from workflows.final_report import report_run
 from workflows.run_folder import remove_if_empty
 from workflows.run_summary import finite_metrics
-from workflows.setting_layers import CommandSettings
+from workflows.settings.command_help import Option
+from workflows.settings.layers import CommandSettings
 from workflows.terminal import quiet_lightning
 
 _log = logging.getLogger("tailmol")
 
 MONITORED = "val/balanced_accuracy"
+"""Metric that chooses the best checkpoint and stops training early."""
 
 
 class FitCLI(DrugCLI):
-    """Settings and callbacks of training."""
+    """Settings, callbacks and trainer of `lightning fit`."""
 
     subcommand_name = "fit"
     description = (
-        "Train, test the best checkpoint and report; with no option, the default method on the embedded inn_stems "
-        "drugs. These are the settings that people change."
+        "Train a model, test its best checkpoint and write a report. Without options, the default method is trained on "
+        "the shipped inn_stems data. The settings below are those that are commonly changed."
     )
     kept_settings = None
-    # Their state in the checkpoint goes before the settings.
+    # A checkpoint contains their state, which would override other settings.
     fixed_settings = ("model.optimizer", "model.lr_scheduler")
     needs_checkpoint = False
     common_settings: Mapping[str, tuple[str, ...]] = {
@@ -58,48 +59,48 @@ class FitCLI(DrugCLI):
     }
 
     def own_options(self) -> dict[str, Option]:
-        """What belongs to the run as a whole."""
+        """Options of the training run."""
         return {
-            "checkpoint_every_n_steps": Option(int, 500, "Training steps from one last.ckpt to the next."),
-            "stages": Option(list[Stage], [], "What training does differently from some epochs on (docs/methods.md)."),
+            "checkpoint_every_n_steps": Option(int, 500, "Number of training steps between updates of last.ckpt."),
+            "stages": Option(list[Stage], [], "Stages, which change the training from an epoch on (docs/methods.md)."),
             "report": Option(bool, True, "Whether to write report.html at the end."),
         }
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Settings of the training callbacks."""
+        """Add the settings of the training callbacks."""
         super().add_arguments_to_parser(parser)
         self.add_section(parser, Recluster, "recluster")
         self.add_section(parser, EarlyStopping, "early_stopping")
         parser.set_defaults({"early_stopping.monitor": MONITORED, "early_stopping.mode": "max"})
 
     def read_settings(self, arguments: list[str]) -> CommandSettings:
-        """Warn of settings that are not used: a resumed run keeps its optimizer, a method may have its own encoder."""
+        """Warn of settings that have no effect, since the checkpoint or the method determines them."""
         settings = super().read_settings(arguments)
         used = settings.composition.origin(("model", "encoder", "class_path")) or ""
         for layer in settings.files:
             if layer.name.startswith("encoder/") and used.startswith("method/"):
-                _log.warning(f"{layer.name}: {used} has its own encoder; --model.encoder would replace that.")
+                _log.warning(f"{layer.name} has no effect: {used} has its own encoder, which --model.encoder replaces.")
         for name in settings.ignored:
-            _log.warning(f"{name}: a resumed run keeps the checkpoint's, whose state a setting does not change.")
+            _log.warning(f"{name}: the new value has no effect: a resumed run keeps that of the checkpoint.")
         return settings
 
     def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """A resumed run goes on in its folder, wherever the command is given."""
+        """Drop the run settings, since a resumed run continues in its folder from any working directory."""
         return {name: value for name, value in settings.items() if name != "run"}
 
     def resumed_from(self) -> Path | None:
-        """The checkpoint that the user named."""
+        """The checkpoint to resume from, if any."""
         return Path(self.checkpoint) if self.checkpoint else None
 
     def has_unused_parameters(self) -> bool:
-        """Also where a stage freezes a part of the network."""
+        """Whether a step of some epoch does not use all parameters, also because a stage freezes them."""
         return any(stage.frozen for stage in self.config_init.stages) or super().has_unused_parameters()
 
     def callbacks(self) -> list[Callback]:
-        """Reclustering, training stages, evidence, early stopping, and the best and the last checkpoint."""
+        """Callbacks for reclusters, training stages, evidence, early stopping, checkpoints and progress."""
         best = ModelCheckpoint(filename="best", monitor=MONITORED, mode="max", enable_version_counter=False)
-        # `save_last` of `best` would write only with a better epoch.
-        # At the end of the epoch, where early stopping has seen the metric, which no checkpoint holds.
+        # `save_last` would write it only together with a better epoch. At the end of the training epoch, the checkpoint
+        # contains the state of early stopping after this epoch.
         ended = ModelCheckpoint(
             filename="last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
         )
@@ -112,7 +113,7 @@ class FitCLI(DrugCLI):
         return [*own, self.config_init.early_stopping, best, ended, within, *progress]
 
     def before_instantiate_classes(self) -> None:
-        """Resolve the files of teachers, so that the run can be resumed from another folder."""
+        """Make the paths of teachers absolute, so that the run can be resumed from any working directory."""
         super().before_instantiate_classes()
         for stage in self.config.stages:
             teacher = stage.distillation and stage.distillation.init_args.teacher
@@ -120,7 +121,7 @@ class FitCLI(DrugCLI):
                 stage.distillation.init_args.teacher = str(Path(teacher).resolve())
 
     def after_instantiate_classes(self) -> None:
-        """Training takes the classes from the table, also when it is resumed."""
+        """Take the classes from the table, not from the checkpoint, also in a resumed run."""
         super().after_instantiate_classes()
         self.datamodule.trained_task = None
 
@@ -130,10 +131,10 @@ class FitResult:
     """A finished run.
 
     Attributes:
-        folder: Where it wrote.
-        best_checkpoint: The checkpoint that validated best.
-        metrics: Of the test split, as in `test_metrics.json`; None where a metric does not exist.
-        is_first_process: Whether this process is the one that writes and prints.
+        folder: Folder of the run.
+        best_checkpoint: The checkpoint with the best validation metric.
+        metrics: Test metrics by name, as in `test_metrics.json`; None where a metric is undefined.
+        is_first_process: Whether this is the process that writes and prints.
     """
 
     folder: Path
@@ -149,16 +150,16 @@ def fit(
     command: str = "lightning",
     show_progress: bool = True,
 ) -> FitResult:
-    """Train, test the best checkpoint and write the report.
+    """Train a model, test its best checkpoint and write the report.
 
     Args:
-        options: As on the command line, such as `["--data.source", "my_drugs.csv", "--trainer.max_epochs=5"]`.
-        configs: YAML files, yours or shipped, such as `method/paper.yaml`; options go before them.
-        command: How the command was called, for messages.
-        show_progress: Whether a line on the terminal may show progress.
+        options: Options as on the command line, such as `["--data.source", "my_drugs.csv", "--trainer.max_epochs=5"]`.
+        configs: YAML files of settings, your own or shipped ones such as `method/paper.yaml`; options take precedence.
+        command: Name of the command, for messages.
+        show_progress: Whether to show a progress line on the terminal.
 
     Raises:
-        InputError: If a setting, a file or the table cannot be used.
+        InputError: If a setting, a file or the table is invalid.
     """
     words = [word for path in configs for word in ("--config", str(path))]
     cli = FitCLI([*words, *options], command, show_progress)
@@ -170,7 +171,7 @@ def fit(
             remove_if_empty(cli.folder)
     best = getattr(cli.trainer.checkpoint_callback, "best_model_path", "")
     if not best:
-        raise InputError("trainer: no epoch was validated, so there is no best checkpoint to test.")
+        raise InputError("trainer: expected at least one validated epoch to choose the best checkpoint, got none.")
     cli.trainer.test(cli.model, ckpt_path=best, verbose=False, **data)
     result = FitResult(cli.folder, Path(best), finite_metrics(cli.trainer, "test/"), cli.trainer.is_global_zero)
     if result.is_first_process:

@@ -1,4 +1,4 @@
-"""Download, check and featurize a table ahead of time."""
+"""Downloading, checking and featurizing a table ahead of training."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from workflows.terminal import quiet_lightning
 
 
 class PrepareCLI(FitCLI):
-    """Takes the settings of training, so that the same files and options fit, and writes no run."""
+    """Settings of `lightning prepare`, which are those of `lightning fit`; no run is created."""
 
     subcommand_name = "prepare"
-    description = "Download, check and featurize a table ahead of time, with the same settings as fit."
+    description = "Download, check and featurize a table ahead of training, with the settings of lightning fit."
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """A trainer without loggers; it is never run."""
+        """A trainer that is never run."""
         return Trainer(logger=False, enable_checkpointing=False, accelerator="cpu", devices=1)
 
 
@@ -28,14 +28,14 @@ def prepare(options: Sequence[str], command: str = "lightning") -> Path:
     """Download, check and featurize a table.
 
     Args:
-        options: As on the command line of `fit`.
-        command: How the command was called, for messages.
+        options: Options as on the command line of `lightning fit`.
+        command: Name of the command, for messages.
 
     Returns:
-        The folder that the features are in.
+        The cache folder with the features.
 
     Raises:
-        InputError: If a setting, a file or the table cannot be used.
+        InputError: If a setting, a file or the table is invalid.
     """
     cli = PrepareCLI(list(options), command)
     cli.datamodule.setup("fit")

@@ -1,4 +1,4 @@
-"""Where a run keeps what it writes."""
+"""The folder of a run."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from base.errors import InputError
 
 @dataclass
 class RunSettings:
-    """Names the run's folder, <root>/<name>/<version>.
+    """Folder of the run: ROOT/NAME/VERSION.
 
     Args:
         root: Folder of all runs.
-        name: Folder of this data set's runs; the name of the data source if null.
-        version: Folder of this run; the next free version_<n> if null.
+        name: Folder of the runs on a data set; null takes the name of the data source.
+        version: Folder of this run; null takes the next free version_N.
     """
 
     root: str = "runs"
@@ -25,21 +25,21 @@ class RunSettings:
 
 
 def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None) -> Path:
-    """Make the folder of a run, on its first process, which tells the others.
+    """Create the folder of a run; to be called on the first process only.
 
-    A resumed run goes on in the folder that it was stopped in. A run of several processes on a cluster is named by its
-    job, so that it finds its checkpoint again when the cluster starts it anew.
+    A resumed run continues in its own folder. A run with several processes on a cluster is named by its job, so that
+    it finds its checkpoint when the cluster restarts the job.
 
     Args:
-        settings: Names given by the user.
-        source: The data source, which names the run if nothing else does.
-        resumed: The checkpoint to resume from.
+        settings: Names of the folder.
+        source: The data source, which gives the default name.
+        resumed: The checkpoint to resume from, if any.
 
     Returns:
-        The folder, which exists.
+        The folder.
 
     Raises:
-        InputError: If the user named a folder that holds a run.
+        InputError: If the given folder already contains a run.
     """
     folder = _resumed_folder(resumed) if resumed and settings.version is None else None
     if folder is None:
@@ -47,16 +47,16 @@ def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None) -
         version = settings.version or _job_number()
         folder = parent / version if version else _next_version(parent)
         if settings.version and folder.is_dir() and any(folder.iterdir()):
-            raise InputError(f"run.version: {folder} holds a run already; choose another name, or leave it out.")
+            raise InputError(f"run.version: expected a new or empty folder, got {folder}, which contains a run.")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def remove_if_empty(folder: Path) -> None:
-    """Remove the folder of a run that wrote nothing.
+    """Remove the folder of a run if it is empty.
 
     Args:
-        folder: The run's.
+        folder: Folder of the run.
     """
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
@@ -69,7 +69,7 @@ def _resumed_folder(checkpoint: Path) -> Path | None:
 
 def _job_number() -> str | None:
     if "SLURM_JOB_ID" in os.environ and int(os.environ.get("SLURM_NTASKS", "1")) > 1:
-        # One job may start several runs, each a step of its own.
+        # A job may start several runs, each as a separate step.
         step = os.environ.get("SLURM_STEP_ID", "0")
         return f"job_{os.environ['SLURM_JOB_ID']}" + (f"_{step}" if step != "0" else "")
     if "TORCHELASTIC_RUN_ID" in os.environ:

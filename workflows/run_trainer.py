@@ -1,4 +1,4 @@
-"""A trainer whose processes agree on the folder of a run."""
+"""A trainer whose processes share the folder of a run."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class RunTrainer(Trainer):
     """A trainer that writes into the folder of a run.
 
     Attributes:
-        run_folder: The folder; on other processes than the first one not before `setup`.
+        run_folder: Folder of the run; on processes other than the first one, known only after `setup`.
     """
 
     def __init__(self, claim_folder: Callable[[], Path], **settings: Any) -> None:
-        """Make the trainer, and on the first process the folder.
+        """Create the trainer and, on the first process, the folder of the run.
 
         Args:
-            claim_folder: Makes the folder.
-            **settings: Of Lightning's trainer.
+            claim_folder: Creates the folder and returns its path.
+            **settings: Arguments of Lightning's trainer.
         """
         super().__init__(**settings)
         self.run_folder = claim_folder() if self.is_global_zero else Path(tempfile.gettempdir())
@@ -43,13 +43,13 @@ class RunTrainer(Trainer):
 
 
 class SaveSettings(Callback):
-    """Tells all processes the folder of the run; writes the settings there, and sends them to W&B, once."""
+    """Sends the folder of the run to all processes, and saves the settings there and in W&B."""
 
     def __init__(self) -> None:
         self._saved = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Called on every process, once they are connected."""
+        """Share the folder, and save the settings from the first process, once."""
         folder = Path(trainer.strategy.broadcast(str(cast(RunTrainer, trainer).run_folder)))
         cast(RunTrainer, trainer).run_folder = folder
         if self._saved or not trainer.is_global_zero:
@@ -67,12 +67,15 @@ class SaveSettings(Callback):
 
 
 def strategy_for_unused_parameters(settings: dict[str, Any]) -> Any:
-    """The strategy of a trainer whose model leaves parameters out of some steps.
+    """The strategy for a model whose steps do not use all parameters.
 
-    Plain DDP takes a parameter without a gradient for a mistake.
+    By default, DDP raises an error for parameters without a gradient.
 
     Args:
-        settings: Of Lightning's trainer.
+        settings: Arguments of Lightning's trainer.
+
+    Returns:
+        The given strategy, or the name of a DDP strategy that finds unused parameters.
     """
     strategy = settings["strategy"]
     if strategy not in _PLAIN_DDP:

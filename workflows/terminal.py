@@ -1,4 +1,4 @@
-"""How a command was called, and how much it says on the terminal."""
+"""Options of the command that determine what is printed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-# Warnings of Lightning 2.6 that are not so here: it asks torch in a way that torch 2.13 calls old; our loaders do
-# resume within an epoch, from the trainer's progress; a resumed run goes on in its own folder; batches are sliced
-# without worker processes; test samples are not repeated on several devices; and what is logged without sync_dist was
-# computed over all processes. Testing needs no training callbacks.
-_UNTRUE_WARNINGS = (
+# Warnings of Lightning 2.6 that do not apply here: it uses a torch function that torch 2.13 deprecates; our loaders can
+# resume within an epoch; a resumed run continues in its own folder; loading batches needs no worker processes; test
+# samples are not repeated on several devices; values logged without sync_dist are already reduced over all processes;
+# and testing needs no training callbacks.
+_INAPPLICABLE_WARNINGS = (
     r".*isinstance\(treespec, LeafSpec\)",
     r".*your dataloader is not resumable",
     r"Checkpoint directory .* exists and is not empty",
@@ -26,13 +26,13 @@ _UNTRUE_WARNINGS = (
 
 @dataclass(frozen=True)
 class Terminal:
-    """How a command was called, and how much it says.
+    """The name of the command and its output options.
 
     Attributes:
-        command: The name that it was called by.
-        quiet: Warnings and errors alone.
-        json: Quiet, and the result as one line of JSON on standard output.
-        debug: Errors with their traceback.
+        command: Name by which the command was called.
+        quiet: Whether to print only warnings and errors.
+        json: Whether to print the result as one line of JSON; implies quiet.
+        debug: Whether to print the traceback of errors.
     """
 
     command: str = "lightning"
@@ -42,11 +42,14 @@ class Terminal:
 
 
 def take_terminal_options(arguments: Sequence[str], command: str = "lightning") -> tuple[Terminal, list[str]]:
-    """Read the options that every subcommand has, and return the command line without them.
+    """Read the output options, which every subcommand has.
 
     Args:
         arguments: The command line.
-        command: The name that the command was called by.
+        command: Name by which the command was called.
+
+    Returns:
+        The options, and the command line without them.
     """
     given = {name: f"--{name}" in arguments for name in ("quiet", "json", "debug")}
     given["quiet"] |= given["json"]
@@ -57,9 +60,9 @@ def take_terminal_options(arguments: Sequence[str], command: str = "lightning") 
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Show only those warnings of Lightning that are true here, while a block or a decorated function runs.
+    """Show only the applicable warnings and the errors of Lightning while a block or a decorated function runs.
 
-    Lightning sets the levels of its loggers when it is imported, which must have happened.
+    Lightning must be imported before, since it sets its log levels at import.
     """
     loggers = [logging.getLogger(f"lightning.{package}") for package in ("pytorch", "fabric")]
     levels = [logger.level for logger in loggers]
@@ -67,7 +70,7 @@ def quiet_lightning() -> Iterator[None]:
         logger.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
-            for message in _UNTRUE_WARNINGS:
+            for message in _INAPPLICABLE_WARNINGS:
                 warnings.filterwarnings("ignore", message=message)
             yield
     finally:

@@ -1,4 +1,4 @@
-"""Where metrics are logged: always a CSV file, and W&B unless it is switched off."""
+"""Loggers of a run: always a CSV file, and W&B unless it is disabled."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from base.atomic_file import write_file
 
 @dataclass
 class TrackingSettings:
-    """W&B settings.
+    """Settings of the W&B logger.
 
     Args:
-        wandb: auto: online when logged in, else offline; the environment variable WANDB_MODE goes before it.
-        project: Project of the W&B run.
-        name: Name of the W&B run; data set and version if null.
+        wandb: Mode of W&B; auto: online if logged in, else offline. The environment variable WANDB_MODE takes
+            precedence.
+        project: Name of the W&B project.
+        name: Name of the W&B run; null takes the names of the data set and the version.
     """
 
     wandb: Literal["auto", "online", "offline", "disabled"] = "auto"
@@ -31,12 +32,12 @@ class TrackingSettings:
 
 
 class ContinuedCSVLogger(CSVLogger):
-    """A CSV logger that a resumed run appends to, where Lightning's deletes what is there."""
+    """A CSV logger to which a resumed run appends, whereas Lightning's deletes the existing file."""
 
     @property
     @rank_zero_experiment
     def experiment(self) -> ExperimentWriter:
-        """The writer of `metrics.csv`, made when it is first asked for."""
+        """The writer of `metrics.csv`."""
         if self._experiment is None:
             self._experiment = _AppendingWriter(self.log_dir)
         return cast(ExperimentWriter, self._experiment)
@@ -50,7 +51,7 @@ class _AppendingWriter(ExperimentWriter):
                 self.metrics_keys = next(csv.reader(file), [])
 
     def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
-        """Lightning's would lose the rows where it is stopped."""
+        """Rewrite the file atomically; Lightning's method could lose rows when it is interrupted."""
         path = Path(self.metrics_file_path)
         with path.open(newline="") as file:
             rows = list(csv.DictReader(file))
@@ -65,14 +66,14 @@ class _AppendingWriter(ExperimentWriter):
 
 
 def make_loggers(settings: TrackingSettings, folder: Path, first: bool = True) -> list[Logger]:
-    """A CSV logger and, unless it is disabled, a W&B logger, both writing into the run's folder.
+    """Create a CSV logger and, unless it is disabled, a W&B logger, which write to the run's folder.
 
     Args:
-        settings: What to track with.
-        folder: The run's.
-        first: Whether this is the first process, which alone logs.
+        settings: Settings of the W&B logger.
+        folder: Folder of the run.
+        first: Whether this is the first process, which is the only one that logs.
     """
-    # Whole, since the checkpoints go beside the CSV file, and a resumed run asks whether their folder is the same.
+    # Absolute, since checkpoints are written next to the CSV file, and a resumed run compares their folders.
     folder = folder.resolve()
     loggers: list[Logger] = [ContinuedCSVLogger(folder.parent.parent, name=folder.parent.name, version=folder.name)]
     mode = os.environ.get("WANDB_MODE") or settings.wandb
@@ -81,7 +82,7 @@ def make_loggers(settings: TrackingSettings, folder: Path, first: bool = True) -
     if mode != "disabled":
         name = settings.name or f"{folder.parent.name} {folder.name}"
         offline = mode in ("offline", "dryrun")
-        # The mode is named too: W&B reads the environment, which `offline` alone changes, once, when asked for a login.
+        # `offline` alone sets an environment variable, which W&B has already read if it was asked for the login.
         given = "offline" if offline else mode
         loggers.append(WandbLogger(name=name, project=settings.project, save_dir=folder, offline=offline, mode=given))
     return loggers

@@ -1,16 +1,16 @@
 "use strict";
-// What report and comparison share: figures in the colours of the theme, and tables to sort and to search.
+// Shared by report and comparison: figures in the colors of the theme, and tables that can be sorted and searched.
 
 const payload = JSON.parse(document.getElementById("payload").textContent);
 
-function themeColours() {
+function themeColors() {
   const style = getComputedStyle(document.documentElement);
-  const colour = (name) => style.getPropertyValue(name).trim();
-  return { ink: colour("--ink"), soft: colour("--soft"), grid: colour("--grid"), line: colour("--line") };
+  const color = (name) => style.getPropertyValue(name).trim();
+  return { ink: color("--ink"), soft: color("--soft"), grid: color("--grid"), line: color("--line") };
 }
 
 function themedLayout(layout, narrow) {
-  const { ink, soft, grid, line } = themeColours();
+  const { ink, soft, grid, line } = themeColors();
   const themed = { ...layout, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)" };
   themed.font = { color: ink, size: narrow ? 11 : 13, family: "system-ui, -apple-system, Segoe UI, Roboto, Arial, sans-serif" };
   themed.hoverlabel = { namelength: -1 };
@@ -20,7 +20,7 @@ function themedLayout(layout, narrow) {
     if (narrow && layout[name].tickvals && layout[name].tickvals.length > 30) themed[name].showticklabels = false;
   }
   if (layout.annotations) themed.annotations = layout.annotations.map((note) => ({ ...note, arrowcolor: ink }));
-  // A finger that drags over a figure scrolls the page.
+  // On touch screens, dragging over a figure must scroll the page.
   if (matchMedia("(pointer: coarse)").matches) themed.dragmode = false;
   return themed;
 }
@@ -37,11 +37,11 @@ function drawFigure(name) {
   return Plotly.newPlot(place, traces, themedLayout(given.layout, narrow), config);
 }
 
-function recolour() {
+function recolor() {
   for (const name of Object.keys(payload.figures)) {
     const place = document.getElementById(name);
     if (!place || !place.layout) continue;
-    const { ink, soft, grid, line } = themeColours();
+    const { ink, soft, grid, line } = themeColors();
     const change = { "font.color": ink, "modebar.color": soft, "modebar.activecolor": ink };
     for (const axis of ["xaxis", "yaxis"]) {
       change[`${axis}.gridcolor`] = grid; change[`${axis}.linecolor`] = line; change[`${axis}.zerolinecolor`] = line;
@@ -50,9 +50,9 @@ function recolour() {
     Plotly.relayout(place, change);
   }
 }
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
-addEventListener("beforeprint", () => { recolour(); document.querySelectorAll(".plot").forEach((place) => place.layout && Plotly.Plots.resize(place)); });
-addEventListener("afterprint", recolour);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolor);
+addEventListener("beforeprint", () => { recolor(); document.querySelectorAll(".plot").forEach((place) => place.layout && Plotly.Plots.resize(place)); });
+addEventListener("afterprint", recolor);
 
 function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -66,7 +66,8 @@ function element(tag, attributes = {}, ...children) {
 
 const ROWS_FIRST = 50;
 
-// columns: {title, value(row), text(value, row), number}. rows: anything. Returns {refresh}.
+// Fills an element with a table. Each column is {title, value(row), text(value, row), number}; rows can be anything.
+// searched(row) is the text to search, start the initial {column, descending}. Returns {refresh}.
 function makeTable(place, columns, rows, searched, start) {
   let order = start, all = false;
   const search = document.getElementById(`${place.id}-search`);
@@ -106,7 +107,7 @@ function makeTable(place, columns, rows, searched, start) {
       if (number === order.column) cell.setAttribute("aria-sort", order.descending ? "descending" : "ascending");
       else cell.removeAttribute("aria-sort");
     });
-    const shownText = shown.length < found.length ? `, the first ${shown.length} shown` : "";
+    const shownText = shown.length < found.length ? `, first ${shown.length} shown` : "";
     count.textContent = `${found.length} of ${rows.length} classes${shownText}`;
     more.hidden = shown.length === found.length;
   }

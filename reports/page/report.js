@@ -1,5 +1,5 @@
 "use strict";
-// The parts of a run's report that answer: slider, search, drawings of samples, confusions.
+// Interactive parts of the report: slider, search, drawings of samples, confusions.
 
 let drawings = [];
 
@@ -11,7 +11,7 @@ async function unpackDrawings() {
 
 function drawing(number, label) {
   const line = drawings[number];
-  if (!line) return element("p", { class: "note" }, "No drawing.");
+  if (!line) return element("p", { class: "note" }, "No drawing available.");
   return line.startsWith("I ") ? image(line, label) : molecule(line, label);
 }
 
@@ -40,21 +40,21 @@ function className(code) { return payload.classes[code]; }
 // --- Distances ---
 
 function setUpDistances() {
-  const given = payload.distance, slider = document.getElementById("recluster"), told = document.getElementById("recluster-told");
+  const given = payload.distance, slider = document.getElementById("recluster"), status = document.getElementById("recluster-status");
   let step = given.epochs.length - 1;
   const columns = [
     { title: "Class", value: className },
-    { title: "Nearest rival", value: (code) => given.rivals[step][code] < 0 ? null : className(given.rivals[step][code]) },
+    { title: "Nearest other class", value: (code) => given.rivals[step][code] < 0 ? null : className(given.rivals[step][code]) },
     { title: "Distance", number: true, value: (code) => given.nearest[step][code], text: decimals(3) },
     { title: "Recall", number: true, value: (code) => payload.recall[code], text: decimals(2) },
-    { title: "Training", number: true, value: (code) => payload.training[code], text: grouped },
+    { title: "Training samples", number: true, value: (code) => payload.training[code], text: grouped },
     { title: "Group", value: (code) => payload.groups[code] },
   ];
   const searched = (code) => `${className(code)} ${given.rivals[step][code] < 0 ? "" : className(given.rivals[step][code])}`;
   const table = makeTable(document.getElementById("rivals"), columns, payload.classes.map((_, code) => code), searched, { column: 2, descending: false });
   function show() {
-    told.textContent = given.epochs[step] === null ? "best checkpoint" : `before epoch ${given.epochs[step]} (${step + 1} of ${given.epochs.length})`;
-    slider.setAttribute("aria-valuetext", told.textContent);
+    status.textContent = given.epochs[step] === null ? "best checkpoint" : `before epoch ${given.epochs[step]} (${step + 1} of ${given.epochs.length})`;
+    slider.setAttribute("aria-valuetext", status.textContent);
     Plotly.restyle("distances", { z: [given.matrices[step]] });
     table.refresh();
   }
@@ -62,14 +62,14 @@ function setUpDistances() {
   slider.value = String(step);
   slider.disabled = step === 0;
   slider.addEventListener("input", () => { step = Number(slider.value); show(); });
-  told.textContent = given.epochs[step] === null ? "best checkpoint" : `before epoch ${given.epochs[step]} (${step + 1} of ${given.epochs.length})`;
+  status.textContent = given.epochs[step] === null ? "best checkpoint" : `before epoch ${given.epochs[step]} (${step + 1} of ${given.epochs.length})`;
 }
 
 // --- Map ---
 
 function setUpMap() {
   const place = document.getElementById("map"), points = payload.map, panel = document.getElementById("sample");
-  const find = document.getElementById("map-search"), told = document.getElementById("map-told");
+  const find = document.getElementById("map-search"), status = document.getElementById("map-status");
   let current = -1, chosen = points.classes.map((_, number) => number);
 
   function show(number) {
@@ -93,7 +93,7 @@ function setUpMap() {
     chosen = points.classes.map((_, number) => number).filter((number) => fits[points.classes[number]]);
     const selected = place.data.map((trace) => words ? trace.customdata.map((number, index) => fits[points.classes[number]] ? index : -1).filter((index) => index >= 0) : null);
     Plotly.restyle(place, { selectedpoints: selected });
-    told.textContent = words ? `${chosen.length} of ${points.classes.length} points` : "";
+    status.textContent = words ? `${chosen.length} of ${points.classes.length} points` : "";
   }
   find.addEventListener("input", highlight);
   function step(by) {
@@ -130,12 +130,12 @@ function setUpConfusions() {
     return element("figure", {}, ...drawn, element("figcaption", {}, `${title}: ${given.name}`));
   }
   function card(one) {
-    const times = one.samples === 1 ? "1 test sample" : `${grouped(one.samples)} test samples`;
-    const text = `${times}, ${(100 * one.share).toFixed(0)} % of the class; costs ${(100 * one.cost).toFixed(2)} points of balanced accuracy.`;
-    const made = element("article", { class: "card" }, element("h3", {}, `${className(one.true)} taken for ${className(one.predicted)}`), element("p", { class: "note" }, text));
+    const count = one.samples === 1 ? "1 test sample" : `${grouped(one.samples)} test samples`;
+    const text = `${count} (${(100 * one.share).toFixed(0)}% of the class); costs ${(100 * one.cost).toFixed(2)} percentage points of balanced accuracy.`;
+    const made = element("article", { class: "card" }, element("h3", {}, `${className(one.true)} predicted as ${className(one.predicted)}`), element("p", { class: "note" }, text));
     for (const example of one.examples) {
-      const pair = element("div", { class: "pair" }, side(example.test, `Test, ${className(one.true)}, predicted ${className(one.predicted)} at ${example.confidence.toFixed(2)}`));
-      if (example.training) pair.append(side(example.training, `Nearest training ${className(one.predicted)}, cosine ${example.similarity.toFixed(2)}`));
+      const pair = element("div", { class: "pair" }, side(example.test, `Test sample of ${className(one.true)}, predicted as ${className(one.predicted)} with probability ${example.confidence.toFixed(2)}`));
+      if (example.training) pair.append(side(example.training, `Most similar training sample of ${className(one.predicted)}, cosine similarity ${example.similarity.toFixed(2)}`));
       made.append(pair);
     }
     return made;

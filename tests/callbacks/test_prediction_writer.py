@@ -187,11 +187,11 @@ def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"ends in \.csv, \.tsv or \.parquet, got 'out.xlsx'"):
         PredictionWriter("out.xlsx")
     write_table(tmp_path / "new.csv")
-    with pytest.raises(InputError, match="limit_predict_batches: expected null, since predict writes every row"):
+    with pytest.raises(InputError, match="limit_predict_batches: expected null, since every row must be written"):
         predict(tmp_path / "new.csv", tmp_path / "out.csv", limit_predict_batches=1)
     assert not (tmp_path / "out.csv").exists()
     (tmp_path / "clash.csv").write_text("smiles,p/b\nC,1\n")
-    with pytest.raises(InputError, match="already has a column 'p/b'; rename it"):
+    with pytest.raises(InputError, match="expected no column 'p/b', which predictions have"):
         predict(tmp_path / "clash.csv", tmp_path / "out.csv")
 
 

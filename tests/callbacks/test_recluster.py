@@ -120,7 +120,7 @@ def test_the_next_recluster_starts_from_the_last_one(tmp_path: Path, caplog: pyt
     assert torch.equal(model.class_state.subcluster_ids, expected.ids)
     moved = share_moved(before, expected.ids, expected.class_of)
     assert 0 < moved < 1
-    assert f"{moved:.1%} of the samples of divided classes moved" in caplog.text
+    assert f"{moved:.1%} of the samples in divided classes changed sub-cluster" in caplog.text
 
 
 def test_embeddings_are_of_the_samples_as_they_are_in_order(tmp_path: Path) -> None:
@@ -140,7 +140,9 @@ def test_embeddings_that_are_not_finite_name_class_and_epoch(tmp_path: Path) -> 
     model, _, trainer = train(tmp_path, Recluster(start_epoch=None), 1)
     assert model.task is not None
     torch.nn.init.constant_(model.network.encoder.layers[0].weight, float("nan"))  # type: ignore[index, union-attr]
-    with pytest.raises(InputError, match=f"Epoch 1: the embeddings of .* of classes {model.task.classes[0]}, .* NaN"):
+    with pytest.raises(
+        InputError, match=f"expected finite embeddings before epoch 1, got NaN .* classes {model.task.classes[0]}, "
+    ):
         Recluster().recluster(trainer, model)
 
 
@@ -285,7 +287,7 @@ def test_confusion_before_any_classification_weighs_all_alike(tmp_path: Path, ca
     with caplog.at_level("INFO", logger="tailmol"):
         _, kept, _ = train(tmp_path, recluster, 1)
     assert len(set(kept.weights[0].tolist())) == 1
-    assert "all classes weigh alike" in caplog.text
+    assert "all classes have the same weight" in caplog.text
 
 
 def test_history_is_checkpointed() -> None:

@@ -22,7 +22,7 @@ def trainer(epoch: int, step: int, **metrics: float) -> lightning.Trainer:
 
 def shown(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> str:
     """What is written over a few steps."""
-    monkeypatch.setattr(training_progress, "_SECONDS", -1.0)
+    monkeypatch.setattr(training_progress, "_SECONDS_BETWEEN_UPDATES", -1.0)
     text = io.StringIO()
     progress = TrainingProgress(Console(file=text, force_terminal=terminal, width=120))
     model: Any = None

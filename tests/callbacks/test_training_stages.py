@@ -192,18 +192,26 @@ def test_a_correction_is_handed_to_the_decision(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("stage", "settings", "message"),
     [
-        (Stage(1, distillation=Distillation()), {"mixing": Mixup()}, r"model\.mixing: a teacher has no answer"),
-        (Stage(1, frozen=["classifier"]), {}, r"stages\.frozen: .* expected model\.head\.class_scales to be true"),
-        (Stage(1), {"head": HeadSettings(class_scales=True)}, r"model\.head\.class_scales: class factors train in a"),
+        (
+            Stage(1, distillation=Distillation()),
+            {"mixing": Mixup()},
+            r"stages\.distillation: expected null with model\.mixing",
+        ),
+        (Stage(1, frozen=["classifier"]), {}, r"stages\.frozen: expected model\.head\.class_scales to be true"),
+        (
+            Stage(1),
+            {"head": HeadSettings(class_scales=True)},
+            r"model\.head\.class_scales: expected a stage that freezes the classifier",
+        ),
         (
             Stage(0, correction=TauNormalization()),
             {"head": HeadSettings(experts=2)},
-            r"stages\.correction: TauNormalization needs one linear head",
+            r"stages\.correction: expected model\.head without experts, .*, got TauNormalization",
         ),
         (
             Stage(0, correction=TauNormalization()),
             {"head": HeadSettings(cosine_scale=10.0)},
-            r"stages\.correction: TauNormalization needs one linear head",
+            r"stages\.correction: expected model\.head without experts, .*, got TauNormalization",
         ),
         (
             Stage(0, distillation=Distillation(teacher="gone.ckpt")),

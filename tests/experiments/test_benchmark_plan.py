@@ -8,7 +8,8 @@ import pytest
 from base.errors import InputError
 from experiments.benchmark_plan import read_plan
 from workflows.fit import FitCLI
-from workflows.setting_layers import CONFIGS, settings_files
+from workflows.settings.config_files import CONFIGS
+from workflows.settings.layers import settings_files
 
 PLAN = """
 baseline: a
@@ -71,7 +72,7 @@ def test_cells_come_split_by_split_with_the_arguments_in_order(tmp_path: Path) -
             "a: --run.name it's",
             'arguments of one small a: expected a command line, got "--run.name it\'s" .no closing quotation',
         ),
-        ("b.yaml", "c.yaml", "there is no file 'c.yaml', here or among the shipped ones"),
+        ("b.yaml", "c.yaml", "expected an existing or shipped file, got 'c.yaml'"),
         (PLAN, "[1]", r"expected a mapping of names to settings, got \[1\]"),
         (PLAN, "{", "cannot be read as YAML"),
     ],

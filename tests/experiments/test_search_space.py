@@ -17,7 +17,7 @@ from base.errors import InputError
 from experiments import search_space
 from experiments.search_results import rerun_settings, short_names
 from experiments.search_space import fit_arguments, read_search_space, suggest
-from workflows.setting_layers import CONFIGS
+from workflows.settings.config_files import CONFIGS
 
 SHIPPED = sorted((CONFIGS / "sweep").glob("*.yaml"))
 

@@ -44,7 +44,7 @@ def test_digits_have_the_files_and_metrics_of_drugs(
     predict = ("predict", f"--ckpt_path={digits}/checkpoints/best.ckpt")
     for name in ("out.csv", "out.parquet"):
         assert in_this_process(monkeypatch, *predict, f"--data.source={new}", f"--output={name}") == 0
-        assert f"5 rows written to {name}; 0 could not be used" in capsys.readouterr().out
+        assert f"5 rows written to {name}; 0 of them could not be used" in capsys.readouterr().out
     written = polars.read_csv(tmp_path / "out.csv")
     shares = [f"p/{digit}" for digit in range(10)]
     assert written.columns == [

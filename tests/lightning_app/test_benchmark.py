@@ -9,7 +9,7 @@ import pytest
 
 from experiments.benchmark_plan import read_plan
 from tests.lightning_app.command import in_this_process
-from workflows.setting_layers import settings_files
+from workflows.settings.layers import settings_files
 
 PLAN = """
 baseline: plain
@@ -75,7 +75,7 @@ def test_without_a_run_of_the_baseline_there_are_no_tables(
     monkeypatch.chdir(tmp_path)
     write_cells(tmp_path, "ours")
     assert in_this_process(monkeypatch, "benchmark", "--config=plan.yaml", "--tables-only") == 0
-    assert capsys.readouterr().out == "No tables: no run of the baseline, plain, is complete.\n"
+    assert capsys.readouterr().out == "No tables were written, since no run of the baseline, plain, is complete.\n"
     assert not (tmp_path / "results/plan/tables.md").exists()
 
 

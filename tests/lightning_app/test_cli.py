@@ -13,12 +13,10 @@ import pytest
 import yaml
 from lightning.pytorch.accelerators import CPUAccelerator, MPSAccelerator
 
-from base.errors import InputError
 from lightning_app.cli import SUBCOMMANDS
 from tests.lightning_app.command import TINY, in_this_process, lightning
-from workflows.command_line import option_value
 from workflows.fit import FitCLI
-from workflows.setting_layers import CONFIGS, find_config
+from workflows.settings.config_files import CONFIGS
 
 # Those of other commands, and those that the files of their data sets bring with them.
 NOT_ALONE = ("benchmark", "sweep", "recommended")
@@ -29,7 +27,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     monkeypatch.setitem(sys.modules, "optuna", None)
     grid = str(CONFIGS / "benchmark/quick.yaml")
     assert in_this_process(monkeypatch, "benchmark", "--config", grid, "--dry-run") == 2
-    assert "needs the package optuna; pip install 'tailmol[experiments]'" in capsys.readouterr().err
+    assert "needs the package optuna; install it with: pip install 'tailmol[experiments]'" in capsys.readouterr().err
 
 
 def test_help_imports_nothing_slow_and_names_every_subcommand(tmp_path: Path) -> None:
@@ -57,7 +55,7 @@ def test_help_of_fit_begins_with_what_is_changed_most(
     assert places == sorted(places)
     settings = set(re.findall(r"^  (--[\w.]+) (?!CONFIG)", text, re.MULTILINE))
     assert 25 <= len({name for name in settings if not name.endswith(".help")}) <= 35
-    assert "lightning fit --help all: every setting." in text
+    assert "To list all settings: lightning fit --help all." in text
     assert "default: 5)" in " ".join(text[text.index("--recluster.start_epoch") :].split())[:150]
 
 
@@ -83,28 +81,34 @@ def test_an_unknown_subcommand_is_one_sentence(tmp_path: Path) -> None:
     done = lightning(tmp_path, "train")
     assert done.returncode == 2
     assert done.stderr == (
-        "lightning: error: there is no subcommand 'train'; expected one of fit, validate, test, predict, prepare, "
-        "sweep, benchmark, datasets, report, compare, completion.\n"
+        "lightning: error: subcommand: expected one of fit, validate, test, predict, prepare, "
+        "sweep, benchmark, datasets, report, compare, completion, got 'train'.\n"
     )
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["fit", "--config", "data/none.yaml"], "config: there is no file 'data/none.yaml'"),
-        (["predict", "--data.source", "x.csv", "--output", "o.csv"], "ckpt_path: predict needs --ckpt_path"),
-        (["test"], "ckpt_path: test needs --ckpt_path"),
+        (["fit", "--config", "data/none.yaml"], "config: expected an existing or shipped file, got 'data/none.yaml'"),
+        (["predict", "--data.source", "x.csv", "--output", "o.csv"], "ckpt_path: expected a checkpoint written by"),
+        (["test"], "ckpt_path: expected a checkpoint written by lightning fit, got none."),
         (["fit", "--recluster.method=foo"], "recluster.method: expected kmeans or bounded, got 'foo'."),
-        (["fit", "--trainer.max_epochs", "two"], "trainer.max_epochs: expected a whole number or null, got 'two'."),
+        (["fit", "--trainer.max_epochs", "two"], "trainer.max_epochs: expected an integer or null, got 'two'."),
         (["fit", "--data.split_fractions=x"], "data.split_fractions: expected a list of numbers, got 'x'."),
         (
             ["fit", "--data.sourc", "x.csv"],
-            "there is no option --data.sourc; lightning fit --help all lists what there is. Did you mean --data.source",
+            "options: expected an option that lightning fit --help all lists, got --data.sourc. Did you mean",
         ),
-        (["fit", f"{CONFIGS}/debug.yaml"], f"'{CONFIGS}/debug.yaml' stands behind no option; a table goes after"),
-        (["fit", "x.csv"], "'x.csv' stands behind no option."),
-        (["fit", "--model.encoder.init_args.foo", "3"], "model.encoder: there is no setting 'foo' here."),
-        (["fit", "--config", "sweep/default.yaml"], "config: default.yaml in configs/sweep is for lightning sweep."),
+        (
+            ["fit", f"{CONFIGS}/debug.yaml"],
+            f"options: expected an option before every value, got '{CONFIGS}/debug.yaml'; to use a",
+        ),
+        (["fit", "x.csv"], "options: expected an option before every value, got 'x.csv'."),
+        (["fit", "--model.encoder.init_args.foo", "3"], "model.encoder: expected options of the class, got 'foo'."),
+        (
+            ["fit", "--config", "sweep/default.yaml"],
+            "config: expected settings of a run, got sweep/default.yaml, which",
+        ),
         (["fit", "--model.encoder", "GINN"], "model.encoder: expected modules.encoders."),
         (
             ["test", "--ckpt_path", "gone.ckpt"],
@@ -141,7 +145,7 @@ def test_a_number_out_of_range_is_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert in_this_process(monkeypatch, "fit", option) == 2
-    assert capsys.readouterr().err.splitlines()[-1] == f"lightning: error: settings: {sentence}"
+    assert capsys.readouterr().err.splitlines()[-1] == f"lightning: error: {sentence}"
 
 
 @pytest.mark.parametrize(
@@ -235,7 +239,7 @@ def test_an_encoder_that_a_method_replaces_is_named(
     assert in_this_process(monkeypatch, "fit", "--print_config", *files) == 0
     printed = capsys.readouterr()
     assert "class_path: modules.encoders.GCN  # method/paper.yaml" in printed.out
-    assert "encoder/gin.yaml: method/paper.yaml has its own encoder" in printed.err
+    assert "encoder/gin.yaml has no effect: method/paper.yaml has its own encoder" in printed.err
     assert in_this_process(monkeypatch, "fit", "--print_config", *files, "--model.encoder=GIN") == 0
     printed = capsys.readouterr()
     assert "class_path: modules.encoders.GIN  # option" in printed.out
@@ -249,7 +253,7 @@ def test_factors_of_classes_need_a_second_stage(
     assert (
         in_this_process(monkeypatch, "fit", *TINY, "--model.head.class_scales=true", "--tracking.wandb=disabled") == 2
     )
-    assert "model.head.class_scales: class factors train in a stage" in capsys.readouterr().err
+    assert "model.head.class_scales: expected a stage that freezes the classifier" in capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings("ignore:GPU available but not used")
@@ -260,22 +264,6 @@ def test_a_device_without_float64_is_not_chosen(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("lightning.fabric.accelerators.mps.MPSAccelerator.is_available", lambda: True)
     assert MPSAccelerator.is_available()
     assert isinstance(FitCLI(["--tracking.wandb=disabled"]).trainer.accelerator, CPUAccelerator)
-
-
-def test_option_value_takes_the_last_of_both_forms() -> None:
-    assert option_value(["--a", "1", "--b=2", "--a=3"], "--a") == "3"
-    assert option_value(["--a"], "--a") is None
-    assert option_value(["--ab", "1"], "--a") is None
-
-
-def test_configs_of_the_current_folder_go_before_shipped_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    shipped = CONFIGS / "debug.yaml"
-    assert find_config("debug.yaml") == find_config("configs/debug.yaml") == shipped
-    (tmp_path / "debug.yaml").write_text("{}")
-    assert find_config("debug.yaml") == Path("debug.yaml")
-    with pytest.raises(InputError, match=r"config: there is no file 'nope.yaml', here or among .*debug.yaml"):
-        find_config("nope.yaml")
 
 
 def test_a_missing_teacher_is_named(

@@ -11,7 +11,7 @@ from datamodules.datasets.dataset_catalog import CATALOGUE
 from lightning_app.cli import SUBCOMMANDS
 from lightning_app.completion import completion_script
 from tests.lightning_app.command import in_this_process
-from workflows.setting_layers import CONFIGS
+from workflows.settings.config_files import CONFIGS
 
 # Reads the script, presses TAB at the end of the words given, and prints what is offered; `python` must not be needed.
 TAB = """

@@ -25,7 +25,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def listed(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
     main([], Terminal())
     header, *lines, use = capsys.readouterr().out.splitlines()
-    assert header.split() == ["Data", "set", "Input", "Rows", "Classes", "Imbalance", "Licence", "Stored"]
+    assert header.split() == ["Data", "set", "Input", "Rows", "Classes", "Imbalance", "License", "Stored"]
     assert use.startswith("Use one with: lightning fit --data.source NAME")
     return {line.split()[0]: " ".join(line.split()[1:]) for line in lines}
 
@@ -71,5 +71,5 @@ def test_help_says_what_it_does(option: str, capsys: pytest.CaptureFixture[str])
 
 
 def test_an_argument_is_unknown() -> None:
-    with pytest.raises(InputError, match="datasets: '--all' is not known; the subcommand takes no arguments"):
+    with pytest.raises(InputError, match="datasets: expected no arguments, got '--all'"):
         main(["--all"], Terminal())

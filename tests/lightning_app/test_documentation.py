@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.lightning_app.command import in_this_process
-from workflows.setting_layers import CONFIGS
+from workflows.settings.config_files import CONFIGS
 
 ROOT = CONFIGS.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -9,7 +9,7 @@ import polars
 import pytest
 
 from tests.lightning_app.command import TINY, in_this_process
-from workflows.setting_layers import CONFIGS
+from workflows.settings.config_files import CONFIGS
 
 METHODS = sorted((CONFIGS / "method").glob("*.yaml"))
 GRAPH = (

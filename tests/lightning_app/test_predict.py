@@ -55,7 +55,7 @@ def test_chunks_and_processes_give_the_same_file(
     write_table(tmp_path / "new.csv")
     options = (*ON_CPU, "--data.source=new.csv", "--data.evaluation_batch_size=16")
     assert predict(monkeypatch, checkpoint, *options, "--output=whole.csv") == 0
-    assert "150 rows written to whole.csv; 21 could not be used" in capsys.readouterr().out
+    assert "150 rows written to whole.csv; 21 of them could not be used" in capsys.readouterr().out
     assert predict(monkeypatch, checkpoint, *options, "--output=chunked.csv", "--chunk_rows=40") == 0
     expected = (tmp_path / "whole.csv").read_bytes()
     assert (tmp_path / "chunked.csv").read_bytes() == expected
@@ -66,7 +66,7 @@ def test_chunks_and_processes_give_the_same_file(
     text = succeed(
         tmp_path, "predict", f"--ckpt_path={checkpoint}", *processes, "--output=shared.csv", "--chunk_rows=32"
     )
-    assert text.count("150 rows written to shared.csv; 21 could not be used") == 1
+    assert text.count("150 rows written to shared.csv; 21 of them could not be used") == 1
     # Another number of threads adds in another order.
     assert_frame_equal(polars.read_csv(tmp_path / "shared.csv"), out, check_exact=False, abs_tol=1e-5)
     assert list(tmp_path.glob(".*")) == []
@@ -78,7 +78,7 @@ def test_one_molecule_on_the_terminal(
     monkeypatch.chdir(tmp_path)
     assert predict(monkeypatch, checkpoint, "--smiles=CCO") == 0
     shown = capsys.readouterr().out
-    for name in ("label", "probability", "calibrated", "best classes", "nearest sub-cluster", "out of distribution"):
+    for name in ("label", "probability", "calibrated", "most probable", "nearest sub-cluster", "out of distribution"):
         assert name in shown
     assert list(tmp_path.iterdir()) == []
     assert predict(monkeypatch, checkpoint, "--smiles=CCO", "--json", "--top=2") == 0
@@ -96,11 +96,11 @@ def test_one_molecule_on_the_terminal(
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--smiles=C1CC("], "smiles: 'C1CC(' cannot be used: SMILES that RDKit cannot read as SMILES."),
-        (["--smiles="], "smiles: '' cannot be used: empty SMILES as SMILES."),
+        (["--smiles=C1CC("], "smiles: 'C1CC(' cannot be used: SMILES that RDKit cannot read."),
+        (["--smiles="], "smiles: '' cannot be used: empty SMILES."),
         (["--smiles=C>>CC"], "smiles: expected SMILES for input molecule, got 'C>>CC'."),
-        ([], "output: expected either a file to write, or with --smiles one sample to predict."),
-        (["--smiles=C", "--output=o.csv"], "output: expected either a file to write, or with --smiles one sample"),
+        ([], "output: expected either --output or --smiles, got neither."),
+        (["--smiles=C", "--output=o.csv"], "output: expected either --output or --smiles, got both."),
         (["--smiles=C", "--top=100"], "top: expected 1 to 73, the number of classes, got 100."),
         (["--output=o.csv", "--chunk_rows=0"], "chunk_rows: expected 1 or more, got 0."),
     ],

@@ -11,7 +11,7 @@ import yaml
 
 from datamodules.datasets.dataset_catalog import CATALOGUE
 from tests.lightning_app.command import TINY, in_this_process
-from workflows.setting_layers import CONFIGS
+from workflows.settings.config_files import CONFIGS
 
 
 def write_hiv(cache: Path, rows: int = 40) -> None:

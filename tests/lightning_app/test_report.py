@@ -114,9 +114,9 @@ def test_reactions_draw_both_molecules(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["report", "none"], "RUN: there is no 'none'; expected the folder of a run, or a checkpoint."),
-        (["report", "."], "has no checkpoints/best.ckpt"),
-        (["compare", "none", "none"], "RUN: there is no 'none'"),
+        (["report", "none"], "RUN: expected the folder of a run or a checkpoint, got 'none', which does not exist."),
+        (["report", "."], "expected a folder with checkpoints/best.ckpt"),
+        (["compare", "none", "none"], "RUN: expected the folder of a run or a checkpoint, got 'none'"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(

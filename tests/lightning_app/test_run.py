@@ -106,7 +106,7 @@ def test_predict_keeps_every_row_in_order(trained: Path, tmp_path: Path) -> None
     given.write_csv(tmp_path / "new.csv")
     checkpoint = str(trained / "checkpoints/best.ckpt")
     text = succeed(tmp_path, "predict", "--ckpt_path", checkpoint, "--data.source=new.csv", "--output=out.csv")
-    assert "1,000 rows written to out.csv; 50 could not be used" in text
+    assert "1,000 rows written to out.csv; 50 of them could not be used" in text
     out = polars.read_csv(tmp_path / "out.csv", infer_schema_length=None)
     classes = sorted(set(known["label"].to_list()))
     assert out.columns == [
@@ -139,7 +139,7 @@ def test_predict_writes_the_reasons_where_no_row_can_be_used(trained: Path, tmp_
     (tmp_path / "new.csv").write_text("smiles\nC1CC(\nxyz\n")
     checkpoint = str(trained / "checkpoints/best.ckpt")
     text = succeed(tmp_path, "predict", "--ckpt_path", checkpoint, "--data.source=new.csv", "--output=out.csv")
-    assert "2 rows written to out.csv; 2 could not be used" in text
+    assert "2 rows written to out.csv; 2 of them could not be used" in text
     assert polars.read_csv(tmp_path / "out.csv")["reason"].str.contains("RDKit cannot read").all()
 
 
@@ -148,7 +148,10 @@ def test_predict_refuses_to_overwrite_a_column(trained: Path, tmp_path: Path) ->
     checkpoint = str(trained / "checkpoints/best.ckpt")
     done = lightning(tmp_path, "predict", "--ckpt_path", checkpoint, "--data.source=new.csv", "--output=out.csv")
     assert done.returncode == 2
-    assert done.stderr.strip() == "lightning: error: data.source: the table already has a column 'reason'; rename it."
+    assert (
+        done.stderr.strip()
+        == "lightning: error: data.source: expected no column 'reason', which predictions have; rename it."
+    )
     assert not (tmp_path / "out.csv").exists()
 
 

@@ -24,7 +24,7 @@ from experiments.search_study import open_study
 from experiments.study_storage import open_storage
 from lightning_app.sweep import SettingsCheck
 from tests.lightning_app.command import TINY, in_this_process, succeed
-from workflows.setting_layers import CONFIGS
+from workflows.settings.config_files import CONFIGS
 
 SHIPPED = sorted((CONFIGS / "sweep").glob("*.yaml"))
 SMALL = ("--trainer.accelerator=cpu", "--data.fingerprint_size=256", "--recluster.start_epoch=null")
@@ -104,7 +104,7 @@ def test_a_failed_trial_is_recorded_and_the_others_go_on(
     refused, accepted = trials.filter(weight < 0), trials.filter(weight > 0)
     broken, good = accepted.filter(batch < 0), accepted.filter(batch > 0)
     assert min(len(refused), len(broken), len(good)) > 0
-    assert refused["error"].str.contains("settings: model.contrast.weight").all()
+    assert refused["error"].str.contains("model.contrast.weight: expected 0 or more").all()
     assert broken["error"].is_not_null().all()
     assert trials.filter(polars.col("state") == "FAIL").height == len(refused) + len(broken)
     assert good["error"].is_null().all()
@@ -189,9 +189,12 @@ def test_a_trial_whose_worker_was_killed_counts_as_failed(tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--config=sweep/none.yaml"], "config: there is no file 'sweep/none.yaml'"),
+        (["--config=sweep/none.yaml"], "config: expected an existing or shipped file, got 'sweep/none.yaml'"),
         (["--trials=-1"], "trials: expected 0 or more, got -1."),
-        (["--", "--model.nothing=3"], "there is no option --model.nothing; lightning fit --help all lists"),
+        (
+            ["--", "--model.nothing=3"],
+            "options: expected an option that lightning fit --help all lists, got --model.nothing",
+        ),
         (["--", "--trainer.devices=2"], "trainer.devices: expected one per trial, got 2"),
         (["--storage=nothing", "--trials=0"], "storage: "),
     ],

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.drug_task import DrugTask
 from modules.evaluation.class_means_file import ClassMeans
-from reports.class_scores import class_groups
-from reports.drawings import draw_molecule
-from reports.evaluated_samples import TEST_EVALUATED, TRAINING_EMBEDDED, EvaluatedSamples
+from reports.analysis.class_scores import class_groups
 from reports.report_data import POINTS, ReportData, SampleTexts, assemble
 from reports.run_files import ClassWeights, Rejected, RunFiles, Times
-from reports.stratified import draw_stratified
+from reports.samples.drawings import draw_molecule
+from reports.samples.evaluated import TEST_EVALUATED, TRAINING_EMBEDDED, EvaluatedSamples
+from reports.samples.stratified import draw_stratified
 
 DRUGS = Path(__file__).resolve().parents[2] / "datamodules/datasets/inn_stems/inn_stems.csv"
 WIDTH = 64
@@ -81,7 +81,7 @@ def made_run(counts: NDArray[Any], folder: Path, reclusters: int) -> RunFiles:
         class_means=tuple(means),
         times=Times(12, reclusters, 3.0, 1.0, 240.0),
         rejected=Rejected(1_234, ("row", "text", "reason"), rows),
-        test_metrics={},
+        metrics={},
     )
 
 

@@ -84,7 +84,7 @@ def test_the_slider_changes_matrix_and_table(page: Page) -> None:
     assert page.run(CHANGE, "recluster", "0") < 2_000
     page.wait(f"return (() => {{ {matrix} }})() !== {before[0]!r}")
     assert page.run("return document.querySelector('#rivals tbody').textContent") != before[1]
-    assert "(1 of" in page.run("return document.getElementById('recluster-told').textContent")
+    assert "(1 of" in page.run("return document.getElementById('recluster-status').textContent")
 
 
 def test_search_finds_a_class(page: Page) -> None:
@@ -146,9 +146,9 @@ def test_names_are_text_and_every_control_has_a_label(page: Page) -> None:
     assert page.run(unnamed) == 0
 
 
-def test_dark_colours_follow_the_system(page: Page) -> None:
+def test_dark_colors_follow_the_system(page: Page) -> None:
     feature = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
     page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", feature)
-    colour = "return document.getElementById('counts').layout.font.color"
-    page.wait(f"return (() => {{ {colour} }})() === '#e8ecf1'", most=10)
+    color = "return document.getElementById('counts').layout.font.color"
+    page.wait(f"return (() => {{ {color} }})() === '#e8ecf1'", most=10)
     page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})

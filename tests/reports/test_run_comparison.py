@@ -29,7 +29,7 @@ def made_test(folder: Path, *recalls: float | None, **metrics: float) -> RunFile
     run = made_run(COUNTS, folder, 2)
     values: dict[str, Any] = {f"test/{name}": value for name, value in metrics.items()}
     names = zip(run.task.classes, recalls, strict=True)
-    return replace(run, test_metrics=values | {f"test/recall/{name}": recall for name, recall in names})
+    return replace(run, metrics=values | {f"test/recall/{name}": recall for name, recall in names})
 
 
 @pytest.fixture
@@ -69,16 +69,16 @@ def test_runs_of_the_same_name_are_told_apart(runs: list[RunFiles]) -> None:
 
 
 def test_other_classes_are_refused(runs: list[RunFiles], tmp_path: Path) -> None:
-    other = replace(made_run(numpy.array([5, 4]), tmp_path / "c", 0), test_metrics={"test/accuracy": 1.0})
-    with pytest.raises(InputError, match=r"has 3 classes and .*c 2, 'class 0002 <b>' only in .*; expected runs with"):
+    other = replace(made_run(numpy.array([5, 4]), tmp_path / "c", 0), metrics={"test/accuracy": 1.0})
+    with pytest.raises(InputError, match=r"same classes, got 3 in .* and 2 in .*c, 'class 0002 <b>' only in "):
         compare_runs([runs[0], other])
 
 
 def test_one_run_or_an_untested_one_is_refused(runs: list[RunFiles]) -> None:
-    with pytest.raises(InputError, match="expected two runs or more"):
+    with pytest.raises(InputError, match=r"^RUN: expected two or more runs, got 1\.$"):
         compare_runs(runs[:1])
-    with pytest.raises(InputError, match=r"no test_metrics\.json"):
-        compare_runs([runs[0], replace(runs[1], test_metrics={})])
+    with pytest.raises(InputError, match=r"expected a tested run with test_metrics\.json"):
+        compare_runs([runs[0], replace(runs[1], metrics={})])
 
 
 def test_other_training_samples_are_a_warning(runs: list[RunFiles]) -> None:

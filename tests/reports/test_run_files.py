@@ -27,9 +27,9 @@ def test_no_reclusters_no_weights(tmp_path: Path) -> None:
     assert read_class_weights(tmp_path / "class_weights.csv", ("a",)) is None
 
 
-def test_weights_of_other_classes_are_told(tmp_path: Path) -> None:
+def test_weights_of_other_classes_are_refused(tmp_path: Path) -> None:
     write_weights(tmp_path / "class_weights.csv")
-    with pytest.raises(InputError, match="other classes than the checkpoint"):
+    with pytest.raises(InputError, match="expected the classes of the checkpoint"):
         read_class_weights(tmp_path / "class_weights.csv", ("a", "2"))
 
 
@@ -42,7 +42,7 @@ def test_times(tmp_path: Path) -> None:
     os.utime(tmp_path / "splits.csv", (100, 100))
     os.utime(tmp_path / "metrics.csv", (160, 160))
     found = read_times(tmp_path)
-    assert (found.epochs, found.reclusters, found.recluster, found.embedding, found.whole) == (3, 2, 4.0, 2.0, 60.0)
+    assert (found.epochs, found.reclusters, found.recluster, found.embedding, found.total) == (3, 2, 4.0, 2.0, 60.0)
 
 
 def test_file_times_that_are_not_the_runs_are_left_out(tmp_path: Path) -> None:
@@ -52,16 +52,16 @@ def test_file_times_that_are_not_the_runs_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "class_means/epoch_0000.npz").touch()
     for name, when in (("splits.csv", 100), ("metrics.csv", 160), ("class_means/epoch_0000.npz", 90)):
         os.utime(tmp_path / name, (when, when))
-    assert read_times(tmp_path).whole is None, "resumed: the recluster was before the first file"
+    assert read_times(tmp_path).total is None, "resumed: the recluster was before the first file"
     os.utime(tmp_path / "class_means/epoch_0000.npz", (101, 101))
-    assert read_times(tmp_path).whole == 60
+    assert read_times(tmp_path).total == 60
     os.utime(tmp_path / "metrics.csv", (102, 102))
-    assert read_times(tmp_path).whole is None, "copied: shorter than its recluster"
+    assert read_times(tmp_path).total is None, "copied: shorter than its recluster"
 
 
-def test_an_empty_folder_tells_no_times(tmp_path: Path) -> None:
+def test_an_empty_folder_has_no_times(tmp_path: Path) -> None:
     found = read_times(tmp_path)
-    assert (found.epochs, found.recluster, found.whole) == (0, None, None)
+    assert (found.epochs, found.recluster, found.total) == (0, None, None)
 
 
 def test_rejected_rows_are_counted_and_the_first_are_kept(tmp_path: Path) -> None:
@@ -71,8 +71,8 @@ def test_rejected_rows_are_counted_and_the_first_are_kept(tmp_path: Path) -> Non
     assert read_rejected(tmp_path / "none.csv").total == 0
 
 
-def test_what_is_no_run_is_told(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="there is no"):
+def test_other_paths_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^RUN: expected the folder of a run or a checkpoint, got .*none"):
         read_run(tmp_path / "none")
-    with pytest.raises(InputError, match=r"has no checkpoints/best\.ckpt"):
+    with pytest.raises(InputError, match=r"expected a folder with checkpoints/best\.ckpt"):
         read_run(tmp_path)

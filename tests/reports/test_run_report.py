@@ -11,8 +11,8 @@ from typing import Any
 import plotly.graph_objects
 import pytest
 
-from reports.class_distance_matrix import CLASSES_SHOWN
-from reports.figures import NAMED
+from reports.analysis.distance_matrix import CLASSES_SHOWN
+from reports.figures.class_figures import NAMED
 from reports.page_template import to_json
 from reports.report_data import ReportData
 from reports.run_description import describe_class, facts, seconds, texts, tiles, warnings
@@ -76,30 +76,30 @@ def test_rarer_classes_weigh_up_in_the_accuracy(small: ReportData) -> None:
 def test_texts_say_what_was_sampled(tmp_path: Path) -> None:
     data = made_report(150, 60_000, tmp_path, reclusters=40)
     said = texts(data)
-    assert f"Of 150 classes the {CLASSES_SHOWN} nearest to a rival are drawn" in said["distances"]
-    assert "Of 40 reclusters, 30 are kept" in said["distances"]
-    assert "Drawn at random are 1,000 of 47," in said["map"]
-    assert "1,234 rejected rows, the first 200" in said["rejected"]
+    assert f"the {CLASSES_SHOWN} of 150 classes nearest to another one" in said["distances"]
+    assert "30 of 40 reclusters are shown" in said["distances"]
+    assert "The map shows 1,000 of 47," in said["map"]
+    assert "1,234 rejected rows (the first 200 are shown)" in said["rejected"]
     assert warnings(data) == []
 
 
-def test_a_thinned_test_split_is_a_warning(tmp_path: Path) -> None:
+def test_a_sampled_test_split_is_a_warning(tmp_path: Path) -> None:
     data = made_report(5, 120_000, tmp_path)
-    assert "20,000 were drawn" in warnings(data)[0]
+    assert "based on 20,000 of 23,998 test samples" in warnings(data)[0]
 
 
 def test_a_run_without_reclusters_has_a_matrix_of_the_checkpoint(tmp_path: Path) -> None:
     data = made_report(6, 300, tmp_path, reclusters=0)
     assert data.distances.epochs == (None,)
     assert "weights" not in report_figures(data)
-    assert "kept none of reclusters" in texts(data)["distances"]
+    assert "The run has no reclusters" in texts(data)["distances"]
 
 
 def test_facts_name_the_method(small: ReportData) -> None:
     said = dict(facts(small))
     assert said["Encoder"] == "GIN (hidden_dim 64)"
     assert said["Contrastive loss"] == "none"
-    assert said["Seeds"] == "initialisation 7, split 3"
+    assert said["Seeds"] == "initialization 7, split 3"
     assert "12 epochs of 19.8 s" in said["Time"]
 
 

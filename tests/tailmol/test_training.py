@@ -44,7 +44,7 @@ def test_a_pandas_frame_is_stored_and_can_be_evaluated_again(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"trainer.max_epoch": 1}, r"there is no option --trainer\.max_epoch"),
+        ({"trainer.max_epoch": 1}, r"got --trainer\.max_epoch"),
         ({"data.label_column": "nope"}, r"data\.label_column: there is no column 'nope'"),
     ],
 )

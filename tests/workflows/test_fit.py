@@ -29,7 +29,7 @@ def test_a_fit_returns_its_folder_checkpoint_and_metrics(tmp_path: Path, monkeyp
     assert result.is_first_process
     settings = yaml.safe_load((result.folder / "config.yaml").read_text())
     assert settings["model"]["classification_loss"]["class_path"].endswith("LDAMLoss")
-    with pytest.raises(InputError, match=r"trainer\.max_epochs: expected a whole number or null, got 'x'"):
+    with pytest.raises(InputError, match=r"trainer\.max_epochs: expected an integer or null, got 'x'"):
         fit([*SHORT, "--trainer.max_epochs=x"])
 
 
@@ -45,7 +45,7 @@ def test_a_resumed_run_saves_the_optimizer_that_it_used(
     again = ["--ckpt_path", str(run / "checkpoints/last.ckpt"), "--trainer.max_epochs=2"]
     asked = ["--model.optimizer.init_args.lr=0.7", "--model.head.dropout=0.25"]
     assert in_this_process(monkeypatch, "fit", *again, *asked) == 0
-    assert "model.optimizer: a resumed run keeps the checkpoint's" in capsys.readouterr().err
+    assert "model.optimizer: the new value has no effect: a resumed run keeps" in capsys.readouterr().err
     assert [str(one.message) for one in recwarn if "dirpath" in str(one.message)] == []
     saved = yaml.safe_load((run / "config.yaml").read_text())
     checkpoint = torch.load(run / "checkpoints/last.ckpt", weights_only=True)

@@ -35,7 +35,7 @@ def test_names_given_by_the_user_are_used() -> None:
     folder = claim_run_folder(settings, "x.csv", None)
     assert folder == Path("here/trial/best")
     (folder / "metrics.csv").touch()
-    with pytest.raises(InputError, match=r"run.version: here/trial/best holds a run already"):
+    with pytest.raises(InputError, match=r"run.version: expected a new or empty folder, got here/trial/best"):
         claim_run_folder(settings, "x.csv", None)
 
 

@@ -85,4 +85,6 @@ def test_a_worker_of_a_cluster_speaks_for_itself(
 ) -> None:
     monkeypatch.setenv("SLURM_PROCID", "3")
     assert in_this_process(monkeypatch, "benchmark", "--config", "gone.yaml") == 2
-    assert capsys.readouterr().err.startswith("lightning: error: config: there is no file 'gone.yaml'")
+    assert capsys.readouterr().err.startswith(
+        "lightning: error: config: expected an existing or shipped file, got 'gone.yaml'"
+    )

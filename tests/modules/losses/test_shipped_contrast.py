@@ -13,7 +13,8 @@ from torch.multiprocessing.spawn import spawn
 
 from modules.losses import ContrastiveLoss
 from modules.processes import gather_rows
-from workflows.setting_layers import CONFIGS, read_command
+from workflows.settings.config_files import CONFIGS
+from workflows.settings.layers import read_command
 
 MODELS = {
     path.stem: read_command(["--config", str(path)]).composition.settings["model"]

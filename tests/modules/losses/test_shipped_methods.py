@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from modules.losses import ClassificationLoss
-from workflows.setting_layers import CONFIGS, read_command
+from workflows.settings.config_files import CONFIGS
+from workflows.settings.layers import read_command
 
 METHODS = {
     path.stem: read_command(["--config", str(path)]).composition.settings["model"]

@@ -1,0 +1,1 @@
+"""Statistics of classes, computed from predictions and embeddings."""

@@ -1,0 +1,1 @@
+"""Figures as Plotly's JSON."""

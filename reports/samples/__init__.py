@@ -1,0 +1,1 @@
+"""The samples of a report: their selection, predictions and drawings."""

@@ -1,0 +1,124 @@
+"""Embeddings and predictions of the samples in a report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy
+from numpy.typing import NDArray
+
+from datamodules.splits.splitters import SplitName
+from reports.samples.stratified import draw_stratified
+
+if TYPE_CHECKING:
+    from datamodules.drug_datamodule import DrugDataModule
+    from modules.drug_classifier import DrugClassifier
+
+TRAINING_EMBEDDED = 4_000
+TEST_EVALUATED = 20_000
+"""Largest numbers of samples, which let a report finish within seconds."""
+
+
+@dataclass(frozen=True)
+class EvaluatedSamples:
+    """n samples of a split.
+
+    Attributes:
+        total: int64 (C,), number of samples of each class in the entire split.
+        rows: int64 (n,), rows of the table.
+        codes: int64 (n,), class codes.
+        predicted: int64 (n,), predicted class codes.
+        confidence: float32 (n,), probabilities of the predicted classes.
+        embeddings: float32 (n, d), unit vectors.
+        subclusters: int64 (n,), index of a training sample's sub-cluster within its class; -1 if unknown.
+    """
+
+    total: NDArray[Any]
+    rows: NDArray[Any]
+    codes: NDArray[Any]
+    predicted: NDArray[Any]
+    confidence: NDArray[Any]
+    embeddings: NDArray[Any]
+    subclusters: NDArray[Any]
+
+    def __len__(self) -> int:
+        """Number of samples n."""
+        return len(self.rows)
+
+    @property
+    def sampled(self) -> bool:
+        """Whether these are only a part of the split."""
+        return len(self.rows) < int(self.total.sum())
+
+
+def evaluate_split(
+    model: DrugClassifier, data: DrugDataModule, split: SplitName, most: int, seed: int = 0
+) -> EvaluatedSamples:
+    """Embed and predict samples of a split, without augmentation.
+
+    Args:
+        model: The model, on the device to use.
+        data: The data module, after `setup`.
+        split: The split.
+        most: Largest number of samples; a larger split is sampled, stratified by class.
+        seed: Random seed.
+    """
+    rows = data.records.rows[split]
+    codes = data.records.codes[rows]
+    places = draw_stratified(codes, most, seed)
+    embeddings, predicted, confidence = _predict(model, data, rows[places])
+    subclusters = numpy.full(len(places), -1)
+    if split == "train":
+        subclusters = _subclusters(model, places, codes, embeddings)
+    return EvaluatedSamples(
+        total=numpy.bincount(codes, minlength=len(data.records.classes)),
+        rows=rows[places],
+        codes=codes[places],
+        predicted=predicted,
+        confidence=confidence,
+        embeddings=embeddings,
+        subclusters=subclusters,
+    )
+
+
+def _predict(
+    model: DrugClassifier, data: DrugDataModule, rows: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Unit embeddings, predicted classes and their probabilities."""
+    import torch
+
+    from modules.inference import infer
+    from modules.unit_embeddings import unit_embeddings
+
+    found = [prediction for _, prediction in infer(model, data.batches_of(rows))]
+    confidence, predicted = torch.cat([prediction.probabilities for prediction in found]).max(dim=1)
+    unit = unit_embeddings(torch.cat([prediction.embeddings for prediction in found]))
+    return unit.cpu().numpy(), predicted.cpu().numpy(), confidence.float().cpu().numpy()
+
+
+def _subclusters(
+    model: DrugClassifier, places: NDArray[Any], codes: NDArray[Any], embeddings: NDArray[Any]
+) -> NDArray[Any]:
+    """Index of each sample's sub-cluster within its class; -1 before the first recluster."""
+    import torch
+
+    from modules.subclusters import nearest_subclusters
+
+    state = model.class_state
+    ids = state.subcluster_ids.cpu().numpy()
+    own = codes[places]
+    if not len(ids):
+        return numpy.full(len(places), -1)
+    if len(state.subcluster_centroids):
+        device = model.device
+        given = (torch.from_numpy(embeddings).to(device), torch.from_numpy(own).to(device))
+        found = nearest_subclusters(*given, state.subcluster_centroids, state.subcluster_classes).cpu().numpy()
+        first = numpy.full(len(state.counts), -1)
+        present, starts = numpy.unique(state.subcluster_classes.cpu().numpy(), return_index=True)
+        first[present] = starts
+    else:
+        found = ids[places]
+        first = numpy.full(len(state.counts), len(ids))
+        numpy.minimum.at(first, codes, ids)
+    return numpy.asarray(found - first[own])

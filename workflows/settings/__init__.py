@@ -1,0 +1,1 @@
+"""Reading, merging, checking and listing settings."""

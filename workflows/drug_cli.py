@@ -245,6 +245,9 @@ class DrugCLI(LightningCLI):
             settings["accelerator"] = "cpu"
         if not self.show_progress:
             settings["enable_progress_bar"] = False
+        if self.needs_checkpoint:
+            # Only fit writes checkpoints; the restored state of its callback would cause a warning.
+            settings["enable_checkpointing"] = False
         if self.leaves_parameters_out():
             settings["strategy"] = strategy_for_unused_parameters(settings)
         own = [SaveSettings()] if self.uses_run_folder else []

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+from argparse import ArgumentError
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from lightning.pytorch import Callback
 from lightning.pytorch.loggers import WandbLogger
@@ -21,7 +22,9 @@ from experiments.search_space import read_search_space
 from experiments.search_study import open_study
 from experiments.search_trials import Objective, StopBetweenSteps, check_settings
 from workflows.fit import FitCLI
+from workflows.settings.command_line import split_command_line
 from workflows.settings.config_files import find_config, shipped_names
+from workflows.settings.errors import reword
 from workflows.terminal import Terminal, quiet_lightning
 
 if TYPE_CHECKING:
@@ -168,12 +171,18 @@ def _parse(arguments: list[str]) -> tuple[SweepSettings, list[str]]:
     parser = ArgumentParser(
         prog="lightning sweep",
         usage="lightning sweep [options] [-- options of lightning fit]",
+        allow_abbrev=False,
+        exit_on_error=False,
         description="Search for the settings with the best validation metric; the test split is not used. "
         "Example: lightning sweep --config sweep/method.yaml --trials 20 -- --data.source my_drugs.csv. Shipped "
         f"search spaces: {', '.join(shipped_names('sweep'))}",
     )
     parser.add_class_arguments(SweepSettings)
-    settings = SweepSettings(**parser.parse_args(arguments[:end]).as_dict())
+    try:
+        settings = SweepSettings(**parser.parse_args(arguments[:end]).as_dict())
+    except ArgumentError as error:
+        hints, command = get_type_hints(SweepSettings), split_command_line(arguments[:end])
+        raise InputError(reword(str(error), f"{parser.prog} --help", [], command, hints.get)) from error
     if settings.trials < 0:
         raise InputError(f"trials: expected 0 or more, got {settings.trials}.")
     return settings, arguments[end + 1 :]

@@ -191,6 +191,8 @@ def test_a_trial_whose_worker_was_killed_counts_as_failed(tmp_path: Path, monkey
     [
         (["--config=sweep/none.yaml"], "config: expected an existing or shipped file, got 'sweep/none.yaml'"),
         (["--trials=-1"], "trials: expected 0 or more, got -1."),
+        (["--trials=x"], "trials: expected an integer, got 'x'."),
+        (["--trial=1"], "options: expected an option that lightning sweep --help lists, got --trial."),
         (
             ["--", "--model.nothing=3"],
             "options: expected an option that lightning fit --help all lists, got --model.nothing",

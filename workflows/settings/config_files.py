@@ -46,8 +46,9 @@ def find_config(name: str) -> Path:
     for path in (Path(name), CONFIGS / name, CONFIGS.parent / name):
         if path.is_file():
             return path
-    shipped = ", ".join(shipped_names(""))
-    raise InputError(f"config: expected an existing or shipped file, got {name!r}. Shipped files: {shipped}.")
+    raise InputError(
+        f"config: expected an existing or shipped file, got {name!r}. Shipped files: {_shipped_like(name)}."
+    )
 
 
 def shipped_names(folder: str) -> list[str]:
@@ -57,6 +58,15 @@ def shipped_names(folder: str) -> list[str]:
         folder: Such as `method`.
     """
     return sorted(str(path.relative_to(CONFIGS)) for path in (CONFIGS / folder).rglob("*.yaml"))
+
+
+def _shipped_like(name: str) -> str:
+    """The shipped files in the folder that a name starts with, or else all of them by folder."""
+    folder = Path(name).parent.name
+    if folder and (CONFIGS / folder).is_dir():
+        return ", ".join(shipped_names(folder))
+    folders = sorted({Path(shipped).parent for shipped in shipped_names("")} - {Path()})
+    return ", ".join([*sorted(path.name for path in CONFIGS.glob("*.yaml")), *(f"{path}/*.yaml" for path in folders)])
 
 
 def shipped_layers(folder: str, name: str | None) -> list[FileLayer]:

@@ -8,12 +8,12 @@ from typing import Any, cast
 import lightning
 from numpy.typing import NDArray
 
-from callbacks.embedding_pass import embed_training_set, embed_validation_set
 from callbacks.recluster import Recluster
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.sampling import draw_per_class
 from datamodules.tables.drug_table import DrugTable
 from modules.drug_classifier import DrugClassifier
+from modules.embedding_pass import embed_training_set, embed_validation_set
 from modules.evaluation.make_evidence import make_evidence
 from modules.evaluation.prediction_evidence import PredictionEvidence, encoder_digest, evidence_path
 
@@ -52,10 +52,11 @@ class EvidenceWriter(lightning.Callback):
         assert model.task is not None
         train, settings = data.records.rows["train"], self.recluster.settings
         rows = draw_per_class(data.records.codes[train], self.recluster.sample_per_class, settings.seed)
+        precision = trainer.precision_plugin.forward_context
         return make_evidence(
             digest,
-            embed_training_set(trainer, model, rows),
-            embed_validation_set(trainer, model),
+            embed_training_set(model, data, rows, precision),
+            embed_validation_set(model, data, precision),
             model.task.classes,
             _texts(data.table.table, train[rows]),
             None if self.recluster.start_epoch is None else settings,

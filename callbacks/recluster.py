@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from base.errors import InputError
-from callbacks.embedding_pass import embed_training_set
 from datamodules.batch import Batch
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.sampling import draw_per_class
 from modules.clustering.running_embeddings import RunningEmbeddings
 from modules.clustering.spherical_kmeans import Backend
 from modules.drug_classifier import DrugClassifier
+from modules.embedding_pass import embed_training_set
 from modules.evaluation.training_confusion import TrainingConfusion
 from modules.processes import broadcast_from_first
 from modules.reclustering import Difficulty, ReclusterResult, ReclusterSettings, find_subclusters
@@ -188,7 +188,9 @@ class Recluster(lightning.Callback):
             self._choose_samples(trainer, model)
         embeddings = None if self._running is None else self._running.collect()
         if embeddings is None:
-            embeddings, _ = embed_training_set(trainer, model, None if self.sample_per_class is None else self._rows)
+            data = cast(DrugDataModule, trainer.datamodule)  # type: ignore[attr-defined]
+            rows = None if self.sample_per_class is None else self._rows
+            embeddings, _ = embed_training_set(model, data, rows, trainer.precision_plugin.forward_context)
             if self._running is not None:
                 self._running.fill(embeddings)
         embedded = time.perf_counter()

@@ -251,7 +251,7 @@ class DrugCLI(LightningCLI):
         settings["callbacks"] = [*own, *self.callbacks(), *(settings["callbacks"] or [])]
         changed = {"logger": False, "use_distributed_sampler": False}
         if self.needs_checkpoint:
-            # Only fit writes checkpoints; Lightning's own callback would warn that its folder is not the training run's.
+            # Only fit writes checkpoints; Lightning's own callback would warn about its folder.
             changed["enable_checkpointing"] = False
         trainer = RunTrainer(self._claim_folder, **{**settings, **changed, **kwargs})
         if self.uses_run_folder:

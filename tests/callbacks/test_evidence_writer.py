@@ -10,11 +10,11 @@ import numpy
 import pytest
 import torch
 
-from callbacks.embedding_pass import embed_training_set
 from callbacks.evidence_writer import EvidenceWriter
 from callbacks.recluster import Recluster
 from datamodules.drug_datamodule import DrugDataModule
 from modules.drug_classifier import DrugClassifier
+from modules.embedding_pass import embed_training_set
 from modules.encoders import FingerprintMLP
 from modules.evaluation import make_evidence
 from modules.evaluation.prediction_evidence import PredictionEvidence, neighbor_distances
@@ -56,7 +56,7 @@ def test_evidence_of_reclustered_classes(trained: tuple[lightning.Trainer, DrugC
         own = drugs.split("; ")
         assert 1 <= len(own) <= 3
         assert {label_of[drug] for drug in own} == {name.rsplit(" ", 1)[0]}
-    embeddings, _ = embed_training_set(trainer, model)
+    embeddings, _ = embed_training_set(model, trainer.datamodule)  # type: ignore[attr-defined]
     torch.testing.assert_close(evidence.training, unit_embeddings(embeddings), atol=1e-3, rtol=0.0)
     validation = torch.cat([model.eval().network.encoder(batch) for batch in data.val_dataloader()]).detach()
     expected = neighbor_distances(validation, evidence.training).sort().values
@@ -70,7 +70,7 @@ def test_one_subcluster_a_class_without_reclustering(trained: tuple[lightning.Tr
     evidence = EvidenceWriter(Recluster(start_epoch=None)).find(trainer, model, "digest")
     assert model.task is not None
     assert evidence.names == list(model.task.classes)
-    embeddings, labels = embed_training_set(trainer, model)
+    embeddings, labels = embed_training_set(model, trainer.datamodule)  # type: ignore[attr-defined]
     mean = unit_embeddings(embeddings)[labels == 4].mean(dim=0)
     torch.testing.assert_close(evidence.centroids[4], mean)
 

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from base.errors import InputError
-from callbacks.embedding_pass import embed_training_set
 from callbacks.recluster import Recluster
 from callbacks.recluster_report import ReclusterReport
 from datamodules.drug_datamodule import DrugDataModule
@@ -24,6 +23,7 @@ from modules.class_difficulty import confusion_rate, difficulty_weights, neighbo
 from modules.class_distances import class_distances, class_temperatures, distance_weights, subcluster_distances
 from modules.contrast import Contrast
 from modules.drug_classifier import DrugClassifier
+from modules.embedding_pass import embed_training_set
 from modules.encoders import FingerprintMLP
 from modules.losses import CrossEntropyLoss, SubclusterContrastiveLoss, SupervisedContrastiveLoss
 from modules.reclustering import Difficulty
@@ -90,7 +90,7 @@ def test_buffers_are_what_the_pure_functions_give(tmp_path: Path) -> None:
     model, _, trainer = train(tmp_path, recluster, 1)
     assert not model.class_state.reclustered
     recluster.recluster(trainer, model)
-    embeddings, labels = embed_training_set(trainer, model)
+    embeddings, labels = embed_training_set(model, trainer.datamodule)  # type: ignore[attr-defined]
     classes = model.class_state.counts.shape[0]
     found = subcluster(embeddings, labels, classes, 5, "kmeans", 3)
     per_class = subclusters_per_class(found.class_of, classes)
@@ -115,7 +115,7 @@ def test_the_next_recluster_starts_from_the_last_one(tmp_path: Path, caplog: pyt
             parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
     with caplog.at_level("INFO", logger="tailmol"):
         recluster.recluster(trainer, model)
-    embeddings, labels = embed_training_set(trainer, model)
+    embeddings, labels = embed_training_set(model, trainer.datamodule)  # type: ignore[attr-defined]
     expected = subcluster(embeddings, labels, model.class_state.counts.shape[0], 4, "bounded", previous=before)
     assert torch.equal(model.class_state.subcluster_ids, expected.ids)
     moved = share_moved(before, expected.ids, expected.class_of)
@@ -126,7 +126,7 @@ def test_the_next_recluster_starts_from_the_last_one(tmp_path: Path, caplog: pyt
 def test_embeddings_are_of_the_samples_as_they_are_in_order(tmp_path: Path) -> None:
     model, _, trainer = train(tmp_path, Recluster(start_epoch=None), 1)
     model.train()
-    embeddings, labels = embed_training_set(trainer, model)
+    embeddings, labels = embed_training_set(model, trainer.datamodule)  # type: ignore[attr-defined]
     assert model.training
     data = trainer.datamodule  # type: ignore[attr-defined]
     rows = data.records.rows["train"]
@@ -215,7 +215,7 @@ def test_samples_find_the_subclusters_that_are_stored_where_all_are_sampled(tmp_
     recluster = Recluster(start_epoch=None, method="kmeans", min_size=4, sample_per_class=1_000_000)
     model, _, trainer = train(tmp_path, recluster, 1)
     recluster.recluster(trainer, model)
-    embeddings, labels = embed_training_set(trainer, model)
+    embeddings, labels = embed_training_set(model, trainer.datamodule)  # type: ignore[attr-defined]
     found = nearest_subclusters(
         embeddings, labels, model.class_state.subcluster_centroids, model.class_state.subcluster_classes
     )
@@ -247,7 +247,7 @@ def test_temperatures_of_a_sample_count_the_whole_class(tmp_path: Path) -> None:
     recluster.recluster(trainer, model)
     data = trainer.datamodule  # type: ignore[attr-defined]
     rows = draw_per_class(data.records.codes[data.records.rows["train"]], 4, 0)
-    embeddings, labels = embed_training_set(trainer, model, rows)
+    embeddings, labels = embed_training_set(model, trainer.datamodule, rows)  # type: ignore[attr-defined]
     per_class = subclusters_per_class(model.class_state.subcluster_classes, len(model.class_state.counts))
     expected = class_temperatures(embeddings, labels, per_class, 0.1, model.class_state.counts)
     torch.testing.assert_close(model.class_state.temperatures, expected)
@@ -261,7 +261,7 @@ def test_weights_follow_the_difficulty(
     recluster = Recluster(start_epoch=None, min_size=5, difficulty=difficulty, strength=3.0)
     model, _, trainer = train(tmp_path, recluster, 1)
     recluster.recluster(trainer, model)
-    embeddings, labels = embed_training_set(trainer, model)
+    embeddings, labels = embed_training_set(model, trainer.datamodule)  # type: ignore[attr-defined]
     expected = difficulty_weights(measure(embeddings, labels, len(model.class_state.counts)), 3.0)
     torch.testing.assert_close(model.class_state.weights, expected)
 

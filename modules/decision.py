@@ -59,7 +59,7 @@ class Decision(nn.Module):
     @property
     def has_uncertainty(self) -> bool:
         """Whether predictions come with an uncertainty."""
-        return self.uncertainty(torch.zeros(1, len(self.counts), device=self.counts.device)) is not None
+        return self.loss.has_uncertainty
 
     def fit(self, logits: Tensor, labels: Tensor, classifier: nn.Module) -> float | None:
         """Fit the correction, if there is one, and the calibration.

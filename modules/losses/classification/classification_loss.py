@@ -81,6 +81,11 @@ class ClassificationLoss(nn.Module):
         """
         return logits.float().softmax(dim=1)
 
+    @property
+    def has_uncertainty(self) -> bool:
+        """Whether the loss defines an uncertainty."""
+        return type(self).uncertainty is not ClassificationLoss.uncertainty
+
     def uncertainty(self, logits: Tensor, class_counts: Tensor) -> Tensor | None:
         """Uncertainty of a trained model's predictions; by default none.
 

@@ -45,6 +45,11 @@ class WrappedLoss(ClassificationLoss):
         """See `ClassificationLoss.probabilities`."""
         return self.loss.probabilities(logits, class_counts)
 
+    @property
+    def has_uncertainty(self) -> bool:
+        """Whether the loss of the logits defines an uncertainty."""
+        return self.loss.has_uncertainty
+
     def uncertainty(self, logits: Tensor, class_counts: Tensor) -> Tensor | None:
         """See `ClassificationLoss.uncertainty`."""
         return self.loss.uncertainty(logits, class_counts)

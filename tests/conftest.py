@@ -1,5 +1,6 @@
 """What every test needs: the same random numbers everywhere, and no write outside the test's own folder."""
 
+import gc
 import random
 
 import hypothesis
@@ -9,6 +10,11 @@ import torch
 
 hypothesis.settings.register_profile("same everywhere", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("same everywhere")
+
+
+def pytest_collection_finish() -> None:
+    # What was imported stays. Without it a full collection, which statsmodels asks for in each call, is fast.
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -52,7 +52,7 @@ def compare(rank: int, folder: str, processes: int) -> None:
     torch.distributed.destroy_process_group()
 
 
-@pytest.mark.parametrize("processes", [1, 2, 3])
+@pytest.mark.parametrize("processes", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 def test_the_result_does_not_depend_on_the_number_of_processes(tmp_path: Path, processes: int) -> None:
     spawn(compare, args=(str(tmp_path), processes), nprocs=processes)  # type: ignore[no-untyped-call]
 

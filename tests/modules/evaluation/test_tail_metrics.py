@@ -386,5 +386,6 @@ def run_process(rank: int, folder: str) -> None:
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_with_unequal_shares_agree_with_one(tmp_path: Path) -> None:
     spawn(run_process, args=(str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call]

@@ -104,7 +104,7 @@ class TrainingStages(lightning.Callback):
         if stage.distillation is not None and self.teacher is not None:
             teacher = self.teacher.to(model.device)
             model.objective.teacher = teacher.logits
-        model.decision.correction = stage.correction
+        model.decision.use(stage.correction)
 
     def _reset(self, trainer: lightning.Trainer, model: DrugClassifier, stage: Stage) -> None:
         """Reinitialize parts of the network and clear their optimizer and class state."""

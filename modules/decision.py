@@ -61,6 +61,17 @@ class Decision(nn.Module):
         """Whether predictions come with an uncertainty."""
         return self.loss.has_uncertainty
 
+    def use(self, correction: LogitCorrection | None) -> None:
+        """Use a correction from the next `fit` on; without one, logits are no longer corrected.
+
+        Args:
+            correction: Correction of the current training stage.
+        """
+        self.correction = correction
+        if correction is None:
+            self.logit_scale.fill_(1.0)
+            self.logit_offset.zero_()
+
     def fit(self, logits: Tensor, labels: Tensor, classifier: nn.Module) -> float | None:
         """Fit the correction, if there is one, and the calibration.
 

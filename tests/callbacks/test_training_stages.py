@@ -189,6 +189,15 @@ def test_a_correction_is_handed_to_the_decision(tmp_path: Path) -> None:
     assert model.decision.correction is correction
 
 
+def test_a_correction_ends_with_its_stage(tmp_path: Path) -> None:
+    model, _, _ = train(tmp_path, [Stage(0, correction=PriorCorrection())], 1)
+    model.decision.logit_offset.fill_(1.0)
+    trainer = quiet_trainer(tmp_path, 1, TrainingStages([Stage(0)]))
+    trainer.fit(model, datamodule=DrugDataModule(batch_size=128, fingerprint_size=256), weights_only=True)
+    assert model.decision.correction is None
+    assert not model.decision.logit_offset.any()
+
+
 @pytest.mark.parametrize(
     ("stage", "settings", "message"),
     [

@@ -38,7 +38,7 @@ def test_without_correction_scores_are_the_logits() -> None:
 def test_the_correction_is_chosen_where_it_is_best() -> None:
     logits, labels = drawn()
     decision = Decision(COUNTS, CrossEntropyLoss())
-    decision.correction = PriorCorrection()
+    decision.use(PriorCorrection())
     strength = decision.fit(logits, labels, torch.nn.Identity())
     expected, scale, offset = PriorCorrection().choose(logits, labels, COUNTS, torch.nn.Identity())
     assert strength == expected
@@ -49,10 +49,21 @@ def test_the_correction_is_chosen_where_it_is_best() -> None:
     assert torch.equal(loaded.probabilities(logits), decision.probabilities(logits))
 
 
+def test_a_correction_ends_when_none_follows_it() -> None:
+    logits, labels = drawn()
+    decision = Decision(COUNTS, CrossEntropyLoss())
+    decision.use(PriorCorrection())
+    decision.fit(logits, labels, torch.nn.Identity())
+    assert not torch.equal(decision.scores(logits)[:, :2], logits[:, :2])
+    decision.use(None)
+    decision.fit(logits, labels, torch.nn.Identity())
+    assert torch.equal(decision.scores(logits)[:, :2], logits[:, :2])
+
+
 def test_calibration_is_fitted_on_corrected_probabilities() -> None:
     logits, labels = drawn()
     decision, plain = Decision(COUNTS, CrossEntropyLoss()), Decision(COUNTS, CrossEntropyLoss())
-    decision.correction = PriorCorrection()
+    decision.use(PriorCorrection())
     decision.fit(logits, labels, torch.nn.Identity())
     plain.calibration.fit(decision.probabilities(logits), labels)
     assert float(decision.calibration.temperature) == pytest.approx(float(plain.calibration.temperature))

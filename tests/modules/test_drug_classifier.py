@@ -51,7 +51,7 @@ def test_a_training_step_logs_each_loss_and_their_sum() -> None:
 
 def test_the_decision_is_fitted_at_validation_in_training_alone() -> None:
     model = make_model().eval()
-    model.decision.correction = PriorCorrection()
+    model.decision.use(PriorCorrection())
     batch = make_batch()
     # Correct for every sample after removing the bias towards the larger class.
     gap = (lambda logits: logits[:, 1] - logits[:, 0])(model.network(batch)[1].detach())

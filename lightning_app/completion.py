@@ -9,7 +9,7 @@ from lightning_app.cli import SUBCOMMANDS
 from workflows.settings.config_files import FOLDERS, shipped_names
 from workflows.terminal import Terminal
 
-_FILES = ("ckpt_path", "output", "distill.teacher", "run", "runs")
+_FILES = ("ckpt_path", "output", "run", "runs")
 _FOLDERS = ("folder", "run.root", "data.cache_folder")
 
 
@@ -79,14 +79,14 @@ def _complete_values(action: Action, subcommand: str) -> None:
     """Set what an option is completed with: files, folders, or a list of words."""
     import shtab
 
-    from datamodules.datasets.dataset_catalog import CATALOGUE
+    from datamodules.datasets.dataset_catalog import CATALOG
 
     words = action.metavar[1:-1].split(",") if isinstance(action.metavar, str) and action.metavar[:1] == "{" else []
     if action.dest == "config":
         folders = (subcommand,) if subcommand in ("sweep", "benchmark") else (*FOLDERS, "debug.yaml")
         words = [name for folder in folders for name in shipped_names(folder)]
     if action.dest == "data.source":
-        words = list(CATALOGUE)
+        words = list(CATALOG)
     if action.dest in _FOLDERS:
         action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
     elif action.dest in ("config", "data.source"):

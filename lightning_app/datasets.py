@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from base.errors import InputError
-from datamodules.datasets.dataset_catalog import CATALOGUE, local_file
+from datamodules.datasets.dataset_catalog import CATALOG, local_file
 from workflows.terminal import Terminal
 
 HELP = """\
@@ -36,10 +36,10 @@ def main(arguments: list[str], terminal: Terminal) -> None:
         raise InputError(f"datasets: expected no arguments, got {arguments[0]!r}.")
     from datamodules.feature_cache import default_cache_folder
 
-    print_catalogue(default_cache_folder(), terminal.command)
+    print_catalog(default_cache_folder(), terminal.command)
 
 
-def print_catalogue(cache_folder: Path, command: str = "lightning") -> None:
+def print_catalog(cache_folder: Path, command: str = "lightning") -> None:
     """Print a table of the data sets, and how to use one.
 
     Args:
@@ -62,7 +62,7 @@ def print_catalogue(cache_folder: Path, command: str = "lightning") -> None:
         table.add_column(title, justify="right", no_wrap=True)
     for title in ("License", "Stored"):
         table.add_column(title, no_wrap=True)
-    for dataset in CATALOGUE.values():
+    for dataset in CATALOG.values():
         file = local_file(dataset, cache_folder)
         sizes = _class_sizes(file, dataset.label_column) if file is not None and dataset.label_column else []
         classes = len(sizes) or dataset.classes

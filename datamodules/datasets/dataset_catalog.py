@@ -228,23 +228,23 @@ _DATASETS = (
     ),
 )
 
-CATALOGUE: dict[str, Dataset] = {dataset.name: dataset for dataset in _DATASETS}
+CATALOG: dict[str, Dataset] = {dataset.name: dataset for dataset in _DATASETS}
 
 
 def find_dataset(source: str) -> Dataset | None:
-    """The catalogue entry that a source names, or None where it is a file or unknown.
+    """The catalog entry that a source names, or None where it is a file or unknown.
 
     Args:
-        source: A name of the catalogue, or a path; a file of that path goes before the name.
+        source: A name of the catalog, or a path; a file of that path goes before the name.
     """
-    return None if Path(source).expanduser().is_file() else CATALOGUE.get(source)
+    return None if Path(source).expanduser().is_file() else CATALOG.get(source)
 
 
 def find_source(source: str, cache_folder: Path) -> Path:
-    """The file of a catalogue entry, downloaded or made at its first use, or the file itself.
+    """The file of a catalog entry, downloaded or made at its first use, or the file itself.
 
     Args:
-        source: A name of the catalogue, or a path; a file of that path goes before the name.
+        source: A name of the catalog, or a path; a file of that path goes before the name.
         cache_folder: What is downloaded or made is kept in its folder `datasets`.
 
     Raises:
@@ -260,12 +260,12 @@ def find_source(source: str, cache_folder: Path) -> Path:
         return fetch_table(dataset.address, _cache_path(dataset, cache_folder), dataset.rows)
     path = Path(source).expanduser()
     if not path.is_file():
-        raise InputError(f"data.source: {source!r} is neither a file nor a known data set ({', '.join(CATALOGUE)}).")
+        raise InputError(f"data.source: {source!r} is neither a file nor a known data set ({', '.join(CATALOG)}).")
     return path
 
 
 def local_file(dataset: Dataset, cache_folder: Path) -> Path | None:
-    """The file of a catalogue entry where it is on this machine already, else None.
+    """The file of a catalog entry where it is on this machine already, else None.
 
     Args:
         dataset: The entry.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.datasets.dataset_catalog import CATALOGUE
+from datamodules.datasets.dataset_catalog import CATALOG
 from lightning_app.cli import SUBCOMMANDS
 from lightning_app.completion import completion_script
 from tests.lightning_app.command import in_this_process
@@ -70,7 +70,7 @@ def test_tab_offers(script: Path, tmp_path: Path, words: list[str], expected: li
 @pytest.mark.slow
 def test_every_subcommand_data_set_and_setting_file_is_offered(script: Path, tmp_path: Path) -> None:
     assert offered(script, tmp_path, "") == sorted(SUBCOMMANDS)
-    assert offered(script, tmp_path, "prepare", "--data.source", "") == sorted(CATALOGUE)
+    assert offered(script, tmp_path, "prepare", "--data.source", "") == sorted(CATALOG)
     shipped = {f"method/{path.name}" for path in (CONFIGS / "method").glob("*.yaml")}
     assert set(offered(script, tmp_path, "fit", "--config", "method/")) == shipped
 

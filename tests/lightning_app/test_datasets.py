@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from base.errors import InputError
-from datamodules.datasets.dataset_catalog import CATALOGUE
+from datamodules.datasets.dataset_catalog import CATALOG
 from lightning_app.datasets import main
 from workflows.terminal import Terminal
 
@@ -34,7 +34,7 @@ def test_what_is_known_is_listed_even_where_the_terminal_is_narrow(
     cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = listed(capsys)
-    assert list(lines) == list(CATALOGUE)
+    assert list(lines) == list(CATALOG)
     assert lines["inn_stems"] == "molecule 654 73 10.6 CC BY-SA 3.0 shipped"
     assert lines["tox21"] == "molecule 7,831 - - CC0 1.0 no"
     assert lines["sbap"] == "drug_protein 32,140 2 36.8 CC0 1.0 no"

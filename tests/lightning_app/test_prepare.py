@@ -9,17 +9,17 @@ import polars
 import pytest
 import yaml
 
-from datamodules.datasets.dataset_catalog import CATALOGUE
+from datamodules.datasets.dataset_catalog import CATALOG
 from tests.lightning_app.command import TINY, in_this_process
 from workflows.settings.config_files import CONFIGS
 
 
 def write_hiv(cache: Path, rows: int = 40) -> None:
-    """A small file in the place and with the columns of the catalogue's hiv."""
+    """A small file in the place and with the columns of the catalog's hiv."""
     smiles = ["C" * (1 + n // 2) + ("O" if n % 2 else "N") for n in range(rows)]
     frame = polars.DataFrame({"ID": range(rows), "X": smiles, "Y": [n % 2 for n in range(rows)]})
     (cache / "datasets").mkdir(parents=True)
-    frame.write_csv(cache / "datasets" / CATALOGUE["hiv"].file_name, separator="\t")
+    frame.write_csv(cache / "datasets" / CATALOG["hiv"].file_name, separator="\t")
 
 
 def test_what_was_prepared_is_not_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +57,7 @@ def test_a_name_alone_brings_the_settings_of_its_data_set(tmp_path: Path, monkey
 def test_a_file_of_that_name_goes_before_the_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_hiv(tmp_path / "cache")
-    shutil.copy(tmp_path / "cache/datasets" / CATALOGUE["hiv"].file_name, tmp_path / "hiv")
+    shutil.copy(tmp_path / "cache/datasets" / CATALOG["hiv"].file_name, tmp_path / "hiv")
     monkeypatch.setenv("TAILMOL_CACHE", str(tmp_path / "elsewhere"))
     assert in_this_process(monkeypatch, "prepare", "--data.source", "hiv") == 0
 

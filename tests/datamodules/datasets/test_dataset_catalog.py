@@ -1,4 +1,4 @@
-"""Which file a name of the catalogue stands for."""
+"""Which file a name of the catalog stands for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from base.errors import InputError
-from datamodules.datasets.dataset_catalog import CATALOGUE, find_dataset, find_source, local_file
+from datamodules.datasets.dataset_catalog import CATALOG, find_dataset, find_source, local_file
 from datamodules.tables.columns import MOLECULES_PER_SAMPLE
 from datamodules.tables.source_table import read_table
 from tests.datamodules.table_server import TableServer
@@ -18,8 +18,8 @@ from tests.datamodules.table_server import TableServer
 CONFIGS = Path(__file__).parents[3] / "configs" / "data"
 
 
-def test_the_embedded_data_set_is_what_the_catalogue_says(tmp_path: Path) -> None:
-    entry = CATALOGUE["inn_stems"]
+def test_the_embedded_data_set_is_what_the_catalog_says(tmp_path: Path) -> None:
+    entry = CATALOG["inn_stems"]
     table = read_table(find_source("inn_stems", tmp_path))
     assert table.columns.smiles == entry.smiles_columns
     assert (table.columns.label, table.columns.id) == (entry.label_column, entry.id_column)
@@ -30,7 +30,7 @@ def test_the_embedded_data_set_is_what_the_catalogue_says(tmp_path: Path) -> Non
 
 
 def test_every_other_data_set_is_a_file_of_the_benchmark_with_a_license() -> None:
-    entries = [entry for name, entry in CATALOGUE.items() if name != "inn_stems" and entry.make is None]
+    entries = [entry for name, entry in CATALOG.items() if name != "inn_stems" and entry.make is None]
     assert len({entry.address for entry in entries}) == len(entries) == 9
     for entry in entries:
         assert entry.address is not None
@@ -46,7 +46,7 @@ def test_every_other_data_set_is_a_file_of_the_benchmark_with_a_license() -> Non
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_shipped_file_names_a_data_set_and_its_columns(path: Path) -> None:
     data = yaml.safe_load(path.read_text())["data"]
-    entry = CATALOGUE[data["source"]]
+    entry = CATALOG[data["source"]]
     assert path.stem in (entry.name, f"{entry.name}_product")
     assert data.get("label_column") == entry.label_column
     assert data.get("id_column") == entry.id_column
@@ -59,7 +59,7 @@ def test_a_shipped_file_names_a_data_set_and_its_columns(path: Path) -> None:
 
 
 def test_arrays_are_made_from_packages() -> None:
-    made = {name: entry for name, entry in CATALOGUE.items() if entry.input == "array"}
+    made = {name: entry for name, entry in CATALOG.items() if entry.input == "array"}
     assert list(made) == ["digits", "docstrings"]
     for entry in made.values():
         assert (entry.address, entry.file_name) == ("pypi", f"{entry.name}.npz")
@@ -90,7 +90,7 @@ def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_file_goes_before_a_name_but_a_folder_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("inn_stems").mkdir()
-    assert find_dataset("inn_stems") is CATALOGUE["inn_stems"]
+    assert find_dataset("inn_stems") is CATALOG["inn_stems"]
     assert find_source("inn_stems", tmp_path).name == "inn_stems.csv"
     Path("hiv").write_text("smiles,label\nC,a\n")
     assert find_dataset("hiv") is None
@@ -113,11 +113,11 @@ def test_a_name_is_downloaded_once_into_the_cache(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     server = TableServer(b"ID\tX\tY\na\tCC\t0\nb\tCO\t1\n")
     try:
-        monkeypatch.setitem(CATALOGUE, "hiv", replace(CATALOGUE["hiv"], address=server.address, rows=2))
-        assert local_file(CATALOGUE["hiv"], tmp_path) is None
+        monkeypatch.setitem(CATALOG, "hiv", replace(CATALOG["hiv"], address=server.address, rows=2))
+        assert local_file(CATALOG["hiv"], tmp_path) is None
         path = find_source("hiv", tmp_path)
     finally:
         server.close()
-    assert path == tmp_path / "datasets" / "hiv.tab" == local_file(CATALOGUE["hiv"], tmp_path)
+    assert path == tmp_path / "datasets" / "hiv.tab" == local_file(CATALOG["hiv"], tmp_path)
     assert find_source("hiv", tmp_path) == path
     assert read_table(path).frame["X"].to_list() == ["CC", "CO"]

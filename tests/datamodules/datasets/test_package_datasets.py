@@ -8,11 +8,11 @@ import pytest
 
 from base.errors import InputError
 from datamodules.datasets import package_datasets
-from datamodules.datasets.dataset_catalog import CATALOGUE, find_source, local_file
+from datamodules.datasets.dataset_catalog import CATALOG, find_source, local_file
 from datamodules.datasets.package_datasets import check_installed, make_docstrings, packages_digest
 from datamodules.tables.array_table import read_array_table
 
-DIGITS = CATALOGUE["digits"]
+DIGITS = CATALOG["digits"]
 
 
 def test_digits_are_made_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -67,15 +67,15 @@ def test_a_missing_package_is_one_sentence(tmp_path: Path, monkeypatch: pytest.M
     check_installed(["numpy", "scikit-learn"], "digits")
     with pytest.raises(InputError, match=r"data\.source: x is made from the package tailmol-none, which is not inst"):
         check_installed(["numpy", "tailmol-none"], "x")
-    monkeypatch.setitem(CATALOGUE, "digits", replace(DIGITS, packages=("tailmol-none",)))
+    monkeypatch.setitem(CATALOG, "digits", replace(DIGITS, packages=("tailmol-none",)))
     with pytest.raises(InputError, match=r"pip install '\.\[experiments\]'"):
         find_source("digits", tmp_path)
-    assert local_file(CATALOGUE["digits"], tmp_path) is None
+    assert local_file(CATALOG["digits"], tmp_path) is None
 
 
 @pytest.mark.slow
-def test_the_docstrings_of_installed_packages_are_what_the_catalogue_says(tmp_path: Path) -> None:
-    entry = CATALOGUE["docstrings"]
+def test_the_docstrings_of_installed_packages_are_what_the_catalog_says(tmp_path: Path) -> None:
+    entry = CATALOG["docstrings"]
     table = read_array_table(find_source("docstrings", tmp_path))
     assert table.labels is not None
     sizes = table.labels.value_counts()["count"].to_list()

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datamodules.datasets.dataset_catalog import CATALOGUE
+from datamodules.datasets.dataset_catalog import CATALOG
 from workflows.settings.config_files import CONFIGS, find_config
 from workflows.settings.layers import read_command, settings_files
 from workflows.settings.merge import Layer
@@ -62,7 +62,7 @@ def test_a_file_of_the_user_may_name_the_data_set(tmp_path: Path, monkeypatch: p
     assert settings_files(["--config", "mine.yaml"])[-1] == Path("mine.yaml")
 
 
-sources = st.lists(st.sampled_from(sorted(CATALOGUE)), max_size=1).map(
+sources = st.lists(st.sampled_from(sorted(CATALOG)), max_size=1).map(
     lambda found: [("--data.source", name) for name in found]
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from datamodules.sampling import Sampling
 from modules.distillation import Distillation
@@ -70,7 +70,7 @@ class Stage:
     def description(self) -> str:
         """Changes made by the stage, for the log."""
         parts = [f"{part} frozen" for part in self.frozen] + [f"{part} reset" for part in self.reset]
-        for name in ("sampling", "weighting", "distillation", "correction"):
+        for name in [setting.name for setting in fields(self) if setting.default is None]:
             value = getattr(self, name)
             parts += [] if value is None else [f"{name} {type(value).__name__}"]
         return ", ".join(parts) or "nothing changes"

@@ -51,7 +51,7 @@ def facts(data: ReportData) -> list[tuple[str, str]]:
 
 
 def method_facts(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Encoder, losses and reclusters, from the settings of a run."""
+    """Encoder, losses, stages and reclusters, from the settings of a run."""
     model, recluster = settings["model"], settings.get("recluster") or {}
     contrast, contrast_text = model.get("contrast") or {}, "none"
     if contrast.get("weight"):
@@ -66,8 +66,16 @@ def method_facts(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Encoder", describe_class(model["encoder"])),
         ("Classification loss", describe_class(model["classification_loss"])),
         ("Contrastive loss", contrast_text),
+        ("Stages", "; ".join(map(_describe_stage, settings.get("stages") or [])) or "none"),
         ("Reclusters", recluster_text),
     ]
+
+
+def _describe_stage(stage: Mapping[str, Any]) -> str:
+    parts = [f"{name} {', '.join(stage[name])}" for name in ("frozen", "reset") if stage.get(name)]
+    for name in ("sampling", "weighting", "distillation", "correction"):
+        parts += [f"{name} {describe_class(stage[name])}"] if stage.get(name) else []
+    return f"from epoch {stage['start_epoch']}: {', '.join(parts) or 'no change'}"
 
 
 def describe_class(given: Any) -> str:

@@ -15,7 +15,7 @@ from reports.analysis.distance_matrix import CLASSES_SHOWN
 from reports.figures.class_figures import NAMED
 from reports.page_template import to_json
 from reports.report_data import ReportData
-from reports.run_description import describe_class, facts, seconds, texts, tiles, warnings
+from reports.run_description import describe_class, facts, method_facts, seconds, texts, tiles, warnings
 from reports.run_report import build_report, report_figures, report_payload
 from tests.reports.made_run import made_report
 
@@ -99,8 +99,21 @@ def test_facts_name_the_method(small: ReportData) -> None:
     said = dict(facts(small))
     assert said["Encoder"] == "GIN (hidden_dim 64)"
     assert said["Contrastive loss"] == "none"
+    assert said["Stages"] == "none"
     assert said["Seeds"] == "initialization 7, split 3"
     assert "12 epochs of 19.8 s" in said["Time"]
+
+
+def test_stages_are_named_with_what_they_change() -> None:
+    weighting = {"class_path": "a.EffectiveNumber", "init_args": {"beta": 0.9}}
+    stages = [
+        {"start_epoch": 0, "frozen": [], "weighting": None},
+        {"start_epoch": 4, "frozen": ["encoder"], "reset": ["classifier"], "weighting": weighting},
+    ]
+    model = {"encoder": {"class_path": "a.GIN"}, "classification_loss": {"class_path": "a.CrossEntropyLoss"}}
+    assert dict(method_facts({"model": model, "stages": stages}))["Stages"] == (
+        "from epoch 0: no change; from epoch 4: frozen encoder, reset classifier, weighting EffectiveNumber (beta 0.9)"
+    )
 
 
 def test_nested_encoders_are_named() -> None:

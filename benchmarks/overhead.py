@@ -28,10 +28,10 @@ import torch
 from benchmarks.measuring import describe_machine, print_table, write_json
 from callbacks.recluster import Recluster
 from datamodules.drug_datamodule import DrugDataModule
-from modules.contrast import Contrast
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import ArrayMLP
 from modules.losses import CrossEntropyLoss, SubclusterContrastiveLoss, SupervisedContrastiveLoss
+from modules.training.contrast import Contrast
 
 THREADS, CLASSES, FEATURES, BATCH, STEPS = 2, 100, 64, 512, 60
 VIEWS = (0.15, 0.10)

@@ -16,7 +16,7 @@ from datamodules.sampling import SamplingSchedule
 from modules.drug_classifier import DrugClassifier
 from modules.network import Network
 from modules.seeding import run_seed
-from modules.stages import Stage, check_order, stage_at
+from modules.training.stages import Stage, check_order, stage_at
 
 _log = logging.getLogger("tailmol")
 

@@ -17,7 +17,6 @@ from datamodules.batch import Batch
 from datamodules.drug_task import DrugTask
 from modules.checkpoint_file import read_checkpoint
 from modules.class_state import ClassState
-from modules.contrast import Contrast
 from modules.decision import Decision
 from modules.encoders import Encoder
 from modules.evaluation.prediction import Prediction
@@ -25,11 +24,12 @@ from modules.evaluation.split_metrics import SplitMetrics
 from modules.evaluation.tail_metrics import check_fractions
 from modules.heads.head import HeadSettings
 from modules.losses import ClassificationLoss
-from modules.mixing import Mixup
 from modules.network import Network
 from modules.objective import Objective
 from modules.processes import gather_rows
 from modules.seeding import step_seed
+from modules.training.contrast import Contrast
+from modules.training.mixing import Mixup
 
 
 class DrugClassifier(lightning.LightningModule):

@@ -10,16 +10,16 @@ from torch import Tensor, nn
 
 from datamodules.batch import Batch
 from modules.class_state import ClassState
-from modules.contrast import Contrast
-from modules.distillation import Distillation
 from modules.heads.experts import diversity
 from modules.losses import ClassificationLoss, ContrastiveLoss
 from modules.losses.classification.class_priors import normalized_weights
 from modules.losses.classification.class_weighting import ClassWeighting
-from modules.mixing import Mixup
 from modules.network import Network
 from modules.processes import gather_rows, rank_and_world_size
-from modules.views import make_view
+from modules.training.contrast import Contrast
+from modules.training.distillation import Distillation
+from modules.training.mixing import Mixup
+from modules.training.views import make_view
 
 
 @dataclass(frozen=True)

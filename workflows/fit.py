@@ -20,7 +20,7 @@ from callbacks.recluster import Recluster
 from callbacks.recluster_report import ReclusterReport
 from callbacks.training_progress import TrainingProgress
 from callbacks.training_stages import TrainingStages
-from modules.stages import Stage
+from modules.training.stages import Stage
 from reports.wandb_panels import log_recluster_panels
 from workflows.drug_cli import DrugCLI
 from workflows.final_report import report_run

@@ -21,13 +21,13 @@ from datamodules.drug_datamodule import DrugDataModule
 from datamodules.sampling import draw_per_class
 from modules.class_difficulty import confusion_rate, difficulty_weights, neighbor_overlap, relative_spread
 from modules.class_distances import class_distances, class_temperatures, distance_weights, subcluster_distances
-from modules.contrast import Contrast
 from modules.drug_classifier import DrugClassifier
 from modules.embedding_pass import embed_training_set
 from modules.encoders import FingerprintMLP
 from modules.losses import CrossEntropyLoss, SubclusterContrastiveLoss, SupervisedContrastiveLoss
 from modules.reclustering import Difficulty
 from modules.subclusters import nearest_subclusters, share_moved, subcluster, subclusters_per_class
+from modules.training.contrast import Contrast
 from modules.unit_embeddings import unit_embeddings
 from tests.callbacks.quiet_trainer import quiet_trainer
 

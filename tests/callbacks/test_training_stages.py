@@ -16,16 +16,16 @@ from base.errors import InputError
 from callbacks.training_stages import TrainingStages
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.sampling import PowerSampling
-from modules.distillation import Distillation
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP
 from modules.evaluation.logit_correction import PriorCorrection, TauNormalization
 from modules.heads.head import HeadSettings
 from modules.losses import CrossEntropyLoss
 from modules.losses.classification.class_weighting import InverseFrequency
-from modules.mixing import Mixup
 from modules.network import Part
-from modules.stages import Stage
+from modules.training.distillation import Distillation
+from modules.training.mixing import Mixup
+from modules.training.stages import Stage
 from tests.callbacks.quiet_trainer import quiet_trainer
 
 ALL: list[Part] = ["encoder", "projection", "classifier"]

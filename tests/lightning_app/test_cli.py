@@ -270,7 +270,7 @@ def test_a_missing_teacher_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    distillation = {"class_path": "modules.distillation.Distillation", "init_args": {"teacher": "gone.ckpt"}}
+    distillation = {"class_path": "modules.training.distillation.Distillation", "init_args": {"teacher": "gone.ckpt"}}
     stages = json.dumps([{"distillation": distillation}])
     assert in_this_process(monkeypatch, "fit", *TINY, "--tracking.wandb=disabled", "--stages", stages) == 2
     assert "stages.distillation.teacher: expected a checkpoint file, but there is no file" in capsys.readouterr().err

@@ -48,7 +48,7 @@ def test_a_checkpoint_teaches_and_an_evidential_student_says_how_unsure_it_is(
     assert in_this_process(monkeypatch, "fit", *short, "--config=method/balanced_softmax.yaml", "--run.name=a") == 0
     teacher, student = "runs/a/version_0/checkpoints/best.ckpt", "runs/b/version_0/checkpoints"
     options = ["--config=method/virtual_examples.yaml", "--config=method/evidential.yaml", "--run.name=b"]
-    distillation = {"class_path": "modules.distillation.Distillation", "init_args": {"teacher": teacher}}
+    distillation = {"class_path": "modules.training.distillation.Distillation", "init_args": {"teacher": teacher}}
     options += ["--stages", json.dumps([{"distillation": distillation}])]
     assert in_this_process(monkeypatch, "fit", *short, *options) == 0
     again = ["--ckpt_path", f"{student}/last.ckpt", "--trainer.max_epochs=2"]

@@ -9,11 +9,11 @@ import torch
 from datamodules.batch import Batch, FingerprintBatch
 from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.drug_task import DrugTask
-from modules.contrast import Contrast
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP
 from modules.losses import ContrastiveLoss, CrossEntropyLoss
 from modules.objective import StepLosses
+from modules.training.contrast import Contrast
 
 TASK = DrugTask("molecule", ("a", "b", "c"), (20, 6, 0), FeatureSettings(2, 64))
 VIEWS = (0.1, 0.1)

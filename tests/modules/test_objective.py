@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 import torch
 
-from modules.contrast import Contrast
-from modules.distillation import Distillation
 from modules.heads.experts import diversity
 from modules.heads.head import HeadSettings
 from modules.losses import SubclusterContrastiveLoss, SupervisedContrastiveLoss
@@ -16,7 +14,9 @@ from modules.losses.classification.class_weighting import InverseFrequency
 from modules.losses.classification.influence_balanced import InfluenceBalancedLoss
 from modules.losses.contrastive.balanced_contrastive import BalancedContrastiveLoss
 from modules.losses.contrastive.instance_balanced_contrastive import InstanceBalancedContrastiveLoss
-from modules.mixing import Mixup
+from modules.training.contrast import Contrast
+from modules.training.distillation import Distillation
+from modules.training.mixing import Mixup
 from tests.modules.small_model import contrast, make_batch, make_model, step
 
 

@@ -12,7 +12,7 @@ from datamodules.drug_task import DrugTask
 from datamodules.sample_store import SampleStore
 from datamodules.tables.sample_arrays import SampleArrays
 from modules.encoders import GCN, GIN, ArrayMLP, Encoder, FingerprintMLP, Fusion, ImageCNN, ProteinCNN
-from modules.views import make_view
+from modules.training.views import make_view
 
 Randomize = Callable[[nn.Module], None]
 MakeTask = Callable[..., DrugTask]

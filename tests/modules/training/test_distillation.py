@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.distillation import Distillation
+from modules.training.distillation import Distillation
 
 
 @given(seed=st.integers(0, 1_000), temperature=st.floats(0.5, 5), power=st.floats(0.1, 2))

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from modules.losses import CrossEntropyLoss
-from modules.mixing import Mixup, Remix
+from modules.training.mixing import Mixup, Remix
 
 
 def test_mixtures_are_convex_combinations_with_the_labels_to_match() -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from datamodules.batch import Batch
 from datamodules.drug_task import DrugTask
 from modules.encoders import FingerprintMLP
-from modules.views import edge_drop_probabilities, make_view
+from modules.training.views import edge_drop_probabilities, make_view
 from tests.datamodules.batch_parts import fingerprints, graphs
 
 MakeBatch = Callable[[list[list[str]]], Batch]

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
 from datamodules.sampling import Sampling
-from modules.distillation import Distillation
 from modules.evaluation.logit_correction import LogitCorrection
 from modules.losses.classification.class_weighting import ClassWeighting
 from modules.network import Part
+from modules.training.distillation import Distillation
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from modules.distillation import Distillation
 from modules.losses.classification.class_weighting import InverseFrequency
-from modules.stages import Stage, check_order, stage_at
+from modules.training.distillation import Distillation
+from modules.training.stages import Stage, check_order, stage_at
 
 
 def test_an_epoch_belongs_to_the_last_stage_that_has_begun() -> None:

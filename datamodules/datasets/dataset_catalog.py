@@ -260,7 +260,7 @@ def find_source(source: str, cache_folder: Path) -> Path:
         return fetch_table(dataset.address, _cache_path(dataset, cache_folder), dataset.rows)
     path = Path(source).expanduser()
     if not path.is_file():
-        raise InputError(f"data.source: {source!r} is neither a file nor a known data set ({', '.join(CATALOG)}).")
+        raise InputError(f"data.source: expected a file or a known data set ({', '.join(CATALOG)}), got {source!r}.")
     return path
 
 

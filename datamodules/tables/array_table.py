@@ -94,7 +94,7 @@ def choose_arrays(
         if key in available:
             return key
         if needed or given is not None:
-            raise InputError(f"data.{setting}: there is no array {key!r} in {path}; it has {', '.join(available)}.")
+            raise InputError(f"data.{setting}: expected an array of {path} ({', '.join(available)}), got {key!r}.")
         return None
 
     return Columns(

@@ -99,7 +99,7 @@ def choose_columns(
 
     def named(setting: str, name: str) -> str:
         if name not in available:
-            raise InputError(f"data.{setting}: there is no column {name!r} in {path}; it has {listed}.")
+            raise InputError(f"data.{setting}: expected a column of {path} ({listed}), got {name!r}.")
         return name
 
     def find(setting: str, given: str | None, usual: tuple[str, ...], needed: bool) -> str | None:

@@ -89,7 +89,7 @@ def open_table(path: Path) -> TableFile:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"data.source: {path} is not a complete gzip file ({error}).") from error
     if table.rows == 0:
-        raise InputError(f"data.source: {path} has a header but no rows.")
+        raise InputError(f"data.source: expected rows below the header of {path}, got none.")
     return table
 
 
@@ -118,7 +118,7 @@ def read_header(path: Path) -> list[str]:
 def _content(path: Path) -> tuple[Open, bool]:
     """How to open a file, and whether it is Parquet."""
     if not path.is_file():
-        raise InputError(f"data.source: there is no file {path}.")
+        raise InputError(f"data.source: expected an existing file, got {path}.")
     suffixes = [suffix.lower() for suffix in path.suffixes]
     packed = bool(suffixes) and suffixes[-1] == ".gz"
     kind = suffixes[:-1] if packed else suffixes

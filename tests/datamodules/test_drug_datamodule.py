@@ -65,16 +65,16 @@ def test_too_many_rejects_stop_the_run_after_they_are_listed(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("text", "settings", "message"),
     [
-        (TABLE, {"source": "no_such_set"}, r"data\.source: 'no_such_set' is neither a file nor a known data set"),
+        (TABLE, {"source": "no_such_set"}, r"data\.source: expected a file or a known data set .*, got 'no_such_set'"),
         (
             TABLE,
             {"label_column": "Label"},
-            r"data\.label_column: there is no column 'Label' .* it has id, smiles, label",
+            r"data\.label_column: expected a column .*\(id, smiles, label.*, got 'Label'",
         ),
         (TABLE, {"split": "file"}, r"data\.split_column: expected the name of a column of .*, got null"),
         (TABLE, {"split_fractions": (0.5, 0.1, 0.1)}, r"data\.split_fractions: expected three positive numbers"),
         (TABLE.replace(",N\n", ",O\n"), {}, "got the single class 'O'"),
-        ("smiles,label\n", {}, "has a header but no rows"),
+        ("smiles,label\n", {}, "expected rows below the header"),
         ("smiles,label\nC1,a\nC2,b\n", {"max_rejected": 1.0}, "2 of 2 rows cannot be used"),
     ],
 )

@@ -31,9 +31,7 @@ def test_a_run_gives_its_metrics_and_leaves_no_checkpoint(tmp_path: Path, monkey
 @pytest.mark.slow
 def test_a_run_that_fails_says_why(tmp_path: Path) -> None:
     cell = Cell("none", "default", "default", 0, 0, "--data.source no_such_table.csv")
-    with pytest.raises(
-        CellFailedError, match=r"exit status 2: data\.source: 'no_such_table.csv' is neither a file nor"
-    ):
+    with pytest.raises(CellFailedError, match=r"exit status 2: data\.source: expected a file or a known data set"):
         RUN_CELL(cell, tmp_path / "run", lambda: None)
 
 

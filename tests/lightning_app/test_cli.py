@@ -151,9 +151,9 @@ def test_a_number_out_of_range_is_one_sentence(
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (None, "data.source: 'table.csv' is neither a file nor a known data set"),
+        (None, "data.source: expected a file or a known data set"),
         ("", "table.csv is empty"),
-        ("smiles,label\n", "table.csv has a header but no rows"),
+        ("smiles,label\n", "table.csv, got none"),
         ("molecule_name,label\nethanol,a\n", "data.smiles_columns: expected the names of 1 column(s)"),
         ("smiles,label\n" + "\n".join(f"{'C' * n},a" for n in range(1, 20)), "got the single class 'a'"),
         ("smiles,label\n" + "\n".join(f"{'C' * n}(,a" for n in range(1, 20)), "19 of 19 rows cannot be used"),

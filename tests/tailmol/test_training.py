@@ -45,7 +45,7 @@ def test_a_pandas_frame_is_stored_and_can_be_evaluated_again(tmp_path: Path) -> 
     ("settings", "message"),
     [
         ({"trainer.max_epoch": 1}, r"got --trainer\.max_epoch"),
-        ({"data.label_column": "nope"}, r"data\.label_column: there is no column 'nope'"),
+        ({"data.label_column": "nope"}, r"data\.label_column: expected a column of .*, got 'nope'"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named(tmp_path: Path, settings: dict[str, Setting], message: str) -> None:

@@ -150,7 +150,7 @@ SPARSE = csr_parts(FEATURES)
         ({"features": FEATURES.astype(complex)}, "features of .* are of type complex128; expected real numbers"),
         ({"features": FEATURES.astype(str)}, "expected real numbers"),
         ({"features": FEATURES.astype(object)}, r"cannot be read as an \.npz of numbers and text \(Object arrays"),
-        ({"features": FEATURES}, r"data\.label_column: there is no array 'labels' in .*; it has features\."),
+        ({"features": FEATURES}, r"data\.label_column: expected an array of .* \(features\), got 'labels'\."),
         ({"features": FEATURES, "labels": LABELS[:2]}, r"labels of .* have shape \(2,\); expected \(3,\), one for"),
         ({"features": FEATURES, "labels": LABELS[:, None]}, r"have shape \(3, 1\); expected \(3,\)"),
         ({"features": FEATURES, "labels": LABELS * 1j}, "labels of .* are of type complex128; expected integers"),
@@ -172,12 +172,14 @@ def test_each_mistake_is_one_sentence(tmp_path: Path, arrays: dict[str, Any], me
 
 def test_what_is_named_or_needed_must_be_there(tmp_path: Path) -> None:
     path = save(tmp_path / "a.npz", features=FEATURES, labels=LABELS)
-    with pytest.raises(InputError, match=r"data\.split_column: there is no array 'splits' .* it has features, labels"):
+    with pytest.raises(
+        InputError, match=r"data\.split_column: expected an array of .* \(features, labels.*, got 'splits'"
+    ):
         read_array_table(path, need_splits=True)
-    with pytest.raises(InputError, match=r"data\.split_column: there is no array 'splits'"):
+    with pytest.raises(InputError, match=r"data\.split_column: expected an array .*, got 'splits'"):
         check_columns(path, "array", need_splits=True)
     assert read_array_names(path) == ["features", "labels"]
-    with pytest.raises(InputError, match=r"data\.id_column: there is no array 'name'"):
+    with pytest.raises(InputError, match=r"data\.id_column: expected an array .*, got 'name'"):
         read_array_table(path, ColumnNames(id="name"))
 
 

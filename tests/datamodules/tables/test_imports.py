@@ -30,5 +30,5 @@ print([name for name in {LATE!r} if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     message, imported = done.stdout.splitlines()
-    assert message == f"data.label_column: there is no column 'Label' in {path}; it has smiles, label."
+    assert message == f"data.label_column: expected a column of {path} (smiles, label), got 'Label'."
     assert imported == "[]"

@@ -120,7 +120,7 @@ MISSING = {
 @pytest.mark.parametrize("setting", MISSING)
 def test_a_named_column_that_is_missing_lists_the_columns(setting: str, tmp_path: Path) -> None:
     path = save(tmp_path, "smiles,label,id,split\nC,a,1,train\n")
-    message = rf"data\.{setting}: there is no column 'Smiles' in .*drugs\.csv; it has smiles, label, id, split\.$"
+    message = rf"data\.{setting}: expected a column of .*drugs\.csv \(smiles, label, id, split\), got 'Smiles'\.$"
     with pytest.raises(InputError, match=message):
         read_table(path, names=MISSING[setting], need_splits=True)
     with pytest.raises(InputError, match=message):

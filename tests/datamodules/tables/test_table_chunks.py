@@ -106,7 +106,7 @@ def test_bytes_that_are_no_table(tmp_path: Path) -> None:
     for name, sentence in zip(names, expected, strict=True):
         with pytest.raises(InputError, match=sentence):
             open_table(tmp_path / name)
-    with pytest.raises(InputError, match="there is no file"):
+    with pytest.raises(InputError, match="expected an existing file"):
         open_table(tmp_path / "none.csv")
 
 

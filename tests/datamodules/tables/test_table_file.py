@@ -201,10 +201,10 @@ WHOLE_GZIP = gzip.compress(CSV * 50)
         ("a.csv", b"\xef\xbb\xbf\r\n", "is empty"),
         ("a.csv.gz", gzip.compress(b""), "is empty"),
         ("a.parquet", b"", "is empty"),
-        ("a.csv", b"smiles,label", "has a header but no rows."),
-        ("a.csv", b"smiles,label\n", "has a header but no rows."),
-        ("a.csv", b'"smiles",label\n\n', "has a header but no rows."),
-        ("a.parquet", parquet({"smiles": [], "label": []}), "has a header but no rows."),
+        ("a.csv", b"smiles,label", "expected rows below the header"),
+        ("a.csv", b"smiles,label\n", "expected rows below the header"),
+        ("a.csv", b'"smiles",label\n\n', "expected rows below the header"),
+        ("a.parquet", parquet({"smiles": [], "label": []}), "expected rows below the header"),
         ("a.csv.gz", CSV, r"is not a complete gzip file \(Not a gzipped file"),
         ("a.csv.gz", WHOLE_GZIP[:-9], r"is not a complete gzip file \(Compressed file ended"),
         ("a.csv.gz", WHOLE_GZIP[:-6] + b"......", r"is not a complete gzip file \(CRC check failed"),
@@ -231,7 +231,9 @@ def test_other_files_are_refused_in_one_sentence(name: str, content: bytes, mess
 
 @pytest.mark.parametrize("name", ["missing.csv", "."])
 def test_a_missing_file_is_named(name: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=rf"^data\.source: there is no file {re.escape(str(tmp_path / name))}\.$"):
+    with pytest.raises(
+        InputError, match=rf"^data\.source: expected an existing file, got {re.escape(str(tmp_path / name))}\.$"
+    ):
         read_frame(tmp_path / name)
 
 

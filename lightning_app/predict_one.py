@@ -12,7 +12,7 @@ import polars
 from base.errors import InputError
 from datamodules.features import featurize_table
 from datamodules.prediction_rows import FeaturedChunk
-from datamodules.tables.columns import Columns, InputKind
+from datamodules.tables.columns import INPUTS, Columns
 from datamodules.tables.drug_table import make_table
 from datamodules.tables.table_file import TableChunk
 from modules.drug_classifier import DrugClassifier
@@ -21,12 +21,6 @@ from modules.evaluation.prediction_evidence import load_evidence
 from modules.inference import infer
 from workflows.terminal import Terminal
 
-_PARTS: dict[InputKind, tuple[str, ...]] = {
-    "molecule": ("SMILES",),
-    "reaction": ("reactants", "product"),
-    "pair": ("first drug", "second drug"),
-    "drug_protein": ("SMILES", "amino-acid sequence"),
-}
 _SHOWN_CLASSES = 3
 
 
@@ -63,20 +57,19 @@ def predict_one(checkpoint: Path, text: str, top: int | None, terminal: Terminal
 def _read(text: str, model: DrugClassifier) -> FeaturedChunk:
     assert model.task is not None
     kind = model.task.input
-    if kind not in _PARTS:
+    if kind == "array":
         raise InputError(
             f"smiles: expected a model of SMILES, got one of input {kind}; predict a file with --data.source instead."
         )
-    parts, names = [part.strip() for part in text.split(">>")], _PARTS[kind]
+    parts, names = [part.strip() for part in text.split(">>")], INPUTS[kind].names
     if len(parts) != len(names):
         raise InputError(f"smiles: expected {' >> '.join(names)} for input {kind}, got {text!r}.")
-    molecules = names[:1] if kind == "drug_protein" else names
-    columns = Columns(molecules, sequence=names[1] if kind == "drug_protein" else None)
+    columns = Columns(INPUTS[kind].smiles, sequence=INPUTS[kind].sequence)
     frame = polars.DataFrame({name: [part] for name, part in zip(names, parts, strict=True)})
     table = make_table(TableChunk(0, frame, {}), columns, Path("--smiles"), kind)
     featured = featurize_table(table, model.task.features)
     if featured.reasons[0] is not None:
-        reason = featured.reasons[0].replace(" in column SMILES", "").replace("in column", "as")
+        reason = featured.reasons[0].replace(" in column smiles", "").replace("in column", "as")
         raise InputError(f"smiles: {text!r} cannot be used: {reason}.")
     return FeaturedChunk(0, featured)
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from base.errors import InputError
 from datamodules.batch import Batch
 from datamodules.drug_task import DrugTask
+from datamodules.tables.columns import INPUTS
 from modules.encoders import Encoder
 from modules.heads.classifier_head import ClassifierHead
 from modules.heads.experts import Experts
@@ -56,9 +57,9 @@ class Network(nn.Module):
             InputError: If the encoder cannot read the samples.
         """
         self.encoder.build(task)
-        if task.input == "drug_protein" and not self.encoder.reads_proteins:
+        if INPUTS[task.input].sequence is not None and not self.encoder.reads_proteins:
             raise InputError(
-                "model.encoder: expected an encoder of proteins for input drug_protein, such as a Fusion with "
+                f"model.encoder: expected an encoder of proteins for input {task.input}, such as a Fusion with "
                 f"modules.encoders.ProteinCNN (recommended/sbap.yaml), got {type(self.encoder).__name__} without one."
             )
         size = self.encoder.output_dim

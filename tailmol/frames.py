@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import polars
 
 from base.errors import InputError
-from datamodules.tables.columns import ColumnNames, InputKind
+from datamodules.tables.columns import INPUTS, ColumnNames, InputKind
 
 if TYPE_CHECKING:
     import pandas
@@ -18,13 +18,6 @@ Frame: TypeAlias = "polars.DataFrame | pandas.DataFrame"
 
 Sample: TypeAlias = "str | tuple[str, str]"
 """A SMILES; or two of a pair or a reaction, or a SMILES and a sequence, as a tuple or joined by `>>`."""
-
-_COLUMNS: dict[InputKind, tuple[str, ...]] = {
-    "molecule": ("smiles",),
-    "reaction": ("reactants", "product"),
-    "pair": ("smiles_1", "smiles_2"),
-    "drug_protein": ("smiles", "sequence"),
-}
 
 
 def is_frame(value: object) -> bool:
@@ -72,16 +65,15 @@ def list_to_frame(samples: Sequence[Sample], input: InputKind) -> tuple[polars.D
     """
     if input == "array":
         raise InputError("samples: expected the path of an .npz file for a model of input array, got a list.")
-    names = _COLUMNS[input]
+    names = INPUTS[input].names
     rows = [_parts(sample, input) for sample in samples]
     columns = {name: [row[place] for row in rows] for place, name in enumerate(names)}
-    smiles = names[:1] if input == "drug_protein" else names
-    sequence = names[1] if input == "drug_protein" else None
-    return polars.DataFrame(columns, dict.fromkeys(names, polars.String)), ColumnNames(smiles, sequence=sequence)
+    frame = polars.DataFrame(columns, dict.fromkeys(names, polars.String))
+    return frame, ColumnNames(INPUTS[input].smiles, sequence=INPUTS[input].sequence)
 
 
 def _parts(sample: Sample, input: InputKind) -> tuple[str, ...]:
-    names = _COLUMNS[input]
+    names = INPUTS[input].names
     parts = tuple(sample.split(">>")) if isinstance(sample, str) else sample
     if (
         not isinstance(parts, tuple | list)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -150,21 +151,21 @@ class Model:
     ) -> Iterator[DrugDataModule]:
         """The data module of the samples, set up; frames and lists pass through a temporary file."""
         trained = self.settings["data"]
-        names = ColumnNames(trained.get("smiles_columns"), sequence=trained.get("sequence_column"))
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "samples.parquet"
-            if isinstance(samples, str | Path):
-                path = Path(samples)
-            elif is_frame(samples):
-                to_polars(samples).write_parquet(path)
+            if isinstance(samples, str | Path) or is_frame(samples):
+                label = label_column or (trained.get("label_column") if stage == "test" else None)
+                names = replace(ColumnNames.from_settings(trained), label=label, id=None, split=None)
+                if isinstance(samples, str | Path):
+                    path = Path(samples)
+                else:
+                    to_polars(samples).write_parquet(path)
             else:
                 frame, names = list_to_frame(samples, self.input)  # type: ignore[arg-type]
                 frame.write_parquet(path)
             data = DrugDataModule(
                 str(path),
-                smiles_columns=None if names.smiles is None else list(names.smiles),
-                label_column=label_column or (trained.get("label_column") if stage == "test" else None),
-                sequence_column=names.sequence,
+                **names.to_settings(),
                 split="all",
                 evaluation_batch_size=trained["evaluation_batch_size"],
                 cache_folder=trained.get("cache_folder"),

@@ -2,29 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from base.errors import InputError
 
 InputKind = Literal["molecule", "reaction", "pair", "drug_protein", "array"]
 
-MOLECULES_PER_SAMPLE: dict[InputKind, int] = {
-    "molecule": 1,
-    "reaction": 2,
-    "pair": 2,
-    "drug_protein": 1,
-    "array": 1,
-}
 
-_USUAL_SMILES: dict[InputKind, tuple[tuple[str, ...], ...]] = {
-    "molecule": (("smiles",), ("x",), ("drug",), ("canonical_smiles",), ("molecule",), ("structure",)),
-    "reaction": (("x1", "x2"), ("reactants", "product"), ("reactants", "products"), ("smiles1", "smiles2")),
-    "pair": (("x1", "x2"), ("smiles1", "smiles2"), ("drug1", "drug2"), ("smiles_1", "smiles_2")),
-    "drug_protein": (("smiles",), ("x1",), ("drug",), ("canonical_smiles",), ("ligand",)),
+@dataclass(frozen=True)
+class InputParts:
+    """The cells that one sample is made of.
+
+    Attributes:
+        smiles: Names of its SMILES, in order; none for arrays.
+        usual_smiles: Names, in lower case, that tables give to these columns, the most telling first.
+        sequence: Name of its amino-acid sequence; None if it has no protein.
+    """
+
+    smiles: tuple[str, ...] = ()
+    usual_smiles: tuple[tuple[str, ...], ...] = ()
+    sequence: str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all cells, in the order in which a sample is written."""
+        return self.smiles if self.sequence is None else (*self.smiles, self.sequence)
+
+
+INPUTS: dict[InputKind, InputParts] = {
+    "molecule": InputParts(
+        ("smiles",), (("smiles",), ("x",), ("drug",), ("canonical_smiles",), ("molecule",), ("structure",))
+    ),
+    "reaction": InputParts(
+        ("reactants", "product"),
+        (("x1", "x2"), ("reactants", "product"), ("reactants", "products"), ("smiles1", "smiles2")),
+    ),
+    "pair": InputParts(
+        ("smiles_1", "smiles_2"),
+        (("x1", "x2"), ("smiles1", "smiles2"), ("drug1", "drug2"), ("smiles_1", "smiles_2")),
+    ),
+    "drug_protein": InputParts(
+        ("smiles",), (("smiles",), ("x1",), ("drug",), ("canonical_smiles",), ("ligand",)), "sequence"
+    ),
+    "array": InputParts(),
 }
+"""What one sample of each kind of input is."""
+
 _USUAL_SEQUENCES = ("sequence", "x2", "protein", "target_sequence")
 _USUAL_LABELS = ("label", "y", "class", "target", "activity")
 _USUAL_IDS = ("id", "name", "id1", "molecule_id")
@@ -48,6 +74,25 @@ class ColumnNames:
     id: str | None = None
     split: str | None = None
     sequence: str | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> ColumnNames:
+        """The names in the settings of a data module; a setting that is missing is None.
+
+        Args:
+            settings: Values by option, such as `label_column`.
+        """
+        return cls(**{field.name: settings.get(option_of_column(field.name)) for field in fields(cls)})
+
+    def to_settings(self) -> dict[str, Any]:
+        """The inverse of `from_settings`."""
+        values = {option_of_column(field.name): getattr(self, field.name) for field in fields(self)}
+        return {option: list(value) if isinstance(value, tuple) else value for option, value in values.items()}
+
+
+def option_of_column(name: str) -> str:
+    """The setting that names a column: `smiles_columns` of `smiles`, `label_column` of `label`."""
+    return f"{name}_columns" if name == "smiles" else f"{name}_column"
 
 
 USUAL_NAMES = ColumnNames()
@@ -110,9 +155,9 @@ def choose_columns(
             raise InputError(f"data.{setting}: expected the name of a column of {path}, got null; it has {listed}.")
         return found
 
-    expected = MOLECULES_PER_SAMPLE[input]
+    expected = len(INPUTS[input].smiles)
     if names.smiles is None:
-        group = next((group for group in _USUAL_SMILES[input] if all(name in folded for name in group)), None)
+        group = next((group for group in INPUTS[input].usual_smiles if all(name in folded for name in group)), None)
         if group is None:
             raise InputError(
                 f"data.smiles_columns: expected the names of {expected} column(s) of {path} for input {input!r}, got "
@@ -125,10 +170,11 @@ def choose_columns(
             raise InputError(
                 f"data.smiles_columns: expected {expected} column(s) for input {input!r}, got {list(smiles)}."
             )
+    has_sequence = INPUTS[input].sequence is not None
     return Columns(
         smiles=smiles,
         label=find("label_column", names.label, _USUAL_LABELS, True) if need_labels else None,
         id=find("id_column", names.id, _USUAL_IDS, False),
         split=find("split_column", names.split, _USUAL_SPLITS, True) if need_splits else None,
-        sequence=find("sequence_column", names.sequence, _USUAL_SEQUENCES, True) if input == "drug_protein" else None,
+        sequence=find("sequence_column", names.sequence, _USUAL_SEQUENCES, True) if has_sequence else None,
     )

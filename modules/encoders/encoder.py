@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from base.errors import InputError
 from datamodules.batch import Batch
 from datamodules.drug_task import DrugTask
-from datamodules.tables.columns import MOLECULES_PER_SAMPLE, InputKind
+from datamodules.tables.columns import INPUTS, InputKind
 
-MOLECULES: tuple[InputKind, ...] = ("molecule", "reaction", "pair", "drug_protein")
+MOLECULES: tuple[InputKind, ...] = tuple(kind for kind, parts in INPUTS.items() if parts.smiles)
 """Kinds of input whose samples contain molecules."""
 
 
@@ -77,7 +77,7 @@ def require_input(encoder: Encoder, task: DrugTask, readable: Sequence[InputKind
 
 def combined_size(size: int, input: InputKind) -> int:
     """Size of the vectors that `combine_molecules` returns for vectors of the given size."""
-    return size if MOLECULES_PER_SAMPLE[input] == 1 else 2 * size
+    return size * max(1, len(INPUTS[input].smiles))
 
 
 def combine_molecules(molecules: Tensor, input: InputKind, symmetric_pair: bool = False) -> Tensor:
@@ -95,7 +95,7 @@ def combine_molecules(molecules: Tensor, input: InputKind, symmetric_pair: bool 
     Returns:
         (B, h) for single molecules, (B, 2h) for reactions and pairs.
     """
-    if MOLECULES_PER_SAMPLE[input] == 1:
+    if len(INPUTS[input].smiles) < 2:
         return molecules
     first, second = molecules[0::2], molecules[1::2]
     if input == "reaction":

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
 from datamodules.datasets.dataset_catalog import find_dataset, find_source, local_file
 from datamodules.feature_cache import default_cache_folder
-from datamodules.tables.columns import ColumnNames, InputKind, choose_columns
+from datamodules.tables.columns import ColumnNames, InputKind, choose_columns, option_of_column
 from datamodules.tables.table_file import read_header
 from workflows.settings.command_line import split_command_line
 from workflows.settings.layers import read_command
-
-_COLUMNS = ("label_column", "id_column", "split_column", "sequence_column")
 
 
 def check_columns(arguments: Sequence[str]) -> None:
@@ -32,17 +31,18 @@ def check_columns(arguments: Sequence[str]) -> None:
     if command.value("ckpt_path") is not None:
         return
     data = dict(read_command(arguments).composition.settings.get("data", {}))
+    options = [option_of_column(field.name) for field in fields(ColumnNames) if field.name != "smiles"]
     # YAML would read a column named 007 as a number.
-    data |= {name: value for name in _COLUMNS if (value := command.value(f"data.{name}")) not in (None, "null")}
+    data |= {name: value for name in options if (value := command.value(f"data.{name}")) not in (None, "null")}
     path, kind = _table(data), data.get("input", "molecule")
     if path is None or kind not in get_args(InputKind) or kind == "array" or path.suffix.lower() == ".npz":
         return
-    smiles, label, identifier, split, sequence = (data.get(name) for name in ("smiles_columns", *_COLUMNS))
-    texts = [label, identifier, split, sequence, *(smiles if isinstance(smiles, list) else [smiles])]
+    names = ColumnNames.from_settings(data)
+    given = [getattr(names, field.name) for field in fields(names)]
+    texts = [text for value in given for text in (value if isinstance(value, list) else [value])]
     if not all(text is None or (isinstance(text, str) and "${" not in text) for text in texts):
         return
     header = read_header(path)
-    names = ColumnNames(smiles, label, identifier, split, sequence)
     choose_columns(header, path, kind, names, need_splits=data.get("split") == "file")
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from base.errors import InputError
 from datamodules.datasets.dataset_catalog import CATALOG, find_dataset, find_source, local_file
-from datamodules.tables.columns import MOLECULES_PER_SAMPLE
+from datamodules.tables.columns import INPUTS
 from datamodules.tables.source_table import read_table
 from tests.datamodules.table_server import TableServer
 
@@ -39,7 +39,7 @@ def test_every_other_data_set_is_a_file_of_the_benchmark_with_a_license() -> Non
         assert entry.license == "CC0 1.0"
         assert "arXiv:2209.07921" in entry.citation
         if entry.smiles_columns is not None:
-            assert len(entry.smiles_columns) == MOLECULES_PER_SAMPLE[entry.input]
+            assert len(entry.smiles_columns) == len(INPUTS[entry.input].smiles)
         assert (entry.sequence_column is not None) == (entry.input == "drug_protein")
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from base.errors import InputError
 from datamodules.records import class_vocabulary
-from datamodules.tables.columns import MOLECULES_PER_SAMPLE, ColumnNames, InputKind
+from datamodules.tables.columns import INPUTS, ColumnNames, InputKind
 from datamodules.tables.drug_table import DrugTable
 from datamodules.tables.source_table import check_columns, read_table
 
@@ -142,7 +142,7 @@ def test_columns_that_cannot_be_guessed_are_asked_for(kind: InputKind, message: 
     path = save(tmp_path, "formula,kind\nCH4,a\n")
     with pytest.raises(InputError, match=message):
         read_table(path, kind)
-    smiles = ["formula"] * MOLECULES_PER_SAMPLE[kind]
+    smiles = ["formula"] * len(INPUTS[kind].smiles)
     asked = r"expected the name of a column of .*, got null; it has formula, kind\.$"
     with pytest.raises(InputError, match=rf"data\.label_column: {asked}"):
         read_table(path, kind, ColumnNames(smiles))

@@ -81,7 +81,7 @@ class DrugDataModule(lightning.LightningDataModule):
                 known data set (lightning datasets).
             input: What one sample is. molecule: one SMILES; reaction: reactants and product; pair: two drugs;
                 drug_protein: a SMILES and an amino-acid sequence; array: numbers, as every .npz file holds.
-            smiles_columns: The SMILES columns, one for molecules, else two; found by their usual names if null.
+            smiles_columns: The SMILES columns, two for reactions and pairs, else one; found by usual names if null.
             label_column: The column, or array of an .npz, of classes, as text or integers; found by its usual name if
                 null.
             id_column: The column that names the samples; found by its usual name if null.
@@ -93,8 +93,8 @@ class DrugDataModule(lightning.LightningDataModule):
                 every row, to test a trained model.
             split_seed: Random seed of the split.
             split_fractions: Shares of training, validation and test.
-            split_part: Which drugs of pairs and reactions are new in a test row, by scaffold or altogether: first,
-                second or both.
+            split_part: Which parts of pairs, reactions and drugs with proteins are new in a test row, by scaffold or
+                altogether: first, second or both.
             imbalance: Imbalance ratio, of the largest to the smallest class, that the training split is thinned to by
                 an exponential profile; all of it is kept if null.
             max_rejected: Largest share of rows that may be unusable.

@@ -72,9 +72,11 @@ def method_facts(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _describe_stage(stage: Mapping[str, Any]) -> str:
-    parts = [f"{name} {', '.join(stage[name])}" for name in ("frozen", "reset") if stage.get(name)]
-    for name in ("sampling", "weighting", "distillation", "correction"):
-        parts += [f"{name} {describe_class(stage[name])}"] if stage.get(name) else []
+    changes = {name: value for name, value in stage.items() if value and name != "start_epoch"}
+    parts = [
+        f"{name} {', '.join(value) if isinstance(value, list) else describe_class(value)}"
+        for name, value in changes.items()
+    ]
     return f"from epoch {stage['start_epoch']}: {', '.join(parts) or 'no change'}"
 
 

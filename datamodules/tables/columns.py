@@ -62,7 +62,7 @@ class ColumnNames:
     """Names of columns, or of the arrays of an `.npz` file, from the settings.
 
     Attributes:
-        smiles: The SMILES columns, one for molecules, else two; None looks for usual names, here and below.
+        smiles: The SMILES columns, two for reactions and pairs, else one; None looks for usual names, here and below.
         label: The column of classes.
         id: The column that names the samples.
         split: The column that assigns rows to splits.

@@ -20,16 +20,19 @@ from base.atomic_file import write_csv
 from base.errors import InputError
 from datamodules.batch import Batch
 from datamodules.chemistry.molecule_features import FeatureSettings, FingerprintKind
+from datamodules.chemistry.parent_molecule import Standardise
 from datamodules.datasets.dataset_catalog import find_source
 from datamodules.drug_task import DrugTask
 from datamodules.feature_cache import default_cache_folder
 from datamodules.features import FeaturedTable, featurize_cached, featurize_table
+from datamodules.identity import identify
 from datamodules.prediction_rows import CHUNK_ROWS, PredictionRows, open_prediction_table
 from datamodules.records import reject_unusable
 from datamodules.sample_store import SampleRows
 from datamodules.samplers import Draw, EpochBatches
 from datamodules.sampling import Sampling
-from datamodules.splits.divide import DrugRecords, SplitSettings, divide, split_listing
+from datamodules.splits.divide import CountBy, DrugRecords, SplitSettings, divide, split_listing
+from datamodules.splits.split_check import check_split
 from datamodules.splits.splitters import Fractions, SplitMethod, SplitName, SplitPart
 from datamodules.tables.columns import ColumnNames, InputKind
 from datamodules.tables.rejected_rows import check_rejected, rejected_rows
@@ -58,11 +61,16 @@ class DrugDataModule(lightning.LightningDataModule):
         id_column: str | None = None,
         split_column: str | None = None,
         sequence_column: str | None = None,
+        standardise: Standardise = "parent",
+        ordered_pairs: bool = False,
         split: SplitMethod = "random",
         split_seed: int = 0,
         split_fractions: Fractions = (0.7, 0.1, 0.2),
         split_part: SplitPart = "first",
+        test_folds: list[int | str] | None = None,
+        validation_folds: list[int | str] | None = None,
         imbalance: float | None = None,
+        count_by: CountBy = "samples",
         max_rejected: float = 0.05,
         fingerprint_radius: int = 2,
         fingerprint_size: int = 2048,
@@ -88,6 +96,11 @@ class DrugDataModule(lightning.LightningDataModule):
             split_column: The column that says train, validation or test, for split file; found by its usual name if
                 null.
             sequence_column: The column of amino-acid sequences, for drug_protein; found by its usual name if null.
+            standardise: When two molecules are the same drug. parent: if their parents are, the largest organic
+                component, neutralized; none: if they are as given. Stereochemistry, isotopes and atom maps count in
+                neither. Rows of one drug stay in one split; the model sees the molecules as given.
+            ordered_pairs: Whether the order of the drugs of a pair means something. If not, both orders are the same
+                sample and have the same prediction.
             split: random: stratified by class; standard: validation and test balanced to the rarest class; scaffold:
                 no ring system in two splits; cold: no drug of a test row in training; file: as the table says; all:
                 every row, to test a trained model.
@@ -95,8 +108,12 @@ class DrugDataModule(lightning.LightningDataModule):
             split_fractions: Shares of training, validation and test.
             split_part: Which parts of pairs, reactions and drugs with proteins are new in a test row, by scaffold or
                 altogether: first, second or both.
+            test_folds: The folds of test, if the split column holds folds instead of names.
+            validation_folds: The folds of validation; all others are training.
             imbalance: Imbalance ratio, of the largest to the smallest class, that the training split is thinned to by
                 an exponential profile; all of it is kept if null.
+            count_by: What the class counts that set weights, margins, adjustments and head and tail are of: samples,
+                each different one once, or rows.
             max_rejected: Largest share of rows that may be unusable.
             fingerprint_radius: Radius of the Morgan count fingerprint, in bonds.
             fingerprint_size: Number of bins of each fingerprint.
@@ -120,7 +137,11 @@ class DrugDataModule(lightning.LightningDataModule):
             )
         self.source, self.input = source, input
         self.columns = ColumnNames(smiles_columns, label_column, id_column, split_column, sequence_column)
-        self.split = SplitSettings(split, split_seed, split_fractions, split_part, imbalance)
+        test, validation = (None if own is None else tuple(map(str, own)) for own in (test_folds, validation_folds))
+        self.split = SplitSettings(
+            split, split_seed, split_fractions, split_part, imbalance, test, validation, count_by
+        )
+        self.standardise, self.ordered_pairs = standardise, ordered_pairs
         self.max_rejected = max_rejected
         self.features = FeatureSettings(fingerprint_radius, fingerprint_size, tuple(fingerprint_kinds))
         self.sampling = sampling
@@ -156,12 +177,18 @@ class DrugDataModule(lightning.LightningDataModule):
         if stage == "fit" and self.split.method == "all":
             raise InputError("data.split: expected a split that leaves samples to test on for fit, got all.")
         known = self.trained_task.classes if self.trained_task and stage != "fit" else None
-        reasons = reject_unusable(self.table, known)
-        listing = self._write("rejected.csv", rejected_rows(self.table.table, reasons))
+        table, task = self.table.table, self.trained_task
+        ordered_pairs = self.ordered_pairs if task is None else task.ordered_pairs
+        identity = identify(self.table, self.standardise, ordered_pairs, self.cache_folder)
+        reasons = reject_unusable(self.table, identity, known)
+        listing = self._write("rejected.csv", rejected_rows(table, reasons))
         check_rejected(reasons, self.max_rejected, listing)
-        self._records = divide(self.table, reasons, self.split, known, self.cache_folder)
-        self._write("splits.csv", split_listing(self.table.table, self._records))
-        _log.info(f"{self.source}: {self._records.summary()}.")
+        records = divide(self.table, reasons, identity, self.split, known)
+        self._write("splits.csv", split_listing(table, records))
+        _log.info(f"{self.source}: {records.summary()}.")
+        check = check_split(table, identity, records, self.split)
+        _log.log(logging.WARNING if check.shared else logging.INFO, check.sentence)
+        self._records = records
         if self.trained_task is not None and self._own_task().training_digest != self.trained_task.training_digest:
             _log.warning(
                 "The table or its split is not the one that the model was trained on; "
@@ -292,7 +319,9 @@ class DrugDataModule(lightning.LightningDataModule):
         rows = records.rows["train"]
         digest = hashlib.sha256(self.table.skeletons[rows].tobytes() + records.codes[rows].tobytes()).hexdigest()
         features = replace(self.features, array_shape=self.table.settings.array_shape)
-        return DrugTask(self.table.table.input, records.classes, records.class_counts, features, digest[:32])
+        return DrugTask(
+            self.table.table.input, records.classes, records.class_counts, features, digest[:32], self.ordered_pairs
+        )
 
     def _write(self, name: str, frame: polars.DataFrame) -> str:
         """Write a listing into the run's folder from the first process; without a trainer nothing is written."""

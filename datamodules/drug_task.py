@@ -16,9 +16,10 @@ class DrugTask:
     Attributes:
         input: What one sample is.
         classes: C labels, in the order of the class codes.
-        class_counts: C counts of training samples, before any resampling.
+        class_counts: C counts of different training samples, or of rows, before any resampling.
         features: Settings of the features of molecules, or the shape of an array.
         training_digest: A hash of the molecules, or arrays, and labels of the training samples, in order.
+        ordered_pairs: Whether the order of the drugs of a pair means something.
     """
 
     input: InputKind
@@ -26,6 +27,12 @@ class DrugTask:
     class_counts: tuple[int, ...]
     features: FeatureSettings
     training_digest: str = ""
+    ordered_pairs: bool = False
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether a sample is a pair of drugs in any order."""
+        return self.input == "pair" and not self.ordered_pairs
 
     @property
     def num_classes(self) -> int:
@@ -57,4 +64,5 @@ class DrugTask:
             class_counts=tuple(values["class_counts"]),
             features=FeatureSettings(**features),
             training_digest=values["training_digest"],
+            ordered_pairs=values["ordered_pairs"],
         )

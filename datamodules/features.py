@@ -34,6 +34,7 @@ class FeaturedTable:
         store: The samples, by row of the table.
         skeletons: (rows, P) uint64, `skeleton_hashes` of the molecules of each row, then the hash of its protein if
             samples have proteins; or the hash of its array.
+        parents: (rows, P) uint64, the same with the parents of the molecules.
         reasons: Why a row cannot be used, null where it can.
         settings: Settings of the features.
     """
@@ -41,16 +42,9 @@ class FeaturedTable:
     table: DrugTable
     store: SampleStore
     skeletons: NDArray[Any]
+    parents: NDArray[Any]
     reasons: polars.Series
     settings: FeatureSettings
-
-    @property
-    def groups(self) -> NDArray[Any]:
-        """(rows,) int64, equal for rows of the same skeletons in the same order."""
-        combined = numpy.zeros(len(self.skeletons), dtype=numpy.uint64)
-        for column in self.skeletons.T:
-            combined = combined * numpy.uint64(0x9E3779B97F4A7C15) + column
-        return combined.view(numpy.int64)
 
     @property
     def usable_rows(self) -> NDArray[Any]:
@@ -114,13 +108,13 @@ def featurize_table(
     for name, molecules in reversed(list(zip(table.columns.smiles, molecules_of_row.T, strict=True))):
         unreadable = polars.Series(~readable[molecules]) & table.reasons.is_null()
         reasons = reasons.set(unreadable, f"SMILES that RDKit cannot read in column {name}")
-    skeletons = features.skeletons[molecules_of_row]
+    hashes = [features.skeletons[molecules_of_row], features.parents[molecules_of_row]]
     proteins = None
     if table.sequences is not None:
         proteins = ProteinSequences(table.sequences.set(reasons.is_not_null(), None))
-        skeletons = numpy.column_stack([skeletons, proteins.hashes])
+        hashes = [numpy.column_stack([own, proteins.hashes]) for own in hashes]
     store = SampleStore(SampleMolecules(features, molecules_of_row, settings.fingerprint_width), proteins)
-    return FeaturedTable(table, store, skeletons, reasons, settings)
+    return FeaturedTable(table, store, hashes[0], hashes[1], reasons, settings)
 
 
 def _with_arrays(table: DrugTable, arrays: SampleArrays, settings: FeatureSettings) -> FeaturedTable:
@@ -130,4 +124,5 @@ def _with_arrays(table: DrugTable, arrays: SampleArrays, settings: FeatureSettin
             f"got {arrays.shape}."
         )
     settings = replace(settings, array_shape=arrays.shape)
-    return FeaturedTable(table, SampleStore(arrays=arrays), arrays.hashes().reshape(-1, 1), table.reasons, settings)
+    hashes = arrays.hashes().reshape(-1, 1)
+    return FeaturedTable(table, SampleStore(arrays=arrays), hashes, hashes, table.reasons, settings)

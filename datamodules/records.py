@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy
@@ -12,72 +12,56 @@ from numpy.typing import NDArray
 
 from base.errors import InputError
 from datamodules.features import FeaturedTable
+from datamodules.identity import SampleIdentity
 from datamodules.tables.drug_table import DrugTable
 
 
-def reject_unusable(featured: FeaturedTable, classes: Sequence[str] | None) -> polars.Series:
+def reject_unusable(featured: FeaturedTable, identity: SampleIdentity, classes: Sequence[str] | None) -> polars.Series:
     """The reasons of a table, and those of rows whose label is unknown or contradicts that of another row.
 
     Args:
         featured: A labeled table.
+        identity: Which rows are the same sample.
         classes: The classes of a trained model; None accepts every label.
 
     Returns:
         One reason a row, null where the row is used.
     """
-    reasons, labels = featured.reasons, featured.table.labels
+    # `scatter` changes a series in place.
+    reasons, labels = featured.reasons.clone(), featured.table.labels
     assert labels is not None
     if classes is not None:
         unknown = reasons.is_null() & ~labels.is_in(list(classes))
         rows = unknown.arg_true()
         sentences = [f"label {label!r} is not a class of the trained model" for label in labels.gather(rows)]
         reasons = reasons.scatter(rows, sentences) if len(rows) else reasons
-    conflicts = _conflicting_duplicates(featured.table, featured.groups, reasons)
+    conflicts = _conflicting_duplicates(featured.table, identity, reasons)
     return reasons.scatter(list(conflicts), list(conflicts.values())) if conflicts else reasons
 
 
-def _conflicting_duplicates(table: DrugTable, groups: NDArray[Any], reasons: polars.Series) -> dict[int, str]:
-    """Row to reason, for each usable row whose sample occurs with other labels too.
-
-    Rows of one group are compared by RDKit's canonical SMILES and the protein, or by their arrays.
+def _conflicting_duplicates(table: DrugTable, identity: SampleIdentity, reasons: polars.Series) -> dict[int, str]:
+    """Row to reason, for each usable row whose structure occurs with other labels too.
 
     Args:
         table: A labeled table.
-        groups: (rows,) int64, equal for rows of the same sample, and by chance for others.
+        identity: Which rows are the same sample.
         reasons: Why a row cannot be used, null where it can.
     """
-    rows = polars.DataFrame({"group": groups, "label": table.labels}).with_row_index("row")
+    rows = polars.DataFrame({"sample": identity.samples, "label": table.labels}).with_row_index("row")
     usable = rows.filter(reasons.is_null())
-    candidates = usable.filter(polars.col("label").n_unique().over("group") > 1)
-    found: dict[tuple[str | bytes, ...], list[tuple[int, str]]] = {}
-    labels = candidates["label"].to_list()
-    for identity, row, label in zip(_identities(table, candidates["row"]), candidates["row"], labels, strict=True):
-        found.setdefault(identity, []).append((row, label))
+    candidates = usable.filter(polars.col("label").n_unique().over("sample") > 1)
+    members: dict[tuple[str, ...], list[tuple[int, str]]] = {}
+    structures = identity.structures(table, candidates["row"].to_numpy())
+    for structure, row, label in zip(structures, candidates["row"], candidates["label"], strict=True):
+        members.setdefault(structure, []).append((row, label))
     what = "structure" if table.arrays is None else "array"
     conflicts: dict[int, str] = {}
-    for members in found.values():
-        distinct = sorted({label for _, label in members})
+    for own in members.values():
+        distinct = sorted({label for _, label in own})
         if len(distinct) > 1:
-            reason = f"conflicting duplicate: the {what} of row {members[0][0] + 1} has the labels"
-            conflicts |= dict.fromkeys((row for row, _ in members), f"{reason} {', '.join(distinct)}")
+            reason = f"conflicting duplicate: the {what} of row {own[0][0] + 1} has the labels"
+            conflicts |= dict.fromkeys((row for row, _ in own), f"{reason} {', '.join(distinct)}")
     return conflicts
-
-
-def _identities(table: DrugTable, rows: Iterable[int]) -> Iterator[tuple[str | bytes, ...]]:
-    """What is equal for equal samples, and only for these."""
-    if table.arrays is not None:
-        yield from ((table.arrays.content(row),) for row in rows)
-        return
-    from rdkit import Chem
-
-    canonical: dict[str, str] = {}
-    for row in rows:
-        texts = [column[row] for column in table.smiles]
-        for text in texts:
-            if text not in canonical:
-                canonical[text] = Chem.MolToSmiles(Chem.MolFromSmiles(text))
-        protein = "" if table.sequences is None else table.sequences[row]
-        yield (*(canonical[text] for text in texts), protein)
 
 
 def class_codes(

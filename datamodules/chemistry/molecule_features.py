@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from datamodules.chemistry.atom_codes import ATOM_CODE_SIZES
 from datamodules.chemistry.molecule_graphs import MAX_ATOMS, GraphBuilder, MoleculeGraphs, SmilesReader
+from datamodules.chemistry.parent_molecule import ParentFinder
 
-FEATURE_VERSION = 4
+FEATURE_VERSION = 5
 """Changes whenever the features of a SMILES change, so that older ones in the cache are not read."""
 
 FingerprintKind = Literal["morgan", "path", "atom_pair", "torsion"]
@@ -77,22 +78,25 @@ class MoleculeFeatures:
         graphs: The molecular graphs.
         fingerprints: The count fingerprints.
         skeletons: (M,) uint64, see `skeleton_hashes`; 0 for a molecule that RDKit cannot read.
+        parents: (M,) uint64, the same of the parent of each molecule, see `ParentFinder`.
     """
 
     graphs: MoleculeGraphs
     fingerprints: Fingerprints
     skeletons: NDArray[Any]
+    parents: NDArray[Any]
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """All arrays by name, each of which can be joined end to end with that of other molecules."""
-        return {**vars(self.graphs), **vars(self.fingerprints), "skeletons": self.skeletons}
+        hashes = {"skeletons": self.skeletons, "parents": self.parents}
+        return {**vars(self.graphs), **vars(self.fingerprints), **hashes}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> MoleculeFeatures:
         """The inverse of `to_arrays`."""
         graphs = MoleculeGraphs(**{field.name: arrays[field.name] for field in fields(MoleculeGraphs)})
         fingerprints = Fingerprints(**{field.name: arrays[field.name] for field in fields(Fingerprints)})
-        return cls(graphs, fingerprints, arrays["skeletons"])
+        return cls(graphs, fingerprints, arrays["skeletons"], arrays["parents"])
 
 
 def featurize(smiles: Sequence[str], settings: FeatureSettings) -> MoleculeFeatures:
@@ -105,6 +109,7 @@ def featurize(smiles: Sequence[str], settings: FeatureSettings) -> MoleculeFeatu
     from rdkit import rdBase
 
     read, graphs, fingerprints = SmilesReader(), GraphBuilder(), _FingerprintBuilder(settings)
+    parents = _ParentGraphs(read)
     readable = numpy.zeros(len(smiles), dtype=bool)
     with rdBase.BlockLogs():
         for number, text in enumerate(smiles):
@@ -113,10 +118,12 @@ def featurize(smiles: Sequence[str], settings: FeatureSettings) -> MoleculeFeatu
                 readable[number] = True
                 graphs.add(text, molecule)
                 fingerprints.add(molecule)
+                parents.add(text, molecule)
         found = graphs.finish()
-        features = MoleculeFeatures(found, fingerprints.finish(), skeleton_hashes(found))
+        skeletons = skeleton_hashes(found)
+        features = MoleculeFeatures(found, fingerprints.finish(), skeletons, parents.hashes(skeletons))
     arrays = features.to_arrays()
-    for name in ("atom_counts", "bond_counts", "entry_counts", "skeletons"):
+    for name in ("atom_counts", "bond_counts", "entry_counts", "skeletons", "parents"):
         values = numpy.zeros(len(smiles), dtype=arrays[name].dtype)
         values[readable] = arrays[name]
         arrays[name] = values
@@ -173,6 +180,33 @@ def _sums(values: Any, counts: Any) -> Any:
     running = numpy.concatenate([numpy.zeros(1, dtype=numpy.uint64), numpy.cumsum(values, dtype=numpy.uint64)])
     ends = numpy.cumsum(counts)
     return running[ends] - running[ends - counts]
+
+
+class _ParentGraphs:
+    """The graphs of the parents that differ from their molecules."""
+
+    def __init__(self, read: SmilesReader) -> None:
+        self._read, self._find_parent, self._graphs = read, ParentFinder(), GraphBuilder()
+        self._added, self._owners = 0, list[int]()
+
+    def add(self, text: str, molecule: Any) -> None:
+        from rdkit import Chem
+
+        parent = self._find_parent(text, molecule)
+        if parent is not molecule:
+            parent_text = Chem.MolToSmiles(parent)
+            parent = self._read(parent_text)
+            if parent is not None:
+                self._graphs.add(parent_text, parent)
+                self._owners.append(self._added)
+        self._added += 1
+
+    def hashes(self, skeletons: NDArray[Any]) -> NDArray[Any]:
+        """The hashes of the parents, from those of the molecules."""
+        found = skeletons.copy()
+        if self._owners:
+            found[self._owners] = skeleton_hashes(self._graphs.finish())
+        return found
 
 
 class _FingerprintBuilder:

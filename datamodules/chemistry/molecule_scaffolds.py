@@ -3,49 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy
-
+from datamodules.chemistry.cached_texts import cached_texts
+from datamodules.chemistry.canonical_drugs import drug_molecule
 from datamodules.chemistry.molecule_graphs import SmilesReader
-from datamodules.feature_cache import Arrays, cache_key, cached_arrays
-from datamodules.part_files import write_parts
+from datamodules.chemistry.parent_molecule import ParentFinder, Standardise
 
 
-def murcko_scaffolds(smiles: Sequence[str], cache_folder: Path) -> list[str]:
-    """The Bemis-Murcko scaffold of each molecule (J. Med. Chem. 1996, 39, 2887), without stereochemistry.
+def murcko_scaffolds(smiles: Sequence[str], standardise: Standardise, cache_folder: Path) -> list[str]:
+    """The Bemis-Murcko scaffold of each drug (J. Med. Chem. 1996, 39, 2887), without stereochemistry.
 
     Args:
         smiles: M SMILES.
+        standardise: parent takes the scaffold of the parent of each molecule, none that of the molecule as given.
         cache_folder: The cache of scaffolds.
 
     Returns:
         Canonical SMILES; "" for a molecule that has no ring or that RDKit cannot read.
     """
-    import rdkit
-
-    key = cache_key(smiles, {"computed": "scaffolds", "rdkit": rdkit.__version__})
-    arrays = cached_arrays(cache_folder, key, lambda folder: write_parts(smiles, _scaffolds, folder, "Scaffolds"))
-    text, ends = arrays["text"].tobytes(), numpy.cumsum(arrays["letters"])
-    spans = zip((ends - arrays["letters"]).tolist(), ends.tolist(), strict=True)
-    return [text[start:end].decode() for start, end in spans]
+    settings = {"computed": "scaffolds", "standardise": standardise}
+    return cached_texts(smiles, partial(_scaffolds, standardise=standardise), settings, cache_folder, "Scaffolds")
 
 
-def _scaffolds(smiles: Sequence[str]) -> Arrays:
-    """`text` (T,) uint8, the scaffolds end to end, and `letters` (M,) int64, the length of each."""
+def _scaffolds(smiles: Sequence[str], standardise: Standardise) -> list[str]:
     from rdkit import Chem, rdBase
     from rdkit.Chem.Scaffolds import MurckoScaffold
 
-    read = SmilesReader()
+    read, find_parent = SmilesReader(), ParentFinder() if standardise == "parent" else None
     scaffold_of: Any = MurckoScaffold.GetScaffoldForMol
-    texts: list[bytes] = []
+    texts = []
     with rdBase.BlockLogs():
-        for given in smiles:
-            molecule = read(given)
-            scaffold = None if molecule is None else scaffold_of(molecule)
-            texts.append(b"" if scaffold is None else Chem.MolToSmiles(scaffold, isomericSmiles=False).encode())
-    return {
-        "text": numpy.frombuffer(b"".join(texts), dtype=numpy.uint8),
-        "letters": numpy.array([len(text) for text in texts], dtype=numpy.int64),
-    }
+        for text in smiles:
+            molecule = read(text)
+            if molecule is None:
+                texts.append("")
+                continue
+            scaffold = scaffold_of(drug_molecule(text, molecule, find_parent, stereo=False))
+            texts.append(Chem.MolToSmiles(scaffold, isomericSmiles=False))
+    return texts

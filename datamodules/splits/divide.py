@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy
 import polars
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from base.errors import InputError
 from datamodules.chemistry.molecule_scaffolds import murcko_scaffolds
 from datamodules.features import FeaturedTable
+from datamodules.identity import SampleIdentity
 from datamodules.records import class_codes
 from datamodules.splits.long_tail import thin_to_long_tail
 from datamodules.splits.splitters import (
@@ -34,6 +34,9 @@ from datamodules.tables.drug_table import DrugTable
 _log = logging.getLogger("tailmol")
 
 
+CountBy = Literal["samples", "rows"]
+
+
 @dataclass(frozen=True)
 class SplitSettings:
     """How to divide a table.
@@ -42,8 +45,12 @@ class SplitSettings:
         method: See `splitters`; all puts every row into each split.
         seed: Random seed.
         fractions: Shares of training, validation and test.
-        part: The SMILES columns of pairs and reactions whose scaffold or drug must be new in a test row.
+        part: The SMILES columns of pairs and reactions whose scaffold or drug must be new in a test row; of unordered
+            pairs, first and second mean either.
         imbalance: Imbalance ratio that the training split is thinned to, see `long_tail_counts`; None keeps it.
+        test_folds: For file: the folds of test; None if the column names splits.
+        validation_folds: For file: the folds of validation.
+        count_by: Whether class counts are of different samples or of rows.
     """
 
     method: SplitMethod = "random"
@@ -51,6 +58,9 @@ class SplitSettings:
     fractions: Fractions = (0.7, 0.1, 0.2)
     part: SplitPart = "first"
     imbalance: float | None = None
+    test_folds: tuple[str, ...] | None = None
+    validation_folds: tuple[str, ...] | None = None
+    count_by: CountBy = "samples"
 
 
 @dataclass(frozen=True)
@@ -61,63 +71,80 @@ class DrugRecords:
         classes: C labels.
         rows: The rows of the table in each split, int64 (n,).
         codes: Class code of each row of the table, int64 (rows,); -1 where the row is not used.
+        samples: (rows,) int64, equal for rows of the same sample.
+        count_by: Whether class counts are of different samples or of rows.
     """
 
     classes: tuple[str, ...]
     rows: dict[SplitName, NDArray[Any]]
     codes: NDArray[Any]
+    samples: NDArray[Any]
+    count_by: CountBy = "samples"
 
     @property
     def class_counts(self) -> tuple[int, ...]:
-        """Training samples of each class, C counts."""
-        counts = numpy.bincount(self.codes[self.rows["train"]], minlength=len(self.classes))
-        return tuple(counts.tolist())
+        """Training samples of each class, C counts, of different samples or of rows."""
+        rows = self.rows["train"]
+        codes = self.codes[rows]
+        if self.count_by == "samples":
+            codes = numpy.unique(numpy.stack([codes, self.samples[rows]]), axis=1)[0]
+        return tuple(numpy.bincount(codes, minlength=len(self.classes)).tolist())
+
+    def different_samples(self, rows: NDArray[Any]) -> int:
+        """How many different samples some rows hold.
+
+        Args:
+            rows: (n,) rows of the table.
+        """
+        return len(numpy.unique(self.samples[rows]))
 
     def summary(self) -> str:
         """Numbers of classes and samples in words."""
         counts = [count for count in self.class_counts if count]
-        sizes = ", ".join(f"{len(rows):,} {name}" for name, rows in self.rows.items())
-        return f"{len(self.classes)} classes of {min(counts):,} to {max(counts):,} training samples; {sizes} samples"
+        sizes = ", ".join(f"{self._size(rows)} {name}" for name, rows in self.rows.items())
+        unit = "samples" if self.count_by == "samples" else "rows"
+        return f"{len(self.classes)} classes of {min(counts):,} to {max(counts):,} training {unit}; {sizes}"
+
+    def _size(self, rows: NDArray[Any]) -> str:
+        samples = self.different_samples(rows)
+        return f"{len(rows):,}" if samples == len(rows) else f"{len(rows):,} rows of {samples:,} different samples in"
 
 
 def divide(
     featured: FeaturedTable,
     reasons: polars.Series,
+    identity: SampleIdentity,
     split: SplitSettings,
     classes: tuple[str, ...] | None,
-    cache_folder: Path,
 ) -> DrugRecords:
     """Number the classes of the usable rows and divide the rows.
 
     Args:
         featured: A labeled table.
         reasons: One a row, null where the row is used.
+        identity: Which rows are the same sample.
         split: How to divide.
         classes: The classes of a trained model; those of the table if None.
-        cache_folder: The cache of scaffolds.
 
     Raises:
         InputError: If there are fewer than two classes, a split has no row, or the split does not suit the table.
     """
     vocabulary, codes = class_codes(featured, reasons, classes)
-    usable = reasons.is_null().arg_true()
-    places = usable.to_numpy()
-    split_of = _split_codes(featured, places, codes[places], split, cache_folder)
+    places = reasons.is_null().arg_true().to_numpy().astype(numpy.int64)
     if split.method == "all":
-        rows = dict.fromkeys(SPLIT_NAMES, places.astype(numpy.int64))
+        rows = dict.fromkeys(SPLIT_NAMES, places)
     else:
-        rows = {name: places[split_of == code].astype(numpy.int64) for code, name in enumerate(SPLIT_NAMES)}
+        split_of = _split_codes(featured.table, identity, places, codes[places], split)
+        rows = {name: places[split_of == code] for code, name in enumerate(SPLIT_NAMES)}
+        _warn_left_out(int((split_of < 0).sum()), len(places), split.method)
     for name, members in rows.items():
         if not len(members):
             raise InputError(
-                f"data.split: expected rows in every split, got none for {name} of {len(usable):,} usable rows."
+                f"data.split: expected rows in every split, got none for {name} of {len(places):,} usable rows."
             )
     if split.imbalance is not None:
         rows["train"] = _thinned(rows["train"], codes, split.imbalance, split.seed)
-    left_out = int((split_of < 0).sum())
-    if left_out:
-        _log.warning(f"{left_out:,} of {len(usable):,} rows belong to no split, because they would join two of them.")
-    records = DrugRecords(vocabulary, rows, codes)
+    records = DrugRecords(vocabulary, rows, codes, identity.samples, split.count_by)
     # Where all rows are in every split, one of them tells all.
     _warn_missing_classes(records, {"test": rows["test"]} if split.method == "all" else rows)
     return records
@@ -142,13 +169,9 @@ def _thinned(rows: NDArray[Any], codes: NDArray[Any], imbalance: float, seed: in
 
 
 def _split_codes(
-    featured: FeaturedTable, rows: NDArray[Any], codes: NDArray[Any], split: SplitSettings, cache_folder: Path
+    table: DrugTable, identity: SampleIdentity, rows: NDArray[Any], codes: NDArray[Any], split: SplitSettings
 ) -> NDArray[Any]:
-    """The place of each usable row's split in `SPLIT_NAMES`."""
-    table = featured.table
-    parts = {"first": [0], "second": [1], "both": [0, 1]}[split.part] if featured.skeletons.shape[1] > 1 else [0]
-    if split.method == "all":
-        return numpy.zeros(len(rows), dtype=numpy.int64)
+    """The place of each usable row's split in `SPLIT_NAMES`; -1 for a row that is left out."""
     if table.arrays is not None and split.method in ("cold", "scaffold"):
         raise InputError(
             f"data.split: expected random, standard, file or all for input array, got {split.method}, which needs "
@@ -156,21 +179,61 @@ def _split_codes(
         )
     if split.method == "file":
         assert table.splits is not None
-        return file_split(table.splits.gather(rows).to_list())
-    if split.method == "cold":
-        return cold_split(featured.skeletons[rows].view(numpy.int64), parts, split.fractions, split.seed)
-    if split.method == "scaffold":
-        if len(parts) > 1 or parts[0] >= len(table.smiles):
-            raise InputError(
-                f"data.split_part: expected first{' or second' if len(table.smiles) > 1 else ''} for a scaffold split, "
-                f"got {split.part}."
-            )
-        texts = table.smiles[parts[0]].gather(rows)
-        distinct = texts.unique(maintain_order=True).to_list()
-        scaffold_of = dict(zip(distinct, murcko_scaffolds(distinct, cache_folder), strict=True))
-        return scaffold_split([scaffold_of[text] for text in texts], split.fractions, split.seed)
+        return file_split(table.splits.gather(rows).to_list(), split.test_folds, split.validation_folds)
+    if split.method in ("cold", "scaffold"):
+        sides = split_sides(split, identity.parts.shape[1])
+        either = identity.unordered and len(sides) == 1
+        parts = identity.parts[rows]
+        if split.method == "scaffold":
+            parts = scaffold_numbers(table, identity, rows)
+            if not identity.unordered:
+                _check_scaffold_part(sides, parts.shape[1], split.part)
+                return scaffold_split(parts[:, sides[0]], split.fractions, split.seed)
+        if either:
+            sides = [0, 1]
+        return cold_split(parts, sides, split.fractions, split.seed, either)
     method = standard_split if split.method == "standard" else random_split
-    return method(codes, featured.groups[rows], split.fractions, split.seed)
+    return method(codes, identity.samples[rows], split.fractions, split.seed)
+
+
+def split_sides(split: SplitSettings, parts: int) -> list[int]:
+    """The parts of a sample that must be new in a test row, by their place.
+
+    Args:
+        split: How to divide.
+        parts: Number of parts of a sample.
+    """
+    return {"first": [0], "second": [1], "both": [0, 1]}[split.part] if parts > 1 else [0]
+
+
+def scaffold_numbers(table: DrugTable, identity: SampleIdentity, rows: NDArray[Any]) -> NDArray[Any]:
+    """The scaffolds of molecules, (n, P) int64; equal numbers are the same scaffold.
+
+    Args:
+        table: The table.
+        identity: Which molecules are the same drug.
+        rows: (n,) usable rows.
+    """
+    drugs = identity.parts[rows, : len(table.smiles)]
+    texts = [text for column in table.smiles for text in column.gather(rows).to_list()]
+    _, first, of_cell = numpy.unique(drugs.T.reshape(-1), return_index=True, return_inverse=True)
+    scaffolds = murcko_scaffolds([texts[cell] for cell in first], identity.standardise, identity.cache_folder)
+    numbers = numpy.unique(numpy.array(scaffolds, dtype=object), return_inverse=True)[1]
+    found: NDArray[Any] = numbers.reshape(-1)[of_cell.reshape(-1)].reshape(drugs.T.shape).T.astype(numpy.int64)
+    return found
+
+
+def _check_scaffold_part(sides: list[int], molecules: int, part: SplitPart) -> None:
+    if len(sides) > 1 or sides[0] >= molecules:
+        raise InputError(
+            f"data.split_part: expected first{' or second' if molecules > 1 else ''} for a scaffold split, got {part}."
+        )
+
+
+def _warn_left_out(left_out: int, rows: int, method: SplitMethod) -> None:
+    if left_out:
+        why = "more than the promised number of its class" if method == "standard" else "in two of them"
+        _log.warning(f"{left_out:,} of {rows:,} rows belong to no split, because they would be {why}.")
 
 
 def _warn_missing_classes(records: DrugRecords, parts: Mapping[SplitName, NDArray[Any]]) -> None:

@@ -75,31 +75,30 @@ def require_input(encoder: Encoder, task: DrugTask, readable: Sequence[InputKind
     )
 
 
-def combined_size(size: int, input: InputKind) -> int:
+def combined_size(size: int, task: DrugTask) -> int:
     """Size of the vectors that `combine_molecules` returns for vectors of the given size."""
-    return size * max(1, len(INPUTS[input].smiles))
+    return size * max(1, len(INPUTS[task.input].smiles))
 
 
-def combine_molecules(molecules: Tensor, input: InputKind, symmetric_pair: bool = False) -> Tensor:
+def combine_molecules(molecules: Tensor, task: DrugTask) -> Tensor:
     """Combine the vectors of the molecules of each sample.
 
     The vector of a single molecule is unchanged. A reaction is represented by the difference of product and reactants,
-    concatenated with the product. A pair is represented by the concatenation of both vectors or, if it is symmetric, of
-    their sum and their absolute difference.
+    concatenated with the product. A pair is represented by the concatenation of both vectors or, if their order means
+    nothing, of their sum and their absolute difference.
 
     Args:
         molecules: Vectors of the P consecutive molecules of each sample, (B*P, h).
-        input: Kind of input.
-        symmetric_pair: Whether the result is independent of the order of a pair.
+        task: Description of the data.
 
     Returns:
         (B, h) for single molecules, (B, 2h) for reactions and pairs.
     """
-    if len(INPUTS[input].smiles) < 2:
+    if len(INPUTS[task.input].smiles) < 2:
         return molecules
     first, second = molecules[0::2], molecules[1::2]
-    if input == "reaction":
+    if task.input == "reaction":
         return torch.cat([second - first, second], dim=1)
-    if symmetric_pair:
+    if task.symmetric:
         return torch.cat([first + second, (first - second).abs()], dim=1)
     return torch.cat([first, second], dim=1)

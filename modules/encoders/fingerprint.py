@@ -20,15 +20,12 @@ class FingerprintMLP(Encoder):
     reaction x is the difference of product and reactants, in which unchanged substructures cancel.
     """
 
-    def __init__(
-        self, hidden_dims: list[int] | None = None, dropout: float = 0.0, symmetric_pair: bool = False
-    ) -> None:
+    def __init__(self, hidden_dims: list[int] | None = None, dropout: float = 0.0) -> None:
         """Create the encoder; `build` creates its layers.
 
         Args:
             hidden_dims: Sizes of the layers, of which the last is the embedding; 512 and 256 if null.
             dropout: Dropout probability after each layer.
-            symmetric_pair: Whether the embedding is independent of the order of a pair.
 
         Raises:
             ValueError: If `hidden_dims` is empty.
@@ -37,24 +34,22 @@ class FingerprintMLP(Encoder):
         self.hidden_dims = [512, 256] if hidden_dims is None else list(hidden_dims)
         if not self.hidden_dims:
             raise ValueError("hidden_dims: expected one layer size or more, got an empty list.")
-        self.dropout, self.symmetric_pair = dropout, symmetric_pair
+        self.dropout = dropout
 
     def build(self, task: DrugTask) -> None:
         """See `Encoder.build`."""
-        self.input = task.input
+        self.task = task
         width = task.features.fingerprint_width
         if task.input != "reaction":
-            width = combined_size(width, task.input)
+            width = combined_size(width, task)
         self.layers = perceptron([width, *self.hidden_dims], self.dropout, final_activation=True)
         self.output_dim = self.hidden_dims[-1]
 
     def forward(self, batch: Batch) -> Tensor:
         """See `Encoder.forward`."""
         counts = self._counts(batch)
-        if self.input == "reaction":
-            counts = counts[1::2] - counts[0::2]
-        else:
-            counts = combine_molecules(counts, self.input, self.symmetric_pair)
+        is_reaction = self.task.input == "reaction"
+        counts = counts[1::2] - counts[0::2] if is_reaction else combine_molecules(counts, self.task)
         return cast(Tensor, self.layers(torch.sign(counts) * torch.log1p(counts.abs())))
 
     def _counts(self, batch: Batch) -> Tensor:

@@ -63,16 +63,15 @@ class GCN(Encoder):
     `GraphConv(norm="none")` and have parameters of the same names, shapes and initial values.
     """
 
-    def __init__(self, hidden_dim: int = 128, num_layers: int = 3, symmetric_pair: bool = False) -> None:
+    def __init__(self, hidden_dim: int = 128, num_layers: int = 3) -> None:
         """Create the encoder; `build` creates its layers.
 
         Args:
             hidden_dim: Size of atom vectors.
             num_layers: Number of graph convolutions.
-            symmetric_pair: Whether the embedding is independent of the order of a pair.
         """
         super().__init__()
-        self.hidden_dim, self.num_layers, self.symmetric_pair = hidden_dim, num_layers, symmetric_pair
+        self.hidden_dim, self.num_layers = hidden_dim, num_layers
 
     def build(self, task: DrugTask) -> None:
         """See `Encoder.build`.
@@ -83,11 +82,11 @@ class GCN(Encoder):
         require_input(self, task, MOLECULES)
         sizes = [CANONICAL_ATOM_FEATURES] + [self.hidden_dim] * self.num_layers
         pairs = list(pairwise(sizes))
-        self.input = task.input
+        self.task = task
         self.convolutions = nn.ModuleList(_GraphConvolution(width, next_width) for width, next_width in pairs)
         self.residuals = nn.ModuleList(nn.Linear(width, next_width) for width, next_width in pairs)
         self.norms = nn.ModuleList(nn.BatchNorm1d(next_width) for _, next_width in pairs)
-        self.output_dim = combined_size(self.hidden_dim, task.input)
+        self.output_dim = combined_size(self.hidden_dim, task)
 
     def forward(self, batch: Batch) -> Tensor:
         """See `Encoder.forward`."""
@@ -98,7 +97,7 @@ class GCN(Encoder):
         for convolution, residual, norm in zip(self.convolutions, self.residuals, self.norms, strict=True):
             atoms = norm(convolution(atoms, neighbors) + torch.relu(residual(atoms)))
         molecules = sum_by_molecule(atoms, graph.molecule_of_atom, len(graph))
-        return combine_molecules(molecules, self.input, self.symmetric_pair)
+        return combine_molecules(molecules, self.task)
 
 
 class _GraphConvolution(nn.Module):

@@ -27,20 +27,16 @@ class GIN(Encoder):
     code_sizes: Tensor
     code_strides: Tensor
 
-    def __init__(
-        self, hidden_dim: int = 128, num_layers: int = 3, dropout: float = 0.0, symmetric_pair: bool = False
-    ) -> None:
+    def __init__(self, hidden_dim: int = 128, num_layers: int = 3, dropout: float = 0.0) -> None:
         """Create the encoder; `build` creates its layers.
 
         Args:
             hidden_dim: Size of atom vectors.
             num_layers: Number of layers.
             dropout: Dropout probability after each layer.
-            symmetric_pair: Whether the embedding is independent of the order of a pair.
         """
         super().__init__()
         self.hidden_dim, self.num_layers, self.dropout = hidden_dim, num_layers, dropout
-        self.symmetric_pair = symmetric_pair
 
     def build(self, task: DrugTask) -> None:
         """See `Encoder.build`.
@@ -50,13 +46,13 @@ class GIN(Encoder):
         """
         require_input(self, task, MOLECULES)
         sizes = torch.tensor(list(ATOM_CODE_SIZES.values()))
-        self.input = task.input
+        self.task = task
         self.register_buffer("code_sizes", sizes, persistent=False)
         self.register_buffer("code_strides", torch.cumprod(sizes, 0) // sizes, persistent=False)
         self.register_buffer("code_offsets", torch.cumsum(sizes, 0) - sizes, persistent=False)
         self.atom_embedding = nn.EmbeddingBag(int(sizes.sum()), self.hidden_dim, mode="sum")
         self.layers = nn.ModuleList(_GINLayer(self.hidden_dim, self.dropout) for _ in range(self.num_layers))
-        self.output_dim = combined_size(self.hidden_dim, task.input)
+        self.output_dim = combined_size(self.hidden_dim, task)
         self.norm = nn.BatchNorm1d(self.output_dim)
 
     def forward(self, batch: Batch) -> Tensor:
@@ -72,7 +68,7 @@ class GIN(Encoder):
         for layer in self.layers:
             atoms = layer(atoms, messages)
         sums = sum_by_molecule(atoms, molecules.molecule_of_atom, len(molecules))
-        return cast(Tensor, self.norm(combine_molecules(sums, self.input, self.symmetric_pair)))
+        return cast(Tensor, self.norm(combine_molecules(sums, self.task)))
 
 
 class _GINLayer(nn.Module):

@@ -141,7 +141,14 @@ def test_no_cold_drug_of_a_tested_pair_is_in_a_training_pair(
     part: str, columns: list[int], seed: int, tmp_path: Path
 ) -> None:
     module = data_module(
-        tmp_path, PAIRS, input="pair", split="cold", split_part=part, split_seed=seed, split_fractions=(0.5, 0.25, 0.25)
+        tmp_path,
+        PAIRS,
+        input="pair",
+        ordered_pairs=True,
+        split="cold",
+        split_part=part,
+        split_seed=seed,
+        split_fractions=(0.5, 0.25, 0.25),
     )
     module.setup("fit")
     trained = skeletons_of(module, "train", [0, 1])
@@ -154,7 +161,7 @@ def test_no_cold_drug_of_a_tested_pair_is_in_a_training_pair(
 
 @pytest.mark.parametrize(("part", "column"), [("first", 0), ("second", 1)])
 def test_a_scaffold_split_of_pairs_keeps_the_rings_of_one_column_apart(part: str, column: int, tmp_path: Path) -> None:
-    module = data_module(tmp_path, PAIRS, input="pair", split="scaffold", split_part=part)
+    module = data_module(tmp_path, PAIRS, input="pair", ordered_pairs=True, split="scaffold", split_part=part)
     module.setup("fit")
     cells = module.table.table.smiles[column]
     found = {name: {scaffold(text) for text in cells.gather(rows)} for name, rows in module.records.rows.items()}
@@ -164,7 +171,7 @@ def test_a_scaffold_split_of_pairs_keeps_the_rings_of_one_column_apart(part: str
 
 
 def test_a_scaffold_split_of_both_columns_is_refused(tmp_path: Path) -> None:
-    module = data_module(tmp_path, PAIRS, input="pair", split="scaffold", split_part="both")
+    module = data_module(tmp_path, PAIRS, input="pair", ordered_pairs=True, split="scaffold", split_part="both")
     with pytest.raises(InputError, match=r"data\.split_part: expected first or second for a scaffold split, got both"):
         module.setup("fit")
 

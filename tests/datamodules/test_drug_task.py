@@ -28,6 +28,7 @@ def test_the_dictionary_has_plain_types_only() -> None:
             "array_shape": [],
         },
         "training_digest": "",
+        "ordered_pairs": False,
     }
 
 

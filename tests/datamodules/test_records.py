@@ -2,6 +2,7 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy
 import polars
@@ -13,6 +14,7 @@ from base.errors import InputError
 from datamodules import features
 from datamodules.chemistry.molecule_features import FeatureSettings, MoleculeFeatures, featurize
 from datamodules.features import FeaturedTable, featurize_cached, featurize_table
+from datamodules.identity import SampleIdentity, identify
 from datamodules.records import reject_unusable
 from datamodules.tables.columns import InputKind
 from datamodules.tables.rejected_rows import check_rejected, rejected_rows
@@ -27,6 +29,16 @@ def load(folder: Path, text: str, kind: InputKind = "molecule") -> FeaturedTable
     path = folder / "drugs.csv"
     path.write_text(text)
     return featurize_table(read_table(path, kind), FeatureSettings(2, 64))
+
+
+def identity_of(featured: FeaturedTable) -> SampleIdentity:
+    with TemporaryDirectory() as folder:
+        return identify(featured, "parent", True, Path(folder))
+
+
+def reasons_of(featured: FeaturedTable, classes: tuple[str, ...] | None = None) -> polars.Series:
+    with TemporaryDirectory() as folder:
+        return reject_unusable(featured, identify(featured, "parent", True, Path(folder)), classes)
 
 
 def no_reasons(rejected: int, rows: int) -> polars.Series:
@@ -69,7 +81,7 @@ def test_a_reaction_names_the_column_that_cannot_be_read(tmp_path: Path) -> None
 
 def test_rows_of_the_same_molecules_in_the_same_order_are_a_group(tmp_path: Path) -> None:
     rows = ["CCO,C", "C,CCO", "OCC,C", "CCO,CCO", "C,C", "C,OCC", "[13CH3]CO,C"]
-    groups = load(tmp_path, "x1,x2,y\n" + "".join(f"{row},1\n" for row in rows), "pair").groups
+    groups = identity_of(load(tmp_path, "x1,x2,y\n" + "".join(f"{row},1\n" for row in rows), "pair")).samples
     assert groups.dtype == numpy.int64
     assert [groups.tolist().index(group) for group in groups.tolist()] == [0, 1, 0, 3, 4, 1, 0]
 
@@ -110,7 +122,7 @@ def test_a_smiles_is_featurized_once_and_not_at_all_the_second_time(
 
 
 def test_duplicates_are_found_by_structure_and_contradictions_rejected(tmp_path: Path) -> None:
-    reasons = reject_unusable(load(tmp_path, MIXED), None)
+    reasons = reasons_of(load(tmp_path, MIXED))
     conflict = "conflicting duplicate: the structure of row 1 has the labels a, b"
     assert [reasons[row] for row in (0, 1, 6)] == [conflict] * 3
     assert reasons[7] is None
@@ -118,7 +130,7 @@ def test_duplicates_are_found_by_structure_and_contradictions_rejected(tmp_path:
 
 def test_each_contradiction_names_its_own_first_row_and_labels(tmp_path: Path) -> None:
     rows = ["C,b", "CC,x", "CCC,z", "C,a", "CC,y", "C,c", "CCC,z", "[CH3][CH3],x"]
-    reasons = reject_unusable(load(tmp_path, HEADER + "\n".join(rows) + "\n"), None).to_list()
+    reasons = reasons_of(load(tmp_path, HEADER + "\n".join(rows) + "\n")).to_list()
     conflict = "conflicting duplicate: the structure of row"
     methane, ethane = f"{conflict} 1 has the labels a, b, c", f"{conflict} 2 has the labels x, y"
     assert reasons == [methane, ethane, None, methane, ethane, methane, None, ethane]
@@ -126,9 +138,9 @@ def test_each_contradiction_names_its_own_first_row_and_labels(tmp_path: Path) -
 
 def test_stereoisomers_and_isotopes_may_have_labels_of_their_own(tmp_path: Path) -> None:
     rows = ["C[C@H](N)O,a", "C[C@@H](N)O,b", "CC(N)O,c", "C/C=C/F,a", "C/C=C\\F,b", "C,a", "[13CH4],b", "N[C@H](O)C,a"]
-    reasons = reject_unusable(load(tmp_path, HEADER + "\n".join(rows) + "\n"), None)
+    reasons = reasons_of(load(tmp_path, HEADER + "\n".join(rows) + "\n"))
     assert reasons.null_count() == 8
-    reasons = reject_unusable(load(tmp_path, HEADER + "\n".join([*rows, "N[C@@H](O)C,a"]) + "\n"), None)
+    reasons = reasons_of(load(tmp_path, HEADER + "\n".join([*rows, "N[C@@H](O)C,a"]) + "\n"))
     assert reasons.is_not_null().arg_true().to_list() == [1, 8]
 
 
@@ -153,7 +165,7 @@ def test_a_row_is_rejected_exactly_where_another_label_has_its_structure(
         return SPELLINGS[structure][number % len(SPELLINGS[structure])]
 
     lines = [f"{spelling(left, number)},{spelling(right, number + 1)},{label}" for left, right, number, label in rows]
-    reasons = reject_unusable(load(tmp_path, "x1,x2,y\n" + "\n".join(lines) + "\n", "pair"), None)
+    reasons = reasons_of(load(tmp_path, "x1,x2,y\n" + "\n".join(lines) + "\n", "pair"))
     expected = [
         any((left, right) == other[:2] and label != other[3] for other in rows) for left, right, _, label in rows
     ]
@@ -162,14 +174,14 @@ def test_a_row_is_rejected_exactly_where_another_label_has_its_structure(
 
 def test_a_rejected_row_contradicts_nobody(tmp_path: Path) -> None:
     featured = load(tmp_path, HEADER + "CC,a\nCC,b,x\nCC,\nCC,a\n")
-    reasons = reject_unusable(featured, None)
+    reasons = reasons_of(featured)
     assert reasons.is_null().to_list() == [True, False, False, True]
     assert featured.reasons[0] is None
 
 
 def test_a_trained_model_rejects_the_labels_it_does_not_know(tmp_path: Path) -> None:
     featured = load(tmp_path, HEADER + "CC,a\nCCC,new\nCC,new\nC1,other\n")
-    assert reject_unusable(featured, ("a", "b")).to_list() == [
+    assert reasons_of(featured, ("a", "b")).to_list() == [
         None,
         "label 'new' is not a class of the trained model",
         "label 'new' is not a class of the trained model",

@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy
 import pytest
@@ -10,8 +11,10 @@ from rdkit import Chem
 from base.errors import InputError
 from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.features import FeaturedTable, featurize_table
+from datamodules.identity import identify
 from datamodules.records import reject_unusable
 from datamodules.splits.divide import DrugRecords, SplitSettings, divide
+from datamodules.splits.split_check import check_split
 from datamodules.splits.splitters import SplitMethod, SplitPart
 from datamodules.tables.columns import ColumnNames, InputKind
 from datamodules.tables.source_table import read_table
@@ -39,10 +42,15 @@ def split(
     classes: tuple[str, ...] | None = None,
     seed: int = 0,
     part: SplitPart = "first",
-    folder: Path = Path("only scaffolds are kept"),
+    ordered_pairs: bool = True,
 ) -> DrugRecords:
+    """Divide a table and check the split."""
     settings = SplitSettings(method, seed, part=part)
-    return divide(featured, reject_unusable(featured, classes), settings, classes, folder)
+    with TemporaryDirectory() as folder:
+        identity = identify(featured, "parent", ordered_pairs, Path(folder))
+        records = divide(featured, reject_unusable(featured, identity, classes), identity, settings, classes)
+        check_split(featured.table, identity, records, settings)
+    return records
 
 
 def rows_of(records: DrugRecords) -> dict[str, list[int]]:
@@ -101,7 +109,7 @@ def test_complete_splits_say_nothing(tmp_path: Path, caplog: pytest.LogCaptureFi
 def test_usable_rows_are_divided_in_order_without_rest(method: SplitMethod, tmp_path: Path) -> None:
     rings = "".join(f"{'C' * length}c1ccccc1{'N' * (length % 3)},{'ab'[length % 2]}\n" for length in range(9))
     featured = load(tmp_path, chains({"a": 20, "b": 9}) + rings.replace("c1ccccc1", "C1CCC1") + rings + "C1,a\n")
-    records = split(featured, method, folder=tmp_path)
+    records = split(featured, method)
     assert list(records.rows) == ["train", "validation", "test"]
     assert sorted(row for rows in rows_of(records).values() for row in rows) == list(range(47))
     for part in records.rows.values():
@@ -129,7 +137,7 @@ def test_other_spellings_of_a_structure_stay_in_its_split(method: SplitMethod, s
         for atom in (0, 1, length):
             text += f"{Chem.MolToSmiles(molecule, rootedAtAtom=atom, canonical=False)},{'ab'[length % 2]}\n"
     featured = load(tmp_path, text)
-    records = split(featured, method, seed=seed, folder=tmp_path)
+    records = split(featured, method, seed=seed)
     skeletons = [set(featured.skeletons[rows, 0].tolist()) for rows in records.rows.values()]
     assert sum(map(len, skeletons)) == len(set().union(*skeletons)) == 20
     assert sum(map(len, records.rows.values())) == 60
@@ -157,7 +165,7 @@ def test_the_largest_scaffold_trains_and_none_is_shared(tmp_path: Path) -> None:
     rings = {"C1CC1": 3, "c1ccccc1": 14, "C1CCC1": 2, "": 1}
     rows = [f"{'C' * (length + 1)}{ring}" for ring, size in rings.items() for length in range(size)]
     text = HEADER + "".join(f"{smiles},{'ab'[row % 2]}\n" for row, smiles in enumerate(rows))
-    records = split(load(tmp_path, text), "scaffold", folder=tmp_path)
+    records = split(load(tmp_path, text), "scaffold")
     assert rows_of(records) == {"train": list(range(3, 17)), "validation": [17, 18], "test": [0, 1, 2, 19]}
 
 
@@ -167,11 +175,11 @@ def test_of_pairs_either_column_gives_the_scaffolds(tmp_path: Path) -> None:
     featured = load(tmp_path, "x1,x2,y\n" + "".join(f"C{a},N{b},{a == b}\n" for a, b in rows), "pair")
     parts: list[SplitPart] = ["first", "second"]
     for column, part in enumerate(parts):
-        records = split(featured, "scaffold", part=part, folder=tmp_path)
+        records = split(featured, "scaffold", part=part)
         found = [{rows[row][column] for row in members} for members in records.rows.values()]
         assert sum(map(len, found)) == len(set().union(*found)) == 5
     with pytest.raises(InputError, match=r"data\.split_part: expected first or second for a scaffold split, got both"):
-        split(featured, "scaffold", part="both", folder=tmp_path)
+        split(featured, "scaffold", part="both")
 
 
 # Cold drugs
@@ -185,7 +193,7 @@ def test_cold_drugs_of_pairs_are_new_to_the_model(
     text = "x1,x2,y\n" + "".join(f"{'C' * a},{'C' * b}O,{(a + b) % 2}\n" for a, b in rows)
     featured = load(tmp_path, text, "pair")
     with caplog.at_level(logging.WARNING, "tailmol"):
-        records = split(featured, "cold", part=part)
+        records = split(featured, "cold", part=part, seed=1)
     columns = {"first": [0], "second": [1], "both": [0, 1]}[part]
     trained = set(featured.skeletons[records.rows["train"]].ravel().tolist())
     for name, members in rows_of(records).items():
@@ -193,7 +201,7 @@ def test_cold_drugs_of_pairs_are_new_to_the_model(
     sizes = [len(members) for members in records.rows.values()]
     if part == "both":
         # Forty drugs are divided, so how many pairs of them stay together depends on the seed.
-        told = f"{400 - sum(sizes)} of 400 rows belong to no split, because they would join two of them."
+        told = f"{400 - sum(sizes)} of 400 rows belong to no split, because they would be in two of them."
         assert caplog.messages == [told]
         assert min(sizes) > 0
     else:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -60,32 +61,35 @@ def shuffle_atoms(batch: Batch, seed: int) -> Batch:
     )
 
 
-def test_a_molecule_keeps_its_vector() -> None:
-    assert torch.equal(combine_molecules(FIRST, "molecule"), FIRST)
+def test_a_molecule_keeps_its_vector(make_task: MakeTask) -> None:
+    assert torch.equal(combine_molecules(FIRST, make_task("molecule")), FIRST)
 
 
-def test_a_reaction_is_the_difference_concatenated_with_the_product() -> None:
+def test_a_reaction_is_the_difference_concatenated_with_the_product(make_task: MakeTask) -> None:
     expected = torch.tensor([[3.0, -2.0, 4.0, 3.0], [1.0, 0.0, 1.0, 2.0]])
-    assert torch.equal(combine_molecules(INTERLEAVED, "reaction"), expected)
+    assert torch.equal(combine_molecules(INTERLEAVED, make_task("reaction")), expected)
 
 
-def test_an_ordered_pair_is_both_vectors() -> None:
+def test_an_ordered_pair_is_both_vectors(make_task: MakeTask) -> None:
     expected = torch.tensor([[1.0, 5.0, 4.0, 3.0], [0.0, 2.0, 1.0, 2.0]])
-    assert torch.equal(combine_molecules(INTERLEAVED, "pair"), expected)
+    assert torch.equal(combine_molecules(INTERLEAVED, replace(make_task("pair"), ordered_pairs=True)), expected)
 
 
-def test_a_symmetric_pair_is_the_sum_concatenated_with_the_absolute_difference() -> None:
+def test_a_pair_in_any_order_is_the_sum_concatenated_with_the_absolute_difference(make_task: MakeTask) -> None:
     expected = torch.tensor([[5.0, 8.0, 3.0, 2.0], [1.0, 4.0, 1.0, 0.0]])
-    assert torch.equal(combine_molecules(INTERLEAVED, "pair", symmetric_pair=True), expected)
+    assert torch.equal(combine_molecules(INTERLEAVED, make_task("pair")), expected)
     swapped = torch.stack([SECOND, FIRST], dim=1).flatten(0, 1)
-    assert torch.equal(combine_molecules(swapped, "pair", symmetric_pair=True), expected)
+    assert torch.equal(combine_molecules(swapped, make_task("pair")), expected)
 
 
 @ALL_INPUTS
-@pytest.mark.parametrize("symmetric_pair", [False, True])
-def test_combined_size_is_the_width_of_what_is_combined(input: InputKind, symmetric_pair: bool) -> None:
-    combined = combine_molecules(INTERLEAVED, input, symmetric_pair)
-    assert combined.shape[1] == combined_size(2, input) == (4 if input in ("reaction", "pair") else 2)
+@pytest.mark.parametrize("ordered_pairs", [False, True])
+def test_combined_size_is_the_width_of_what_is_combined(
+    input: InputKind, ordered_pairs: bool, make_task: MakeTask
+) -> None:
+    task = replace(make_task(input), ordered_pairs=ordered_pairs)
+    combined = combine_molecules(INTERLEAVED, task)
+    assert combined.shape[1] == combined_size(2, task) == (4 if input in ("reaction", "pair") else 2)
 
 
 @ALL_ENCODERS
@@ -140,20 +144,17 @@ class TestEveryEncoder:
 
 
 @ALL_ENCODERS
-def test_swapping_a_pair_matters_unless_it_is_symmetric(
+def test_swapping_a_pair_matters_only_if_it_is_ordered(
     name: str, make_batch: MakeBatch, make_task: MakeTask, randomize: Randomize
 ) -> None:
     samples = [["CCO", "c1ccccc1"], ["C", "CC(=O)O"]]
     batch, swapped = make_batch(samples), make_batch([sample[::-1] for sample in samples])
-    for symmetric in (False, True):
+    for ordered in (False, True):
         encoder = small_encoder(name)
-        for part in encoder.modules():
-            if isinstance(part, GIN | GCN | FingerprintMLP):
-                part.symmetric_pair = symmetric
-        encoder.build(make_task("pair"))
+        encoder.build(replace(make_task("pair"), ordered_pairs=ordered))
         randomize(encoder)
         same = torch.isclose(encoder(batch), encoder(swapped), rtol=1e-4, atol=1e-5)
-        assert bool(same.all()) is symmetric
+        assert bool(same.all()) is not ordered
 
 
 @pytest.mark.gpu

@@ -18,8 +18,8 @@ Randomize = Callable[[nn.Module], None]
 BINS = 64
 
 
-def build(task: DrugTask, randomize: Randomize, symmetric_pair: bool = False) -> FingerprintMLP:
-    encoder = FingerprintMLP([16, 8], symmetric_pair=symmetric_pair)
+def build(task: DrugTask, randomize: Randomize) -> FingerprintMLP:
+    encoder = FingerprintMLP([16, 8])
     encoder.build(task)
     randomize(encoder)
     return encoder
@@ -69,8 +69,8 @@ def test_a_reaction_is_the_signed_logarithm_of_product_minus_reactants(
 def test_pairs_are_combined_as_counts(make_batch: MakeBatch, make_task: MakeTask) -> None:
     log = math.log
     batch = two_molecules(make_batch, 2)
-    ordered, symmetric = FingerprintMLP([8]), FingerprintMLP([8], symmetric_pair=True)
-    ordered.build(make_task("pair"))
+    ordered, symmetric = FingerprintMLP([8]), FingerprintMLP([8])
+    ordered.build(replace(make_task("pair"), ordered_pairs=True))
     symmetric.build(make_task("pair"))
     both = {1: log(4), 2: log(2), BINS + 1: log(2), BINS + 5: log(8)}
     torch.testing.assert_close(first_layer_input(ordered, batch), torch.tensor([row(both, 2 * BINS)]))
@@ -90,13 +90,13 @@ def test_only_the_difference_of_a_reaction_is_read(
     assert not torch.allclose(bystander[0], unchanged[0])
 
 
-def test_the_order_of_a_pair_matters_unless_it_is_symmetric(
+def test_the_order_of_a_pair_matters_only_if_it_is_ordered(
     make_batch: MakeBatch, make_task: MakeTask, randomize: Randomize
 ) -> None:
     batch, swapped = make_batch([["CCO", "c1ccccc1"]]), make_batch([["c1ccccc1", "CCO"]])
-    symmetric = build(make_task("pair"), randomize, symmetric_pair=True)
+    symmetric = build(make_task("pair"), randomize)
     assert torch.equal(symmetric(batch), symmetric(swapped))
-    ordered = build(make_task("pair"), randomize)
+    ordered = build(replace(make_task("pair"), ordered_pairs=True), randomize)
     assert not torch.allclose(ordered(batch), ordered(swapped))
 
 

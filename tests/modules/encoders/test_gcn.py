@@ -86,7 +86,7 @@ def dense_embeddings(gcn: GCN, batch: Batch) -> Tensor:
         normal = (atoms - statistics["running_mean"]) / (statistics["running_var"] + 1e-5).sqrt()
         atoms = normal * scale["weight"] + scale["bias"]
     sums = [part.sum(dim=0) for part in torch.split(atoms, molecules.atoms_per_molecule.tolist())]
-    return combine_molecules(torch.stack(sums), gcn.input, gcn.symmetric_pair)
+    return combine_molecules(torch.stack(sums), gcn.task)
 
 
 @pytest.mark.parametrize("input", ["molecule", "reaction", "pair"])

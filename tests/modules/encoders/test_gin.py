@@ -47,7 +47,7 @@ def looped_atoms(gin: GIN, batch: Batch) -> Tensor:
 def looped_embeddings(gin: GIN, batch: Batch) -> Tensor:
     sizes = graphs(batch).atoms_per_molecule.tolist()
     molecules = [part.sum(dim=0) for part in torch.split(looped_atoms(gin, batch), sizes)]
-    combined = combine_molecules(torch.stack(molecules), gin.input, gin.symmetric_pair)
+    combined = combine_molecules(torch.stack(molecules), gin.task)
     norm = gin.norm
     assert norm.running_mean is not None
     assert norm.running_var is not None
@@ -64,7 +64,7 @@ def build(gin: GIN, task: DrugTask, randomize: Randomize) -> GIN:
 def test_equals_a_loop_over_atoms_and_edges(
     input: InputKind, make_batch: MakeBatch, make_task: MakeTask, randomize: Randomize
 ) -> None:
-    gin = build(GIN(hidden_dim=8, num_layers=2, symmetric_pair=True), make_task(input), randomize)
+    gin = build(GIN(hidden_dim=8, num_layers=2), make_task(input), randomize)
     samples = [[smiles] for sample in SAMPLES for smiles in sample] if input == "molecule" else SAMPLES
     batch = make_batch(samples)
     torch.testing.assert_close(gin(batch), looped_embeddings(gin, batch), rtol=1e-4, atol=1e-4)

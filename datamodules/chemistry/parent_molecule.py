@@ -1,0 +1,55 @@
+"""The parent of a molecule: what is left of a salt, without charges that protons explain."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+Standardise = Literal["none", "parent"]
+
+# Without components, charges and bonds to the metals of salts, a molecule is its own parent.
+_MAY_HAVE_PARENT = re.compile(r"[.+-]|\[(?:Li|Na|K|Rb|Cs|Mg|Ca|Sr|Ba)")
+_SALT_METAL = "[Li,Na,K,Rb,Cs,Mg,Ca,Sr,Ba]"
+_LARGEST_PARENT = 1_000
+
+
+class ParentFinder:
+    """Finds the parent of a molecule with RDKit's `rdMolStandardize`.
+
+    Bonds of alkali and alkaline earth metals to N, O, F, S and halogens are cut, the largest organic component is taken
+    and neutralized by adding or removing protons. A molecule without an organic component is its own parent, as is one
+    of more than 1,000 atoms.
+    """
+
+    def __init__(self) -> None:
+        """Create the finder."""
+        from rdkit import Chem
+        from rdkit.Chem.MolStandardize import rdMolStandardize
+
+        self._choose = rdMolStandardize.LargestFragmentChooser(preferOrganic=True).choose
+        self._neutralize = rdMolStandardize.Uncharger().uncharge
+        disconnector = rdMolStandardize.MetalDisconnector()
+        disconnector.SetMetalNof(Chem.MolFromSmarts(f"{_SALT_METAL}~[#7,#8,F]"))
+        disconnector.SetMetalNon(Chem.MolFromSmarts(f"{_SALT_METAL}~[S,Cl,Br,I]"))
+        self._disconnect = disconnector.Disconnect
+        self._metal = Chem.MolFromSmarts(f"{_SALT_METAL}-,=[!#6]")
+
+    def __call__(self, text: str, molecule: Any) -> Any:
+        """The parent of a molecule, or the molecule itself if it is its own parent.
+
+        Args:
+            text: Its SMILES.
+            molecule: The molecule that RDKit read from it.
+        """
+        if not _MAY_HAVE_PARENT.search(text) or molecule.GetNumAtoms() > _LARGEST_PARENT:
+            return molecule
+        found = molecule
+        if found.HasSubstructMatch(self._metal):
+            found = self._disconnect(found)
+        if "." in text or found is not molecule:
+            found = self._choose(found)
+        if not any(atom.GetAtomicNum() == 6 for atom in found.GetAtoms()):
+            return molecule
+        if any(atom.GetFormalCharge() for atom in found.GetAtoms()):
+            found = self._neutralize(found)
+        return found

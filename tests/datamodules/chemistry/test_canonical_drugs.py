@@ -1,0 +1,65 @@
+"""Which SMILES are the same drug."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rdkit import Chem
+
+from datamodules.chemistry.canonical_drugs import canonical_drugs
+from datamodules.chemistry.molecule_features import FeatureSettings, featurize
+from tests.datamodules.drug_spellings import DRUGS, spelling
+
+SAME_PARENT = [
+    ["CC(=O)O", "CC(=O)[O-].[Na+]", "[Na]OC(C)=O", "[K+].CC([O-])=O", "CC(=O)O[Ca]OC(C)=O", "OC(C)=O.Cl"],
+    ["CNCC(=O)O", "C[NH2+]CC(=O)[O-]", "CNCC(=O)[O-].[Na+]", "Cl.CNCC(O)=O"],
+    ["c1ccccc1CN", "[NH3+]Cc1ccccc1.[Br-]", "Cl.NCc1ccccc1", "[cH:1]1[cH:2][cH:3][cH:4][cH:5][c:6]1[CH2:7][NH2:8]"],
+    ["C[N+](C)(C)CCO", "C[N+](C)(C)CCO.[Cl-]", "[OH-].C[N+](C)(C)CCO"],
+    ["CN(=O)=O", "C[N+](=O)[O-]"],
+    ["CN", "[2H]C([2H])N", "[13CH3]N"],
+    ["CC(N)O", "C[C@H](N)O", "C[C@@H](N)O"],
+]
+OTHER_DRUGS = ["[Na+].[Cl-]", "[K+].[Cl-]", "Cl", "N[Pt](N)(Cl)Cl", "N", "C1CCC2CCCCC2C1", "C1CCCC1C1CCCC1"]
+
+
+@pytest.mark.parametrize("written", SAME_PARENT)
+def test_salts_charges_maps_isotopes_and_stereoisomers_are_one_drug(written: list[str], tmp_path: Path) -> None:
+    assert len(set(canonical_drugs(written, "parent", False, tmp_path))) == 1
+    parents = featurize(written, FeatureSettings(0, 8)).parents
+    assert len(set(parents.tolist())) == 1
+
+
+def test_what_has_no_organic_component_is_its_own_parent(tmp_path: Path) -> None:
+    found = canonical_drugs(OTHER_DRUGS, "parent", False, tmp_path)
+    assert len(set(found)) == len(OTHER_DRUGS)
+
+
+def test_without_parents_a_salt_is_another_drug_but_a_map_is_not(tmp_path: Path) -> None:
+    written = ["NCc1ccccc1", "Cl.NCc1ccccc1", "[NH3+]Cc1ccccc1", "[NH2:4]Cc1ccccc1", "NCc1cccc[13cH]1"]
+    amine, salt, ion, mapped, labeled = canonical_drugs(written, "none", False, tmp_path)
+    assert amine == mapped == labeled == "NCc1ccccc1"
+    assert len({amine, salt, ion}) == 3
+
+
+def test_stereoisomers_and_isotopes_are_other_structures(tmp_path: Path) -> None:
+    written = ["CC(N)O", "C[C@H](N)O", "C[C@@H](N)O", "[13CH3]C(N)O", "C[C@@H]([NH3+])O.[Cl-]"]
+    found = canonical_drugs(written, "parent", True, tmp_path)
+    assert len(set(found[:4])) == 4
+    assert found[4] == found[2]
+
+
+def test_what_cannot_be_read_is_empty(tmp_path: Path) -> None:
+    assert canonical_drugs(["C1CC", "C", ""], "parent", False, tmp_path)[:2] == ["", "C"]
+    assert canonical_drugs([], "parent", False, tmp_path) == []
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(DRUGS), st.sampled_from(DRUGS), st.integers(0, 10**6), st.integers(0, 10**6))
+def test_two_spellings_are_equal_exactly_for_the_same_drug(
+    tmp_path: Path, one: str, other: str, first: int, second: int
+) -> None:
+    texts = [spelling(one, first), spelling(other, second)]
+    left, right = canonical_drugs(texts, "parent", False, tmp_path)
+    assert (left == right) is (one == other)
+    assert left == Chem.MolToSmiles(Chem.MolFromSmiles(one), isomericSmiles=False)

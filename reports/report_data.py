@@ -57,7 +57,7 @@ class ReportData:
 
     Attributes:
         run: The files in the run's folder.
-        split_sizes: Number of samples in each split.
+        split_sizes: Numbers of rows and of different samples in each split.
         scores: Sample counts and recall of the classes.
         distances: Distances between classes.
         training: Embedded training samples.
@@ -70,7 +70,7 @@ class ReportData:
     """
 
     run: RunFiles
-    split_sizes: dict[str, int]
+    split_sizes: dict[str, tuple[int, int]]
     scores: ClassScores
     distances: ClassDistances
     training: EvaluatedSamples
@@ -111,7 +111,9 @@ def collect(path: Path, points: int = POINTS, umap: bool = False) -> ReportData:
         training,
         test,
         groups=class_groups(run.task.class_counts, model.head_fraction, model.tail_fraction),
-        split_sizes={name: len(rows) for name, rows in data.records.rows.items()},
+        split_sizes={
+            name: (len(rows), data.records.different_samples(rows)) for name, rows in data.records.rows.items()
+        },
         texts=texts,
         points=points,
         umap=umap,
@@ -124,7 +126,7 @@ def assemble(
     training: EvaluatedSamples,
     test: EvaluatedSamples,
     groups: tuple[Group, ...],
-    split_sizes: Mapping[str, int],
+    split_sizes: Mapping[str, tuple[int, int]],
     texts: Mapping[str, Callable[[list[int]], SampleTexts]],
     points: int = POINTS,
     umap: bool = False,
@@ -137,7 +139,7 @@ def assemble(
         training: Embedded training samples.
         test: Evaluated test samples.
         groups: Group of each class.
-        split_sizes: Number of samples in each split.
+        split_sizes: Numbers of rows and of different samples in each split.
         texts: For train and test, a function from indices of samples to their names and drawings.
         points: Number of samples on the embedding map.
         umap: Whether to add a UMAP layout to the map.
@@ -145,6 +147,8 @@ def assemble(
     """
     num_classes = run.task.num_classes
     recall = recall_per_class(test.codes, test.predicted, num_classes)
+    # As in the metrics of the run: what training never saw is in no average.
+    recall[numpy.array(run.task.class_counts) == 0] = numpy.nan
     found = find_confusions(test.codes, test.predicted, num_classes)
     confusions = [(one, _examples(one, test, training)) for one in shown_confusions(found)]
     chosen = choose_points(training, test, points, umap)

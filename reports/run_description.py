@@ -31,7 +31,10 @@ def tiles(data: ReportData) -> list[dict[str, str]]:
     metrics = summary_metrics(data.scores)
     values = {title: number(metrics[name]) for name, title in ACCURACIES.items()}
     values["Classes"] = f"{len(data.scores.names):,}"
-    values["Samples"] = f"{sum(data.split_sizes.values()):,}"
+    rows, samples = (sum(sizes) for sizes in zip(*data.split_sizes.values(), strict=True))
+    if rows > samples:
+        values["Rows"] = f"{rows:,}"
+    values["Samples"] = f"{samples:,}"
     values["Imbalance ratio"] = f"{imbalance_ratio(data.scores.training):,.0f}"
     return [{"title": title, "value": value} for title, value in values.items()]
 
@@ -39,7 +42,10 @@ def tiles(data: ReportData) -> list[dict[str, str]]:
 def facts(data: ReportData) -> list[tuple[str, str]]:
     """Terms and descriptions of the run: its data, method, seeds, duration and checkpoint."""
     settings, own = data.run.settings, data.run.settings["data"]
-    sizes = ", ".join(f"{size:,} {name}" for name, size in data.split_sizes.items())
+    sizes = ", ".join(
+        f"{name} {rows:,}" if rows == samples else f"{name} {rows:,} rows of {samples:,} different samples"
+        for name, (rows, samples) in data.split_sizes.items()
+    )
     seeds = {"initialization": settings.get("seed_everything"), "split": own.get("split_seed")}
     return [
         ("Data", f"{own['source']} (input: {data.run.task.input}), {own.get('split', 'random')} split: {sizes}"),
@@ -189,7 +195,7 @@ def map_text(data: ReportData) -> str:
     """What the embedding map shows, and of which samples."""
     points = data.points
     text = "Samples that look similar to the model are close together. Hover over a point or tap it to see the sample."
-    training, test = data.split_sizes["train"], data.split_sizes["test"]
+    training, test = data.split_sizes["train"][0], data.split_sizes["test"][0]
     if len(points.training) < training or len(points.test) < test:
         text += (
             f" The map shows {len(points.training):,} of {training:,} training samples and {len(points.test):,} of "

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from base.atomic_file import write_json
 from workflows.drug_cli import DrugCLI
 from workflows.run_folder import remove_if_empty
-from workflows.run_summary import finite_metrics
+from workflows.run_summary import split_metrics
 from workflows.terminal import quiet_lightning
 
 
@@ -73,7 +73,8 @@ def evaluate(
         if cli.trainer.is_global_zero:
             remove_if_empty(cli.folder)
     prefix = "val" if validating else "test"
-    evaluation = Evaluation(cli.folder, finite_metrics(cli.trainer, f"{prefix}/"), cli.trainer.is_global_zero)
+    metrics = split_metrics(cli.trainer, cli.datamodule, split, f"{prefix}/")
+    evaluation = Evaluation(cli.folder, metrics, cli.trainer.is_global_zero)
     if evaluation.is_first_process:
         write_json(evaluation.metrics, evaluation.folder / f"{prefix}_metrics.json")
     return evaluation

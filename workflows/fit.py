@@ -25,7 +25,7 @@ from reports.wandb_panels import log_recluster_panels
 from workflows.drug_cli import DrugCLI
 from workflows.final_report import report_run
 from workflows.run_folder import remove_if_empty
-from workflows.run_summary import finite_metrics
+from workflows.run_summary import split_metrics
 from workflows.settings.command_help import Option
 from workflows.settings.layers import CommandSettings
 from workflows.terminal import quiet_lightning
@@ -173,7 +173,8 @@ def fit(
     if not best:
         raise InputError("trainer: expected at least one validated epoch to choose the best checkpoint, got none.")
     cli.trainer.test(cli.model, ckpt_path=best, verbose=False, **data)
-    result = FitResult(cli.folder, Path(best), finite_metrics(cli.trainer, "test/"), cli.trainer.is_global_zero)
+    metrics = split_metrics(cli.trainer, cli.datamodule, "test", "test/")
+    result = FitResult(cli.folder, Path(best), metrics, cli.trainer.is_global_zero)
     if result.is_first_process:
         write_json(result.metrics, result.folder / "test_metrics.json")
     if cli.config.report and result.is_first_process:

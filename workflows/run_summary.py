@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from lightning.pytorch import Trainer
     from rich.console import Console
 
+    from datamodules.drug_datamodule import DrugDataModule
+    from datamodules.splits.splitters import SplitName
+
 
 def finite_metrics(trainer: Trainer, prefix: str) -> dict[str, float | None]:
     """The logged metrics whose names start with a prefix.
@@ -26,6 +29,19 @@ def finite_metrics(trainer: Trainer, prefix: str) -> dict[str, float | None]:
     """
     logged = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith(prefix)}
     return {name: value if math.isfinite(value) else None for name, value in logged.items()}
+
+
+def split_metrics(trainer: Trainer, data: DrugDataModule, split: SplitName, prefix: str) -> dict[str, float | None]:
+    """The metrics of a split, after the numbers of its rows and samples.
+
+    Args:
+        trainer: The trainer, after validation or testing.
+        data: Its data module.
+        split: The split.
+        prefix: Prefix of the names, such as `test/`.
+    """
+    sizes = data.records.sizes(split, data.task.class_counts)
+    return {**{f"{prefix}{name}": size for name, size in sizes.items()}, **finite_metrics(trainer, prefix)}
 
 
 def print_test_report(
@@ -50,6 +66,7 @@ def print_test_report(
         value = metrics.get(f"test/{name}")
         table.add_row(title, "-" if value is None else f"{value:.3f}")
     console.print(table)
+    console.print(_sizes_text(metrics), soft_wrap=True, highlight=False)
     console.print("Written:")
     names = (*sorted(folder.glob("*.*")), *sorted(folder.glob("checkpoints/*.ckpt")), *folder.glob("wandb"))
     for path in names:
@@ -59,3 +76,14 @@ def print_test_report(
         console.print("To predict new samples:")
         line = f"  {command} predict --ckpt_path {best} --data.source new.csv --output predictions.csv"
         console.print(line, soft_wrap=True, highlight=False)
+
+
+def _sizes_text(metrics: Mapping[str, float | None]) -> str:
+    rows, samples, unseen, classes = (
+        int(metrics.get(f"test/{name}") or 0) for name in ("rows", "samples", "unseen_rows", "unseen_classes")
+    )
+    text = f"Tested on {rows:,} rows"
+    text += f" of {samples:,} different samples." if samples < rows else "."
+    if unseen:
+        text += f" {unseen:,} rows of {classes:,} classes that training never saw are left out of all metrics."
+    return text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -98,6 +98,25 @@ class DrugRecords:
         """
         return len(numpy.unique(self.samples[rows]))
 
+    def sizes(self, split: SplitName, class_counts: Sequence[int]) -> dict[str, int]:
+        """How many rows and different samples a split has, and how much of it metrics leave out.
+
+        Args:
+            split: The split.
+            class_counts: Training samples of each class, C counts.
+
+        Returns:
+            `rows`, `samples`; and `unseen_rows` and `unseen_classes`, of classes without training samples.
+        """
+        rows = self.rows[split]
+        unseen = numpy.array(class_counts)[self.codes[rows]] == 0
+        return {
+            "rows": len(rows),
+            "samples": self.different_samples(rows),
+            "unseen_rows": int(unseen.sum()),
+            "unseen_classes": len(numpy.unique(self.codes[rows][unseen])),
+        }
+
     def summary(self) -> str:
         """Numbers of classes and samples in words."""
         counts = [count for count in self.class_counts if count]
@@ -145,6 +164,7 @@ def divide(
     if split.imbalance is not None:
         rows["train"] = _thinned(rows["train"], codes, split.imbalance, split.seed)
     records = DrugRecords(vocabulary, rows, codes, identity.samples, split.count_by)
+    _check_known_classes(records)
     # Where all rows are in every split, one of them tells all.
     _warn_missing_classes(records, {"test": rows["test"]} if split.method == "all" else rows)
     return records
@@ -236,13 +256,23 @@ def _warn_left_out(left_out: int, rows: int, method: SplitMethod) -> None:
         _log.warning(f"{left_out:,} of {rows:,} rows belong to no split, because they would be {why}.")
 
 
+def _check_known_classes(records: DrugRecords) -> None:
+    trained = records.codes[records.rows["train"]]
+    for name, rows in records.rows.items():
+        if not numpy.isin(records.codes[rows], trained).any():
+            raise InputError(
+                f"data.split: expected samples of classes that are in training in the {name} split, got only others."
+            )
+
+
 def _warn_missing_classes(records: DrugRecords, parts: Mapping[SplitName, NDArray[Any]]) -> None:
     for name, rows in parts.items():
         present = set(records.codes[rows].tolist())
         missing = [label for code, label in enumerate(records.classes) if code not in present]
         if missing:
             shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
+            where = "all" if name == "train" else "its"
             _log.warning(
                 f"{len(missing)} of {len(records.classes)} classes have no sample in the {name} split and are left "
-                f"out of its averages: {shown}."
+                f"out of {where} averages: {shown}."
             )

@@ -9,7 +9,12 @@ from modules.evaluation.tail_metrics import TailMetrics
 
 
 class SplitMetrics(nn.Module):
-    """Metrics of long-tailed classification, and log losses before and after calibration."""
+    """Metrics of long-tailed classification, and log losses before and after calibration.
+
+    Samples of classes without training samples are left out of all metrics, since no model could predict them.
+    """
+
+    seen: Tensor
 
     def __init__(self, class_counts: Tensor, head_fraction: float, tail_fraction: float) -> None:
         """Create the metrics without samples.
@@ -25,6 +30,7 @@ class SplitMetrics(nn.Module):
         super().__init__()
         self.tail_metrics = TailMetrics(class_counts, head_fraction, tail_fraction)
         self.log_losses = LogLosses()
+        self.register_buffer("seen", class_counts > 0, persistent=False)
 
     def update(self, probabilities: Tensor, labels: Tensor, calibration: TemperatureScaling) -> None:
         """Add a batch.
@@ -34,14 +40,15 @@ class SplitMetrics(nn.Module):
             labels: Labels, int64 (B,).
             calibration: Temperature scaling of the probabilities.
         """
-        self.tail_metrics.update(probabilities, labels)
+        known = self.seen[labels]
+        self.tail_metrics.update(probabilities[known], labels[known])
         self.log_losses.update(probabilities, labels, calibration)
 
     def compute_and_reset(self) -> tuple[dict[str, Tensor], Tensor]:
         """Compute the metrics over all batches and processes, and reset them.
 
         Returns:
-            Scalars by name, and the recall of each class, (C,).
+            Scalars by name, and the recall of each class, (C,), NaN for a class without samples here or in training.
         """
         values = {**self.tail_metrics.compute(), **self.log_losses.compute()}
         recall = values.pop("recall")

@@ -120,7 +120,11 @@ def made_report(
         training,
         test,
         groups=class_groups(counts.tolist(), 0.3, 0.3),
-        split_sizes={"train": int(counts.sum()), "validation": 0, "test": int(tested.sum())},
+        split_sizes={
+            "train": (int(counts.sum()), int(counts.sum())),
+            "validation": (0, 0),
+            "test": (int(tested.sum()), int(tested.sum())),
+        },
         texts={"train": texts, "test": texts},
         points=points,
     )

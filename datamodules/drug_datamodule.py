@@ -34,6 +34,7 @@ from datamodules.sampling import Sampling
 from datamodules.splits.divide import CountBy, DrugRecords, SplitSettings, divide, split_listing
 from datamodules.splits.split_check import check_split
 from datamodules.splits.splitters import Fractions, SplitMethod, SplitName, SplitPart
+from datamodules.tables.class_labels import MISSING_LABELS, LabelSettings
 from datamodules.tables.columns import ColumnNames, InputKind
 from datamodules.tables.rejected_rows import check_rejected, rejected_rows
 from datamodules.tables.source_table import kind_of_file, read_table
@@ -63,6 +64,8 @@ class DrugDataModule(lightning.LightningDataModule):
         sequence_column: str | None = None,
         standardise: Standardise = "parent",
         ordered_pairs: bool = False,
+        missing_labels: list[str] | None = None,
+        label_thresholds: list[float] | None = None,
         split: SplitMethod = "random",
         split_seed: int = 0,
         split_fractions: Fractions = (0.7, 0.1, 0.2),
@@ -101,6 +104,10 @@ class DrugDataModule(lightning.LightningDataModule):
                 neither. Rows of one drug stay in one split; the model sees the molecules as given.
             ordered_pairs: Whether the order of the drugs of a pair means something. If not, both orders are the same
                 sample and have the same prediction.
+            missing_labels: Labels that mean that there is none; those of pandas, such as NA and None, and a lone - or ?
+                if null.
+            label_thresholds: Bounds that make classes of a column of measured numbers, ascending; a number that equals
+                one belongs to the class above.
             split: random: stratified by class; standard: validation and test balanced to the rarest class; scaffold:
                 no ring system in two splits; cold: no drug of a test row in training; file: as the table says; all:
                 every row, to test a trained model.
@@ -142,6 +149,10 @@ class DrugDataModule(lightning.LightningDataModule):
             split, split_seed, split_fractions, split_part, imbalance, test, validation, count_by
         )
         self.standardise, self.ordered_pairs = standardise, ordered_pairs
+        self.labels = LabelSettings(
+            MISSING_LABELS if missing_labels is None else tuple(missing_labels),
+            None if label_thresholds is None else tuple(label_thresholds),
+        )
         self.max_rejected = max_rejected
         self.features = FeatureSettings(fingerprint_radius, fingerprint_size, tuple(fingerprint_kinds))
         self.sampling = sampling
@@ -270,7 +281,9 @@ class DrugDataModule(lightning.LightningDataModule):
         if self._featured is not None:
             return
         path, kind = self._source()
-        table = read_table(path, kind, self.columns, need_splits=self.split.method == "file")
+        table = read_table(
+            path, kind, self.columns, need_splits=self.split.method == "file", label_settings=self.labels
+        )
         from_cache = partial(featurize_cached, cache_folder=self.cache_folder)
         self._featured = featurize_table(table, self._feature_settings(), from_cache)
 

@@ -166,6 +166,8 @@ class Model:
             data = DrugDataModule(
                 str(path),
                 **names.to_settings(),
+                missing_labels=trained.get("missing_labels"),
+                label_thresholds=trained.get("label_thresholds"),
                 split="all",
                 evaluation_batch_size=trained["evaluation_batch_size"],
                 cache_folder=trained.get("cache_folder"),

@@ -14,6 +14,7 @@ import polars
 from numpy.typing import NDArray
 
 from base.errors import InputError
+from datamodules.tables.class_labels import LabelSettings, read_labels
 from datamodules.tables.columns import USUAL_NAMES, ColumnNames, Columns
 from datamodules.tables.drug_table import DrugTable, cell_texts
 from datamodules.tables.sample_arrays import SampleArrays
@@ -29,7 +30,11 @@ _SHAPES = {
 
 
 def read_array_table(
-    path: Path, names: ColumnNames = USUAL_NAMES, need_labels: bool = True, need_splits: bool = False
+    path: Path,
+    names: ColumnNames = USUAL_NAMES,
+    need_labels: bool = True,
+    need_splits: bool = False,
+    label_settings: LabelSettings = LabelSettings(),  # noqa: B008
 ) -> DrugTable:
     """Read an `.npz` file as numpy.savez writes it.
 
@@ -41,6 +46,7 @@ def read_array_table(
         names: Names of the arrays of labels (default `labels`), ids (`ids`) and splits (`splits`).
         need_labels: Whether the labels are read.
         need_splits: Whether the splits are read.
+        label_settings: How labels are read.
 
     Returns:
         A table whose `frame` has a column `row`, from 1, and the arrays (N,) that were found.
@@ -53,16 +59,21 @@ def read_array_table(
     found = choose_arrays(list(arrays), path, names, need_labels, need_splits)
     listed = (names.label or "labels", names.id or "ids", names.split or "splits")
     columns = {key: _column(arrays[key], key, len(samples), path) for key in listed if key in arrays}
-    labels = cell_texts(columns[found.label], path) if found.label else None
+    labels = None
+    splits = cell_texts(columns[found.split], path) if found.split else None
     reasons = polars.Series("reason", [None] * len(samples), dtype=polars.String)
-    if labels is not None:
-        reasons = reasons.set(labels.is_null(), f"missing label in array {found.label}")
+    if found.label:
+        labels, reasons = read_labels(
+            cell_texts(columns[found.label], path), label_settings, f"array {found.label}", path
+        )
+    if splits is not None:
+        reasons = reasons.set(splits.is_null() & reasons.is_null(), f"missing split in array {found.split}")
     return DrugTable(
         frame=polars.DataFrame([polars.Series("row", numpy.arange(1, len(samples) + 1)), *columns.values()]),
         columns=found,
         smiles=(),
         labels=labels,
-        splits=cell_texts(columns[found.split], path) if found.split else None,
+        splits=splits,
         reasons=reasons.set(polars.Series(unusable), "a feature that is not a finite number of 32 bits"),
         input="array",
         arrays=samples,

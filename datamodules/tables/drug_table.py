@@ -8,6 +8,7 @@ from pathlib import Path
 import polars
 
 from base.errors import InputError
+from datamodules.tables.class_labels import LabelSettings, read_labels
 from datamodules.tables.columns import Columns, InputKind
 from datamodules.tables.sample_arrays import SampleArrays
 from datamodules.tables.table_file import TableChunk
@@ -40,7 +41,13 @@ class DrugTable:
     arrays: SampleArrays | None = None
 
 
-def make_table(chunk: TableChunk, columns: Columns, path: Path, input: InputKind) -> DrugTable:
+def make_table(
+    chunk: TableChunk,
+    columns: Columns,
+    path: Path,
+    input: InputKind,
+    label_settings: LabelSettings = LabelSettings(),  # noqa: B008
+) -> DrugTable:
     """Read the cells of rows and find the rows that cannot be used.
 
     Args:
@@ -48,18 +55,25 @@ def make_table(chunk: TableChunk, columns: Columns, path: Path, input: InputKind
         columns: The columns to read.
         path: The file, for messages.
         input: What one sample is.
+        label_settings: How labels are read.
 
     Raises:
-        InputError: If a column holds neither text nor numbers.
+        InputError: If a column holds neither text nor numbers, or the labels are measured numbers.
     """
     frame = chunk.frame
     smiles = tuple(cell_texts(frame[name], path) for name in columns.smiles)
-    labels = cell_texts(frame[columns.label], path) if columns.label else None
+    labels = None
     splits = cell_texts(frame[columns.split], path) if columns.split else None
     sequences = cell_texts(frame[columns.sequence], path).str.to_uppercase() if columns.sequence else None
     reason = polars.lit(None, dtype=polars.String)
-    if labels is not None:
-        reason = polars.when(labels.is_null()).then(polars.lit(f"missing label in column {columns.label}"))
+    if columns.label is not None:
+        labels, label_reasons = read_labels(
+            cell_texts(frame[columns.label], path), label_settings, f"column {columns.label}", path
+        )
+        reason = polars.lit(label_reasons)
+    if splits is not None:
+        missing = polars.when(splits.is_null())
+        reason = missing.then(polars.lit(f"missing split in column {columns.split}")).otherwise(reason)
     if sequences is not None:
         wrong = polars.when(~sequences.str.contains("^[A-Z]+$"))
         reason = wrong.then(polars.lit(f"other than amino-acid letters in column {columns.sequence}")).otherwise(reason)

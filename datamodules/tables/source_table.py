@@ -6,6 +6,7 @@ from pathlib import Path
 
 from base.errors import InputError
 from datamodules.tables.array_table import choose_arrays, read_array_names, read_array_table
+from datamodules.tables.class_labels import LabelSettings
 from datamodules.tables.columns import USUAL_NAMES, ColumnNames, Columns, InputKind, choose_columns
 from datamodules.tables.drug_table import DrugTable, make_table
 from datamodules.tables.table_file import open_table, read_header
@@ -61,6 +62,7 @@ def read_table(
     names: ColumnNames = USUAL_NAMES,
     need_labels: bool = True,
     need_splits: bool = False,
+    label_settings: LabelSettings = LabelSettings(),  # noqa: B008
 ) -> DrugTable:
     """Read a whole table.
 
@@ -70,12 +72,14 @@ def read_table(
         names: Names from the settings.
         need_labels: Whether the label column is read.
         need_splits: Whether the split column is read.
+        label_settings: How labels are read.
 
     Raises:
-        InputError: If the file is missing, empty, damaged or not a table, or a column is missing.
+        InputError: If the file is missing, empty, damaged or not a table, a column is missing, or the labels are
+            measured numbers.
     """
     if input == "array":
-        return read_array_table(path, names, need_labels, need_splits)
+        return read_array_table(path, names, need_labels, need_splits, label_settings)
     table = open_table(path)
     columns = choose_columns(table.columns, path, input, names, need_labels, need_splits)
-    return make_table(table.read(), columns, path, input)
+    return make_table(table.read(), columns, path, input, label_settings)

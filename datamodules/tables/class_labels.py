@@ -1,0 +1,199 @@
+"""Class labels from the cells of a table: missing ones, spellings of one label, and measured numbers."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import polars
+
+from base.errors import InputError
+
+_log = logging.getLogger("tailmol")
+
+# The tokens of pandas.read_csv, a lone dash and a question mark.
+MISSING_LABELS = (
+    *("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA"),
+    *("NULL", "NaN", "None", "n/a", "nan", "null", "-", "?"),
+)
+"""Labels that mean that there is none."""
+
+LONGEST_LABEL = 200
+"""Largest number of characters of a class label, which names columns, files and plots."""
+
+_WHOLE_NUMBER = re.compile(r"\+?(-?[0-9]+)(?:\.0*)?")
+_SEPARATORS = "|;"
+_FEW_NUMBERS = 20
+
+
+@dataclass(frozen=True)
+class LabelSettings:
+    """How labels are read.
+
+    Attributes:
+        missing: Labels that mean that there is none, beside the empty cell.
+        thresholds: Bounds, ascending, that make classes of measured numbers; None takes labels as names.
+
+    Raises:
+        ValueError: If the thresholds are not finite and ascending, or there are none.
+    """
+
+    missing: tuple[str, ...] = MISSING_LABELS
+    thresholds: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        bounds = self.thresholds
+        if bounds is not None and not (
+            bounds and all(map(math.isfinite, bounds)) and all(one < other for one, other in pairwise(bounds))
+        ):
+            raise ValueError(f"label_thresholds: expected one or more numbers in ascending order, got {list(bounds)}.")
+
+
+def read_labels(
+    cells: polars.Series, settings: LabelSettings, where: str, path: Path
+) -> tuple[polars.Series, polars.Series]:
+    """The labels of a whole column, and why some of them cannot be used.
+
+    White space within a label becomes a single space, invisible characters are removed, and a whole number such as 1.0
+    becomes 1. With thresholds, numbers become the names of the classes between them.
+
+    Args:
+        cells: Text, null where a cell is empty.
+        settings: How labels are read.
+        where: The column or array, for messages, such as `column label`.
+        path: The file, for messages.
+
+    Returns:
+        Labels, null where there is none; and reasons, null where the label can be used.
+
+    Raises:
+        InputError: If the column holds measured numbers and there are no thresholds.
+    """
+    given = cells.drop_nulls().unique(maintain_order=True).to_list()
+    label_of = {text: _normal(text) for text in given}
+    missing_labels = {"", *settings.missing}
+    reason_of = {text: f"missing label in {where}" for text, label in label_of.items() if label in missing_labels}
+    reason_of |= {
+        text: f"label of {len(label):,} characters in {where}, of which {LONGEST_LABEL} are allowed"
+        for text, label in label_of.items()
+        if len(label) > LONGEST_LABEL
+    }
+    named = {text: label for text, label in label_of.items() if text not in reason_of}
+    if settings.thresholds is None:
+        _refuse_measured(cells, named, where, path)
+        _warn_similar(named, where)
+        _warn_sets(set(named.values()), where)
+    else:
+        for text, label in named.items():
+            value = _number(label)
+            if value is None:
+                reason_of[text] = f"label {label!r} in {where} is not a number"
+            else:
+                named[text] = _class_of(value, settings.thresholds)
+    missing = polars.when(cells.is_null()).then(polars.lit(f"missing label in {where}"))
+    reasons = polars.select(missing.otherwise(_replaced(cells, reason_of)).alias("reason"))["reason"]
+    labels = _replaced(cells, {text: label for text, label in named.items() if text not in reason_of})
+    return labels.alias(cells.name), reasons.cast(polars.String)
+
+
+def threshold_classes(thresholds: Sequence[float]) -> list[str]:
+    """The names of the classes between thresholds, from the smallest numbers to the largest.
+
+    Args:
+        thresholds: Bounds, ascending; a number that equals one belongs to the class above.
+    """
+    bounds = [f"{bound:g}" for bound in thresholds]
+    return [f"below {bounds[0]}", *(f"{low} to {high}" for low, high in pairwise(bounds)), f"{bounds[-1]} or above"]
+
+
+def _replaced(cells: polars.Series, values: dict[str, str]) -> polars.Series:
+    return cells.replace_strict(values, default=None, return_dtype=polars.String)
+
+
+def _normal(text: str) -> str:
+    visible = "".join(one for one in text if unicodedata.category(one) not in ("Cf", "Cc") or one.isspace())
+    label = " ".join(visible.split())
+    whole = _WHOLE_NUMBER.fullmatch(label)
+    if whole is None:
+        return label
+    return "0" if whole[1] == "-0" else whole[1]
+
+
+def _number(label: str) -> float | None:
+    try:
+        value = float(label)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _class_of(value: float, thresholds: Sequence[float]) -> str:
+    return threshold_classes(thresholds)[sum(value >= bound for bound in thresholds)]
+
+
+def _refuse_measured(cells: polars.Series, named: dict[str, str], where: str, path: Path) -> None:
+    labels = set(named.values())
+    values = [_number(label) for label in labels]
+    if not labels or None in values:
+        return
+    rows = len(cells) - cells.null_count()
+    fractions = any(value is not None and not value.is_integer() for value in values)
+    many = len(labels) > _FEW_NUMBERS
+    # Classes have several rows, and codes of classes are whole numbers.
+    measured = many or len(labels) > max(5, rows / 2) if fractions else many and len(labels) > 0.8 * rows
+    if measured:
+        raise InputError(
+            f"data.label_column: expected classes, got {len(labels):,} different numbers in {where} of "
+            f"{path}; give the bounds of classes, such as --data.label_thresholds '[{_middle(values):g}]', or another "
+            "column."
+        )
+
+
+def _middle(values: Iterable[float | None]) -> float:
+    ordered = sorted(value for value in values if value is not None)
+    return ordered[len(ordered) // 2]
+
+
+def _warn_similar(named: dict[str, str], where: str) -> None:
+    spellings: dict[str, list[str]] = {}
+    for text, label in named.items():
+        # A number has one spelling as text and another as a number, which says nothing of a mistake.
+        if _WHOLE_NUMBER.fullmatch(label) is None:
+            spellings.setdefault(label.casefold(), []).append(text)
+    similar = [sorted(texts) for texts in spellings.values() if len(texts) > 1]
+    for texts in similar[:10]:
+        classes = len({named[text] for text in texts})
+        kept = "are classes of their own" if classes > 1 else "are read as one class"
+        _log.warning(
+            f"The labels {' and '.join(map(ascii_text, texts))} in {where} differ only in case or in invisible "
+            f"characters and {kept}."
+        )
+    if len(similar) > 10:
+        _log.warning(f"{len(similar) - 10:,} more groups of labels in {where} differ only so.")
+
+
+def ascii_text(text: str) -> str:
+    """Text in quotes in which no character is invisible."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in repr(text))
+
+
+def _warn_sets(labels: set[str], where: str) -> None:
+    for separator in _SEPARATORS:
+        parts_of = {label: [part.strip() for part in label.split(separator)] for label in labels if separator in label}
+        known = labels | {part for parts in parts_of.values() for part in parts}
+        # A part that two sets share is a label, even where it never stands alone.
+        shared = {part for part in known if part in labels or sum(part in parts for parts in parts_of.values()) > 1}
+        sets = sorted(label for label, parts in parts_of.items() if len(parts) > 1 and shared.issuperset(parts))
+        if sets:
+            shown = ", ".join(sets[:3]) + (", ..." if len(sets) > 3 else "")
+            _log.warning(
+                f"{len(sets):,} of {len(labels):,} classes in {where} are made of others, joined by "
+                f"{separator!r} ({shown}); a row has one class here, so each set is learned as a class of its own. "
+                "Give each of these rows a single label, or leave them out."
+            )

@@ -1,0 +1,150 @@
+"""Class labels: missing ones, spellings of one label, measured numbers and sets."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy
+import pandas
+import polars
+import pytest
+
+from base.errors import InputError
+from datamodules.tables.class_labels import MISSING_LABELS, LabelSettings, read_labels, threshold_classes
+from datamodules.tables.source_table import read_table
+
+PATH = Path("drugs.csv")
+
+
+def read(texts: Sequence[str | None], settings: LabelSettings | None = None) -> list[str | None]:
+    """Labels, or the reason of a row without one."""
+    cells = polars.Series("label", texts, dtype=polars.String)
+    labels, reasons = read_labels(cells, settings or LabelSettings(), "column label", PATH)
+    assert (labels.is_null() == reasons.is_not_null()).all()
+    return [label if reason is None else f"! {reason}" for label, reason in zip(labels, reasons, strict=True)]
+
+
+def test_what_pandas_reads_as_missing_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("label,other\n" + "".join(f'"{token}",1\n' for token in (*MISSING_LABELS, "active", "")))
+    missing = pandas.read_csv(path)["label"].isna().tolist()
+    found = read([*MISSING_LABELS, "active", None])
+    assert [label.startswith("! missing label in column label") for label in found if label] == [
+        *[True] * len(MISSING_LABELS),
+        False,
+        True,
+    ]
+    # A lone dash and a question mark are the only ones that pandas takes for text.
+    assert [not one for one in missing[: len(MISSING_LABELS)]] == [token in "-?" for token in MISSING_LABELS]
+
+
+def test_the_missing_labels_are_a_setting() -> None:
+    assert read(["NA", "none", "x"], LabelSettings(missing=("x",))) == ["NA", "none", "! missing label in column label"]
+    assert read(["NA", "-", "a"], LabelSettings(missing=())) == ["NA", "-", "a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("1.0", "1"),
+        ("1.", "1"),
+        ("+1", "1"),
+        ("-1.00", "-1"),
+        ("-0", "0"),
+        ("007", "007"),
+        ("1.10", "1.10"),
+        ("1.0.0", "1.0.0"),
+        ("a\u00a0 b", "a b"),
+        ("a\u200bb", "ab"),
+        ("\ufeffa", "a"),
+        ("a\t\tb", "a b"),
+        ("soft\u00adhyphen", "softhyphen"),
+        ("\u00b5-opioid", "\u00b5-opioid"),
+    ],
+)
+def test_a_label_has_one_spelling(text: str, label: str) -> None:
+    assert read([text, "other"]) == [label, "other"]
+
+
+def test_numbers_are_the_same_classes_in_text_and_in_parquet(tmp_path: Path) -> None:
+    given = [0.0, 1.0, 2.0] * 4
+    texts = ["0.0", "1", "2.0", "0", "1.0", "2"] * 2
+    polars.DataFrame({"smiles": ["C"] * 12, "label": given}).write_parquet(tmp_path / "a.parquet")
+    polars.DataFrame({"smiles": ["C"] * 12, "label": texts}).write_csv(tmp_path / "a.csv")
+    found = [read_table(tmp_path / name).labels for name in ("a.parquet", "a.csv")]
+    assert [labels is not None and labels.to_list() for labels in found] == [["0", "1", "2"] * 4] * 2
+
+
+def test_an_invisible_label_is_missing_and_a_long_one_refused() -> None:
+    assert read(["\u200b", "a" * 201, "a" * 200]) == [
+        "! missing label in column label",
+        "! label of 201 characters in column label, of which 200 are allowed",
+        "a" * 200,
+    ]
+
+
+def test_labels_that_look_alike_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "tailmol"):
+        read(["Active", "active", "in\u200bert", "inert", "1", "1.0", "\u00b5", "\u03bc"])
+    differ = "in column label differ only in case or in invisible characters and"
+    assert caplog.messages == [
+        f"The labels 'Active' and 'active' {differ} are classes of their own.",
+        f"The labels 'inert' and 'in\\u200bert' {differ} are read as one class.",
+        f"The labels '\u00b5' and '\u03bc' {differ} are classes of their own.",
+    ]
+
+
+def test_sets_of_labels_are_told_with_their_separator(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "tailmol"):
+        read(["agonist", "antagonist", "agonist|antagonist", "inhibitor", "inhibitor|agonist", "a;b", "C|D"])
+    (message,) = caplog.messages
+    sets = "(agonist|antagonist, inhibitor|agonist)"
+    assert message.startswith(f"2 of 7 classes in column label are made of others, joined by '|' {sets}; a row has one")
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "tailmol"):
+        read(["x;y", "x; z", "y;z"])
+    assert caplog.messages[0].startswith(
+        "3 of 3 classes in column label are made of others, joined by ';' (x; z, x;y, "
+    )
+
+
+MEASURED = [f"{value:.3f}" for value in numpy.random.default_rng(0).normal(size=300)]
+
+
+@pytest.mark.parametrize(
+    ("texts", "number"),
+    [(MEASURED, len(set(MEASURED))), (["0.5", "1.5", "2.5", "3.5", "1", "7"], 6), ([str(n) for n in range(40)], 40)],
+)
+def test_measured_numbers_are_refused_with_the_remedy(texts: list[str], number: int) -> None:
+    message = rf"expected classes, got {number} different numbers in column label of drugs\.csv; give the bounds of"
+    with pytest.raises(InputError, match=rf"data\.label_column: {message} classes, such as --data\.label_thresholds"):
+        read(texts)
+
+
+@pytest.mark.parametrize(
+    "texts", [["0.5", "1.0", "1.5"] * 5, [str(n % 30) for n in range(90)], [f"a{n}" for n in range(50)], ["1", "2"]]
+)
+def test_codes_and_names_of_classes_are_no_measured_numbers(texts: list[str]) -> None:
+    assert len(read(texts)) == len(texts)
+
+
+def test_thresholds_make_classes() -> None:
+    settings = LabelSettings(thresholds=(-1, 0.5))
+    assert threshold_classes((-1, 0.5)) == ["below -1", "-1 to 0.5", "0.5 or above"]
+    assert read(["-2", "-1", "0.4999", "0.5", "1e3", ">10", "nan", "inf"], settings) == [
+        "below -1",
+        "-1 to 0.5",
+        "-1 to 0.5",
+        "0.5 or above",
+        "0.5 or above",
+        "! label '>10' in column label is not a number",
+        "! missing label in column label",
+        "! label 'inf' in column label is not a number",
+    ]
+    assert len(set(read(MEASURED, LabelSettings(thresholds=(0,))))) == 2
+
+
+@pytest.mark.parametrize("thresholds", [(), (1, 1), (2, 1), (float("nan"),), (0, float("inf"))])
+def test_thresholds_that_are_no_bounds_are_refused(thresholds: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="label_thresholds: expected one or more numbers in ascending order, got"):
+        LabelSettings(thresholds=thresholds)

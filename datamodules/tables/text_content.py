@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import IO, Any
 
 from base.errors import InputError
@@ -117,9 +117,10 @@ def read_windows_text(file: UnpackedFile) -> TextContent:
     except UnicodeDecodeError:
         certain = False
     if not certain:
+        name = PurePath(file.name).name
         raise InputError(
             f"data.source: {file.path} is not text in UTF-8, UTF-16 or Windows-1252; convert it, for instance with "
-            f"iconv -f ENCODING -t UTF-8 {file.path} > utf8_{file.name}."
+            f"iconv -f ENCODING -t UTF-8 {name if file.packed else file.path} > utf8_{name}."
         )
     return _read_text(file, WINDOWS)
 

@@ -49,7 +49,7 @@ def _check_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
         raise ValueError(f"{name} is not an array")
     with archive.open(member) as content:
         shape, dtype = _read_header(content, name)
-        if dtype.kind not in _KINDS or dtype.shape:
+        if dtype.kind not in _KINDS:
             raise ValueError(f"{name} holds {'objects' if dtype.hasobject else dtype}, neither numbers nor text")
         if any(length < 0 for length in shape):
             raise ValueError(f"{name} has a shape of {shape}")

@@ -61,8 +61,8 @@ class TextContent:
         rest = b""
         with self.open() as file:
             while block := file.read(_BLOCK_BYTES):
-                # A carriage return at the end of the block may be the first half of a line end.
-                end = (block.rfind(b"\n") + 1) or (block.rfind(b"\r", 0, -1) + 1)
+                # Old Macs end lines with carriage returns alone.
+                end = (block.rfind(b"\n") + 1) or (block.rfind(b"\r") + 1)
                 if end:
                     yield rest + block[:end]
                     rest = block[end:]

@@ -104,10 +104,10 @@ def test_members_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
     path = packed(tmp_path, {"features.npy": npy(header("(1, 500)"), random.Random(0).randbytes(2_000))})
     content = path.read_bytes()
     entries, end = content[content.index(b"PK\x01\x02") :].split(b"PK\x05\x06")
-    copies = b"".join(entries.replace(b"features.npy", b"feature%d.npy" % number) for number in range(9))
+    copies = entries * 9
     counted = end[:4] + struct.pack("<HHI", 10, 10, len(entries + copies)) + end[12:]
     path.write_bytes(content[: content.index(b"PK\x01\x02")] + entries + copies + b"PK\x05\x06" + counted)
-    with pytest.raises(InputError, match=r"cannot be read as an \.npz of numbers and text \(.*\); write it with"):
+    with pytest.raises(InputError, match=r"\(its members take more bytes than it has\)"):
         read_array_names(path)
 
 

@@ -51,9 +51,17 @@ def encrypted() -> bytes:
     return bytes(content)
 
 
+def of_unknown_method() -> bytes:
+    """A zip file whose member is packed by a method that does not exist."""
+    content = bytearray(zipped({"table.csv": CSV}))
+    content[8] = content[content.index(b"PK\x01\x02") + 10] = 99
+    return bytes(content)
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
+        (of_unknown_method(), "PATH is not a complete zip file (That compression method is not supported)."),
         (zipped({}), "expected one table in PATH, got none."),
         (zipped({"a.csv": CSV, "b/c.tsv": CSV}), "expected one table in PATH, got a.csv, b/c.tsv."),
         (zipped({"a": CSV, "b.md": CSV}), "expected one table in PATH, got a, b.md."),
@@ -93,7 +101,7 @@ def test_the_only_table_of_a_zip_file_is_read(tmp_path: Path, name: str, compres
 
 
 def test_a_text_beside_the_table_of_a_zip_file_does_not_matter(tmp_path: Path) -> None:
-    (tmp_path / "table.zip").write_bytes(zipped({"README.md": b"# Drugs", "drugs.csv": CSV}))
+    (tmp_path / "table.zip").write_bytes(zipped({"README.md": b"# Drugs", "DRUGS.CSV": CSV}))
     assert read_header(tmp_path / "table.zip") == ["smiles", "label"]
 
 
@@ -159,8 +167,12 @@ def _refused_table(folder: Path, content: bytes) -> str:
     return str(caught.value).replace(str(path), "PATH")
 
 
-def test_a_table_that_packs_well_is_read_below_the_bound(tmp_path: Path) -> None:
+def test_a_table_is_read_below_either_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "table.csv.gz"
+    monkeypatch.setattr(packed_file, "_MOST_UNPACKED_BYTES", 1_000)
+    path.write_bytes(gzip.compress(LONG))
+    assert open_table(path).rows == 5_000
+    monkeypatch.undo()
     path.write_bytes(gzip.compress(b"smiles,label\n" + b"C,a\n" * 1_000_000))
     assert path.stat().st_size * 100 < 4_000_000
     assert open_table(path).rows == 1_000_000

@@ -51,6 +51,12 @@ def test_quotes_around_many_lines_are_not_one_long_cell(tmp_path: Path) -> None:
         open_table(path)
 
 
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_quotes_around_lines_between_tabs_are_letters(tmp_path: Path, line_end: str) -> None:
+    path = save(tmp_path, 'smiles\tlabel\nC\t"a\nCC\tb\nCCC\tc"\n'.replace("\n", line_end))
+    assert open_table(path).read().frame["label"].to_list() == ['"a', "b", 'c"']
+
+
 def test_a_line_of_any_length_is_refused_with_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_content, "LONGEST_LINE", 1 << 20)
     monkeypatch.setattr(text_content, "_BLOCK_BYTES", 1 << 16)

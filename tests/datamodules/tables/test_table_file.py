@@ -121,7 +121,7 @@ def test_a_table_is_what_its_writer_was_given(
     for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL):
         frame, ragged = read_frame(save(folder, written(delimiter, [names, *rows], quoting)))
         assert frame.equals(expected)
-        assert list(ragged) == [number for number, row in enumerate(rows) if "\0" in "".join(row)]
+        assert sorted(ragged) == [number for number, row in enumerate(rows) if "\0" in "".join(row)]
 
 
 PLAIN = st.text(st.sampled_from("CN=1()[]@+-.#% '\\/|é\0\x0b\x0c\x1c\x85\u2028\ufeff"), max_size=4)

@@ -24,7 +24,7 @@ FEWEST = 6
 def main() -> None:
     """Read the table and write the sample."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", help="a CSV, TSV or Parquet file, plain or gzip, or a known data set")
+    parser.add_argument("table", help="a CSV, TSV or Parquet file, plain or packed, or a known data set")
     parser.add_argument("--label", required=True, help="the label column")
     parser.add_argument("--rows", type=int, help="approximate number of rows; default: all")
     parser.add_argument("--seed", type=int, default=0)

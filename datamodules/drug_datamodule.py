@@ -88,7 +88,7 @@ class DrugDataModule(lightning.LightningDataModule):
         """Choose the data; nothing is read before `setup`.
 
         Args:
-            source: A CSV, TSV or Parquet file, plain or gzip, an .npz file of arrays (docs/data.md), or the name of a
+            source: A CSV, TSV or Parquet file, plain or packed, an .npz file of arrays (docs/data.md), or the name of a
                 known data set (lightning datasets).
             input: What one sample is. molecule: one SMILES; reaction: reactants and product; pair: two drugs;
                 drug_protein: a SMILES and an amino-acid sequence; array: numbers, as every .npz file holds.

@@ -23,7 +23,8 @@ from datamodules.features import FeaturedTable, Featurize, featurize_table
 from datamodules.tables.columns import ColumnNames, Columns, InputKind, choose_columns
 from datamodules.tables.drug_table import make_table
 from datamodules.tables.source_table import read_table
-from datamodules.tables.table_file import TableChunk, TableFile, open_table
+from datamodules.tables.table_chunks import TableChunk, TableFile
+from datamodules.tables.table_file import open_table
 
 CHUNK_ROWS = 16_384
 """Rows of a chunk by default; about three chunks are in memory at a time."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from base.errors import InputError
+from base.yaml_file import read_yaml
 
 SettingsFiles = Callable[[Sequence[str]], Sequence[Path]]
 """Returns the YAML files whose settings a `lightning fit` with the given arguments uses."""
@@ -90,7 +91,7 @@ def read_plan(path: Path, settings_files: SettingsFiles) -> BenchmarkPlan:
         InputError: If the file is missing or malformed, the baseline is not one of its methods, or a settings file
             that it names does not exist.
     """
-    settings = _mapping(_read_yaml(path), str(path), _KEYS)
+    settings = _mapping(read_yaml(path), str(path), _KEYS)
     missing = sorted({"baseline", "data", "methods"} - set(settings))
     if missing:
         raise InputError(f"config: {path}: expected baseline, data and methods, got no {missing[0]!r}.")
@@ -149,13 +150,4 @@ def _words(value: object, what: str) -> list[str]:
 def _digest(settings_files: SettingsFiles, words: tuple[str, ...]) -> str:
     """Digest of the parsed settings files of a run, so that comments and layout do not count."""
     files = settings_files([os.path.expandvars(word) for word in words])
-    return hashlib.sha256(json.dumps([_read_yaml(path) for path in files], default=str).encode()).hexdigest()[:12]
-
-
-def _read_yaml(path: Path) -> object:
-    import yaml
-
-    try:
-        return yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"config: {path} cannot be read as YAML ({error}).") from error
+    return hashlib.sha256(json.dumps([read_yaml(path) for path in files], default=str).encode()).hexdigest()[:12]

@@ -9,9 +9,8 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import yaml
-
 from base.errors import InputError
+from base.yaml_file import read_yaml
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError
@@ -130,10 +129,7 @@ def read_search_space(path: Path) -> SearchSpace:
     Raises:
         InputError: If the file is not valid, or has a distribution that Optuna does not sample as W&B does.
     """
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"config: {path} cannot be read as YAML ({' '.join(str(error).split())}).") from error
+    content = read_yaml(path)
     try:
         return _make_space(content, path.stem)
     except InputError as error:

@@ -14,7 +14,7 @@ from datamodules.features import featurize_table
 from datamodules.prediction_rows import FeaturedChunk
 from datamodules.tables.columns import INPUTS, Columns
 from datamodules.tables.drug_table import make_table
-from datamodules.tables.table_file import TableChunk
+from datamodules.tables.table_chunks import TableChunk
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction_columns import PredictionColumns
 from modules.evaluation.prediction_evidence import load_evidence

@@ -17,11 +17,13 @@ from base.errors import InputError
 from datamodules.tables.class_labels import LabelSettings, read_labels
 from datamodules.tables.columns import USUAL_NAMES, ColumnNames, Columns
 from datamodules.tables.drug_table import DrugTable, cell_texts
+from datamodules.tables.npz_headers import check_npz_headers
 from datamodules.tables.sample_arrays import SampleArrays
 
 T = TypeVar("T")
 
 _DENSE = {"features": (2,), "images": (3, 4)}
+_MOST_FEATURES = 10_000_000
 _SPARSE = ("data", "indices", "indptr", "shape")
 _SHAPES = {
     "features": "(samples, features)",
@@ -132,9 +134,11 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
 def _read(path: Path, use: Callable[[Any], T]) -> T:
     try:
         # Opened here, since numpy leaves a file open that it cannot read.
-        with path.open("rb") as opened, numpy.load(opened, allow_pickle=False) as file:
-            return use(file)
-    except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        with path.open("rb") as opened:
+            check_npz_headers(opened)
+            with numpy.load(opened, allow_pickle=False) as file:
+                return use(file)
+    except (OSError, EOFError, ValueError, TypeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(
             f"data.source: {path} cannot be read as an .npz of numbers and text ({error}); write it with numpy.savez."
         ) from error
@@ -156,6 +160,7 @@ def _samples(arrays: dict[str, NDArray[Any]], path: Path) -> tuple[SampleArrays,
         dense = arrays[given[0]]
         _check_dense(dense, given[0], path)
         shape = dense.shape[1:]
+        _check_width(math.prod(shape), path)
         matrix = csr_matrix(_as_float(dense.reshape(len(dense), -1)))
     matrix.eliminate_zeros()
     row_of_value = numpy.repeat(numpy.arange(matrix.shape[0]), numpy.diff(matrix.indptr))
@@ -173,6 +178,12 @@ def _check_dense(dense: NDArray[Any], key: str, path: Path) -> None:
         raise InputError(f"data.source: {key} of {path} have shape {dense.shape}; expected {_SHAPES[key]}, none empty.")
 
 
+def _check_width(features: int, path: Path) -> None:
+    # Batches hold every feature, zeros included.
+    if features > _MOST_FEATURES:
+        raise InputError(f"data.source: expected at most {_MOST_FEATURES} features in {path}, got {features}.")
+
+
 def _sparse_matrix(arrays: dict[str, NDArray[Any]], path: Path) -> tuple[Any, tuple[int, ...]]:
     """A CSR matrix of float32 and the shape of one of its rows."""
     from scipy.sparse import csr_matrix
@@ -187,6 +198,7 @@ def _sparse_matrix(arrays: dict[str, NDArray[Any]], path: Path) -> tuple[Any, tu
             f"data.source: the sparse matrix of {path} has format {kind} and shape {shape}; expected csr "
             "(matrix.tocsr()) and (samples, features), none empty."
         )
+    _check_width(shape[1], path)
     if arrays["data"].dtype.kind not in "biuf":
         raise InputError(f"data.source: data of {path} are of type {arrays['data'].dtype}; expected real numbers.")
     try:

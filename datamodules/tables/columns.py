@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from base.errors import InputError
+from datamodules.tables.missing_header import refuse_data_as_header
 
 InputKind = Literal["molecule", "reaction", "pair", "drug_protein", "array"]
 
@@ -55,6 +56,12 @@ _USUAL_SEQUENCES = ("sequence", "x2", "protein", "target_sequence")
 _USUAL_LABELS = ("label", "y", "class", "target", "activity")
 _USUAL_IDS = ("id", "name", "id1", "molecule_id")
 _USUAL_SPLITS = ("split", "fold", "set")
+
+USUAL_SMILES = frozenset(name for parts in INPUTS.values() for group in parts.usual_smiles for name in group)
+"""Usual names of columns of SMILES, in lower case."""
+
+USUAL_COLUMNS = USUAL_SMILES.union(_USUAL_SEQUENCES, _USUAL_LABELS, _USUAL_IDS, _USUAL_SPLITS)
+"""Usual names of columns, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +151,7 @@ def choose_columns(
 
     def named(setting: str, name: str) -> str:
         if name not in available:
+            refuse_data_as_header(available, USUAL_COLUMNS, path)
             raise InputError(f"data.{setting}: expected a column of {path} ({listed}), got {name!r}.")
         return name
 
@@ -159,6 +167,7 @@ def choose_columns(
     if names.smiles is None:
         group = next((group for group in INPUTS[input].usual_smiles if all(name in folded for name in group)), None)
         if group is None:
+            refuse_data_as_header(available, USUAL_COLUMNS, path)
             raise InputError(
                 f"data.smiles_columns: expected the names of {expected} column(s) of {path} for input {input!r}, got "
                 f"null; it has {listed}."

@@ -11,7 +11,7 @@ from base.errors import InputError
 from datamodules.tables.class_labels import LabelSettings, read_labels
 from datamodules.tables.columns import Columns, InputKind
 from datamodules.tables.sample_arrays import SampleArrays
-from datamodules.tables.table_file import TableChunk
+from datamodules.tables.table_chunks import TableChunk
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def read_table(
     """Read a whole table.
 
     Args:
-        path: A CSV, TSV or Parquet file, plain or gzip; an `.npz` file where the input is array.
+        path: A table in a form that docs/data.md lists; an `.npz` file where the input is array.
         input: What one sample is.
         names: Names from the settings.
         need_labels: Whether the label column is read.

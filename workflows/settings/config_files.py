@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
 from jsonargparse import get_loader
 
 from base.errors import InputError
+from base.yaml_file import read_yaml
 from workflows.settings.merge import Layer
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -91,10 +91,7 @@ def read_layer(path: Path) -> FileLayer:
     """
     resolved = path.resolve()
     name = str(resolved.relative_to(CONFIGS)) if resolved.is_relative_to(CONFIGS) else str(path)
-    try:
-        settings = get_loader("yaml")(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"config: {path} cannot be read as YAML ({' '.join(str(error).split())}).") from error
+    settings = read_yaml(path, get_loader("yaml"))
     if settings is None:
         settings = {}
     if not isinstance(settings, dict):

@@ -149,7 +149,10 @@ SPARSE = csr_parts(FEATURES)
         ({"images": FEATURES}, r"images of .* \(3, 3\); expected \(samples, height, width\) or \(samples, channels,"),
         ({"features": FEATURES.astype(complex)}, "features of .* are of type complex128; expected real numbers"),
         ({"features": FEATURES.astype(str)}, "expected real numbers"),
-        ({"features": FEATURES.astype(object)}, r"cannot be read as an \.npz of numbers and text \(Object arrays"),
+        (
+            {"features": FEATURES.astype(object)},
+            r"cannot be read as an \.npz of numbers and text \(features.npy holds objects",
+        ),
         ({"features": FEATURES}, r"data\.label_column: expected an array of .* \(features\), got 'labels'\."),
         ({"features": FEATURES, "labels": LABELS[:2]}, r"labels of .* have shape \(2,\); expected \(3,\), one for"),
         ({"features": FEATURES, "labels": LABELS[:, None]}, r"have shape \(3, 1\); expected \(3,\)"),

@@ -121,7 +121,7 @@ def test_a_table_is_what_its_writer_was_given(
     for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL):
         frame, ragged = read_frame(save(folder, written(delimiter, [names, *rows], quoting)))
         assert frame.equals(expected)
-        assert ragged == {}
+        assert sorted(ragged) == [number for number, row in enumerate(rows) if "\0" in "".join(row)]
 
 
 PLAIN = st.text(st.sampled_from("CN=1()[]@+-.#% '\\/|é\0\x0b\x0c\x1c\x85\u2028\ufeff"), max_size=4)
@@ -205,16 +205,10 @@ WHOLE_GZIP = gzip.compress(CSV * 50)
         ("a.csv", b"smiles,label\n", "expected rows below the header"),
         ("a.csv", b'"smiles",label\n\n', "expected rows below the header"),
         ("a.parquet", parquet({"smiles": [], "label": []}), "expected rows below the header"),
-        ("a.csv.gz", CSV, r"is not a complete gzip file \(Not a gzipped file"),
         ("a.csv.gz", WHOLE_GZIP[:-9], r"is not a complete gzip file \(Compressed file ended"),
         ("a.csv.gz", WHOLE_GZIP[:-6] + b"......", r"is not a complete gzip file \(CRC check failed"),
         ("a.csv.gz", WHOLE_GZIP[:10] + b"\xff" * 20, r"is not a complete gzip file \(Error -3"),
-        ("a.csv", WHOLE_GZIP, r"is not a UTF-8 text table \("),
-        ("a.csv", "smiles,label\nC,caf\xe9\n".encode("latin-1"), r"is not a UTF-8 text table \('utf-8' codec"),
-        ("a.csv", "smiles,label\nC,a\n".encode("utf-16"), r"is not a UTF-8 text table \("),
-        ("a.csv", b'smiles,label\n"' + b"C" * 200_000 + b'",a\n', r"cannot be read as a text table \(field larger"),
         ("a.csv", b"smiles,label,id,label,id\nC,a,1,b,2\n", "names column 'id' more than once."),
-        ("a.parquet", CSV, r"cannot be read as Parquet \("),
         ("a.parquet", WHOLE_PARQUET[:-20], r"cannot be read as Parquet \("),
         ("a.parquet", b"PAR1" + b"\xff" * 90 + b"PAR1", r"cannot be read as Parquet \("),
     ],
@@ -269,8 +263,8 @@ def test_any_header_is_that_of_the_whole_file(
 
 def test_rows_are_not_checked_for_the_header(tmp_path: Path) -> None:
     assert read_header(save(tmp_path, b"smiles,label\nC\n" + b"CC,a\n" * 9)) == ["smiles", "label"]
-    for content, message in ((b"", "is empty"), (b"\xff\n", "cannot be read as a table")):
+    for content, message in ((b"", "is empty"), (b"\x81\n", "is not text in UTF-8")):
         with pytest.raises(InputError, match=message):
             read_header(save(tmp_path, content))
-    with pytest.raises(InputError, match="cannot be read as a table"):
+    with pytest.raises(InputError, match="is not a complete gzip file"):
         read_header(save(tmp_path, WHOLE_GZIP[:-9], "a.csv.gz"))

@@ -22,6 +22,10 @@ def test_a_file_of_the_current_folder_takes_precedence(tmp_path: Path, monkeypat
     ("text", "message"),
     [
         ("{", r"^config: \S*mine.yaml cannot be read as YAML"),
+        (
+            "a: " + "[" * 60,
+            r"^config: \S*mine.yaml cannot be read as YAML \(its values nest more than 50 levels deep\)\.$",
+        ),
         ("[1]", r"^config: expected a mapping of settings in \S*mine.yaml, got list\."),
     ],
 )

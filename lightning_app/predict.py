@@ -9,6 +9,7 @@ from typing import Any
 from lightning.pytorch import Callback, Trainer
 
 from base.errors import InputError
+from base.ranges import check_whole
 from callbacks.prediction_writer import PredictionWriter
 from datamodules.prediction_rows import CHUNK_ROWS
 from modules.evaluation.prediction_columns import PredictionColumns
@@ -49,14 +50,18 @@ class PredictCLI(DrugCLI):
         """Check the options.
 
         Raises:
-            InputError: If not exactly one of `output` and `smiles` is given, or `chunk_rows` is out of range.
+            InputError: If not exactly one of `output` and `smiles` is given.
         """
         super().before_instantiate_classes()
         if (self.config.output is None) == (self.config.smiles is None):
             given = "neither" if self.config.output is None else "both"
             raise InputError(f"output: expected either --output or --smiles, got {given}.")
-        if self.config.chunk_rows < 1:
-            raise InputError(f"chunk_rows: expected 1 or more, got {self.config.chunk_rows}.")
+
+    def check_numbers(self) -> None:
+        """See `DrugCLI.check_numbers`."""
+        super().check_numbers()
+        check_whole("top", self.config.top, 1, optional=True)
+        check_whole("chunk_rows", self.config.chunk_rows, 1)
 
     def callbacks(self) -> list[Callback]:
         """The writer of the predictions, if there is a file to write."""

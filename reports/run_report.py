@@ -10,6 +10,7 @@ import numpy
 import yaml
 
 from base.atomic_file import write_file
+from base.ranges import check_whole
 from reports.analysis.class_scores import reliability_by_group
 from reports.figures.class_figures import (
     class_count_figure,
@@ -39,8 +40,9 @@ def write_report(path: Path, output: Path | None = None, points: int = POINTS, u
         The file.
 
     Raises:
-        InputError: If the run or its table cannot be read.
+        InputError: If `points` is below 1, or the run or its table cannot be read.
     """
+    check_whole("points", points, 1)
     start = time.monotonic()
     return write_page(collect(path, points, umap), output, start)
 

@@ -15,6 +15,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from base.errors import InputError
+from base.ranges import check_seed
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
 from modules.checkpoint_file import read_checkpoint
@@ -25,6 +26,7 @@ from workflows.settings.command_help import Option, add_config, add_options, com
 from workflows.settings.command_line import split_command_line
 from workflows.settings.errors import reword, reword_range
 from workflows.settings.layers import CommandSettings, read_command
+from workflows.settings.lightning_numbers import check_trainer_numbers
 from workflows.settings.listing import list_settings
 from workflows.settings.merge import Layer
 from workflows.settings.option_values import import_classes
@@ -157,6 +159,7 @@ class DrugCLI(LightningCLI):
         if "--print_config" in arguments:
             print(list_settings(self.plain_settings(), self.settings.composition))
             raise SystemExit(0)
+        self.check_numbers()
 
     def _print_help(self, parser: LightningArgumentParser, everything: bool) -> None:
         import_classes()
@@ -166,6 +169,17 @@ class DrugCLI(LightningCLI):
             settings = {} if self.needs_checkpoint else read_command([]).under_options
             common = {name: names for name, names in self.common_settings.items() if name in self.sections}
             print(common_help(parser, self.sections, common, self.options, settings), end="")
+
+    def check_numbers(self) -> None:
+        """Check the numbers that no class of ours takes.
+
+        Raises:
+            InputError: If one is out of range.
+        """
+        seed = self.config.seed_everything
+        if not isinstance(seed, bool):
+            check_seed("seed_everything", seed)
+        check_trainer_numbers(self.config.trainer)
 
     def read_settings(self, arguments: list[str]) -> CommandSettings:
         """Merge the layers of settings.

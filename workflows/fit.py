@@ -14,6 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from base.atomic_file import write_json
 from base.errors import InputError
+from base.ranges import check_whole
 from callbacks.evidence_writer import EvidenceWriter
 from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.recluster import Recluster
@@ -28,6 +29,7 @@ from workflows.run_folder import remove_if_empty
 from workflows.run_summary import split_metrics
 from workflows.settings.command_help import Option
 from workflows.settings.layers import CommandSettings
+from workflows.settings.lightning_numbers import check_early_stopping_numbers
 from workflows.terminal import quiet_lightning
 
 _log = logging.getLogger("tailmol")
@@ -83,6 +85,14 @@ class FitCLI(DrugCLI):
         for name in settings.ignored:
             _log.warning(f"{name}: the new value has no effect: a resumed run keeps that of the checkpoint.")
         return settings
+
+    def check_numbers(self) -> None:
+        """See `DrugCLI.check_numbers`."""
+        super().check_numbers()
+        check_whole("checkpoint_every_n_steps", self.config.checkpoint_every_n_steps, 1)
+        check_early_stopping_numbers(self.config.early_stopping)
+        if self.config.trainer.max_epochs == 0:
+            raise InputError("trainer.max_epochs: expected 1 or more, or -1 for no limit, got 0.")
 
     def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Drop the run settings, since a resumed run continues in its folder from any working directory."""

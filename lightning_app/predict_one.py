@@ -47,7 +47,8 @@ def predict_one(checkpoint: Path, text: str, top: int | None, terminal: Terminal
     prediction = {
         name: value for name, value in columns.frame(chunk, values).row(0, named=True).items() if name not in given
     }
-    del prediction["reason"]
+    if (reason := prediction.pop("reason")) is not None:
+        raise InputError(f"smiles: {text!r} cannot be used: {reason}.")
     if terminal.json:
         print(json.dumps({"smiles": text, **prediction}))
     else:

@@ -227,8 +227,16 @@ class DrugClassifier(lightning.LightningModule):
         self._log_metrics("val", values)
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
-        """Update the test metrics."""
+        """Update the test metrics.
+
+        Raises:
+            InputError: If a score is NaN or infinite.
+        """
         probabilities = self.decision.probabilities(self.network(batch)[1])
+        if not bool(probabilities.isfinite().all()):
+            raise InputError(
+                "ckpt_path: expected a model with finite scores, got NaN or infinite ones of test samples."
+            )
         self.test_metrics.update(probabilities, batch.labels, self.decision.calibration)
 
     def on_test_epoch_end(self) -> None:

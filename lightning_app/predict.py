@@ -9,6 +9,7 @@ from typing import Any
 from lightning.pytorch import Callback, Trainer
 
 from base.errors import InputError
+from base.printable import printable
 from base.ranges import check_whole
 from callbacks.prediction_writer import PredictionWriter
 from datamodules.prediction_rows import CHUNK_ROWS
@@ -118,4 +119,5 @@ def _report(rows: int, unusable: int, output: str, terminal: Terminal) -> None:
     if terminal.json:
         print(json.dumps({"output": output, "rows": rows, "unusable": unusable}))
     elif not terminal.quiet:
-        print(f"{rows:,} rows written to {output}; {unusable:,} of them could not be used (see the column reason).")
+        found = f"{unusable:,} of them could not be used (see the column reason)"
+        print(printable(f"{rows:,} rows written to {output}; {found}."))

@@ -10,6 +10,7 @@ import numpy
 import polars
 
 from base.errors import InputError
+from base.printable import printable
 from datamodules.features import featurize_table
 from datamodules.prediction_rows import FeaturedChunk
 from datamodules.tables.columns import INPUTS, Columns
@@ -99,5 +100,5 @@ def _show(text: str, prediction: dict[str, Any], columns: PredictionColumns) -> 
         lines["out of distribution"] = f"farther from the training samples than {share} of the validation samples"
     table = Table.grid(padding=(0, 2))
     for name, value in lines.items():
-        table.add_row(name, value)
+        table.add_row(name, printable(value))
     Console(highlight=False, markup=False).print(table)

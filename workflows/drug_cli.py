@@ -20,7 +20,7 @@ from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
 from modules.checkpoint_file import read_checkpoint
 from modules.drug_classifier import DrugClassifier
-from workflows.run_folder import RunSettings, claim_run_folder
+from workflows.run_folder import RunFolder, RunSettings, claim_run_folder
 from workflows.run_trainer import RunTrainer, SaveSettings, strategy_for_unused_parameters
 from workflows.settings.command_help import Option, add_config, add_options, common_help
 from workflows.settings.command_line import split_command_line
@@ -176,9 +176,7 @@ class DrugCLI(LightningCLI):
         Raises:
             InputError: If one is out of range.
         """
-        seed = self.config.seed_everything
-        if not isinstance(seed, bool):
-            check_seed("seed_everything", seed)
+        check_seed("seed_everything", int(self.config.seed_everything))
         check_trainer_numbers(self.config.trainer)
 
     def read_settings(self, arguments: list[str]) -> CommandSettings:
@@ -269,16 +267,20 @@ class DrugCLI(LightningCLI):
             changed["enable_checkpointing"] = False
         trainer = RunTrainer(self._claim_folder, **{**settings, **changed, **kwargs})
         if self.uses_run_folder:
-            trainer.loggers = make_loggers(self.config_init.tracking, trainer.run_folder, trainer.is_global_zero)
+            try:
+                trainer.loggers = make_loggers(self.config_init.tracking, trainer.run_folder, trainer.is_global_zero)
+            except BaseException:
+                trainer.claimed.remove_if_empty()
+                raise
         return trainer
 
     def has_unused_parameters(self) -> bool:
         """Whether a step of some epoch does not use all parameters of the model."""
         return cast(DrugClassifier, self.config_init.model).objective.has_unused_parameters
 
-    def _claim_folder(self) -> Path:
+    def _claim_folder(self) -> RunFolder:
         if not self.uses_run_folder:
-            return Path(tempfile.gettempdir())
+            return RunFolder(Path(tempfile.gettempdir()))
         return claim_run_folder(RunSettings(**self.config.run.as_dict()), self.config.data.source, self.resumed_from())
 
     def after_instantiate_classes(self) -> None:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
@@ -25,8 +25,8 @@ from modules.training.stages import Stage
 from reports.wandb_panels import log_recluster_panels
 from workflows.drug_cli import DrugCLI
 from workflows.final_report import report_run
-from workflows.run_folder import remove_if_empty
 from workflows.run_summary import split_metrics
+from workflows.run_trainer import RunTrainer
 from workflows.settings.command_help import Option
 from workflows.settings.layers import CommandSettings
 from workflows.settings.lightning_numbers import check_early_stopping_numbers
@@ -174,11 +174,8 @@ def fit(
     words = [word for path in configs for word in ("--config", str(path))]
     cli = FitCLI([*words, *options], command, show_progress)
     data: dict[str, Any] = {"datamodule": cli.datamodule, "weights_only": True}
-    try:
+    with cast(RunTrainer, cli.trainer).working():
         cli.trainer.fit(cli.model, ckpt_path=cli.checkpoint, **data)
-    finally:
-        if cli.trainer.is_global_zero:
-            remove_if_empty(cli.folder)
     best = getattr(cli.trainer.checkpoint_callback, "best_model_path", "")
     if not best:
         raise InputError("trainer: expected at least one validated epoch to choose the best checkpoint, got none.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,38 @@ class RunSettings:
     version: str | None = None
 
 
-def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None) -> Path:
+@dataclass(frozen=True)
+class RunFolder:
+    """The claimed folder of a run.
+
+    Attributes:
+        path: The folder.
+        made: The folders that the claim created, deepest first.
+        is_new: Whether the folder was missing or empty before, unlike that of a resumed run.
+    """
+
+    path: Path
+    made: tuple[Path, ...] = ()
+    is_new: bool = False
+
+    def remove_if_empty(self) -> None:
+        """Remove the folders that the claim created, as far as they are empty."""
+        for folder in self.made:
+            if not folder.is_dir() or any(folder.iterdir()):
+                return
+            folder.rmdir()
+
+    def discard(self) -> None:
+        """Remove what a run has written that was refused before its first step, and the folders that it created."""
+        for path in self.path.iterdir() if self.is_new else ():
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        self.remove_if_empty()
+
+
+def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None) -> RunFolder:
     """Create the folder of a run; to be called on the first process only.
 
     A resumed run continues in its own folder. A run with several processes on a cluster is named by its job, so that
@@ -36,30 +68,26 @@ def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None) -
         resumed: The checkpoint to resume from, if any.
 
     Returns:
-        The folder.
+        The folder, and which folders were created.
 
     Raises:
         InputError: If the given folder already contains a run.
     """
     folder = _resumed_folder(resumed) if resumed and settings.version is None else None
+    missing: list[Path] = []
+    is_new = False
     if folder is None:
         parent = Path(settings.root) / (settings.name or Path(source).name.split(".")[0])
+        missing = [one for one in (parent, *parent.parents) if not one.exists()]
         version = settings.version or _job_number()
         folder = parent / version if version else _next_version(parent)
+        if not version or not folder.exists():
+            missing.insert(0, folder)
+        is_new = not version or not folder.exists() or not any(folder.iterdir())
         if settings.version and folder.is_dir() and any(folder.iterdir()):
             raise InputError(f"run.version: expected a new or empty folder, got {folder}, which contains a run.")
     folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def remove_if_empty(folder: Path) -> None:
-    """Remove the folder of a run if it is empty.
-
-    Args:
-        folder: Folder of the run.
-    """
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+    return RunFolder(folder, tuple(missing), is_new)
 
 
 def _resumed_folder(checkpoint: Path) -> Path | None:

@@ -31,12 +31,12 @@ def check_optimizer(optimizer: OptimizerCallable, lr_scheduler: LRSchedulerCalla
         made = optimizer(parameters)
     except ValueError as error:
         raise InputError(_reword(str(error))) from error
-    _check_finite("optimizer", made.defaults)
+    _check_finite("model.optimizer", made.defaults)
     if lr_scheduler is None:
         return
     try:
         schedule = lr_scheduler(made)
-        _check_finite("lr_scheduler", vars(schedule))
+        _check_finite("model.lr_scheduler", vars(schedule))
         with warnings.catch_warnings():
             # The optimizer makes no step here, of which torch would warn.
             warnings.simplefilter("ignore", UserWarning)
@@ -44,10 +44,10 @@ def check_optimizer(optimizer: OptimizerCallable, lr_scheduler: LRSchedulerCalla
     except (ValueError, ZeroDivisionError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"lr_scheduler: expected numbers that torch accepts, got others ({error}).") from error
+        raise InputError(f"model.lr_scheduler: expected numbers that torch accepts, got others ({error}).") from error
     for group in made.param_groups:
         if not 0 <= float(group["lr"]) < math.inf:
-            raise InputError(f"lr_scheduler: expected learning rates of 0 or more, got {float(group['lr'])}.")
+            raise InputError(f"model.lr_scheduler: expected learning rates of 0 or more, got {float(group['lr'])}.")
 
 
 def _check_finite(section: str, values: Mapping[str, Any]) -> None:
@@ -61,6 +61,6 @@ def _reword(message: str) -> str:
     """Our sentence for torch's "Invalid learning rate: -1.0" or "Invalid beta parameter at index 0: 2.0"."""
     found = re.fullmatch(r"Invalid (learning rate|\w+)[^:]*: (.+?)\.?", message)
     if found is None:
-        return f"optimizer: expected settings that torch accepts, got others ({message.rstrip('.')})."
+        return f"model.optimizer: expected settings that torch accepts, got others ({message.rstrip('.')})."
     name = {"learning rate": "lr", "beta": "betas", "epsilon": "eps"}.get(found[1], found[1])
-    return f"optimizer.{name}: expected a number that torch accepts, got {found[2]}."
+    return f"model.optimizer.{name}: expected a number that torch accepts, got {found[2]}."

@@ -3,13 +3,43 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import polars
+
+_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name a file in errors of the system that name none, such as that of a full disk, or a temporary one beside it.
+
+    Args:
+        path: The file that the block writes.
+
+    Raises:
+        OSError: For such an error, also if a library gives it as text.
+    """
+    try:
+        yield
+    except Exception as error:
+        named = getattr(error, "filename", None)
+        if isinstance(named, str) and not Path(named).name.startswith(f".{path.name}."):
+            raise
+        number = getattr(error, "errno", None)
+        found = _SYSTEM_ERROR.search(str(error))
+        if number is None and found is not None:
+            number = int(found[1])
+        if not isinstance(number, int):
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -22,13 +52,9 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        write(temporary)
-        temporary.replace(path)
-    except OSError as error:
-        # The user knows the target, not the temporary file; a full disk names neither.
-        if error.filename in (None, str(temporary)):
-            error.filename = str(path)
-        raise
+        with naming(path):
+            write(temporary)
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -9,7 +9,6 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
@@ -45,7 +44,9 @@ _EXTRAS = {
     "dgl": "dgl",
 }
 
-_SYSTEM_REASON = re.compile(r"\(os error \d+\)|No space left on device|\d+ requested and \d+ written")
+_SYSTEM_REASON = re.compile(
+    r"\(os error \d+\)|No space left on device|\d+ requested and \d+ written|unexpected pos \d+"
+)
 """Parts of messages of polars, torch and numpy about files that cannot be read or written."""
 
 _BROKEN_PIPE = 141
@@ -111,6 +112,8 @@ def _run() -> None:
         print(HELP.replace("{command}", terminal.command), end="")
         return
     if arguments[0] == "--version":
+        from importlib.metadata import version
+
         print(f"tailmol {version('tailmol')}")
         return
     if arguments[0] not in SUBCOMMANDS:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.cli import LightningArgumentParser
 
 from base.atomic_file import write_json
@@ -19,6 +19,7 @@ from callbacks.evidence_writer import EvidenceWriter
 from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.recluster import Recluster
 from callbacks.recluster_report import ReclusterReport
+from callbacks.run_checkpoint import RunCheckpoint
 from callbacks.training_progress import TrainingProgress
 from callbacks.training_stages import TrainingStages
 from modules.training.stages import Stage
@@ -108,10 +109,10 @@ class FitCLI(DrugCLI):
 
     def callbacks(self) -> list[Callback]:
         """Callbacks for reclusters, training stages, evidence, early stopping, checkpoints and progress."""
-        best = ModelCheckpoint(filename="best", monitor=MONITORED, mode="max", enable_version_counter=False)
+        best = RunCheckpoint(filename="best", monitor=MONITORED, mode="max", enable_version_counter=False)
         # `save_last` would write it only together with a better epoch. At the end of the training epoch, the checkpoint
         # contains the state of early stopping after this epoch.
-        ended = ModelCheckpoint(
+        ended = RunCheckpoint(
             filename="last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
         )
         within = LastCheckpoint(self.config.checkpoint_every_n_steps)

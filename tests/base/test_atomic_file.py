@@ -4,7 +4,7 @@ from pathlib import Path
 import polars
 import pytest
 
-from base.atomic_file import write_csv, write_file, write_json
+from base.atomic_file import naming, write_csv, write_file, write_json
 
 
 def test_the_file_is_complete_and_leaves_no_temporary_file(tmp_path: Path) -> None:
@@ -60,3 +60,41 @@ def test_values_that_json_cannot_represent_leave_no_file(tmp_path: Path) -> None
     with pytest.raises(TypeError, match="not JSON serializable"):
         write_json({"path": tmp_path}, tmp_path / "values.json")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (OSError(28, "No space left on device"), (28, "out.csv")),
+        (OSError("No space left on device (os error 28)"), (28, "out.csv")),
+        (RuntimeError("parquet: underlying IO error: No space left on device (os error 28)"), (28, "out.csv")),
+        (PermissionError(13, "Permission denied", "/other/file"), (13, "/other/file")),
+        (PermissionError(13, "Permission denied", "/folder/.out.csv.12ab"), (13, "out.csv")),
+    ],
+)
+def test_an_error_of_the_system_names_the_file(tmp_path: Path, error: Exception, expected: tuple[int, str]) -> None:
+    def fail(path: Path) -> None:
+        raise error
+
+    with pytest.raises(OSError, match=r"\[Errno") as caught:
+        write_file(tmp_path / "out.csv", fail)
+    number, name = expected
+    assert (caught.value.errno, caught.value.filename) == (number, str(tmp_path / name))
+
+
+def test_other_errors_are_not_changed(tmp_path: Path) -> None:
+    def fail(path: Path) -> None:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        write_file(tmp_path / "out.csv", fail)
+
+
+def test_a_full_disk_is_named() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    import polars
+
+    with pytest.raises(OSError, match="No space left on device") as caught, naming(Path("out.csv")):
+        polars.DataFrame({"a": range(100_000)}).write_csv("/dev/full")
+    assert caught.value.filename == "out.csv"

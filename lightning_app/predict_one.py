@@ -14,6 +14,7 @@ from datamodules.features import featurize_table
 from datamodules.prediction_rows import FeaturedChunk
 from datamodules.tables.columns import INPUTS, Columns
 from datamodules.tables.drug_table import make_table
+from datamodules.tables.smiles_cells import split_sample
 from datamodules.tables.table_chunks import TableChunk
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction_columns import PredictionColumns
@@ -61,8 +62,9 @@ def _read(text: str, model: DrugClassifier) -> FeaturedChunk:
         raise InputError(
             f"smiles: expected a model of SMILES, got one of input {kind}; predict a file with --data.source instead."
         )
-    parts, names = [part.strip() for part in text.split(">>")], INPUTS[kind].names
-    if len(parts) != len(names):
+    assert model.run_config is not None
+    parts, names = split_sample(text, kind, model.run_config["data"]["agents"]), INPUTS[kind].names
+    if parts is None:
         raise InputError(f"smiles: expected {' >> '.join(names)} for input {kind}, got {text!r}.")
     columns = Columns(INPUTS[kind].smiles, sequence=INPUTS[kind].sequence)
     frame = polars.DataFrame({name: [part] for name, part in zip(names, parts, strict=True)})

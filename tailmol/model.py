@@ -161,11 +161,12 @@ class Model:
                 else:
                     to_polars(samples).write_parquet(path)
             else:
-                frame, names = list_to_frame(samples, self.input)  # type: ignore[arg-type]
+                frame, names = list_to_frame(samples, self.input, trained["agents"])  # type: ignore[arg-type]
                 frame.write_parquet(path)
             data = DrugDataModule(
                 str(path),
                 **names.to_settings(),
+                agents=trained["agents"],
                 missing_labels=trained.get("missing_labels"),
                 label_thresholds=trained.get("label_thresholds"),
                 split="all",

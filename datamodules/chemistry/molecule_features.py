@@ -11,13 +11,16 @@ import numpy
 from numpy.typing import NDArray
 
 from datamodules.chemistry.atom_codes import ATOM_CODE_SIZES
-from datamodules.chemistry.molecule_graphs import MAX_ATOMS, GraphBuilder, MoleculeGraphs, SmilesReader
+from datamodules.chemistry.molecule_graphs import GraphBuilder, MoleculeGraphs, SmilesReader
 from datamodules.chemistry.parent_molecule import ParentFinder
 
-FEATURE_VERSION = 5
+FEATURE_VERSION = 6
 """Changes whenever the features of a SMILES change, so that older ones in the cache are not read."""
 
 FingerprintKind = Literal["morgan", "path", "atom_pair", "torsion"]
+
+MOST_ATOMS = 600
+"""Largest number of atoms of a molecule; atom pairs take a time that grows with its third power."""
 
 _LONGEST_PATH = 5
 
@@ -114,7 +117,7 @@ def featurize(smiles: Sequence[str], settings: FeatureSettings) -> MoleculeFeatu
     with rdBase.BlockLogs():
         for number, text in enumerate(smiles):
             molecule = read(text)
-            if molecule is not None and 0 < molecule.GetNumAtoms() <= MAX_ATOMS:
+            if molecule is not None and _size_refusal(molecule) is None:
                 readable[number] = True
                 graphs.add(text, molecule)
                 fingerprints.add(molecule)
@@ -128,6 +131,32 @@ def featurize(smiles: Sequence[str], settings: FeatureSettings) -> MoleculeFeatu
         values[readable] = arrays[name]
         arrays[name] = values
     return MoleculeFeatures.from_arrays(arrays)
+
+
+def why_refused(text: str) -> str:
+    """Why `featurize` computes nothing for a SMILES, as the beginning of a sentence.
+
+    Args:
+        text: A SMILES without features.
+    """
+    from rdkit import rdBase
+
+    with rdBase.BlockLogs():
+        molecule = SmilesReader()(text)
+    return (molecule and _size_refusal(molecule)) or "SMILES that RDKit cannot read"
+
+
+def _size_refusal(molecule: Any) -> str | None:
+    """Why a molecule is too large to compute its features in time; None if it is not."""
+    atoms, bonds = molecule.GetNumAtoms(), molecule.GetNumBonds()
+    if atoms == 0:
+        return "SMILES that RDKit cannot read"
+    if atoms > MOST_ATOMS:
+        return f"molecule of {atoms:,} atoms, of which {MOST_ATOMS} are allowed,"
+    # The number of paths grows with the power of the bonds of an atom.
+    if bonds > 2 * atoms + 20:
+        return f"molecule with {bonds:,} bonds between {atoms:,} atoms, of which {2 * atoms + 20:,} are allowed,"
+    return None
 
 
 def skeleton_hashes(graphs: MoleculeGraphs) -> NDArray[Any]:

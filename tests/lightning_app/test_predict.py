@@ -98,7 +98,7 @@ def test_one_molecule_on_the_terminal(
     [
         (["--smiles=C1CC("], "smiles: 'C1CC(' cannot be used: SMILES that RDKit cannot read."),
         (["--smiles="], "smiles: '' cannot be used: empty SMILES."),
-        (["--smiles=C>>CC"], "smiles: expected SMILES for input molecule, got 'C>>CC'."),
+        (["--smiles=C>>CC"], "smiles: expected smiles for input molecule, got 'C>>CC'."),
         ([], "output: expected either --output or --smiles, got neither."),
         (["--smiles=C", "--output=o.csv"], "output: expected either --output or --smiles, got both."),
         (["--smiles=C", "--top=100"], "top: expected 1 to 73, the number of classes, got 100."),

@@ -115,7 +115,7 @@ def read_run(path: Path) -> RunFiles:
         raise InputError(f"RUN: expected a folder with checkpoints/best.ckpt, got {str(path)!r}.")
     parent = checkpoint.resolve().parent
     folder = path if path.is_dir() else parent.parent if parent.name == "checkpoints" else parent
-    saved = read_checkpoint(checkpoint)
+    saved = read_checkpoint(checkpoint, "RUN")
     metrics_file = folder / "test_metrics.json"
     return RunFiles(
         folder=folder,

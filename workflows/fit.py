@@ -16,10 +16,12 @@ from base.atomic_file import write_json
 from base.errors import InputError
 from callbacks.evidence_writer import EvidenceWriter
 from callbacks.last_checkpoint import LastCheckpoint
+from callbacks.own_checkpoints import OwnCheckpoints
 from callbacks.recluster import Recluster
 from callbacks.recluster_report import ReclusterReport
 from callbacks.training_progress import TrainingProgress
 from callbacks.training_stages import TrainingStages
+from modules.checkpoint_file import Checkpoint
 from modules.training.stages import Stage
 from reports.wandb_panels import log_recluster_panels
 from workflows.drug_cli import DrugCLI
@@ -28,6 +30,7 @@ from workflows.run_folder import remove_if_empty
 from workflows.run_summary import finite_metrics
 from workflows.settings.command_help import Option
 from workflows.settings.layers import CommandSettings
+from workflows.settings.saved import left_to_the_user, named_modules
 from workflows.terminal import quiet_lightning
 
 _log = logging.getLogger("tailmol")
@@ -45,6 +48,7 @@ class FitCLI(DrugCLI):
         "the shipped inn_stems data. The settings below are those that are commonly changed."
     )
     kept_settings = None
+    unused_settings: Mapping[str, tuple[str, ...]] = {}
     # A checkpoint contains their state, which would override other settings.
     fixed_settings = ("model.optimizer", "model.lr_scheduler")
     needs_checkpoint = False
@@ -75,7 +79,15 @@ class FitCLI(DrugCLI):
 
     def read_settings(self, arguments: list[str]) -> CommandSettings:
         """Warn of settings that have no effect, since the checkpoint or the method determines them."""
+        self.left_out: list[str] = []
         settings = super().read_settings(arguments)
+        given = {".".join(place) for place in settings.composition.origins}
+        for name in self.left_out:
+            if not any(place == name or place.startswith(f"{name}.") for place in given):
+                _log.warning(
+                    f"{name}: the checkpoint's value has no effect, since objects and folders are yours to "
+                    "give; to use it, give it again."
+                )
         used = settings.composition.origin(("model", "encoder", "class_path")) or ""
         for layer in settings.files:
             if layer.name.startswith("encoder/") and used.startswith("method/"):
@@ -84,9 +96,11 @@ class FitCLI(DrugCLI):
             _log.warning(f"{name}: the new value has no effect: a resumed run keeps that of the checkpoint.")
         return settings
 
-    def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """Drop the run settings, since a resumed run continues in its folder from any working directory."""
-        return {name: value for name, value in settings.items() if name != "run"}
+    def used_settings(self, saved: Checkpoint) -> dict[str, Any]:
+        """See `DrugCLI.used_settings`; the run settings are not used, since a resumed run continues in its folder."""
+        used = super().used_settings(saved)
+        self.left_out = left_to_the_user(saved.settings, used)
+        return used
 
     def resumed_from(self) -> Path | None:
         """The checkpoint to resume from, if any."""
@@ -106,11 +120,11 @@ class FitCLI(DrugCLI):
         )
         within = LastCheckpoint(self.config.checkpoint_every_n_steps)
         recluster: Recluster = self.config_init.recluster
-        stages = TrainingStages(self.config_init.stages)
+        stages = TrainingStages(self.config_init.stages, self.trust)
         own = [recluster, ReclusterReport(log_recluster_panels), stages, EvidenceWriter(recluster)]
         shows_progress = self.config.trainer.enable_progress_bar is not False and self.show_progress
         progress = [TrainingProgress()] if shows_progress else []
-        return [*own, self.config_init.early_stopping, best, ended, within, *progress]
+        return [*own, self.config_init.early_stopping, best, ended, within, OwnCheckpoints(), *progress]
 
     def before_instantiate_classes(self) -> None:
         """Make the paths of teachers absolute, so that the run can be resumed from any working directory."""
@@ -177,5 +191,5 @@ def fit(
     if result.is_first_process:
         write_json(result.metrics, result.folder / "test_metrics.json")
     if cli.config.report and result.is_first_process:
-        report_run(cli.folder, cli.trainer.loggers, cli.trainer.global_step)
+        report_run(cli.folder, cli.trainer.loggers, cli.trainer.global_step, named_modules(cli.model.run_config))
     return result

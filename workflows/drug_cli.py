@@ -204,7 +204,7 @@ class DrugCLI(LightningCLI):
             InputError: If one of them names a class that is neither the project's nor trusted.
         """
         known: dict[str, type | Option] = {**self.sections, **self.options}
-        kept = self.kept_settings or known.keys() - {"ckpt_path", "run"}
+        kept = self.kept_settings or [name for name in known if name not in ("ckpt_path", "run")]
         check = SettingsCheck(saved.path, trust=self.trust)
         return checked_settings(check, saved.settings, {name: known[name] for name in kept}, self.unused_settings)
 

@@ -152,7 +152,7 @@ class SettingsCheck:
         if takes_text(types, text):
             return
         if not takes_function(types) or "." not in text:
-            self._refuse("no text", text, place)
+            self._refuse("no text" if types else "no such setting", text, place)
         if not is_trusted_function(text, self.trust):
             self._refuse_path(text, place)
 

@@ -28,8 +28,8 @@ from modules.losses import ClassificationLoss
 from modules.network import Network
 from modules.objective import Objective
 from modules.processes import gather_rows
+from modules.saved_settings.checkpoint_check import CheckpointCheck
 from modules.saved_settings.known_classes import trusted_modules
-from modules.saved_settings.settings_check import SettingsCheck
 from modules.seeding import step_seed
 from modules.training.contrast import Contrast
 from modules.training.mixing import Mixup
@@ -144,7 +144,7 @@ class DrugClassifier(lightning.LightningModule):
                 that is not trusted.
         """
         checkpoint = read_checkpoint(Path(checkpoint_path), setting)
-        check = SettingsCheck(Path(checkpoint_path), setting, trusted_modules(trust))
+        check = CheckpointCheck(Path(checkpoint_path), setting, trusted_modules(trust))
         model = check.make(checkpoint.settings, "model", cls, unused=("optimizer", "lr_scheduler"))
         model.run_config = checkpoint.settings
         model.build(checkpoint.task)

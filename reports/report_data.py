@@ -170,11 +170,11 @@ def assemble(
 def _set_up_data(run: RunFiles) -> DrugDataModule:
     """The data module of a run, after `setup`."""
     from datamodules.drug_datamodule import DrugDataModule
-    from modules.saved_settings.settings_check import SettingsCheck
+    from modules.saved_settings.checkpoint_check import CheckpointCheck
 
     # A report draws no batches for training, and folders are the user's choice.
     unused = ("sampling", "num_workers", "cache_folder")
-    data = SettingsCheck(run.checkpoint, "RUN").make(run.settings, "data", DrugDataModule, unused)
+    data = CheckpointCheck(run.checkpoint, "RUN").make(run.settings, "data", DrugDataModule, unused)
     data.trained_task = run.task
     level = _log.level
     # Fitting has already logged these messages.

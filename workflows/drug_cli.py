@@ -19,8 +19,8 @@ from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
 from modules.checkpoint_file import Checkpoint, read_checkpoint
 from modules.drug_classifier import DrugClassifier
+from modules.saved_settings.checkpoint_check import CheckpointCheck
 from modules.saved_settings.known_classes import trusted_modules
-from modules.saved_settings.settings_check import SettingsCheck
 from workflows.run_folder import RunSettings, claim_run_folder
 from workflows.run_trainer import RunTrainer, SaveSettings, strategy_for_unused_parameters
 from workflows.settings.command_help import TRUST, Option, add_config, add_options, common_help
@@ -39,6 +39,7 @@ class DrugCLI(LightningCLI):
 
     Attributes:
         trained_task: Classes and features of the checkpoint's model; None without a checkpoint.
+        saved: The checkpoint, whose settings are not checked; None without one.
         trust: Modules with classes of the user that a checkpoint may name.
         settings: The layers of settings.
         options: Options that are not arguments of a class, by name.
@@ -79,6 +80,7 @@ class DrugCLI(LightningCLI):
             InputError: If a checkpoint or a settings file does not exist, or a setting is unknown or invalid.
         """
         self.trained_task: DrugTask | None = None
+        self.saved: Checkpoint | None = None
         self.trust: tuple[str, ...] = ()
         self.options = {
             "ckpt_path": Option(str | None, None, "Checkpoint file written by lightning fit."),
@@ -183,30 +185,28 @@ class DrugCLI(LightningCLI):
             arguments: The command line after the subcommand.
 
         Raises:
-            InputError: If a settings file is invalid, or a required checkpoint is missing.
+            InputError: If a settings file is invalid, a required checkpoint is missing, or one is not to be trusted.
         """
         checkpoint = split_command_line(arguments).value("ckpt_path")
         if checkpoint is None and self.needs_checkpoint:
             raise InputError(f"ckpt_path: expected a checkpoint written by {self.command} fit, got none.")
         if checkpoint is None:
             return read_command(arguments)
-        saved = read_checkpoint(Path(checkpoint))
-        self.trained_task = saved.task
-        return read_command(arguments, Layer("checkpoint", self.used_settings(saved)), self.fixed_settings)
+        self.saved = read_checkpoint(Path(checkpoint))
+        self.trained_task = self.saved.task
+        layer = Layer("checkpoint", self.adapt_settings(self._used_settings(self.saved)))
+        return read_command(arguments, layer, self.fixed_settings)
 
-    def used_settings(self, saved: Checkpoint) -> dict[str, Any]:
-        """Take the settings of a checkpoint that this subcommand uses, and check them.
-
-        Args:
-            saved: The checkpoint.
-
-        Raises:
-            InputError: If one of them names a class that is neither the project's nor trusted.
-        """
+    def _used_settings(self, saved: Checkpoint) -> dict[str, Any]:
+        """The settings of a checkpoint that this subcommand uses, after their check."""
         known: dict[str, type | Option] = {**self.sections, **self.options}
         kept = self.kept_settings or [name for name in known if name not in ("ckpt_path", "run")]
-        check = SettingsCheck(saved.path, trust=self.trust)
+        check = CheckpointCheck(saved.path, trust=self.trust)
         return checked_settings(check, saved.settings, {name: known[name] for name in kept}, self.unused_settings)
+
+    def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Change the settings of a checkpoint for this subcommand, before the user's settings are applied."""
+        return settings
 
     def type_of(self, name: str) -> object:
         """The type of an option; None if it is unknown.

@@ -21,7 +21,6 @@ from callbacks.recluster import Recluster
 from callbacks.recluster_report import ReclusterReport
 from callbacks.training_progress import TrainingProgress
 from callbacks.training_stages import TrainingStages
-from modules.checkpoint_file import Checkpoint
 from modules.training.stages import Stage
 from reports.wandb_panels import log_recluster_panels
 from workflows.drug_cli import DrugCLI
@@ -79,15 +78,10 @@ class FitCLI(DrugCLI):
 
     def read_settings(self, arguments: list[str]) -> CommandSettings:
         """Warn of settings that have no effect, since the checkpoint or the method determines them."""
-        self.left_out: list[str] = []
         settings = super().read_settings(arguments)
-        given = {".".join(place) for place in settings.composition.origins}
-        for name in self.left_out:
-            if not any(place == name or place.startswith(f"{name}.") for place in given):
-                _log.warning(
-                    f"{name}: the checkpoint's value has no effect, since objects and folders are yours to "
-                    "give; to use it, give it again."
-                )
+        saved = {} if self.saved is None else self.saved.settings
+        for name in left_to_the_user(saved, settings.composition.settings):
+            _log.warning(f"{name}: the checkpoint's value has no effect; objects and folders are yours to give again.")
         used = settings.composition.origin(("model", "encoder", "class_path")) or ""
         for layer in settings.files:
             if layer.name.startswith("encoder/") and used.startswith("method/"):
@@ -95,12 +89,6 @@ class FitCLI(DrugCLI):
         for name in settings.ignored:
             _log.warning(f"{name}: the new value has no effect: a resumed run keeps that of the checkpoint.")
         return settings
-
-    def used_settings(self, saved: Checkpoint) -> dict[str, Any]:
-        """See `DrugCLI.used_settings`; the run settings are not used, since a resumed run continues in its folder."""
-        used = super().used_settings(saved)
-        self.left_out = left_to_the_user(saved.settings, used)
-        return used
 
     def resumed_from(self) -> Path | None:
         """The checkpoint to resume from, if any."""

@@ -158,13 +158,13 @@ def test_a_resumed_run_writes_and_deletes_only_in_its_own_folder(machine: Machin
     path = Path("run/checkpoints/last.ckpt")
     checkpoint = torch.load(path, weights_only=True)
     own = Path("run/checkpoints").resolve()
+    # The path begins with the folder of the run, so that Lightning would delete it.
+    hostile, worst = f"{own}/../../valuable", torch.tensor(-1.0)
+    changes = {"kth_best_model_path": hostile, "kth_value": worst, "best_k_models": {hostile: worst}}
     for name, state in checkpoint["callbacks"].items():
-        if name.startswith("ModelCheckpoint") and "val/balanced_accuracy" in name:
-            # The path begins with the folder of the run, so that Lightning would delete it.
-            hostile = f"{own}/../../valuable"
-            worst = torch.tensor(-1.0)
-            state.update(dirpath=str(own), best_model_path=str(best), kth_best_model_path=hostile, kth_value=worst)
-            state.update(best_k_models={hostile: worst})
+        if "Checkpoint" in name:
+            monitored = "val/balanced_accuracy" in name
+            state.update({"dirpath": str(own), "best_model_path": str(best), **(changes if monitored else {})})
     torch.save(checkpoint, path)
     assert machine.use("resume") == 0
     assert (valuable / "inside").is_dir()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from modules.saved_settings.settings_check import SettingsCheck
+from modules.saved_settings.checkpoint_check import CheckpointCheck
 from workflows.settings.command_help import Option
 
 _OF_THE_USER: Mapping[str, tuple[str, ...]] = {
@@ -28,7 +28,7 @@ _MACHINE = {
 
 
 def checked_settings(
-    check: SettingsCheck,
+    check: CheckpointCheck,
     settings: Mapping[str, Any],
     types: Mapping[str, type | Option],
     unused: Mapping[str, tuple[str, ...]],
@@ -59,17 +59,17 @@ def checked_settings(
 
 
 def left_to_the_user(settings: Mapping[str, Any], used: Mapping[str, Any]) -> list[str]:
-    """The objects and folders in a checkpoint's settings that were left out, as dotted names.
+    """The objects and folders in a checkpoint's settings that were left out and not given again, as dotted names.
 
     Args:
         settings: The settings of the checkpoint.
-        used: Those of `checked_settings`.
+        used: The settings of the command.
     """
     return [
         f"{section}.{name}"
         for section, names in _OF_THE_USER.items()
         for name in names
-        if settings.get(section, {}).get(name) and name not in used.get(section, {})
+        if (settings.get(section) or {}).get(name) and used.get(section, {}).get(name) is None
     ]
 
 

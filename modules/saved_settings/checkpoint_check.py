@@ -29,7 +29,7 @@ Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
-class SettingsCheck:
+class CheckpointCheck:
     """A check of the settings in a file.
 
     Attributes:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections.abc
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from types import NoneType, UnionType
@@ -12,7 +14,8 @@ from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_typ
 Options: TypeAlias = tuple[object, ...]
 """The types that an argument may have: the members of a union, or one; none if they are not known."""
 
-_PLAIN = (str, int, float, bool, NoneType, Path, timedelta)
+_TEXT = (str, Path, timedelta, Any)
+_PLAIN = (int, float, bool, NoneType)
 _COLLECTIONS = (list, tuple, set, frozenset, dict)
 
 
@@ -31,10 +34,7 @@ def argument_types(cls: type) -> dict[str, Options]:
             continue
         function = vars(base)["__init__"]
         parameters = inspect.signature(function).parameters.values()
-        try:
-            hints = get_type_hints(function)
-        except NameError:
-            hints = {}
+        hints = _hints(function)
         for parameter in parameters:
             untyped: Options = (Any,) if parameter.annotation is parameter.empty else ()
             found.setdefault(parameter.name, options(hints[parameter.name]) if parameter.name in hints else untyped)
@@ -63,7 +63,8 @@ def takes_text(types: Options, text: str) -> bool:
     """
     if any(get_origin(part) is Literal and text in get_args(part) for part in types):
         return True
-    return bool(types) and all(part in _PLAIN or part is Any or get_origin(part) in (Literal, dict) for part in types)
+    is_text = any(part in _TEXT for part in types)
+    return is_text and all(part in (*_TEXT, *_PLAIN) or get_origin(part) in (Literal, dict) for part in types)
 
 
 def takes_function(types: Options) -> bool:
@@ -85,7 +86,7 @@ def classes_of(types: Options) -> tuple[type, ...]:
     for part in types:
         made = options(get_args(part)[-1]) if _is_function(part) and get_args(part) else (part,)
         found += [one for one in made if isinstance(one, type) and get_origin(one) is None]
-    return tuple(one for one in found if one not in (*_PLAIN, *_COLLECTIONS, object))
+    return tuple(one for one in found if one not in (*_TEXT, *_PLAIN, *_COLLECTIONS, object))
 
 
 def items_of(types: Options) -> Options:
@@ -118,6 +119,14 @@ def values_of(types: Options) -> Options:
         elif isinstance(origin, type) and issubclass(origin, Mapping):
             found += options(get_args(part)[1])
     return tuple(found)
+
+
+def _hints(function: Callable[..., object]) -> dict[str, object]:
+    # What is imported for type checkers only is not found; most often it is from collections.abc.
+    for further in ({}, vars(collections.abc)):
+        with suppress(NameError):
+            return get_type_hints(function, localns=further)
+    return {}
 
 
 def _is_function(part: object) -> bool:

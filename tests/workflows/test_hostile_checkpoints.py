@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "report": ("report", "run"),
     "compare": ("compare", "run", "teacher"),
     "resume": ("fit", "--ckpt_path=run/checkpoints/last.ckpt", "--trainer.max_epochs=3", *QUIET),
+    "prepare": ("prepare", "--ckpt_path=run/checkpoints/last.ckpt", *QUIET),
     "teacher": (
         "fit",
         *SHORT,
@@ -114,6 +115,7 @@ def machine(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> M
         *((change, command) for change in MODEL for command in COMPUTING),
         *((change, command) for change in NO_SETTINGS for command in EVERYTHING),
         *((change, "resume") for change in TRAINING),
+        *((change, "prepare") for change in TRAINING if change != "teacher"),
     ],
 )
 def test_a_checkpoint_that_names_more_than_known_classes_is_refused_in_one_sentence(
@@ -128,7 +130,7 @@ def test_a_checkpoint_that_names_more_than_known_classes_is_refused_in_one_sente
     assert "bug" not in line
 
 
-@pytest.mark.parametrize("command", [name for name in EVERYTHING if name != "resume"])
+@pytest.mark.parametrize("command", [name for name in EVERYTHING if name not in ("resume", "prepare")])
 def test_what_a_command_does_not_need_is_not_touched(machine: Machine, command: str) -> None:
     # A report describes the stages, and so needs them in their form.
     changes = {name: change for name, change in {**TRAINING, **OBJECTS}.items() if name != "file for stages"}

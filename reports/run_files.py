@@ -116,6 +116,9 @@ def read_run(path: Path) -> RunFiles:
     parent = checkpoint.resolve().parent
     folder = path if path.is_dir() else parent.parent if parent.name == "checkpoints" else parent
     saved = read_checkpoint(checkpoint, "RUN")
+    for section in ("model", "data"):
+        if not isinstance(saved.settings.get(section), dict):
+            raise InputError(f"RUN: expected settings of {section} in {checkpoint}, got none.")
     metrics_file = folder / "test_metrics.json"
     return RunFiles(
         folder=folder,

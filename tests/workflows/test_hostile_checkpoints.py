@@ -16,6 +16,7 @@ from modules.drug_classifier import DrugClassifier
 from tests.lightning_app.command import TINY, in_this_process, succeed
 from tests.workflows.hostile_settings import (
     DISTILLATION,
+    FILES,
     MODEL,
     NO_SETTINGS,
     OBJECTS,
@@ -100,8 +101,9 @@ class Machine:
     def check_untouched(self) -> None:
         """Nothing was imported, called or written where the checkpoint wanted it."""
         assert "trap" not in sys.modules
-        assert not {"imported", "called"} & {path.name for path in self.site.iterdir()}
-        assert not (self.folder / "elsewhere").exists()
+        assert {path.name for path in self.site.iterdir()} == {"trap.py", *FILES}
+        written = {path.name for path in self.folder.iterdir()}
+        assert written <= {"run", "teacher", "site", "new.csv", "runs", "out.csv", "comparison.html"}
 
 
 @pytest.fixture

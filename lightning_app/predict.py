@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,11 @@ class PredictCLI(DrugCLI):
 
     subcommand_name = "predict"
     description = "Predict labels and probabilities, with evidence, for a table of SMILES or for one SMILES."
+    unused_settings: Mapping[str, tuple[str, ...]] = {
+        **DrugCLI.unused_settings,
+        # Of the columns of the training table, only those of SMILES and sequences are columns of the new one.
+        "data": ("sampling", "id_column", "split_column", "label_column"),
+    }
     uses_run_folder = False
 
     def own_options(self) -> dict[str, Option]:
@@ -39,11 +45,6 @@ class PredictCLI(DrugCLI):
             ),
             "chunk_rows": Option(int, CHUNK_ROWS, "Approximate number of rows in memory at a time."),
         }
-
-    def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """Keep only the SMILES columns of the training table as columns of the new one."""
-        settings["data"] |= {"id_column": None, "split_column": None, "label_column": None}
-        return settings
 
     def before_instantiate_classes(self) -> None:
         """Check the options.
@@ -84,7 +85,7 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     if cli.config.smiles is not None:
         from lightning_app.predict_one import predict_one
 
-        predict_one(Path(cli.checkpoint), cli.config.smiles, cli.config.top, terminal)
+        predict_one(Path(cli.checkpoint), cli.config.smiles, cli.config.top, terminal, cli.trust)
         return
     assert cli.trained_task is not None
     assert cli.writer is not None

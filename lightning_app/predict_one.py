@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from workflows.terminal import Terminal
 _SHOWN_CLASSES = 3
 
 
-def predict_one(checkpoint: Path, text: str, top: int | None, terminal: Terminal) -> None:
+def predict_one(checkpoint: Path, text: str, top: int | None, terminal: Terminal, trust: Sequence[str] = ()) -> None:
     """Predict one sample and print the prediction, with `--json` as one line.
 
     Args:
@@ -33,11 +34,12 @@ def predict_one(checkpoint: Path, text: str, top: int | None, terminal: Terminal
         text: The sample as SMILES; the two parts of a reaction, a pair, or a drug and a protein are joined by `>>`.
         top: Number of most probable classes to show; None shows three.
         terminal: Output options of the command.
+        trust: Modules with classes of the user that the checkpoint may name.
 
     Raises:
         InputError: If the sample or the checkpoint cannot be read.
     """
-    model = DrugClassifier.load_from_checkpoint(checkpoint, setting="ckpt_path")
+    model = DrugClassifier.load_from_checkpoint(checkpoint, setting="ckpt_path", trust=trust)
     assert model.task is not None
     chunk = _read(text, model)
     top = top or min(_SHOWN_CLASSES, model.task.num_classes)

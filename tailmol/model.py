@@ -27,19 +27,21 @@ from tailmol.frames import Frame, Sample, is_frame, like_given, list_to_frame, t
 Samples: TypeAlias = "Sequence[Sample] | Frame | str | Path"
 
 
-def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
+def load(path: str | Path, device: torch.device | str = "cpu", trust: str | Sequence[str] = ()) -> Model:
     """Load a trained model.
 
     Args:
         path: The folder of a run, whose best checkpoint is taken, or a checkpoint.
         device: The device to compute on.
+        trust: Modules with classes of yours that the checkpoint may name, such as `my_encoders`; by default it may name
+            those of tailmol alone.
 
     Raises:
-        InputError: If there is no valid tailmol checkpoint.
+        InputError: If there is no valid tailmol checkpoint, or its model has a class that is not trusted.
     """
     path = Path(path)
     checkpoint = path / "checkpoints" / "best.ckpt" if path.is_dir() else path
-    classifier = DrugClassifier.load_from_checkpoint(checkpoint, device, setting="path")
+    classifier = DrugClassifier.load_from_checkpoint(checkpoint, device, setting="path", trust=trust)
     evidence = load_evidence(checkpoint)
     return Model(classifier, None if evidence is None else evidence.to(classifier.device))
 
@@ -171,7 +173,6 @@ class Model:
                 label_thresholds=trained.get("label_thresholds"),
                 split="all",
                 evaluation_batch_size=trained["evaluation_batch_size"],
-                cache_folder=trained.get("cache_folder"),
             )
             data.trained_task = self._task
             data.setup(stage)

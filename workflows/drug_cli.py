@@ -17,17 +17,20 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from base.errors import InputError
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
-from modules.checkpoint_file import read_checkpoint
+from modules.checkpoint_file import Checkpoint, read_checkpoint
 from modules.drug_classifier import DrugClassifier
+from modules.saved_settings.checkpoint_check import CheckpointCheck
+from modules.saved_settings.known_classes import trusted_modules
 from workflows.run_folder import RunSettings, claim_run_folder
 from workflows.run_trainer import RunTrainer, SaveSettings, strategy_for_unused_parameters
-from workflows.settings.command_help import Option, add_config, add_options, common_help
-from workflows.settings.command_line import split_command_line
+from workflows.settings.command_help import TRUST, Option, add_config, add_options, common_help
+from workflows.settings.command_line import split_command_line, take_option
 from workflows.settings.errors import reword, reword_range
 from workflows.settings.layers import CommandSettings, read_command
 from workflows.settings.listing import list_settings
 from workflows.settings.merge import Layer
 from workflows.settings.option_values import import_classes
+from workflows.settings.saved import checked_settings
 from workflows.tracking import TrackingSettings, make_loggers
 
 
@@ -36,6 +39,8 @@ class DrugCLI(LightningCLI):
 
     Attributes:
         trained_task: Classes and features of the checkpoint's model; None without a checkpoint.
+        saved: The checkpoint, whose settings are not checked; None without one.
+        trust: Modules with classes of the user that a checkpoint may name.
         settings: The layers of settings.
         options: Options that are not arguments of a class, by name.
         sections: Classes whose arguments are options, by the name before the dot.
@@ -45,6 +50,8 @@ class DrugCLI(LightningCLI):
     description: str
     kept_settings: tuple[str, ...] | None = ("seed_everything", "model", "data")
     """Sections of a checkpoint's settings that are used; None uses all."""
+    unused_settings: Mapping[str, tuple[str, ...]] = {"model": ("optimizer", "lr_scheduler"), "data": ("sampling",)}
+    """Arguments of a checkpoint's settings that are not used, by section."""
     fixed_settings: tuple[str, ...] = ()
     """Names of settings that always keep the value of the checkpoint."""
     uses_run_folder = True
@@ -73,6 +80,8 @@ class DrugCLI(LightningCLI):
             InputError: If a checkpoint or a settings file does not exist, or a setting is unknown or invalid.
         """
         self.trained_task: DrugTask | None = None
+        self.saved: Checkpoint | None = None
+        self.trust: tuple[str, ...] = ()
         self.options = {
             "ckpt_path": Option(str | None, None, "Checkpoint file written by lightning fit."),
             "seed_everything": Option(
@@ -138,7 +147,8 @@ class DrugCLI(LightningCLI):
 
         # For schedules: ${share:${trainer.max_epochs},0.5} is half of the epochs, but at least one.
         OmegaConf.register_resolver("share", lambda total, fraction: max(1, round(total * fraction)), replace=True)
-        arguments = list(cast("list[str]", args))
+        trust, arguments = take_option(cast("list[str]", args), "trust")
+        self.trust = trusted_modules(trust)
         if {"-h", "--help"} & set(arguments):
             self._print_help(parser, everything="all" in arguments)
             raise SystemExit(0)
@@ -160,12 +170,13 @@ class DrugCLI(LightningCLI):
 
     def _print_help(self, parser: LightningArgumentParser, everything: bool) -> None:
         import_classes()
+        add_options(parser, TRUST)
         if everything:
             parser.parse_args(["--help"])
         else:
             settings = {} if self.needs_checkpoint else read_command([]).under_options
             common = {name: names for name, names in self.common_settings.items() if name in self.sections}
-            print(common_help(parser, self.sections, common, self.options, settings), end="")
+            print(common_help(parser, self.sections, common, {**self.options, **TRUST}, settings), end="")
 
     def read_settings(self, arguments: list[str]) -> CommandSettings:
         """Merge the layers of settings.
@@ -174,18 +185,24 @@ class DrugCLI(LightningCLI):
             arguments: The command line after the subcommand.
 
         Raises:
-            InputError: If a settings file is invalid, or a required checkpoint is missing.
+            InputError: If a settings file is invalid, a required checkpoint is missing, or one is not to be trusted.
         """
         checkpoint = split_command_line(arguments).value("ckpt_path")
         if checkpoint is None and self.needs_checkpoint:
             raise InputError(f"ckpt_path: expected a checkpoint written by {self.command} fit, got none.")
         if checkpoint is None:
             return read_command(arguments)
-        saved = read_checkpoint(Path(checkpoint))
-        settings, self.trained_task = saved.settings, saved.task
-        if self.kept_settings is not None:
-            settings = {name: settings[name] for name in self.kept_settings}
-        return read_command(arguments, Layer("checkpoint", self.adapt_settings(settings)), self.fixed_settings)
+        self.saved = read_checkpoint(Path(checkpoint))
+        self.trained_task = self.saved.task
+        layer = Layer("checkpoint", self.adapt_settings(self._used_settings(self.saved)))
+        return read_command(arguments, layer, self.fixed_settings)
+
+    def _used_settings(self, saved: Checkpoint) -> dict[str, Any]:
+        """The settings of a checkpoint that this subcommand uses, after their check."""
+        known: dict[str, type | Option] = {**self.sections, **self.options}
+        kept = self.kept_settings or [name for name in known if name not in ("ckpt_path", "run")]
+        check = CheckpointCheck(saved.path, trust=self.trust)
+        return checked_settings(check, saved.settings, {name: known[name] for name in kept}, self.unused_settings)
 
     def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Change the settings of a checkpoint for this subcommand, before the user's settings are applied."""

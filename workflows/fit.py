@@ -16,6 +16,7 @@ from base.atomic_file import write_json
 from base.errors import InputError
 from callbacks.evidence_writer import EvidenceWriter
 from callbacks.last_checkpoint import LastCheckpoint
+from callbacks.own_checkpoints import OwnCheckpoints
 from callbacks.recluster import Recluster
 from callbacks.recluster_report import ReclusterReport
 from callbacks.training_progress import TrainingProgress
@@ -28,6 +29,7 @@ from workflows.run_folder import remove_if_empty
 from workflows.run_summary import split_metrics
 from workflows.settings.command_help import Option
 from workflows.settings.layers import CommandSettings
+from workflows.settings.saved import left_to_the_user, named_modules
 from workflows.terminal import quiet_lightning
 
 _log = logging.getLogger("tailmol")
@@ -45,6 +47,7 @@ class FitCLI(DrugCLI):
         "the shipped inn_stems data. The settings below are those that are commonly changed."
     )
     kept_settings = None
+    unused_settings: Mapping[str, tuple[str, ...]] = {}
     # A checkpoint contains their state, which would override other settings.
     fixed_settings = ("model.optimizer", "model.lr_scheduler")
     needs_checkpoint = False
@@ -76,6 +79,9 @@ class FitCLI(DrugCLI):
     def read_settings(self, arguments: list[str]) -> CommandSettings:
         """Warn of settings that have no effect, since the checkpoint or the method determines them."""
         settings = super().read_settings(arguments)
+        saved = {} if self.saved is None else self.saved.settings
+        for name in left_to_the_user(saved, settings.composition.settings):
+            _log.warning(f"{name}: the checkpoint's value has no effect; objects and folders are yours to give again.")
         used = settings.composition.origin(("model", "encoder", "class_path")) or ""
         for layer in settings.files:
             if layer.name.startswith("encoder/") and used.startswith("method/"):
@@ -83,10 +89,6 @@ class FitCLI(DrugCLI):
         for name in settings.ignored:
             _log.warning(f"{name}: the new value has no effect: a resumed run keeps that of the checkpoint.")
         return settings
-
-    def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """Drop the run settings, since a resumed run continues in its folder from any working directory."""
-        return {name: value for name, value in settings.items() if name != "run"}
 
     def resumed_from(self) -> Path | None:
         """The checkpoint to resume from, if any."""
@@ -106,11 +108,11 @@ class FitCLI(DrugCLI):
         )
         within = LastCheckpoint(self.config.checkpoint_every_n_steps)
         recluster: Recluster = self.config_init.recluster
-        stages = TrainingStages(self.config_init.stages)
+        stages = TrainingStages(self.config_init.stages, self.trust)
         own = [recluster, ReclusterReport(log_recluster_panels), stages, EvidenceWriter(recluster)]
         shows_progress = self.config.trainer.enable_progress_bar is not False and self.show_progress
         progress = [TrainingProgress()] if shows_progress else []
-        return [*own, self.config_init.early_stopping, best, ended, within, *progress]
+        return [*own, self.config_init.early_stopping, best, ended, within, OwnCheckpoints(), *progress]
 
     def before_instantiate_classes(self) -> None:
         """Make the paths of teachers absolute, so that the run can be resumed from any working directory."""
@@ -178,5 +180,5 @@ def fit(
     if result.is_first_process:
         write_json(result.metrics, result.folder / "test_metrics.json")
     if cli.config.report and result.is_first_process:
-        report_run(cli.folder, cli.trainer.loggers, cli.trainer.global_step)
+        report_run(cli.folder, cli.trainer.loggers, cli.trainer.global_step, named_modules(cli.model.run_config))
     return result

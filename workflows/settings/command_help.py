@@ -25,6 +25,12 @@ class Option:
     help: str
 
 
+TRUST = {
+    "trust": Option(str, None, "Module with classes of yours that a checkpoint may name; may be repeated."),
+}
+"""The option that is read before a parser is, since it decides what the parser may see."""
+
+
 def add_options(parser: LightningArgumentParser, options: Mapping[str, Option]) -> None:
     """Add options that are not arguments of a class.
 

@@ -52,12 +52,17 @@ class PredictCLI(DrugCLI):
         Raises:
             InputError: If not exactly one of `output` and `smiles` is given, or `chunk_rows` is out of range.
         """
-        super().before_instantiate_classes()
         if (self.config.output is None) == (self.config.smiles is None):
             given = "neither" if self.config.output is None else "both"
             raise InputError(f"output: expected either --output or --smiles, got {given}.")
         if self.config.chunk_rows < 1:
             raise InputError(f"chunk_rows: expected 1 or more, got {self.config.chunk_rows}.")
+        super().before_instantiate_classes()
+
+    def name_columns(self, need_labels: bool = False) -> None:
+        """See `DrugCLI`; a single sample has no columns."""
+        if self.config.smiles is None:
+            super().name_columns(need_labels)
 
     def callbacks(self) -> list[Callback]:
         """The writer of the predictions, if there is a file to write."""

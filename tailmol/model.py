@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from base.errors import InputError
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.tables.columns import ColumnNames, InputKind
+from datamodules.tables.source_table import read_column_names
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction import Prediction
 from modules.evaluation.prediction_columns import PredictionColumns
@@ -162,6 +163,10 @@ class Model:
                     path = Path(samples)
                 else:
                     to_polars(samples).write_parquet(path)
+                available = read_column_names(path, self.input)
+                # The table may name its columns otherwise than that of training; a given label column must exist.
+                lost = [name for name in ("smiles", "label", "sequence") if not names.has(name, available)]
+                names = replace(names, **dict.fromkeys(lost if label_column is None else set(lost) - {"label"}))
             else:
                 frame, names = list_to_frame(samples, self.input, trained["agents"])  # type: ignore[arg-type]
                 frame.write_parquet(path)

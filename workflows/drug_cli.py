@@ -26,6 +26,7 @@ from workflows.run_trainer import RunTrainer, SaveSettings, strategy_for_unused_
 from workflows.settings.command_help import TRUST, Option, add_config, add_options, common_help
 from workflows.settings.command_line import split_command_line, take_option
 from workflows.settings.errors import reword, reword_range
+from workflows.settings.guessed_columns import name_guessed_columns
 from workflows.settings.layers import CommandSettings, read_command
 from workflows.settings.listing import list_settings
 from workflows.settings.merge import Layer
@@ -226,10 +227,15 @@ class DrugCLI(LightningCLI):
         return {name: value for name, value in yaml.safe_load(text).items() if name not in ("config", "ckpt_path")}
 
     def before_instantiate_classes(self) -> None:
-        """Make the path of the table absolute, so that the checkpoint can be tested from any working directory."""
+        """Name the table by its absolute path, so that it is found from any working directory, and its columns."""
         source = Path(self.config.data.source)
         if source.is_file():
             self.config.data.source = str(source.resolve())
+        self.name_columns()
+
+    def name_columns(self, need_labels: bool = True) -> None:
+        """Name the columns of the table in the settings, those of a checkpoint only if the table has them."""
+        name_guessed_columns(self.config.data, self.settings.is_saved, self.trained_task, need_labels)
 
     def resumed_from(self) -> Path | None:
         """The checkpoint of the run to resume, if any."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -97,6 +97,16 @@ class ColumnNames:
         if isinstance(names["smiles"], str):
             names["smiles"] = [names["smiles"]]
         return cls(**names)
+
+    def has(self, name: str, available: Collection[str]) -> bool:
+        """Whether a table has the column, or all columns, of a field; true for None.
+
+        Args:
+            name: The field, such as `label`.
+            available: Columns of the table.
+        """
+        value = getattr(self, name)
+        return value is None or set([value] if isinstance(value, str) else value) <= set(available)
 
     def to_settings(self) -> dict[str, Any]:
         """The inverse of `from_settings`."""

@@ -37,6 +37,19 @@ def kind_of_file(path: Path, input: InputKind, trained: InputKind | None = None)
     return "array" if arrays else input
 
 
+def read_column_names(path: Path, input: InputKind) -> list[str]:
+    """The columns of a table, or the arrays of an `.npz` file, from the header alone.
+
+    Args:
+        path: The file.
+        input: What one sample is.
+
+    Raises:
+        InputError: If the file is missing, or damaged at its start.
+    """
+    return read_array_names(path) if input == "array" else read_header(path)
+
+
 def check_columns(
     path: Path, input: InputKind, names: ColumnNames = USUAL_NAMES, need_labels: bool = True, need_splits: bool = False
 ) -> Columns:
@@ -52,9 +65,10 @@ def check_columns(
     Raises:
         InputError: If the file or a column is missing.
     """
+    available = read_column_names(path, input)
     if input == "array":
-        return choose_arrays(read_array_names(path), path, names, need_labels, need_splits)
-    return choose_columns(read_header(path), path, input, names, need_labels, need_splits)
+        return choose_arrays(available, path, names, need_labels, need_splits)
+    return choose_columns(available, path, input, names, need_labels, need_splits)
 
 
 def read_table(

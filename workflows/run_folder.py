@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from base.atomic_file import remove_unfinished
 from base.errors import InputError
 
 
@@ -27,8 +30,9 @@ class RunSettings:
 def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None) -> Path:
     """Create the folder of a run; to be called on the first process only.
 
-    A resumed run continues in its own folder. A run with several processes on a cluster is named by its job, so that
-    it finds its checkpoint when the cluster restarts the job.
+    A resumed run continues in its own folder, without the temporary files that it has left when it was killed. A run
+    with several processes on a cluster is named by its job, so that it finds its checkpoint when the cluster restarts
+    the job.
 
     Args:
         settings: Names of the folder.
@@ -49,6 +53,10 @@ def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None) -
         if settings.version and folder.is_dir() and any(folder.iterdir()):
             raise InputError(f"run.version: expected a new or empty folder, got {folder}, which contains a run.")
     folder.mkdir(parents=True, exist_ok=True)
+    if (folder / "config.yaml").is_file():
+        # Not where somebody has copied a checkpoint into another folder of the name `checkpoints`.
+        for place in (folder, folder / "checkpoints", folder / "class_means"):
+            remove_unfinished(place)
     return folder
 
 
@@ -60,6 +68,20 @@ def remove_if_empty(folder: Path) -> None:
     """
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
+
+
+def how_to_go_on(command: str, arguments: Sequence[str], folder: Path | None) -> str:
+    """How a run that was cut off can be continued; the end of a sentence.
+
+    Args:
+        command: Name of the command.
+        arguments: The command line after `fit`.
+        folder: Folder of the run; None if it has none yet.
+    """
+    last = None if folder is None else folder / "checkpoints" / "last.ckpt"
+    if last is not None and last.is_file():
+        return f"to go on: {shlex.join([command, 'fit', '--ckpt_path', str(last)])}"
+    return f"there is no checkpoint yet, to start again: {shlex.join([command, 'fit', *arguments])}"
 
 
 def _resumed_folder(checkpoint: Path) -> Path | None:

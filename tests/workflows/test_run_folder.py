@@ -46,6 +46,22 @@ def test_a_resumed_run_goes_on_in_its_folder_unless_a_version_is_given(tmp_path:
     assert claim_run_folder(RunSettings(), "x.csv", Path("somewhere/last.ckpt")) == Path("runs/x/version_0")
 
 
+def test_a_resumed_run_removes_what_it_has_left_unfinished_and_nothing_else(tmp_path: Path) -> None:
+    run, name = tmp_path / "runs/x/version_4", f".last.ckpt.{'0a' * 16}"
+    own = [run / name, run / "checkpoints" / name, run / "class_means" / name]
+    other = [run / "wandb" / name, tmp_path / name, run.parent / name, run.with_name("version_5") / name]
+    copied = [tmp_path / "copies" / name, tmp_path / "copies/checkpoints" / name]
+    for path in [*own, *other, *copied]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (run / "config.yaml").touch()
+    claim_run_folder(RunSettings(), "x.csv", run / "checkpoints/last.ckpt")
+    # No run has written this folder, although it has the name.
+    claim_run_folder(RunSettings(), "x.csv", tmp_path / "copies/checkpoints/last.ckpt")
+    assert [path.exists() for path in own] == [False] * 3
+    assert all(path.exists() for path in [*other, *copied])
+
+
 def test_a_folder_is_removed_only_if_nothing_was_written() -> None:
     empty, used = (claim_run_folder(RunSettings(), "x.csv", None) for _ in range(2))
     (used / "metrics.csv").touch()

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser
 
 from base.atomic_file import write_json
-from base.errors import InputError
+from base.errors import DiskFullError, InputError, is_disk_full
 from callbacks.evidence_writer import EvidenceWriter
 from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.recluster import Recluster
@@ -24,10 +24,11 @@ from modules.training.stages import Stage
 from reports.wandb_panels import log_recluster_panels
 from workflows.drug_cli import DrugCLI
 from workflows.final_report import report_run
-from workflows.run_folder import remove_if_empty
+from workflows.run_folder import how_to_go_on, remove_if_empty
 from workflows.run_summary import finite_metrics
 from workflows.settings.command_help import Option
 from workflows.settings.layers import CommandSettings
+from workflows.stop_signals import StopSignals
 from workflows.terminal import quiet_lightning
 
 _log = logging.getLogger("tailmol")
@@ -149,6 +150,7 @@ def fit(
     configs: Sequence[str | Path] = (),
     command: str = "lightning",
     show_progress: bool = True,
+    signals: StopSignals | None = None,
 ) -> FitResult:
     """Train a model, test its best checkpoint and write the report.
 
@@ -157,12 +159,28 @@ def fit(
         configs: YAML files of settings, your own or shipped ones such as `method/paper.yaml`; options take precedence.
         command: Name of the command, for messages.
         show_progress: Whether to show a progress line on the terminal.
+        signals: Says how to go on when the run is stopped, and learns its folder here.
 
     Raises:
+        DiskFullError: If no space is left; the last checkpoint is whole.
         InputError: If a setting, a file or the table is invalid.
     """
-    words = [word for path in configs for word in ("--config", str(path))]
-    cli = FitCLI([*words, *options], command, show_progress)
+    words = [*(word for path in configs for word in ("--config", str(path))), *options]
+    cli = FitCLI(words, command, show_progress)
+    if signals is not None:
+        signals.speaks = cli.trainer.is_global_zero
+        signals.folder = cli.folder if signals.speaks else None
+    try:
+        return _run(cli)
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        advice = how_to_go_on(command, words, cli.folder)
+        raise DiskFullError(f"The disk is full, and the files from before are whole; {advice}") from error
+
+
+def _run(cli: FitCLI) -> FitResult:
+    """Train, test and report."""
     data: dict[str, Any] = {"datamodule": cli.datamodule, "weights_only": True}
     try:
         cli.trainer.fit(cli.model, ckpt_path=cli.checkpoint, **data)

@@ -20,13 +20,17 @@ from callbacks.recluster import Recluster
 from callbacks.recluster_report import ReclusterReport
 from callbacks.training_progress import TrainingProgress
 from callbacks.training_stages import TrainingStages
+from modules.training.lr_schedule import read_schedule
 from modules.training.stages import Stage
 from reports.wandb_panels import log_recluster_panels
 from workflows.drug_cli import DrugCLI
 from workflows.final_report import report_run
+from workflows.resuming import Resuming
 from workflows.run_folder import how_to_go_on, remove_if_empty
 from workflows.run_summary import finite_metrics
 from workflows.settings.command_help import Option
+from workflows.settings.command_line import split_command_line
+from workflows.settings.epoch_shares import epoch_shares, with_epoch_shares
 from workflows.settings.layers import CommandSettings
 from workflows.stop_signals import StopSignals
 from workflows.terminal import quiet_lightning
@@ -46,8 +50,8 @@ class FitCLI(DrugCLI):
         "the shipped inn_stems data. The settings below are those that are commonly changed."
     )
     kept_settings = None
-    # A checkpoint contains their state, which would override other settings.
-    fixed_settings = ("model.optimizer", "model.lr_scheduler")
+    # A checkpoint contains its state, which would override other settings.
+    fixed_settings = ("model.optimizer",)
     needs_checkpoint = False
     common_settings: Mapping[str, tuple[str, ...]] = {
         "data": ("source", "input", "smiles_columns", "label_column", "split", "split_seed", "sampling", "batch_size"),
@@ -76,6 +80,8 @@ class FitCLI(DrugCLI):
 
     def read_settings(self, arguments: list[str]) -> CommandSettings:
         """Warn of settings that have no effect, since the checkpoint or the method determines them."""
+        given = split_command_line(arguments).value("ckpt_path")
+        self._saved_path = None if given is None else Path(given)
         settings = super().read_settings(arguments)
         used = settings.composition.origin(("model", "encoder", "class_path")) or ""
         for layer in settings.files:
@@ -86,8 +92,14 @@ class FitCLI(DrugCLI):
         return settings
 
     def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """Drop the run settings, since a resumed run continues in its folder from any working directory."""
-        return {name: value for name, value in settings.items() if name != "run"}
+        """Let the schedule follow `trainer.max_epochs`, and drop the run settings.
+
+        A resumed run continues in its folder from any working directory.
+        """
+        assert self._saved_path is not None
+        self._saved_settings, self._saved_schedule = settings, read_schedule(self._saved_path)
+        linked = with_epoch_shares(settings, self._saved_schedule.shares)
+        return {name: value for name, value in linked.items() if name != "run"}
 
     def resumed_from(self) -> Path | None:
         """The checkpoint to resume from, if any."""
@@ -108,10 +120,17 @@ class FitCLI(DrugCLI):
         within = LastCheckpoint(self.config.checkpoint_every_n_steps)
         recluster: Recluster = self.config_init.recluster
         stages = TrainingStages(self.config_init.stages)
-        own = [recluster, ReclusterReport(log_recluster_panels), stages, EvidenceWriter(recluster)]
+        own = [recluster, ReclusterReport(log_recluster_panels), stages, EvidenceWriter(recluster), self._resuming()]
         shows_progress = self.config.trainer.enable_progress_bar is not False and self.show_progress
         progress = [TrainingProgress()] if shows_progress else []
         return [*own, self.config_init.early_stopping, best, ended, within, *progress]
+
+    def _resuming(self) -> Resuming:
+        resuming = Resuming(epoch_shares(self.settings.composition.settings))
+        if self._saved_path is not None:
+            new, saved = self.plain_settings(), self._saved_settings
+            resuming.check_schedule(self.config_init.model, new, saved, self._saved_schedule)
+        return resuming
 
     def before_instantiate_classes(self) -> None:
         """Make the paths of teachers absolute, so that the run can be resumed from any working directory."""

@@ -18,15 +18,17 @@ from callbacks.evidence_writer import EvidenceWriter
 from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.recluster import Recluster
 from callbacks.recluster_report import ReclusterReport
+from callbacks.requeue import Requeue
 from callbacks.training_progress import TrainingProgress
 from callbacks.training_stages import TrainingStages
+from modules.checkpoint_file import read_checkpoint
 from modules.training.lr_schedule import read_schedule
 from modules.training.stages import Stage
 from reports.wandb_panels import log_recluster_panels
 from workflows.drug_cli import DrugCLI
 from workflows.final_report import report_run
 from workflows.resuming import Resuming
-from workflows.run_folder import how_to_go_on, remove_if_empty
+from workflows.run_folder import RunSettings, find_interrupted, how_to_go_on, remove_if_empty
 from workflows.run_summary import finite_metrics
 from workflows.settings.command_help import Option
 from workflows.settings.command_line import split_command_line
@@ -105,6 +107,13 @@ class FitCLI(DrugCLI):
         """The checkpoint to resume from, if any."""
         return Path(self.checkpoint) if self.checkpoint else None
 
+    def interrupted_checkpoint(self) -> str | None:
+        """The last checkpoint of the same run in a job that SLURM has restarted, if any."""
+        path = find_interrupted(RunSettings(**self.config.run.as_dict()), self.config.data.source)
+        # A job may start several runs.
+        is_same = path is not None and read_checkpoint(path).settings == self.model.run_config
+        return str(path) if is_same else None
+
     def has_unused_parameters(self) -> bool:
         """Whether a step of some epoch does not use all parameters, also because a stage freezes them."""
         return any(stage.frozen for stage in self.config_init.stages) or super().has_unused_parameters()
@@ -123,7 +132,7 @@ class FitCLI(DrugCLI):
         own = [recluster, ReclusterReport(log_recluster_panels), stages, EvidenceWriter(recluster), self._resuming()]
         shows_progress = self.config.trainer.enable_progress_bar is not False and self.show_progress
         progress = [TrainingProgress()] if shows_progress else []
-        return [*own, self.config_init.early_stopping, best, ended, within, *progress]
+        return [*own, self.config_init.early_stopping, best, ended, within, Requeue(), *progress]
 
     def _resuming(self) -> Resuming:
         resuming = Resuming(epoch_shares(self.settings.composition.settings))
@@ -202,7 +211,7 @@ def _run(cli: FitCLI) -> FitResult:
     """Train, test and report."""
     data: dict[str, Any] = {"datamodule": cli.datamodule, "weights_only": True}
     try:
-        cli.trainer.fit(cli.model, ckpt_path=cli.checkpoint, **data)
+        cli.trainer.fit(cli.model, ckpt_path=cli.checkpoint or cli.interrupted_checkpoint(), **data)
     finally:
         if cli.trainer.is_global_zero:
             remove_if_empty(cli.folder)

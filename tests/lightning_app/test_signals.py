@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,7 @@ def test_a_job_that_slurm_ends_is_saved_requeued_and_goes_on(tmp_path: Path, ran
 
     with job(0) as processes:
         for process in processes:
-            wait_for(lambda process=process: handles(process, signal.SIGUSR1), process)
+            wait_for(partial(handles, process, signal.SIGUSR1), process)
         time.sleep(0.5)
         # The last one is asked alone: all must save at the same step.
         processes[-1].send_signal(signal.SIGUSR1)

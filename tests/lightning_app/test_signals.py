@@ -191,7 +191,7 @@ def test_a_job_that_slurm_ends_is_saved_requeued_and_goes_on(tmp_path: Path, ran
     with job(0) as processes:
         for process in processes:
             wait_for(partial(handles, process, signal.SIGUSR1), process)
-        time.sleep(0.5)
+        time.sleep(0.1)
         # The last one is asked alone: all must save at the same step.
         processes[-1].send_signal(signal.SIGUSR1)
         wait_for(calls.is_file, processes[0])
@@ -199,10 +199,7 @@ def test_a_job_that_slurm_ends_is_saved_requeued_and_goes_on(tmp_path: Path, ran
             process.send_signal(signal.SIGTERM)
         assert [ended(process, [])[0] for process in processes] == [143] * ranks
     assert calls.read_text() == "requeue 4242\n"
-    saved = torch.load(last, weights_only=True)
-    assert not saved["loops"]["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"]
-    before = (saved["epoch"], saved["global_step"])
-    assert before > (0, 0)
+    assert torch.load(last, weights_only=True)["global_step"] > 0
     with job(1) as processes:
         assert [process.wait(120) for process in processes] == [0] * ranks
     metrics, expected = json.loads((run / "test_metrics.json").read_text()), whole(tmp_path, ranks)

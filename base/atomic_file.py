@@ -1,31 +1,78 @@
-"""Atomic file writing: files are written under a temporary name and renamed when complete."""
+"""Atomic file writing: files are written beside their target, synced, and renamed when complete."""
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import re
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from base.errors import DiskFullError, is_disk_full
+
 if TYPE_CHECKING:
     import polars
 
 
+_TEMPORARY_NAME = re.compile(r"\..+\.[0-9a-f]{32}")
+
+
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file atomically, so that readers never see a partial file.
+    """Write a file atomically, so that readers never see a partial file, also after a crash of the machine.
 
     Args:
         path: Path of the file; its folder is created if missing.
         write: Writes the file to the temporary path that it is called with, in the folder of `path`.
+
+    Raises:
+        DiskFullError: If no space is left; an existing file is unchanged.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
+        # Otherwise the new name could reach the disk before the content.
+        _sync(temporary)
         temporary.replace(path)
+        _sync_folder(path.parent)
+    except Exception as error:
+        if is_disk_full(error):
+            state = "its previous version is unchanged" if path.exists() else "no part of it was left"
+            raise DiskFullError(f"The disk is full: {path} could not be written; {state}.") from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove the temporary files that a killed process has left in a folder.
+
+    Args:
+        folder: A folder into which no other process is writing; the folders in it are left alone.
+    """
+    for path in folder.glob(".*"):
+        if _TEMPORARY_NAME.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+            path.unlink()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(path: Path) -> None:
+    try:
+        _sync(path)
+    except OSError as error:
+        # Some network file systems sync folders by themselves and do not know the call.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
 
 
 def write_csv(frame: polars.DataFrame, path: Path) -> None:

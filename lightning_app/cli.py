@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib
 import logging
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from workflows.terminal import Terminal, take_terminal_options
+from workflows.terminal import Terminal, process_number, take_terminal_options
 
 SUBCOMMANDS = {
     "fit": ("lightning_app.fit", "main"),
@@ -25,12 +24,6 @@ SUBCOMMANDS = {
     "compare": ("lightning_app.compare", "main"),
     "completion": ("lightning_app.completion", "main"),
 }
-
-_PROCESS_NUMBERS = ("RANK", "LOCAL_RANK")
-"""Environment variables in which torchrun and Lightning pass the rank of a process.
-
-SLURM_PROCID is not among them: it also numbers the workers of a benchmark, and every one must report its own errors.
-"""
 
 _EXTRAS = {
     **dict.fromkeys(
@@ -75,7 +68,7 @@ examples:
 
 
 def main() -> None:
-    """Run the command line; the exit status is 2 for invalid input and 1 for other errors."""
+    """Run the command line; the exit status is 2 for invalid input, 1 for a full disk and for other errors."""
     terminal, arguments = take_terminal_options(sys.argv[1:], _command())
     if not arguments or arguments[0] in ("-h", "--help"):
         print(HELP.replace("{command}", terminal.command), end="")
@@ -84,7 +77,7 @@ def main() -> None:
         known = ", ".join(SUBCOMMANDS)
         sys.exit(_print_error(f"subcommand: expected one of {known}, got {arguments[0]!r}.", terminal))
     module, function = SUBCOMMANDS[arguments[0]]
-    process = next((int(os.environ[name]) for name in _PROCESS_NUMBERS if name in os.environ), 0)
+    process = process_number()
     try:
         with _messages(terminal, process == 0):
             getattr(importlib.import_module(module), function)(arguments[1:], terminal)
@@ -102,8 +95,11 @@ def _command() -> str:
 
 def _explain(error: Exception, subcommand: str, process: int, terminal: Terminal) -> int:
     """Print an error in one sentence and return the exit status."""
-    from base.errors import InputError
+    from base.errors import DiskFullError, InputError, is_disk_full
 
+    if is_disk_full(error):
+        _print_error(str(error) if isinstance(error, DiskFullError) else f"The disk is full ({error}).", terminal)
+        return 1
     if isinstance(error, InputError):
         # All processes read the same input and raise the same error; the first one prints it.
         return 2 if process else _print_error(str(error), terminal)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 
-from base.errors import InputError
+from base.errors import InputError, is_disk_full
 from callbacks.prediction_writer import PredictionWriter
 from datamodules.prediction_rows import CHUNK_ROWS
 from modules.evaluation.prediction_columns import PredictionColumns
@@ -50,13 +51,16 @@ class PredictCLI(DrugCLI):
         """Check the options.
 
         Raises:
-            InputError: If not exactly one of `output` and `smiles` is given, or `chunk_rows` is out of range.
+            InputError: If not exactly one of `output` and `smiles` is given, `output` cannot be written, or
+                `chunk_rows` is out of range.
         """
         if (self.config.output is None) == (self.config.smiles is None):
             given = "neither" if self.config.output is None else "both"
             raise InputError(f"output: expected either --output or --smiles, got {given}.")
         if self.config.chunk_rows < 1:
             raise InputError(f"chunk_rows: expected 1 or more, got {self.config.chunk_rows}.")
+        if self.config.output is not None:
+            _check_output(Path(self.config.output), (self.config.data.source, self.config.ckpt_path))
         super().before_instantiate_classes()
 
     def name_columns(self, need_labels: bool = False) -> None:
@@ -113,6 +117,22 @@ def main(arguments: list[str], terminal: Terminal) -> None:
         cli.writer.remove_chunks(cli.trainer)
     if cli.trainer.is_global_zero:
         _report(cli.writer.rows, cli.writer.unusable, cli.config.output, terminal)
+
+
+def _check_output(output: Path, inputs: Sequence[str]) -> None:
+    """Make the folder of the output and check that a file can be written there, before hours of prediction."""
+    if output.is_dir():
+        raise InputError(f"output: expected a file, got {output}, which is a folder.")
+    if any(output.resolve() == Path(name).resolve() for name in inputs):
+        raise InputError(f"output: expected a new file, got {output}, which is the input.")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output.parent):
+            pass
+    except OSError as error:
+        if is_disk_full(error):
+            raise
+        raise InputError(f"output: expected a folder that can be written, got {output.parent} ({error}).") from error
 
 
 def _report(rows: int, unusable: int, output: str, terminal: Terminal) -> None:

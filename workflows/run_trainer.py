@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import yaml
+from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.strategies import DDPStrategy
@@ -15,6 +16,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from base.atomic_file import write_file
 from datamodules.drug_datamodule import DrugDataModule
 from modules.drug_classifier import DrugClassifier
+from workflows.checkpoint_io import AtomicCheckpointIO
 
 _PLAIN_DDP = ("auto", "ddp", "ddp_spawn", "ddp_fork", "ddp_notebook")
 
@@ -33,7 +35,11 @@ class RunTrainer(Trainer):
             claim_folder: Creates the folder and returns its path.
             **settings: Arguments of Lightning's trainer.
         """
-        super().__init__(**settings)
+        plugins = settings.get("plugins") or []
+        plugins = plugins if isinstance(plugins, list) else [plugins]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            plugins = [*plugins, AtomicCheckpointIO()]
+        super().__init__(**{**settings, "plugins": plugins})
         self.run_folder = claim_folder() if self.is_global_zero else Path(tempfile.gettempdir())
 
     @property

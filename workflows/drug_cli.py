@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import tempfile
 from argparse import ArgumentError
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 import yaml
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
@@ -22,8 +20,8 @@ from modules.drug_classifier import DrugClassifier
 from modules.saved_settings.checkpoint_check import CheckpointCheck
 from modules.saved_settings.known_classes import trusted_modules
 from workflows.run_folder import RunSettings, claim_run_folder
-from workflows.run_trainer import RunTrainer, SaveSettings, strategy_for_unused_parameters
-from workflows.settings.command_help import TRUST, Option, add_config, add_options, common_help
+from workflows.run_trainer import RunTrainer, SaveSettings, strategy_for_unused_parameters, usable_accelerator
+from workflows.settings.command_help import TRUST, Option, add_config, add_options, common_help, option_type
 from workflows.settings.command_line import split_command_line, take_option
 from workflows.settings.errors import reword, reword_range
 from workflows.settings.guessed_columns import name_guessed_columns
@@ -210,16 +208,8 @@ class DrugCLI(LightningCLI):
         return settings
 
     def type_of(self, name: str) -> object:
-        """The type of an option; None if it is unknown.
-
-        Args:
-            name: The option, without dashes.
-        """
-        section, _, argument = name.partition(".")
-        if section in self.sections and "." not in argument:
-            parameter = inspect.signature(self.sections[section], eval_str=True).parameters.get(argument)
-            return None if parameter is None else parameter.annotation
-        return self.options[name].hint if name in self.options else None
+        """The type of an option, see `option_type`."""
+        return option_type(name, self.sections, self.options)
 
     def plain_settings(self) -> dict[str, Any]:
         """The settings as plain types, without the paths of settings files and checkpoint."""
@@ -263,9 +253,7 @@ class DrugCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Create the trainer with the callbacks and loggers of the subcommand."""
         settings = self.config_init.trainer.as_dict()
-        if settings["accelerator"] == "auto" and torch.backends.mps.is_available():
-            # Apple GPUs do not support float64, which the class distances need.
-            settings["accelerator"] = "cpu"
+        settings["accelerator"] = usable_accelerator(settings["accelerator"])
         if not self.show_progress:
             settings["enable_progress_bar"] = False
         if self.has_unused_parameters():

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 import yaml
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -99,3 +100,13 @@ def strategy_for_unused_parameters(settings: dict[str, Any]) -> Any:
             return strategy
         strategy = "ddp"
     return f"{strategy}_find_unused_parameters_true"
+
+
+def usable_accelerator(asked: str | Any) -> str | Any:
+    """The accelerator to train on.
+
+    Args:
+        asked: The setting.
+    """
+    # Apple GPUs do not support float64, which the class distances need.
+    return "cpu" if asked == "auto" and torch.backends.mps.is_available() else asked

@@ -14,7 +14,7 @@ from datamodules.chemistry.atom_codes import ATOM_CODE_SIZES
 from datamodules.chemistry.molecule_graphs import GraphBuilder, MoleculeGraphs, SmilesReader
 from datamodules.chemistry.parent_molecule import ParentFinder
 
-FEATURE_VERSION = 6
+FEATURE_VERSION = 7
 """Changes whenever the features of a SMILES change, so that older ones in the cache are not read."""
 
 FingerprintKind = Literal["morgan", "path", "atom_pair", "torsion"]

@@ -10,15 +10,14 @@ Standardise = Literal["none", "parent"]
 # Without components, charges and bonds to the metals of salts, a molecule is its own parent.
 _MAY_HAVE_PARENT = re.compile(r"[.+-]|\[(?:Li|Na|K|Rb|Cs|Mg|Ca|Sr|Ba)")
 _SALT_METAL = "[Li,Na,K,Rb,Cs,Mg,Ca,Sr,Ba]"
-_LARGEST_PARENT = 1_000
 
 
 class ParentFinder:
     """Finds the parent of a molecule with RDKit's `rdMolStandardize`.
 
-    Bonds of alkali and alkaline earth metals to N, O, F, S and halogens are cut, the largest organic component is taken
-    and neutralized by adding or removing protons. A molecule without an organic component is its own parent, as is one
-    of more than 1,000 atoms.
+    Bonds of alkali and alkaline earth metals to N, O, S and halogens are cut, and the largest organic component is
+    taken and neutralized by adding or removing protons. A molecule without an organic component is its own parent;
+    carbonates, cyanides and the like are inorganic.
     """
 
     def __init__(self) -> None:
@@ -41,15 +40,26 @@ class ParentFinder:
             text: Its SMILES.
             molecule: The molecule that RDKit read from it.
         """
-        if not _MAY_HAVE_PARENT.search(text) or molecule.GetNumAtoms() > _LARGEST_PARENT:
+        if not _MAY_HAVE_PARENT.search(text):
             return molecule
         found = molecule
         if found.HasSubstructMatch(self._metal):
             found = self._disconnect(found)
         if "." in text or found is not molecule:
             found = self._choose(found)
-        if not any(atom.GetAtomicNum() == 6 for atom in found.GetAtoms()):
+        if not _is_organic(found):
             return molecule
         if any(atom.GetFormalCharge() for atom in found.GetAtoms()):
             found = self._neutralize(found)
         return found
+
+
+def _is_organic(molecule: Any) -> bool:
+    """Whether there is carbon other than in carbonate, cyanide, carbon dioxide and the like."""
+    carbons = [atom for atom in molecule.GetAtoms() if atom.GetAtomicNum() == 6]
+    if len(carbons) != 1:
+        return bool(carbons)
+    others = [atom for atom in molecule.GetAtoms() if atom.GetAtomicNum() != 6]
+    bare = all(atom.GetAtomicNum() in (7, 8, 16) and atom.GetDegree() <= 1 for atom in others)
+    has_hydrogen = any(atom.GetAtomicNum() in (6, 7) and atom.GetTotalNumHs() for atom in molecule.GetAtoms())
+    return has_hydrogen or not bare

@@ -97,3 +97,18 @@ def _leaves(settings: Mapping[str, Any], place: str = "") -> Iterator[tuple[str,
             yield from _leaves(value, f"{place}{name}.")
         elif not (isinstance(value, str) and "${" in value):
             yield f"{place}{name}", value
+
+
+def option_type(name: str, sections: Mapping[str, type], options: Mapping[str, Option]) -> object:
+    """The type of an option; None if it is unknown.
+
+    Args:
+        name: The option, without dashes.
+        sections: Classes whose arguments are options, by the name before the dot.
+        options: Options that are not arguments of a class, by name.
+    """
+    section, _, argument = name.partition(".")
+    if section in sections and "." not in argument:
+        parameter = inspect.signature(sections[section], eval_str=True).parameters.get(argument)
+        return None if parameter is None else parameter.annotation
+    return options[name].hint if name in options else None

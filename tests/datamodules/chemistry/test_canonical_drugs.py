@@ -20,7 +20,10 @@ SAME_PARENT = [
     ["CN", "[2H]C([2H])N", "[13CH3]N"],
     ["CC(N)O", "C[C@H](N)O", "C[C@@H](N)O"],
 ]
-OTHER_DRUGS = ["[Na+].[Cl-]", "[K+].[Cl-]", "Cl", "N[Pt](N)(Cl)Cl", "N", "C1CCC2CCCCC2C1", "C1CCCC1C1CCCC1"]
+OTHER_DRUGS = [
+    *("O=C([O-])[O-].[Ca+2]", "O=C([O-])O.[K+]", "[K+].[C-]#N", "[Na+].[C-]#N", "N=C(N)N", "NC(N)=O", "C"),
+    *("[Na+].[Cl-]", "[K+].[Cl-]", "Cl", "N[Pt](N)(Cl)Cl", "N", "C1CCC2CCCCC2C1", "C1CCCC1C1CCCC1"),
+]
 
 
 @pytest.mark.parametrize("written", SAME_PARENT)

@@ -9,6 +9,7 @@ Standardise = Literal["none", "parent"]
 
 # Without components, charges and bonds to the metals of salts, a molecule is its own parent.
 _MAY_HAVE_PARENT = re.compile(r"[.+-]|\[(?:Li|Na|K|Rb|Cs|Mg|Ca|Sr|Ba)")
+_SALT = re.compile(r"\[(?:Li|Na|K|Rb|Cs|Mg|Ca|Sr|Ba)\]")
 _SALT_METAL = "[Li,Na,K,Rb,Cs,Mg,Ca,Sr,Ba]"
 
 
@@ -32,6 +33,28 @@ class ParentFinder:
         disconnector.SetMetalNon(Chem.MolFromSmarts(f"{_SALT_METAL}~[S,Cl,Br,I]"))
         self._disconnect = disconnector.Disconnect
         self._metal = Chem.MolFromSmarts(f"{_SALT_METAL}-,=[!#6]")
+
+    def find_component(self, text: str, molecule: Any) -> tuple[int, ...] | None:
+        """The atoms of the parent, if it is a component that needs no change and is the largest beyond doubt.
+
+        This is much faster than to make the parent.
+
+        Args:
+            text: SMILES of the molecule.
+            molecule: The molecule that RDKit read from it.
+        """
+        from rdkit import Chem
+
+        if "." not in text or _SALT.search(text):
+            return None
+        components = sorted(Chem.GetMolFrags(molecule), key=len)
+        largest = components[-1]
+        # RDKit counts hydrogens as well, of which an atom may have three or four.
+        if len(components) < 2 or len(largest) < 5 * len(components[-2]):
+            return None
+        atoms = [molecule.GetAtomWithIdx(place) for place in largest]
+        is_organic = sum(atom.GetAtomicNum() == 6 for atom in atoms) > 1
+        return largest if is_organic and not any(atom.GetFormalCharge() for atom in atoms) else None
 
     def __call__(self, text: str, molecule: Any) -> Any:
         """The parent of a molecule, or the molecule itself if it is its own parent.

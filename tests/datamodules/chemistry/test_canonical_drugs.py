@@ -66,3 +66,12 @@ def test_two_spellings_are_equal_exactly_for_the_same_drug(
     left, right = canonical_drugs(texts, "parent", False, tmp_path)
     assert (left == right) is (one == other)
     assert left == Chem.MolToSmiles(Chem.MolFromSmiles(one), isomericSmiles=False)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(DRUGS), st.integers(0, 10**6)), min_size=1, max_size=8))
+def test_the_hash_of_a_parent_is_that_of_the_parent_read_alone(drawn: list[tuple[str, int]]) -> None:
+    written = [spelling(drug, seed) for drug, seed in drawn]
+    found = featurize([*written, "[Na+].[Cl-]", "C[N+](C)(C)C.[Cl-]"], FeatureSettings(0, 8))
+    alone = featurize([*(drug for drug, _ in drawn), "[Na+].[Cl-]", "C[N+](C)(C)C"], FeatureSettings(0, 8))
+    assert found.parents.tolist() == alone.parents.tolist() == alone.skeletons.tolist()

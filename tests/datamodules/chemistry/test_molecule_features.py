@@ -11,8 +11,8 @@ from datamodules.chemistry.molecule_features import (
     FeatureSettings,
     FingerprintKind,
     MoleculeFeatures,
-    skeleton_hashes,
 )
+from datamodules.chemistry.skeleton_hashes import skeleton_hashes
 from datamodules.feature_cache import Arrays
 from tests.datamodules.example_smiles import EXAMPLES, INN_STEMS, READABLE, UNREADABLE
 from tests.datamodules.rdkit_reference import fingerprint, parts, read, wrong_graphs

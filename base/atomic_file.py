@@ -42,6 +42,9 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
         if is_disk_full(error):
             state = "its previous version is unchanged" if path.exists() else "no part of it was left"
             raise DiskFullError(f"The disk is full: {path} could not be written; {state}.") from error
+        # The user knows the target, not the temporary file.
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
+            error.filename = str(path)
         raise
     finally:
         temporary.unlink(missing_ok=True)

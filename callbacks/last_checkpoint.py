@@ -7,6 +7,8 @@ from typing import Any
 import lightning
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from base.ranges import check_whole
+
 
 class LastCheckpoint(ModelCheckpoint):
     """Writes `last.ckpt` every n training steps, except at the last step of an epoch.
@@ -20,7 +22,11 @@ class LastCheckpoint(ModelCheckpoint):
 
         Args:
             every_n_steps: Training steps from one checkpoint to the next.
+
+        Raises:
+            ValueError: If `every_n_steps` is below 1.
         """
+        check_whole("checkpoint_every_n_steps", every_n_steps, 1)
         super().__init__(filename="last", every_n_train_steps=every_n_steps, enable_version_counter=False)
 
     def on_train_batch_end(

@@ -143,9 +143,8 @@ class PredictionWriter(lightning.Callback):
             chunk = begun.popleft()
             frame = self._columns.frame(chunk, self._batches)
             self._batches = []
-            unusable = len(frame) - len(chunk.featured.usable_rows)
-            self.unusable += unusable
-            self._bar.update(unusable)
+            self.unusable += frame["reason"].count()
+            self._bar.update(len(frame) - len(chunk.featured.usable_rows))
             assert self._folder is not None
             path = self._folder / f"{chunk.first_row:015}.part"
             if self.output.suffix == ".parquet":

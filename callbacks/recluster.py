@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from base.errors import InputError
+from base.ranges import check_whole
 from datamodules.batch import Batch
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.sampling import draw_per_class
@@ -93,14 +94,9 @@ class Recluster(lightning.Callback):
         Raises:
             ValueError: If a number is out of range.
         """
-        if start_epoch is not None and start_epoch < 0:
-            raise ValueError(f"recluster.start_epoch: expected 0 or more, or null, got {start_epoch}.")
-        if every_n_epochs < 1:
-            raise ValueError(f"recluster.every_n_epochs: expected 1 or more, got {every_n_epochs}.")
-        if min_size < 1:
-            raise ValueError(f"recluster.min_size: expected 1 or more, got {min_size}.")
-        if sample_per_class is not None and sample_per_class < 1:
-            raise ValueError(f"recluster.sample_per_class: expected 1 or more, or null, got {sample_per_class}.")
+        check_whole("recluster.start_epoch", start_epoch, 0, optional=True)
+        check_whole("recluster.every_n_epochs", every_n_epochs, 1)
+        check_whole("recluster.sample_per_class", sample_per_class, 1, optional=True)
         self.start_epoch, self.every_n_epochs = start_epoch, every_n_epochs
         self.settings = ReclusterSettings(method, min_size, difficulty, strength, seed, backend)
         self.embeddings, self.sample_per_class = embeddings, sample_per_class

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from base.atomic_file import write_csv
 from base.errors import InputError
+from base.ranges import check_range, check_seed, check_whole
 from datamodules.batch import Batch
 from datamodules.chemistry.molecule_features import FeatureSettings, FingerprintKind
 from datamodules.chemistry.parent_molecule import Standardise
@@ -139,14 +140,14 @@ class DrugDataModule(lightning.LightningDataModule):
             cache_folder: Folder of cached features; $TAILMOL_CACHE or the user's cache folder if null.
 
         Raises:
-            ValueError: If a batch size is below 1.
+            ValueError: If a number is out of range.
         """
         super().__init__()
-        if batch_size < 1 or evaluation_batch_size < 1:
-            raise ValueError(
-                "batch_size and evaluation_batch_size: expected 1 or more, "
-                f"got {batch_size} and {evaluation_batch_size}."
-            )
+        check_range("data.max_rejected", max_rejected, 0, highest=1)
+        check_whole("data.batch_size", batch_size, 1)
+        check_whole("data.evaluation_batch_size", evaluation_batch_size, 1)
+        check_seed("data.order_seed", order_seed)
+        check_whole("data.num_workers", num_workers, 0)
         self.source, self.input = source, input
         smiles = [smiles_columns] if isinstance(smiles_columns, str) else smiles_columns
         self.columns = ColumnNames(smiles, label_column, id_column, split_column, sequence_column)
@@ -237,6 +238,11 @@ class DrugDataModule(lightning.LightningDataModule):
     def task(self) -> DrugTask:
         """What a model of these data must know."""
         return self.trained_task or self._own_task()
+
+    @property
+    def smallest_batch(self) -> int:
+        """Number of samples of the smallest training batch of any process, after `setup` for fit."""
+        return self._batches(len(self.records.rows["train"]), self.batch_size, shuffle=True).smallest
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled training batches; a run resumed within an epoch continues where it stopped."""

@@ -9,6 +9,8 @@ import numpy
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
+from base.ranges import check_whole
+
 Draw = Callable[[int, numpy.random.Generator], NDArray[Any]]
 """From an epoch and a random generator to the samples of that epoch, in order."""
 
@@ -44,8 +46,7 @@ class EpochBatches(Sampler[NDArray[Any]]):
         Raises:
             ValueError: If `batch_size` is below 1.
         """
-        if batch_size < 1:
-            raise ValueError(f"batch_size: expected 1 or more, got {batch_size}.")
+        check_whole("batch_size", batch_size, 1)
         self._size = size
         self._shuffle = shuffle
         self._seed = seed
@@ -64,6 +65,11 @@ class EpochBatches(Sampler[NDArray[Any]]):
     def skip(self, epoch: int, batches: int) -> None:
         """Leave out the first batches of one epoch, which a resumed run has seen before."""
         self._skipped = (epoch, batches)
+
+    @property
+    def smallest(self) -> int:
+        """Number of samples of the smallest batch of any process."""
+        return self._size // self._world_size // self._batches if self._batches else 0
 
     def __len__(self) -> int:
         return self._batches

@@ -9,6 +9,8 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
+from base.ranges import check_range, check_whole
+
 
 class Sampling(ABC):
     """Draws as many samples an epoch as there are, with a share for each class.
@@ -64,8 +66,7 @@ class PowerSampling(Sampling):
         Raises:
             ValueError: If `power` is not in 0..1.
         """
-        if not 0 <= power <= 1:
-            raise ValueError(f"power: expected a number from 0 to 1, got {power}.")
+        check_range("power", power, 0, highest=1)
         self.power = power
 
     def shares(self, counts: NDArray[Any], epoch: int) -> NDArray[Any]:
@@ -87,8 +88,7 @@ class ProgressiveSampling(Sampling):
         Raises:
             ValueError: If `epochs` is below 1.
         """
-        if epochs < 1:
-            raise ValueError(f"epochs: expected 1 or more, got {epochs}.")
+        check_whole("epochs", epochs, 1)
         self.epochs = epochs
 
     def shares(self, counts: NDArray[Any], epoch: int) -> NDArray[Any]:

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from base.errors import InputError
+from base.ranges import check_range, check_seed, check_whole
 from base.yaml_file import read_yaml
 
 SettingsFiles = Callable[[Sequence[str]], Sequence[Path]]
 """Returns the YAML files whose settings a `lightning fit` with the given arguments uses."""
 
 _KEYS = {"baseline", "ours", "data", "encoders", "methods", "split_seeds", "seeds", "arguments"}
+_MOST_SEEDS = 10_000
 _DATA_KEYS = {"arguments", "last", "split_seeds", "seeds", "seconds"}
 
 
@@ -109,6 +111,8 @@ def _cells(settings: Mapping[str, Any], digest_of: Callable[[tuple[str, ...]], s
     for data, given in _mapping(settings["data"], "data").items():
         own = _mapping(given, f"data.{data}", _DATA_KEYS) if isinstance(given, dict) else {"arguments": given}
         split_seeds = _seeds(own.get("split_seeds", settings.get("split_seeds", 1)), "split_seeds")
+        if own.get("seconds") is not None:
+            check_range(f"config: data.{data}.seconds", own["seconds"], 0)
         seeds = _seeds(own.get("seeds", settings.get("seeds", 1)), "seeds")
         for split_seed, seed, encoder, method in itertools.product(split_seeds, seeds, encoders, methods):
             layers = [own.get("arguments", ""), encoders[encoder], methods[method], own.get("last", "")]
@@ -128,12 +132,15 @@ def _mapping(value: object, what: str, known: set[str] | None = None) -> Mapping
     return cast("Mapping[str, Any]", value)
 
 
-def _seeds(value: object, what: str) -> list[int]:
-    if isinstance(value, int) and value > 0:
+def _seeds(value: Any, what: str) -> list[int]:
+    if not isinstance(value, list):
+        check_whole(f"config: {what}", value, 1, _MOST_SEEDS)
         return list(range(value))
-    if isinstance(value, list) and value and all(isinstance(seed, int) and seed >= 0 for seed in value):
-        return value
-    raise InputError(f"config: {what}: expected a number above 0 or a list of numbers, got {value!r}.")
+    if not value:
+        raise InputError(f"config: {what}: expected a number above 0 or a list of numbers, got [].")
+    for seed in value:
+        check_seed(f"config: {what}", seed)
+    return value
 
 
 def _words(value: object, what: str) -> list[str]:

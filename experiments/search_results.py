@@ -6,11 +6,13 @@ import logging
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
 from base.atomic_file import write_csv, write_file
+from base.printable import printable
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -140,7 +142,7 @@ def print_results(study: Study, folder: Path, metric: str, console: Console | No
     console = console or Console()
     states = Counter(trial.state.name.lower() for trial in study.get_trials(deepcopy=False))
     counted = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none yet"
-    console.print(f"Trials in {folder}: {counted}", soft_wrap=True, highlight=False)
+    console.print(printable(f"Trials in {folder}: {counted}"), soft_wrap=True, highlight=False, markup=False)
     ranked = rank_trials(study)[:_SHOWN_TRIALS]
     if not ranked:
         return
@@ -153,7 +155,8 @@ def print_results(study: Study, folder: Path, metric: str, console: Console | No
         table.add_row(str(trial.number), f"{trial.value:.3f}", *cells)
     console.print(table)
     console.print("Train and test a model with the best settings:")
-    console.print(f"  lightning fit --config {folder / 'best.yaml'}", soft_wrap=True, highlight=False)
+    line = f"  lightning fit --config {quote(str(folder / 'best.yaml'))}"
+    console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def _cell(value: Any) -> str:

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from base.printable import printable
 from workflows.settings.config_files import find_config, shipped_names
 from workflows.settings.layers import settings_files
 from workflows.terminal import Terminal
@@ -57,7 +58,8 @@ def main(arguments: list[str], terminal: Terminal) -> None:
         for path in write_tables(_with_peers(frame, folder), plan.baseline, plan.ours, folder):
             print(f"Written: {path}")
     for row in failed.iter_rows(named=True):
-        print(f"Failed: {row['data']} {row['encoder']} {row['method']} split {row['split_seed']}: {row['error']}")
+        cell = f"{row['data']} {row['encoder']} {row['method']} split {row['split_seed']}"
+        print(printable(f"Failed: {cell}: {row['error']}"))
 
 
 def _with_peers(frame: polars.DataFrame, folder: Path) -> polars.DataFrame:
@@ -130,7 +132,7 @@ def _list(study: BenchmarkStudy) -> None:
     frame = study.frame()
     left = [cell for cell in study.plan.cells if states[cell.arguments] in ("waiting", "running")]
     for cell in study.plan.cells:
-        print(f"{states[cell.arguments]:9}{cell.name}: lightning fit {cell.arguments}")
+        print(printable(f"{states[cell.arguments]:9}{cell.name}: lightning fit {cell.arguments}"))
     known: dict[tuple[str, str], float] = {}
     if "seconds" in frame.columns:
         median = frame.group_by("data", "encoder").agg(polars.col("seconds").median())

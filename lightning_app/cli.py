@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
+from typing import NoReturn
 
+from base.printable import printable
 from workflows.terminal import Terminal, process_number, take_terminal_options
 
 SUBCOMMANDS = {
@@ -31,7 +36,14 @@ _EXTRAS = {
         "experiments",
     ),
     "umap": "umap",
+    "dgl": "dgl",
 }
+
+_SYSTEM_REASON = re.compile(r"\(os error \d+\)|No space left on device|\d+ requested and \d+ written")
+"""Parts of messages of polars, torch and numpy about files that cannot be read or written."""
+
+_BROKEN_PIPE = 141
+"""128 and the number of SIGPIPE."""
 
 HELP = """\
 usage: {command} <subcommand> [options]
@@ -59,6 +71,7 @@ common options ({command} <subcommand> --help lists more):
   --quiet               print only warnings and errors
   --json                as --quiet, and print the result as one line of JSON
   --debug               print the traceback of errors
+  --version             print the version, without a subcommand
 
 examples:
   {command} fit --data.source my_drugs.csv
@@ -68,10 +81,32 @@ examples:
 
 
 def main() -> None:
-    """Run the command line; the exit status is 2 for invalid input, 1 for a full disk and for other errors."""
+    """Run the command line.
+
+    The exit status is 2 for invalid input, 1 for a full disk and for other errors, and 141 if the reader of the output
+    has gone.
+    """
+    try:
+        try:
+            _run()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _leave_pipe()
+    except SystemExit as stop:
+        # rich leaves with 1 when it cannot print.
+        if isinstance(stop.__context__, BrokenPipeError):
+            _leave_pipe()
+        raise
+
+
+def _run() -> None:
     terminal, arguments = take_terminal_options(sys.argv[1:], _command())
     if not arguments or arguments[0] in ("-h", "--help"):
         print(HELP.replace("{command}", terminal.command), end="")
+        return
+    if arguments[0] == "--version":
+        print(f"tailmol {version('tailmol')}")
         return
     if arguments[0] not in SUBCOMMANDS:
         known = ", ".join(SUBCOMMANDS)
@@ -81,10 +116,19 @@ def main() -> None:
     try:
         with _messages(terminal, process == 0):
             getattr(importlib.import_module(module), function)(arguments[1:], terminal)
+    except BrokenPipeError:
+        raise
     except Exception as error:
         if terminal.debug:
             raise
         sys.exit(_explain(error, arguments[0], process, terminal))
+
+
+def _leave_pipe() -> NoReturn:
+    """Exit without a message, as programs do that write to a pipe that nobody reads."""
+    # The interpreter flushes the output at its end, which would fail again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(_BROKEN_PIPE)
 
 
 def _command() -> str:
@@ -103,17 +147,31 @@ def _explain(error: Exception, subcommand: str, process: int, terminal: Terminal
     if isinstance(error, InputError):
         # All processes read the same input and raise the same error; the first one prints it.
         return 2 if process else _print_error(str(error), terminal)
-    if isinstance(error, ModuleNotFoundError) and str(error.name).split(".")[0] in _EXTRAS:
-        extra = _EXTRAS[str(error.name).split(".")[0]]
-        sentence = f"{subcommand} needs the package {error.name}; install it with: pip install 'tailmol[{extra}]'"
-        return _print_error(sentence, terminal)
+    package = str(error.name).split(".")[0] if isinstance(error, ImportError) else ""
+    if package in _EXTRAS:
+        install = f"pip install 'tailmol[{_EXTRAS[package]}]'"
+        return _print_error(f"{subcommand} needs the package {package}; install it with: {install}", terminal)
     if type(error).__name__ == "MisconfigurationException":
         return _print_error(f"trainer: {str(error).rstrip('.!')}.", terminal)
     where = f"process {process}: " if process else ""
+    reason = _system_reason(error)
+    if reason is not None:
+        _print_error(f"{where}{reason}", terminal)
+        return 1
     what = f"{where}{type(error).__name__}: {str(error).rstrip('.')}"
     advice = "This is a bug in tailmol, or a setting that it does not check; --debug prints the traceback."
     _print_error(f"{what}. {advice}", terminal)
     return 1
+
+
+def _system_reason(error: Exception) -> str | None:
+    """One sentence about a file that the system refuses, or a full disk; None for other errors."""
+    if isinstance(error, OSError) and error.errno is not None:
+        where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        return f"files: expected a path that can be used, got {where}{error.strerror}."
+    # Libraries in Rust and C++ give the system's reason as text only.
+    text = " ".join(str(error).split()).rstrip(".")
+    return f"files: expected a path that can be used, got: {text}." if _SYSTEM_REASON.search(text) else None
 
 
 class _StandardError(logging.Handler):
@@ -121,7 +179,7 @@ class _StandardError(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record."""
-        print(self.format(record), file=sys.stderr)
+        print(printable(self.format(record)), file=sys.stderr)
 
 
 @contextmanager
@@ -140,7 +198,7 @@ def _messages(terminal: Terminal, first: bool) -> Iterator[None]:
 
 
 def _print_error(sentence: str, terminal: Terminal) -> int:
-    print(f"{terminal.command}: error: {sentence}", file=sys.stderr)
+    print(printable(f"{terminal.command}: error: {sentence}"), file=sys.stderr)
     return 2
 
 

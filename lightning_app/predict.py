@@ -11,6 +11,8 @@ from typing import Any
 from lightning.pytorch import Callback, Trainer
 
 from base.errors import InputError, is_disk_full
+from base.printable import printable
+from base.ranges import check_whole
 from callbacks.prediction_writer import PredictionWriter
 from datamodules.prediction_rows import CHUNK_ROWS
 from modules.evaluation.prediction_columns import PredictionColumns
@@ -51,14 +53,11 @@ class PredictCLI(DrugCLI):
         """Check the options.
 
         Raises:
-            InputError: If not exactly one of `output` and `smiles` is given, `output` cannot be written, or
-                `chunk_rows` is out of range.
+            InputError: If not exactly one of `output` and `smiles` is given, or `output` cannot be written.
         """
         if (self.config.output is None) == (self.config.smiles is None):
             given = "neither" if self.config.output is None else "both"
             raise InputError(f"output: expected either --output or --smiles, got {given}.")
-        if self.config.chunk_rows < 1:
-            raise InputError(f"chunk_rows: expected 1 or more, got {self.config.chunk_rows}.")
         if self.config.output is not None:
             _check_output(Path(self.config.output), (self.config.data.source, self.config.ckpt_path))
         super().before_instantiate_classes()
@@ -67,6 +66,12 @@ class PredictCLI(DrugCLI):
         """See `DrugCLI`; a single sample has no columns."""
         if self.config.smiles is None:
             super().name_columns(need_labels)
+
+    def check_numbers(self) -> None:
+        """See `DrugCLI.check_numbers`."""
+        super().check_numbers()
+        check_whole("top", self.config.top, 1, optional=True)
+        check_whole("chunk_rows", self.config.chunk_rows, 1)
 
     def callbacks(self) -> list[Callback]:
         """The writer of the predictions, if there is a file to write."""
@@ -139,4 +144,5 @@ def _report(rows: int, unusable: int, output: str, terminal: Terminal) -> None:
     if terminal.json:
         print(json.dumps({"output": output, "rows": rows, "unusable": unusable}))
     elif not terminal.quiet:
-        print(f"{rows:,} rows written to {output}; {unusable:,} of them could not be used (see the column reason).")
+        found = f"{unusable:,} of them could not be used (see the column reason)"
+        print(printable(f"{rows:,} rows written to {output}; {found}."))

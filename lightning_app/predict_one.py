@@ -11,6 +11,7 @@ import numpy
 import polars
 
 from base.errors import InputError
+from base.printable import printable
 from datamodules.features import featurize_table
 from datamodules.prediction_rows import FeaturedChunk
 from datamodules.tables.columns import INPUTS, Columns
@@ -50,7 +51,8 @@ def predict_one(checkpoint: Path, text: str, top: int | None, terminal: Terminal
     prediction = {
         name: value for name, value in columns.frame(chunk, values).row(0, named=True).items() if name not in given
     }
-    del prediction["reason"]
+    if (reason := prediction.pop("reason")) is not None:
+        raise InputError(f"smiles: {text!r} cannot be used: {reason}.")
     if terminal.json:
         print(json.dumps({"smiles": text, **prediction}))
     else:
@@ -102,5 +104,5 @@ def _show(text: str, prediction: dict[str, Any], columns: PredictionColumns) -> 
         lines["out of distribution"] = f"farther from the training samples than {share} of the validation samples"
     table = Table.grid(padding=(0, 2))
     for name, value in lines.items():
-        table.add_row(name, value)
+        table.add_row(name, printable(value))
     Console(highlight=False, markup=False).print(table)

@@ -7,6 +7,7 @@ import json
 import time
 from pathlib import Path
 
+from base.printable import printable
 from workflows.settings.command_help import TRUST
 from workflows.terminal import Terminal
 
@@ -72,4 +73,4 @@ def print_written(path: Path, seconds: float, terminal: Terminal) -> None:
     if terminal.json:
         print(json.dumps({"report": str(path), "bytes": size, "seconds": round(seconds, 2)}))
     elif not terminal.quiet:
-        print(f"Written: {path} ({size / 1e6:.1f} MB, {seconds:.0f} s)")
+        print(printable(f"Written: {path} ({size / 1e6:.1f} MB, {seconds:.0f} s)"))

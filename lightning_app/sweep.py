@@ -17,6 +17,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.loggers import WandbLogger
 
 from base.errors import InputError
+from base.ranges import check_seed, check_whole
 from experiments.search_results import ERROR, print_results, rank_trials, write_results
 from experiments.search_space import read_search_space
 from experiments.search_study import open_study
@@ -44,6 +45,9 @@ class SweepSettings:
         storage: URL of the database that the workers share, such as postgresql://USER@HOST/NAME; an SQLite file in the
             folder if null.
         seed: Random seed of the search; the values of trial N depend on it, on N and on the trials before.
+
+    Raises:
+        InputError: If a number is out of range.
     """
 
     config: str = "sweep/default.yaml"
@@ -51,6 +55,11 @@ class SweepSettings:
     folder: str | None = None
     storage: str | None = None
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        check_whole("trials", self.trials, 0)
+        check_seed("seed", self.seed)
 
 
 class SettingsCheck(FitCLI):
@@ -183,6 +192,4 @@ def _parse(arguments: list[str]) -> tuple[SweepSettings, list[str]]:
     except ArgumentError as error:
         hints, command = get_type_hints(SweepSettings), split_command_line(arguments[:end])
         raise InputError(reword(str(error), f"{parser.prog} --help", [], command, hints.get)) from error
-    if settings.trials < 0:
-        raise InputError(f"trials: expected 0 or more, got {settings.trials}.")
     return settings, arguments[end + 1 :]

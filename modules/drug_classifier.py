@@ -12,9 +12,11 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from base.errors import InputError
 from datamodules.batch import Batch
+from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
 from modules.checkpoint_file import read_checkpoint
 from modules.class_state import ClassState
@@ -33,6 +35,7 @@ from modules.saved_settings.known_classes import trusted_modules
 from modules.seeding import step_seed
 from modules.training.contrast import Contrast
 from modules.training.mixing import Mixup
+from modules.training.optimizer_check import check_optimizer
 
 
 class DrugClassifier(lightning.LightningModule):
@@ -87,6 +90,7 @@ class DrugClassifier(lightning.LightningModule):
         """
         super().__init__()
         check_fractions(head_fraction, tail_fraction)
+        check_optimizer(optimizer, lr_scheduler)
         self.network = Network(encoder, head, None if contrast is None else contrast.projection_dims)
         self.objective = Objective(
             classification_loss, contrast, mixing, classification_start_epoch, head.expert_diversity
@@ -162,6 +166,20 @@ class DrugClassifier(lightning.LightningModule):
         """Compute corrected class scores, fp32 (B, C)."""
         return self.decision.scores(self.network(batch)[1])
 
+    def on_fit_start(self) -> None:
+        """Check that batch normalization has samples enough in every batch.
+
+        Raises:
+            InputError: If a batch has less than two samples.
+        """
+        data: DrugDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
+        normalizes = any(isinstance(module, _BatchNorm) for module in self.network.modules())
+        if normalizes and data.smallest_batch < 2:
+            raise InputError(
+                "data.batch_size: expected a size that leaves two or more training samples in every batch, since the "
+                f"model has batch normalization, got {data.batch_size}, which leaves {data.smallest_batch}."
+            )
+
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         """Seed each step by its number, so that a resumed run repeats the draws of an uninterrupted one."""
         torch.manual_seed(step_seed(self.current_epoch, batch_index, self.global_rank))
@@ -215,8 +233,16 @@ class DrugClassifier(lightning.LightningModule):
         self._log_metrics("val", values)
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
-        """Update the test metrics."""
+        """Update the test metrics.
+
+        Raises:
+            InputError: If a score is NaN or infinite.
+        """
         probabilities = self.decision.probabilities(self.network(batch)[1])
+        if not bool(probabilities.isfinite().all()):
+            raise InputError(
+                "ckpt_path: expected a model with finite scores, got NaN or infinite ones of test samples."
+            )
         self.test_metrics.update(probabilities, batch.labels, self.decision.calibration)
 
     def on_test_epoch_end(self) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from base.ranges import check_range, check_whole
 from datamodules.batch import Batch
 from modules.class_state import ClassState
 from modules.heads.experts import diversity
@@ -72,8 +73,8 @@ class Objective(nn.Module):
             ValueError: If `classification_start_epoch` is negative.
         """
         super().__init__()
-        if classification_start_epoch < 0:
-            raise ValueError(f"model.classification_start_epoch: expected 0 or more, got {classification_start_epoch}.")
+        check_whole("model.classification_start_epoch", classification_start_epoch, 0)
+        check_range("expert_diversity", expert_diversity, 0)
         self.classification_loss, self.mixing = classification_loss, mixing
         self.contrast = contrast
         # Losses may have parameters, so they must be registered as submodules.

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from base.ranges import check_range, check_seed, check_whole
 from modules.class_difficulty import confusion_rate, difficulty_weights, neighbor_overlap, relative_spread
 from modules.class_distances import class_distances, class_temperatures, distance_weights, subcluster_distances
 from modules.clustering.spherical_kmeans import Backend
@@ -27,6 +28,9 @@ class ReclusterSettings:
         strength: Inverse temperature of the softmax over difficulties.
         seed: Random seed.
         backend: Implementation of k-means.
+
+    Raises:
+        ValueError: If a number is out of range.
     """
 
     method: Method = "bounded"
@@ -35,6 +39,12 @@ class ReclusterSettings:
     strength: float = 1.0
     seed: int = 0
     backend: Backend = "auto"
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        check_whole("recluster.min_size", self.min_size, 1)
+        check_range("recluster.strength", self.strength, 0)
+        check_seed("recluster.seed", self.seed)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy
 import yaml
 
 from base.atomic_file import write_file
+from base.ranges import check_whole
 from reports.analysis.class_scores import reliability_by_group
 from reports.figures.class_figures import (
     class_count_figure,
@@ -43,8 +44,10 @@ def write_report(
         The file.
 
     Raises:
-        InputError: If the run or its table cannot be read, or its checkpoint names a class that is not trusted.
+        InputError: If `points` is below 1, the run or its table cannot be read, or its checkpoint names a class that is
+            not trusted.
     """
+    check_whole("points", points, 1)
     start = time.monotonic()
     return write_page(collect(path, points, umap, trust), output, start)
 

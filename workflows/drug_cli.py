@@ -13,24 +13,26 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from base.errors import InputError
+from base.ranges import check_seed
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
 from modules.checkpoint_file import Checkpoint, read_checkpoint
 from modules.drug_classifier import DrugClassifier
 from modules.saved_settings.checkpoint_check import CheckpointCheck
 from modules.saved_settings.known_classes import trusted_modules
-from workflows.run_folder import RunSettings, claim_run_folder
+from workflows.run_folder import RunFolder, RunSettings, claim_run_folder
 from workflows.run_trainer import RunTrainer, SaveSettings, strategy_for_unused_parameters, usable_accelerator
 from workflows.settings.command_help import TRUST, Option, add_config, add_options, common_help, option_type
 from workflows.settings.command_line import split_command_line, take_option
 from workflows.settings.errors import reword, reword_range
 from workflows.settings.guessed_columns import name_guessed_columns
 from workflows.settings.layers import CommandSettings, read_command
+from workflows.settings.lightning_numbers import check_trainer_numbers
 from workflows.settings.listing import list_settings
 from workflows.settings.merge import Layer
 from workflows.settings.option_values import import_classes
 from workflows.settings.saved import checked_settings
-from workflows.tracking import TrackingSettings, make_loggers
+from workflows.tracking import TrackingSettings
 
 
 class DrugCLI(LightningCLI):
@@ -166,16 +168,21 @@ class DrugCLI(LightningCLI):
         if "--print_config" in arguments:
             print(list_settings(self.plain_settings(), self.settings.composition))
             raise SystemExit(0)
+        self.check_numbers()
 
     def _print_help(self, parser: LightningArgumentParser, everything: bool) -> None:
         import_classes()
         add_options(parser, TRUST)
         if everything:
             parser.parse_args(["--help"])
-        else:
-            settings = {} if self.needs_checkpoint else read_command([]).under_options
-            common = {name: names for name, names in self.common_settings.items() if name in self.sections}
-            print(common_help(parser, self.sections, common, {**self.options, **TRUST}, settings), end="")
+        settings = {} if self.needs_checkpoint else read_command([]).under_options
+        options = {**self.options, **TRUST}
+        print(common_help(parser, self.sections, self.common_settings, options, settings), end="")
+
+    def check_numbers(self) -> None:
+        """Raise InputError if a number that no class of ours takes is out of range."""
+        check_seed("seed_everything", int(self.config.seed_everything))
+        check_trainer_numbers(self.config.trainer)
 
     def read_settings(self, arguments: list[str]) -> CommandSettings:
         """Merge the layers of settings.
@@ -266,16 +273,16 @@ class DrugCLI(LightningCLI):
             changed["enable_checkpointing"] = False
         trainer = RunTrainer(self._claim_folder, **{**settings, **changed, **kwargs})
         if self.uses_run_folder:
-            trainer.loggers = make_loggers(self.config_init.tracking, trainer.run_folder, trainer.is_global_zero)
+            trainer.start_tracking(self.config_init.tracking)
         return trainer
 
     def has_unused_parameters(self) -> bool:
         """Whether a step of some epoch does not use all parameters of the model."""
         return cast(DrugClassifier, self.config_init.model).objective.has_unused_parameters
 
-    def _claim_folder(self) -> Path:
+    def _claim_folder(self) -> RunFolder:
         if not self.uses_run_folder:
-            return Path(tempfile.gettempdir())
+            return RunFolder(Path(tempfile.gettempdir()))
         return claim_run_folder(RunSettings(**self.config.run.as_dict()), self.config.data.source, self.resumed_from())
 
     def after_instantiate_classes(self) -> None:

@@ -5,23 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from base.atomic_file import write_json
 from workflows.drug_cli import DrugCLI
-from workflows.run_folder import remove_if_empty
 from workflows.run_summary import split_metrics
+from workflows.run_trainer import RunTrainer
 from workflows.terminal import quiet_lightning
 
 
-class ValidateCLI(DrugCLI):
+class _OneSplitCLI(DrugCLI):
+    """Settings that are those of the run: also whether and where it is tracked, but for its name in W&B."""
+
+    kept_settings = ("seed_everything", "model", "data", "tracking")
+
+    def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Drop the name of the W&B run, which is that of the training."""
+        return {**settings, "tracking": {**settings["tracking"], "name": None}}
+
+
+class ValidateCLI(_OneSplitCLI):
     """Settings and trainer of `lightning validate`."""
 
     subcommand_name = "validate"
     description = "Compute the metrics of a checkpoint on the validation split."
 
 
-class EvaluateCLI(DrugCLI):
+class EvaluateCLI(_OneSplitCLI):
     """Settings and trainer of `lightning test`."""
 
     subcommand_name = "test"
@@ -64,14 +74,11 @@ def evaluate(
     validating = split == "validation"
     cli = (ValidateCLI if validating else EvaluateCLI)(list(options), command, show_progress)
     given: dict[str, Any] = {"datamodule": cli.datamodule, "ckpt_path": cli.checkpoint, "weights_only": True}
-    try:
+    with cast(RunTrainer, cli.trainer).working():
         if validating:
             cli.trainer.validate(cli.model, verbose=show_progress, **given)
         else:
             cli.trainer.test(cli.model, verbose=False, **given)
-    finally:
-        if cli.trainer.is_global_zero:
-            remove_if_empty(cli.folder)
     prefix = "val" if validating else "test"
     metrics = split_metrics(cli.trainer, cli.datamodule, split, f"{prefix}/")
     evaluation = Evaluation(cli.folder, metrics, cli.trainer.is_global_zero)

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def report_run(folder: Path, loggers: Sequence[Logger] = (), step: int = 0, trus
     except Exception as error:
         _log.warning(
             f"The report could not be written ({type(error).__name__}: {error}). The run is complete; to try again: "
-            f"lightning report {folder}"
+            f"lightning report {quote(str(folder))}"
         )
         _log.debug("Traceback of the report:", exc_info=True)
     else:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
@@ -14,6 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from base.atomic_file import write_json
 from base.errors import DiskFullError, InputError, is_disk_full
+from base.ranges import check_whole
 from callbacks.evidence_writer import EvidenceWriter
 from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.own_checkpoints import OwnCheckpoints
@@ -29,11 +30,13 @@ from reports.wandb_panels import log_recluster_panels
 from workflows.drug_cli import DrugCLI
 from workflows.final_report import report_run
 from workflows.resuming import Resuming
-from workflows.run_folder import RunSettings, find_interrupted, how_to_go_on, remove_if_empty
+from workflows.run_folder import RunSettings, find_interrupted, how_to_go_on
 from workflows.run_summary import split_metrics
+from workflows.run_trainer import RunTrainer
 from workflows.settings.command_help import Option
 from workflows.settings.epoch_shares import epoch_shares, with_epoch_shares
 from workflows.settings.layers import CommandSettings
+from workflows.settings.lightning_numbers import check_early_stopping_numbers
 from workflows.settings.saved import left_to_the_user, named_modules
 from workflows.stop_signals import StopSignals
 from workflows.terminal import quiet_lightning
@@ -95,6 +98,14 @@ class FitCLI(DrugCLI):
         for name in settings.ignored:
             _log.warning(f"{name}: the new value has no effect: a resumed run keeps that of the checkpoint.")
         return settings
+
+    def check_numbers(self) -> None:
+        """See `DrugCLI.check_numbers`."""
+        super().check_numbers()
+        check_whole("checkpoint_every_n_steps", self.config.checkpoint_every_n_steps, 1)
+        check_early_stopping_numbers(self.config.early_stopping)
+        if self.config.trainer.max_epochs == 0:
+            raise InputError("trainer.max_epochs: expected 1 or more, or -1 for no limit, got 0.")
 
     def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Let the schedule follow `trainer.max_epochs`."""
@@ -210,11 +221,8 @@ def fit(
 def _run(cli: FitCLI) -> FitResult:
     """Train, test and report."""
     data: dict[str, Any] = {"datamodule": cli.datamodule, "weights_only": True}
-    try:
+    with cast(RunTrainer, cli.trainer).working():
         cli.trainer.fit(cli.model, ckpt_path=cli.checkpoint or cli.interrupted_checkpoint(), **data)
-    finally:
-        if cli.trainer.is_global_zero:
-            remove_if_empty(cli.folder)
     best = getattr(cli.trainer.checkpoint_callback, "best_model_path", "")
     if not best:
         raise InputError("trainer: expected at least one validated epoch to choose the best checkpoint, got none.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,38 @@ class RunSettings:
     version: str | None = None
 
 
-def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None) -> Path:
+@dataclass(frozen=True)
+class RunFolder:
+    """The claimed folder of a run.
+
+    Attributes:
+        path: The folder.
+        made: The folders that the claim created, deepest first.
+        is_new: Whether the folder was missing or empty before, unlike that of a resumed run.
+    """
+
+    path: Path
+    made: tuple[Path, ...] = ()
+    is_new: bool = False
+
+    def remove_if_empty(self) -> None:
+        """Remove the folders that the claim created, as far as they are empty."""
+        for folder in self.made:
+            if not folder.is_dir() or any(folder.iterdir()):
+                return
+            folder.rmdir()
+
+    def discard(self) -> None:
+        """Remove what a run has written that was refused before its first step, and the folders that it created."""
+        for path in self.path.iterdir() if self.is_new else ():
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        self.remove_if_empty()
+
+
+def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None) -> RunFolder:
     """Create the folder of a run; to be called on the first process only.
 
     A resumed run continues in its own folder, without the temporary files that it has left when it was killed. A run
@@ -40,22 +72,30 @@ def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None) -
         resumed: The checkpoint to resume from, if any.
 
     Returns:
-        The folder.
+        The folder, and which folders were created.
 
     Raises:
         InputError: If the given folder already contains a run.
     """
     folder = _resumed_folder(resumed) if resumed and settings.version is None else None
+    missing: list[Path] = []
+    is_new = False
     if folder is None:
-        folder = _named_folder(settings, source) or _next_version(_parent(settings, source))
-        if settings.version and not _is_restarted() and folder.is_dir() and any(folder.iterdir()):
+        parent = _parent(settings, source)
+        missing = [one for one in (parent, *parent.parents) if not one.exists()]
+        named = _named_folder(settings, source)
+        folder = named or _next_version(parent)
+        if named is None or not folder.exists():
+            missing.insert(0, folder)
+        is_new = named is None or not folder.exists() or not any(folder.iterdir())
+        if settings.version and not _is_restarted() and not is_new:
             raise InputError(f"run.version: expected a new or empty folder, got {folder}, which contains a run.")
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / "config.yaml").is_file():
         # Not where somebody has copied a checkpoint into another folder of the name `checkpoints`.
         for place in (folder, folder / "checkpoints", folder / "class_means"):
             remove_unfinished(place)
-    return folder
+    return RunFolder(folder, tuple(missing), is_new)
 
 
 def find_interrupted(settings: RunSettings, source: str) -> Path | None:
@@ -69,16 +109,6 @@ def find_interrupted(settings: RunSettings, source: str) -> Path | None:
         return None
     folder = _named_folder(settings, source)
     return _last(folder) if folder is not None and _last(folder).is_file() else None
-
-
-def remove_if_empty(folder: Path) -> None:
-    """Remove the folder of a run if it is empty.
-
-    Args:
-        folder: Folder of the run.
-    """
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
 
 
 def how_to_go_on(command: str, arguments: Sequence[str], folder: Path | None) -> str:

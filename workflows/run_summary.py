@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
+from base.printable import printable
 from reports.metric_titles import METRICS
 
 if TYPE_CHECKING:
@@ -70,12 +72,12 @@ def print_test_report(
     console.print("Written:")
     names = (*sorted(folder.glob("*.*")), *sorted(folder.glob("checkpoints/*.ckpt")), *folder.glob("wandb"))
     for path in names:
-        console.print(f"  {path}", soft_wrap=True, highlight=False)
+        console.print(printable(f"  {path}"), soft_wrap=True, highlight=False, markup=False)
     best = folder / "checkpoints" / "best.ckpt"
     if best.is_file():
         console.print("To predict new samples:")
-        line = f"  {command} predict --ckpt_path {best} --data.source new.csv --output predictions.csv"
-        console.print(line, soft_wrap=True, highlight=False)
+        line = f"  {command} predict --ckpt_path {quote(str(best))} --data.source new.csv --output predictions.csv"
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def _sizes_text(metrics: Mapping[str, float | None]) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,9 +16,12 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.strategies import DDPStrategy
 
 from base.atomic_file import write_file
+from base.errors import InputError
 from datamodules.drug_datamodule import DrugDataModule
 from modules.drug_classifier import DrugClassifier
 from workflows.checkpoint_io import AtomicCheckpointIO
+from workflows.run_folder import RunFolder
+from workflows.tracking import TrackingSettings, make_loggers
 
 _PLAIN_DDP = ("auto", "ddp", "ddp_spawn", "ddp_fork", "ddp_notebook")
 
@@ -27,13 +31,14 @@ class RunTrainer(Trainer):
 
     Attributes:
         run_folder: Folder of the run; on processes other than the first one, known only after `setup`.
+        claimed: The folder as the first process claimed it.
     """
 
-    def __init__(self, claim_folder: Callable[[], Path], **settings: Any) -> None:
+    def __init__(self, claim_folder: Callable[[], RunFolder], **settings: Any) -> None:
         """Create the trainer and, on the first process, the folder of the run.
 
         Args:
-            claim_folder: Creates the folder and returns its path.
+            claim_folder: Creates the folder.
             **settings: Arguments of Lightning's trainer.
         """
         plugins = settings.get("plugins") or []
@@ -41,12 +46,48 @@ class RunTrainer(Trainer):
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins = [*plugins, AtomicCheckpointIO()]
         super().__init__(**{**settings, "plugins": plugins})
-        self.run_folder = claim_folder() if self.is_global_zero else Path(tempfile.gettempdir())
+        self.claimed = claim_folder() if self.is_global_zero else RunFolder(Path(tempfile.gettempdir()))
+        self.run_folder = self.claimed.path
 
     @property
     def default_root_dir(self) -> str:
         """The folder of the run."""
         return str(self.run_folder)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Remove the folder of the run if the block leaves it empty or refuses the input before the first step.
+
+        The folder stays if the message names a file in it.
+        """
+        try:
+            yield
+        except InputError as error:
+            if self.global_step == 0 and str(self.run_folder) not in str(error):
+                self._finish_tracking()
+                self.claimed.discard()
+            raise
+        finally:
+            self.claimed.remove_if_empty()
+
+    def start_tracking(self, settings: TrackingSettings) -> None:
+        """Create the loggers; if that fails, an empty folder of the run is removed.
+
+        Args:
+            settings: What is tracked where.
+        """
+        try:
+            self.loggers = make_loggers(settings, self.run_folder, self.is_global_zero)
+        except BaseException:
+            self.claimed.remove_if_empty()
+            raise
+
+    def _finish_tracking(self) -> None:
+        if any(isinstance(logger, WandbLogger) for logger in self.loggers):
+            import wandb
+
+            # Otherwise W&B would write into the removed folder.
+            wandb.finish(exit_code=1)
 
 
 class SaveSettings(Callback):

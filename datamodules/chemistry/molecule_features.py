@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy
 from numpy.typing import NDArray
 
+from base.ranges import check_whole
 from datamodules.chemistry.molecule_graphs import GraphBuilder, MoleculeGraphs, SmilesReader
 from datamodules.chemistry.skeleton_hashes import ParentGraphs, refined_labels, sum_hashes
 
@@ -22,6 +23,10 @@ MOST_ATOMS = 600
 """Largest number of atoms of a molecule; atom pairs take a time that grows with its third power."""
 
 _LONGEST_PATH = 5
+# A drug has few atoms that are farther apart.
+_LARGEST_RADIUS = 20
+# Distinct counts would hardly share bins any more, and the first layer of an encoder would not fit into memory.
+_LARGEST_SIZE = 2**20
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class FeatureSettings:
         array_shape: Shape of a sample that is an array, to which the other settings do not apply.
 
     Raises:
-        ValueError: If there is no fingerprint, or one is repeated.
+        ValueError: If a number is out of range, there is no fingerprint, or one is repeated.
     """
 
     fingerprint_radius: int = 2
@@ -44,6 +49,8 @@ class FeatureSettings:
     array_shape: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        check_whole("data.fingerprint_radius", self.fingerprint_radius, 0, _LARGEST_RADIUS)
+        check_whole("data.fingerprint_size", self.fingerprint_size, 1, _LARGEST_SIZE)
         if not self.fingerprint_kinds or len(set(self.fingerprint_kinds)) < len(self.fingerprint_kinds):
             raise ValueError(
                 f"fingerprint_kinds: expected one or more different kinds, got {list(self.fingerprint_kinds)}."

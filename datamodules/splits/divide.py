@@ -12,6 +12,7 @@ import polars
 from numpy.typing import NDArray
 
 from base.errors import InputError
+from base.ranges import check_range, check_seed
 from datamodules.chemistry.molecule_scaffolds import murcko_scaffolds
 from datamodules.features import FeaturedTable
 from datamodules.identity import SampleIdentity
@@ -23,6 +24,7 @@ from datamodules.splits.splitters import (
     SplitMethod,
     SplitName,
     SplitPart,
+    check_split_fractions,
     cold_split,
     file_split,
     random_split,
@@ -51,6 +53,9 @@ class SplitSettings:
         test_folds: For file: the folds of test; None if the column names splits.
         validation_folds: For file: the folds of validation.
         count_by: Whether class counts are of different samples or of rows.
+
+    Raises:
+        ValueError: If a number is out of range.
     """
 
     method: SplitMethod = "random"
@@ -61,6 +66,12 @@ class SplitSettings:
     test_folds: tuple[str, ...] | None = None
     validation_folds: tuple[str, ...] | None = None
     count_by: CountBy = "samples"
+
+    def __post_init__(self) -> None:
+        check_seed("data.split_seed", self.seed)
+        check_split_fractions(self.fractions)
+        if self.imbalance is not None:
+            check_range("data.imbalance", self.imbalance, 1)
 
 
 @dataclass(frozen=True)

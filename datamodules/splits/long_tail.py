@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy
 from numpy.typing import NDArray
 
-from base.errors import InputError
+from base.ranges import check_range
 
 
 def long_tail_counts(counts: Sequence[int], imbalance: float) -> list[int]:
@@ -25,8 +24,7 @@ def long_tail_counts(counts: Sequence[int], imbalance: float) -> list[int]:
     Raises:
         InputError: If `imbalance` is not a finite number of 1 or more.
     """
-    if not 1 <= imbalance < math.inf:
-        raise InputError(f"data.imbalance: expected a number of 1 or more, got {imbalance}.")
+    check_range("data.imbalance", imbalance, 1)
     ranked = sorted((code for code, count in enumerate(counts) if count), key=lambda code: -counts[code])
     kept = list(counts)
     for rank, code in enumerate(ranked[1:], 1):

@@ -50,7 +50,7 @@ def random_split(
     Raises:
         InputError: If the fractions are not three positive numbers that sum to 1.
     """
-    _check_fractions(fractions)
+    check_split_fractions(fractions)
     of_row, class_of = _grouped(classes, groups)
     split_of: Codes = numpy.full(len(class_of), TRAIN, dtype=numpy.int64)
     for _, shuffled in _shuffled_groups(class_of, seed):
@@ -84,7 +84,7 @@ def standard_split(
     Raises:
         InputError: If the fractions are not three positive numbers that sum to 1.
     """
-    _check_fractions(fractions)
+    check_split_fractions(fractions)
     of_row, class_of = _grouped(classes, groups)
     own = class_of[of_row] == classes
     sizes = numpy.bincount(of_row[own], minlength=len(class_of))
@@ -119,7 +119,7 @@ def scaffold_split(
     Raises:
         InputError: If the fractions are not three positive numbers that sum to 1.
     """
-    _check_fractions(fractions)
+    check_split_fractions(fractions)
     names, of_row, counts = numpy.unique(numpy.array(scaffolds, dtype=object), return_inverse=True, return_counts=True)
     tie_break = numpy.random.default_rng(seed).permutation(len(names))
     room = [fraction * len(of_row) for fraction in fractions]
@@ -155,7 +155,7 @@ def cold_split(
     Raises:
         InputError: If the fractions are not three positive numbers that sum to 1.
     """
-    _check_fractions(fractions)
+    check_split_fractions(fractions)
     names, codes = numpy.unique(drugs, return_inverse=True)
     codes = codes.reshape(drugs.shape)
     divided = numpy.unique(codes[:, list(sides)])
@@ -214,8 +214,16 @@ def file_split(
     return numpy.array([codes[value] for value in values], dtype=numpy.int64)
 
 
-def _check_fractions(fractions: Fractions) -> None:
-    if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
+def check_split_fractions(fractions: Fractions) -> None:
+    """Check the shares of the splits.
+
+    Args:
+        fractions: Shares of training, validation and test.
+
+    Raises:
+        InputError: If they are not three positive numbers that sum to 1.
+    """
+    if len(fractions) != 3 or not (all(share > 0 for share in fractions) and abs(sum(fractions) - 1) <= 1e-6):
         raise InputError(f"data.split_fractions: expected three positive numbers that sum to 1, got {fractions}.")
 
 

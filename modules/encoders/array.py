@@ -8,6 +8,7 @@ from typing import Literal, cast
 from torch import Tensor, nn
 
 from base.errors import InputError
+from base.ranges import check_range, check_sizes, check_whole
 from datamodules.batch import Batch
 from datamodules.drug_task import DrugTask
 from modules.encoders.encoder import Encoder, require_input
@@ -37,7 +38,7 @@ class ArrayMLP(Encoder):
                 same scale and for sparse features, whose statistics a batch estimates poorly.
 
         Raises:
-            ValueError: If `hidden_dims` is empty or `standardize` is neither of these.
+            ValueError: If `hidden_dims` is empty, a number is out of range or `standardize` is neither of these.
         """
         super().__init__()
         self.hidden_dims = [512, 256] if hidden_dims is None else list(hidden_dims)
@@ -45,6 +46,8 @@ class ArrayMLP(Encoder):
             raise ValueError("hidden_dims: expected one layer size or more, got an empty list.")
         if standardize not in ("feature", "sample"):
             raise ValueError(f"standardize: expected 'feature' or 'sample', got {standardize!r}.")
+        check_sizes("hidden_dims", self.hidden_dims)
+        check_range("dropout", dropout, 0, below=1)
         self.dropout, self.standardize = dropout, standardize
 
     def build(self, task: DrugTask) -> None:
@@ -86,11 +89,12 @@ class ImageCNN(Encoder):
             dropout: Dropout probability of the embedding.
 
         Raises:
-            ValueError: If a number is below 1.
+            ValueError: If a number is out of range.
         """
         super().__init__()
-        if min(hidden_dim, num_layers) < 1:
-            raise ValueError(f"hidden_dim, num_layers: expected positive numbers, got {hidden_dim}, {num_layers}.")
+        check_whole("hidden_dim", hidden_dim, 1)
+        check_whole("num_layers", num_layers, 1)
+        check_range("dropout", dropout, 0, below=1)
         self.hidden_dim, self.num_layers, self.dropout = hidden_dim, num_layers, dropout
 
     def build(self, task: DrugTask) -> None:

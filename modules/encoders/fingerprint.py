@@ -7,6 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from base.ranges import check_range, check_sizes
 from datamodules.batch import Batch
 from datamodules.drug_task import DrugTask
 from modules.encoders.encoder import Encoder, combine_molecules, combined_size
@@ -28,12 +29,14 @@ class FingerprintMLP(Encoder):
             dropout: Dropout probability after each layer.
 
         Raises:
-            ValueError: If `hidden_dims` is empty.
+            ValueError: If `hidden_dims` is empty or a number is out of range.
         """
         super().__init__()
         self.hidden_dims = [512, 256] if hidden_dims is None else list(hidden_dims)
         if not self.hidden_dims:
             raise ValueError("hidden_dims: expected one layer size or more, got an empty list.")
+        check_sizes("hidden_dims", self.hidden_dims)
+        check_range("dropout", dropout, 0, below=1)
         self.dropout = dropout
 
     def build(self, task: DrugTask) -> None:

@@ -7,6 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from base.ranges import check_whole
 from datamodules.batch import Batch
 from datamodules.chemistry.atom_codes import ATOM_CODE_SIZES, MAX_CHARGE
 from datamodules.drug_task import DrugTask
@@ -69,8 +70,13 @@ class GCN(Encoder):
         Args:
             hidden_dim: Size of atom vectors.
             num_layers: Number of graph convolutions.
+
+        Raises:
+            ValueError: If a number is below 1.
         """
         super().__init__()
+        check_whole("hidden_dim", hidden_dim, 1)
+        check_whole("num_layers", num_layers, 1)
         self.hidden_dim, self.num_layers = hidden_dim, num_layers
 
     def build(self, task: DrugTask) -> None:

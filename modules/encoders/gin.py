@@ -7,6 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from base.ranges import check_range, check_whole
 from datamodules.batch import Batch
 from datamodules.chemistry.atom_codes import ATOM_CODE_SIZES, BOND_CODE_SIZE
 from datamodules.drug_task import DrugTask
@@ -34,8 +35,14 @@ class GIN(Encoder):
             hidden_dim: Size of atom vectors.
             num_layers: Number of layers.
             dropout: Dropout probability after each layer.
+
+        Raises:
+            ValueError: If a number is out of range.
         """
         super().__init__()
+        check_whole("hidden_dim", hidden_dim, 1)
+        check_whole("num_layers", num_layers, 1)
+        check_range("dropout", dropout, 0, below=1)
         self.hidden_dim, self.num_layers, self.dropout = hidden_dim, num_layers, dropout
 
     def build(self, task: DrugTask) -> None:

@@ -7,6 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from base.ranges import check_whole
 from datamodules.batch import Batch
 from datamodules.drug_task import DrugTask
 from modules.encoders.encoder import Encoder, require_input
@@ -38,11 +39,12 @@ class ProteinCNN(Encoder):
             ValueError: If a number is out of range.
         """
         super().__init__()
-        if kernel_size % 2 == 0 or min(hidden_dim, num_layers, kernel_size, max_residues) < 1:
-            raise ValueError(
-                "hidden_dim, num_layers, kernel_size, max_residues: expected positive numbers and an odd kernel_size, "
-                f"got {hidden_dim}, {num_layers}, {kernel_size}, {max_residues}."
-            )
+        check_whole("hidden_dim", hidden_dim, 1)
+        check_whole("num_layers", num_layers, 1)
+        check_whole("kernel_size", kernel_size, 1)
+        check_whole("max_residues", max_residues, 1)
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size: expected an odd number, got {kernel_size}.")
         self.hidden_dim, self.num_layers, self.kernel_size = hidden_dim, num_layers, kernel_size
         self.max_residues = max_residues
 

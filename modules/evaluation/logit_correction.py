@@ -7,8 +7,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from base.ranges import check_positive, check_whole
 from modules.losses.classification.class_priors import log_priors
-from modules.losses.classification.classification_loss import check_positive, check_range
 
 
 class LogitCorrection(ABC):
@@ -28,7 +28,7 @@ class LogitCorrection(ABC):
             ValueError: If a setting is out of range.
         """
         check_positive("max_strength", max_strength)
-        check_range("steps", steps, 1)
+        check_whole("steps", steps, 1)
         self.max_strength, self.steps = max_strength, steps
 
     @abstractmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -23,3 +24,11 @@ class Prediction(NamedTuple):
     calibrated: Tensor
     uncertainty: Tensor | None
     embeddings: Tensor
+
+    @property
+    def finite(self) -> Tensor:
+        """Whether all values of each sample are finite, bool (B,)."""
+        found = [self.probabilities, self.calibrated, self.embeddings]
+        if self.uncertainty is not None:
+            found.append(self.uncertainty.unsqueeze(1))
+        return torch.stack([one.isfinite().all(dim=1) for one in found]).all(dim=0)

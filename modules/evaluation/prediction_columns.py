@@ -18,6 +18,9 @@ from modules.evaluation.prediction_evidence import PredictionEvidence
 Values = dict[str, NDArray[Any]]
 """Values of a batch, (B, ...) each: `rows` of the table, `labels` (-1 for none), probabilities and evidence."""
 
+NOT_FINITE = "the model's scores of this sample are NaN or infinite"
+"""The reason in rows that the model cannot classify."""
+
 
 class PredictionColumns:
     """Converts predictions to columns of a table.
@@ -92,15 +95,19 @@ class PredictionColumns:
         Args:
             prediction: Predictions for the batch.
         """
-        probabilities = prediction.probabilities.float().cpu().numpy()
-        known = ~numpy.isnan(probabilities).any(axis=1)
+        finite = prediction.finite
+        known = finite.cpu().numpy()
+        probabilities, calibrated = (
+            one.float().masked_fill(~finite[:, None], torch.nan).cpu().numpy()
+            for one in (prediction.probabilities, prediction.calibrated)
+        )
         best = numpy.nan_to_num(probabilities).argmax(axis=1)
         places = numpy.arange(len(best))
         values: Values = {
             "rows": prediction.sample_index.cpu().numpy(),
             "labels": numpy.where(known, best, -1),
             "probability": probabilities[places, best],
-            "calibrated_probability": prediction.calibrated.float().cpu().numpy()[places, best],
+            "calibrated_probability": calibrated[places, best],
         }
         if self.top is None:
             values["probabilities"] = probabilities
@@ -108,15 +115,16 @@ class PredictionColumns:
             values["codes"] = numpy.argsort(-probabilities, axis=1, kind="stable")[:, : self.top]
             values["probabilities"] = numpy.take_along_axis(probabilities, values["codes"], axis=1)
         if prediction.uncertainty is not None:
-            values["uncertainty"] = prediction.uncertainty.float().cpu().numpy()
+            values["uncertainty"] = prediction.uncertainty.float().masked_fill(~finite, torch.nan).cpu().numpy()
         if self.evidence is not None:
-            embeddings = prediction.embeddings.float()
+            embeddings = prediction.embeddings.float().masked_fill(~finite[:, None], 0)
             values["subclusters"] = self.evidence.nearest_subclusters(embeddings).cpu().numpy()
-            values["out_of_distribution"] = self.evidence.out_of_distribution(embeddings).cpu().numpy()
+            distant = self.evidence.out_of_distribution(embeddings).masked_fill(~finite, torch.nan)
+            values["out_of_distribution"] = distant.cpu().numpy()
         return values
 
     def frame(self, chunk: FeaturedChunk, batches: Iterable[Values]) -> polars.DataFrame:
-        """Add the columns to the rows of a chunk; they are empty in rows without a prediction.
+        """Add the columns to the rows of a chunk; they are empty, but for the reason, in rows without a prediction.
 
         Args:
             chunk: Rows of the table.
@@ -160,6 +168,7 @@ class PredictionColumns:
             nearest = found.get("subclusters", nothing)
             columns += [names(self.evidence.names, nearest), names(self.evidence.drugs, nearest)]
             columns.append(numbers(found.get("out_of_distribution", nothing)))
-        columns.append(chunk.featured.reasons)
+        broken = rows[found["labels"] < 0] if found else nothing.astype(numpy.int64)
+        columns.append(chunk.featured.reasons.scatter(broken, NOT_FINITE) if len(broken) else chunk.featured.reasons)
         given = chunk.featured.table.frame
         return given.with_columns(*(column.alias(name) for name, column in zip(self.names, columns, strict=True)))

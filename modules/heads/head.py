@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from base.ranges import check_positive, check_range, check_sizes, check_whole
 from modules.heads.classifier_head import ClassifierHead
 from modules.heads.experts import Experts
 
@@ -34,14 +35,12 @@ class HeadSettings:
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"model.head.dropout: expected a number from 0 to below 1, got {self.dropout}.")
-        if self.cosine_scale is not None and not self.cosine_scale > 0:
-            raise ValueError(f"model.head.cosine_scale: expected a number above 0, got {self.cosine_scale}.")
-        if self.experts < 1:
-            raise ValueError(f"model.head.experts: expected 1 or more, got {self.experts}.")
-        if self.expert_diversity < 0:
-            raise ValueError(f"model.head.expert_diversity: expected 0 or more, got {self.expert_diversity}.")
+        check_sizes("model.head.hidden_dims", self.hidden_dims)
+        check_range("model.head.dropout", self.dropout, 0, below=1)
+        if self.cosine_scale is not None:
+            check_positive("model.head.cosine_scale", self.cosine_scale)
+        check_whole("model.head.experts", self.experts, 1)
+        check_range("model.head.expert_diversity", self.expert_diversity, 0)
 
     @property
     def is_linear(self) -> bool:

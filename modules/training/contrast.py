@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from base.ranges import check_range, check_sizes
 from modules.losses import ContrastiveLoss
 
 
@@ -34,8 +35,8 @@ class Contrast:
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        if self.weight < 0:
-            raise ValueError(f"model.contrast.weight: expected 0 or more, got {self.weight}.")
+        check_range("model.contrast.weight", self.weight, 0)
+        check_sizes("model.contrast.projection_dims", self.projection_dims)
         if len(self.view_probabilities) != 2 or not all(0 <= share < 1 for share in self.view_probabilities):
             raise ValueError(
                 "model.contrast.view_probabilities: expected two numbers from 0 to below 1, "

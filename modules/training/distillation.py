@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from base.ranges import check_positive, check_range
+
 
 class Distillation:
     """Distillation with flattened teacher probabilities (virtual examples, DiVE; He et al., 2021, arXiv 2103.15042).
@@ -30,11 +32,9 @@ class Distillation:
         Raises:
             ValueError: If a setting is out of range.
         """
-        if not 0 <= weight <= 1:
-            raise ValueError(f"weight: expected a number from 0 to 1, got {weight}.")
-        for name, value in (("temperature", temperature), ("power", power)):
-            if not 0 < value < float("inf"):
-                raise ValueError(f"{name}: expected a positive finite number, got {value}.")
+        check_range("weight", weight, 0, highest=1)
+        check_positive("temperature", temperature)
+        check_positive("power", power)
         self.weight, self.temperature, self.power, self.teacher = weight, temperature, power, teacher
 
     def divergence(self, logits: Tensor, teacher_logits: Tensor) -> Tensor:

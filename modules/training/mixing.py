@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from base.ranges import check_positive, check_range
+
 
 @dataclass(frozen=True)
 class Mixed:
@@ -41,8 +43,7 @@ class Mixup:
         Raises:
             ValueError: If `alpha` is not positive and finite.
         """
-        if not 0 < alpha < float("inf"):
-            raise ValueError(f"alpha: expected a positive finite number, got {alpha}.")
+        check_positive("alpha", alpha)
         self.alpha = alpha
 
     def mix(self, embeddings: Tensor, labels: Tensor, class_counts: Tensor) -> Mixed:
@@ -97,10 +98,8 @@ class Remix(Mixup):
             ValueError: If a setting is out of range.
         """
         super().__init__(alpha)
-        if not 1 <= kappa < float("inf"):
-            raise ValueError(f"kappa: expected a finite number of 1 or more, got {kappa}.")
-        if not 0 <= tau <= 1:
-            raise ValueError(f"tau: expected a number from 0 to 1, got {tau}.")
+        check_range("kappa", kappa, 1)
+        check_range("tau", tau, 0, highest=1)
         self.kappa, self.tau = kappa, tau
 
     def label_shares(self, share: float, count_ratios: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
+from base.ranges import check_whole
 from datamodules.sampling import Sampling
 from modules.evaluation.logit_correction import LogitCorrection
 from modules.losses.classification.class_weighting import ClassWeighting
@@ -50,8 +51,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        if self.start_epoch < 0:
-            raise ValueError(f"stages.start_epoch: expected 0 or more, got {self.start_epoch}.")
+        check_whole("stages.start_epoch", self.start_epoch, 0)
         both = sorted(set(self.frozen) & set(self.reset))
         if both:
             raise ValueError(f"stages.frozen, stages.reset: expected different parts, got {both[0]} in both.")

@@ -13,6 +13,7 @@ import torch
 
 from base.errors import InputError
 from callbacks.prediction_writer import PredictionWriter
+from datamodules.batch import Batch
 from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
@@ -170,6 +171,31 @@ def test_a_loss_that_knows_its_uncertainty_adds_a_column(tmp_path: Path) -> None
     assert out.columns[-2:] == ["uncertainty", "reason"]
     assert out["uncertainty"].drop_nulls().is_between(0, 1).all()
     assert out["uncertainty"].null_count() == 7
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("top", [None, 2])
+def test_a_row_without_finite_scores_has_a_reason_and_no_prediction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float, top: int | None
+) -> None:
+    table = write_table(tmp_path / "new.csv")
+    forward = FingerprintMLP.forward
+
+    def broken(self: FingerprintMLP, batch: Batch) -> torch.Tensor:
+        embeddings = forward(self, batch)
+        embeddings[batch.sample_index == 1] = value
+        return embeddings
+
+    plain = predict(tmp_path / "new.csv", tmp_path / "plain.csv", 4, make_evidence(), top)
+    monkeypatch.setattr(FingerprintMLP, "forward", broken)
+    writer = predict(tmp_path / "new.csv", tmp_path / "out.csv", 4, make_evidence(), top)
+    expected, out = (polars.read_csv(tmp_path / f"{name}.csv") for name in ("plain", "out"))
+    assert (plain.unusable, writer.unusable) == (7, 8)
+    row = out.row(1, named=True)
+    assert row.pop("reason") == "the model's scores of this sample are NaN or infinite"
+    assert row == {name: table[name][1] if name in table.columns else None for name in row}
+    others = [number for number in range(18) if number != 1]
+    assert out[others].equals(expected[others])
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

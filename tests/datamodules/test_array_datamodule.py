@@ -161,5 +161,5 @@ def test_molecules_are_thinned_too(tmp_path: Path) -> None:
 
 
 def test_a_ratio_below_one_stops_the_run(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"data\.imbalance: expected a number of 1 or more, got 0\.5"):
+    with pytest.raises(InputError, match=r"data\.imbalance: expected a finite number of 1 or more, got 0\.5"):
         data_module(tmp_path, imbalance=0.5).setup("fit")

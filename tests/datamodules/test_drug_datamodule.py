@@ -72,7 +72,6 @@ def test_too_many_rejects_stop_the_run_after_they_are_listed(tmp_path: Path) -> 
             r"data\.label_column: expected a column .*\(id, smiles, label.*, got 'Label'",
         ),
         (TABLE, {"split": "file"}, r"data\.split_column: expected the name of a column of .*, got null"),
-        (TABLE, {"split_fractions": (0.5, 0.1, 0.1)}, r"data\.split_fractions: expected three positive numbers"),
         (TABLE.replace(",N\n", ",O\n"), {}, "got the single class 'O'"),
         ("smiles,label\n", {}, "expected rows below the header"),
         ("smiles,label\nC1,a\nC2,b\n", {"max_rejected": 1.0}, "2 of 2 rows cannot be used"),
@@ -82,6 +81,11 @@ def test_unusable_data_stop_at_setup(text: str, settings: dict[str, Any], messag
     module = data_module(tmp_path, text, **settings)
     with pytest.raises(InputError, match=message):
         module.setup("fit")
+
+
+def test_fractions_out_of_range_stop_at_once(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"data\.split_fractions: expected three positive numbers"):
+        data_module(tmp_path, TABLE, split_fractions=(0.5, 0.1, 0.1))
 
 
 def test_nothing_is_known_before_setup(tmp_path: Path) -> None:

@@ -105,3 +105,16 @@ def test_a_loader_asks_the_data_set_for_whole_batches() -> None:
 def test_batch_sizes_below_one_are_refused(batch_size: int) -> None:
     with pytest.raises(ValueError, match=f"batch_size: expected 1 or more, got {batch_size}"):
         EpochBatches(10, batch_size, shuffle=False)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 9, 64, 65])
+@pytest.mark.parametrize("batch_size", [1, 2, 4, 64])
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_the_smallest_batch_is_that_of_all_processes(size: int, batch_size: int, world_size: int) -> None:
+    processes = [EpochBatches(size, batch_size, True, 0, rank, world_size) for rank in range(world_size)]
+    found = min(len(batch) for batches in processes for batch in batches)
+    assert [batches.smallest for batches in processes] == [found] * world_size
+
+
+def test_without_samples_the_smallest_batch_is_empty() -> None:
+    assert EpochBatches(0, 4, shuffle=True).smallest == 0

@@ -63,7 +63,7 @@ def test_cells_come_split_by_split_with_the_arguments_in_order(tmp_path: Path) -
     [
         ("baseline: a", "baseline: c", "baseline: expected one of the methods a, b, got 'c'"),
         ("baseline: a", "baseline: a\nours: c", "ours: expected one of the methods a, b, got 'c'"),
-        ("split_seeds: 2", "split_seeds: 0", "split_seeds: expected a number above 0 or a list of numbers, got 0"),
+        ("split_seeds: 2", "split_seeds: 0", "split_seeds: expected an integer from 1 to 10000, got 0"),
         ("split_seeds: 2", "splits: 2", "expected the keys arguments, baseline, .*, got 'splits'"),
         ("baseline: a", "", "expected baseline, data and methods, got no 'baseline'"),
         ('a: ""', "a: 3", "arguments of one small a: expected text, got 3"),

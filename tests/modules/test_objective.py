@@ -91,7 +91,7 @@ def test_an_epoch_without_a_loss_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"weight": -1.0}, r"model\.contrast\.weight: expected 0 or more, got -1\.0"),
+        ({"weight": -1.0}, r"model\.contrast\.weight: expected a finite number of 0 or more, got -1\.0"),
         ({"view_probabilities": (1.0, 0.1)}, r"model\.contrast\.view_probabilities: .* got \[1\.0, 0\.1\]"),
     ],
 )

@@ -101,3 +101,18 @@ def test_what_is_no_trained_model_is_refused(tmp_path: Path) -> None:
         tailmol.load(tmp_path)
     with pytest.raises(InputError, match="classifier: expected a trained model from a checkpoint"):
         tailmol.Model(DrugClassifier(FingerprintMLP([8]), CrossEntropyLoss()))
+
+
+def test_a_sample_without_finite_scores_is_named(model: tailmol.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = type(model.classifier.network.encoder).forward
+
+    def broken(self: Any, batch: Any) -> Any:
+        embeddings = forward(self, batch)
+        embeddings[batch.sample_index == 0] = float("nan")
+        return embeddings
+
+    monkeypatch.setattr(type(model.classifier.network.encoder), "forward", broken)
+    found = model.predict(SMILES)
+    assert found["predicted_label"].is_null().to_list() == [True, False, False, True, False]
+    assert found["reason"][0] == "the model's scores of this sample are NaN or infinite"
+    assert numpy.isnan(model.embed(SMILES)).all(axis=1).tolist() == [True, False, False, True, False]

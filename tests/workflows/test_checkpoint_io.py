@@ -12,6 +12,7 @@ import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 
 from workflows.checkpoint_io import AtomicCheckpointIO
+from workflows.run_folder import RunFolder
 from workflows.run_trainer import RunTrainer
 
 
@@ -47,7 +48,7 @@ def test_the_trainer_uses_it_unless_another_one_is_given(tmp_path: Path) -> None
 
     def used(plugins: Any) -> type:
         settings = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False, "plugins": plugins}
-        return type(RunTrainer(lambda: tmp_path, **settings).strategy.checkpoint_io)
+        return type(RunTrainer(lambda: RunFolder(tmp_path), **settings).strategy.checkpoint_io)
 
     assert used(None) is AtomicCheckpointIO
     assert used([]) is AtomicCheckpointIO

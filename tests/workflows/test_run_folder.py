@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from base.errors import InputError
-from workflows.run_folder import RunSettings, claim_run_folder, find_interrupted, remove_if_empty
+from workflows.run_folder import RunFolder, RunSettings, claim_run_folder, find_interrupted
 
 
 @pytest.fixture(autouse=True)
@@ -26,14 +26,14 @@ def _no_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_each_run_gets_the_next_version_of_its_data_set() -> None:
     settings = RunSettings()
-    folders = [claim_run_folder(settings, "data/my_drugs.tab.gz", None) for _ in range(3)]
+    folders = [claim_run_folder(settings, "data/my_drugs.tab.gz", None).path for _ in range(3)]
     assert [str(folder) for folder in folders] == [f"runs/my_drugs/version_{number}" for number in range(3)]
     assert all(folder.is_dir() for folder in folders)
 
 
 def test_names_given_by_the_user_are_used() -> None:
     settings = RunSettings(root="here", name="trial", version="best")
-    folder = claim_run_folder(settings, "x.csv", None)
+    folder = claim_run_folder(settings, "x.csv", None).path
     assert folder == Path("here/trial/best")
     (folder / "metrics.csv").touch()
     with pytest.raises(InputError, match=r"run.version: expected a new or empty folder, got here/trial/best"):
@@ -42,9 +42,9 @@ def test_names_given_by_the_user_are_used() -> None:
 
 def test_a_resumed_run_goes_on_in_its_folder_unless_a_version_is_given(tmp_path: Path) -> None:
     checkpoint = tmp_path / "runs/x/version_4/checkpoints/last.ckpt"
-    assert claim_run_folder(RunSettings(), "x.csv", checkpoint) == tmp_path / "runs/x/version_4"
-    assert claim_run_folder(RunSettings(version="new"), "x.csv", checkpoint) == Path("runs/x/new")
-    assert claim_run_folder(RunSettings(), "x.csv", Path("somewhere/last.ckpt")) == Path("runs/x/version_0")
+    assert claim_run_folder(RunSettings(), "x.csv", checkpoint).path == tmp_path / "runs/x/version_4"
+    assert claim_run_folder(RunSettings(version="new"), "x.csv", checkpoint).path == Path("runs/x/new")
+    assert claim_run_folder(RunSettings(), "x.csv", Path("somewhere/last.ckpt")).path == Path("runs/x/version_0")
 
 
 def test_a_resumed_run_removes_what_it_has_left_unfinished_and_nothing_else(tmp_path: Path) -> None:
@@ -91,22 +91,56 @@ def test_a_restarted_job_continues_a_run_that_the_user_named(monkeypatch: pytest
         claim_run_folder(settings, "x.csv", None)
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     assert find_interrupted(settings, "x.csv") == last
-    assert claim_run_folder(settings, "x.csv", None) == Path("runs/x/mine")
+    assert claim_run_folder(settings, "x.csv", None).path == Path("runs/x/mine")
 
 
 def test_a_folder_is_removed_only_if_nothing_was_written() -> None:
     empty, used = (claim_run_folder(RunSettings(), "x.csv", None) for _ in range(2))
-    (used / "metrics.csv").touch()
-    for folder in (empty, used, Path("runs/none")):
-        remove_if_empty(folder)
-    assert (empty.exists(), used.exists()) == (False, True)
+    (used.path / "metrics.csv").touch()
+    for folder in (empty, used, RunFolder(Path("runs/none"))):
+        folder.remove_if_empty()
+    assert (empty.path.exists(), used.path.exists()) == (False, True)
+
+
+def test_only_folders_that_the_run_created_are_removed_with_it(tmp_path: Path) -> None:
+    claim_run_folder(RunSettings("a/b/runs"), "x.csv", None).remove_if_empty()
+    assert list(tmp_path.iterdir()) == []
+    Path("a").mkdir()
+    claim_run_folder(RunSettings("a/b/runs"), "x.csv", None).remove_if_empty()
+    assert list(tmp_path.rglob("*")) == [tmp_path / "a"]
+
+
+@pytest.mark.parametrize("version", [None, "mine"])
+def test_a_refused_run_leaves_nothing(tmp_path: Path, version: str | None) -> None:
+    folder = claim_run_folder(RunSettings(version=version), "x.csv", None)
+    (folder.path / "wandb").mkdir()
+    (folder.path / "wandb" / "log").touch()
+    (folder.path / "config.yaml").touch()
+    folder.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refused_run_empties_the_folder_that_it_was_given() -> None:
+    Path("runs/x/mine").mkdir(parents=True)
+    folder = claim_run_folder(RunSettings(version="mine"), "x.csv", None)
+    (folder.path / "config.yaml").touch()
+    folder.discard()
+    assert list(Path("runs/x/mine").iterdir()) == []
+
+
+def test_a_refused_run_that_was_resumed_keeps_its_folder(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "runs/x/version_4/checkpoints/last.ckpt"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.touch()
+    claim_run_folder(RunSettings(), "x.csv", checkpoint).discard()
+    assert checkpoint.is_file()
 
 
 def test_processes_of_a_cluster_agree_on_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "77")
     monkeypatch.setenv("SLURM_NTASKS", "8")
-    assert {claim_run_folder(RunSettings(), "x.csv", None) for _ in range(2)} == {Path("runs/x/job_77")}
+    assert {claim_run_folder(RunSettings(), "x.csv", None).path for _ in range(2)} == {Path("runs/x/job_77")}
     monkeypatch.setenv("SLURM_STEP_ID", "0")
-    assert claim_run_folder(RunSettings(), "x.csv", None) == Path("runs/x/job_77")
+    assert claim_run_folder(RunSettings(), "x.csv", None).path == Path("runs/x/job_77")
     monkeypatch.setenv("SLURM_STEP_ID", "1")
-    assert {claim_run_folder(RunSettings(), "x.csv", None) for _ in range(2)} == {Path("runs/x/job_77_1")}
+    assert {claim_run_folder(RunSettings(), "x.csv", None).path for _ in range(2)} == {Path("runs/x/job_77_1")}

@@ -67,7 +67,7 @@ def common_help(
     Args:
         parser: Parser of the subcommand.
         sections: Classes whose arguments are options, by the name before the dot.
-        common: Names of the arguments to show, by section.
+        common: Names of the arguments to show, by section; a section that the subcommand does not have is ignored.
         options: Options that are not arguments of a class; all are shown.
         settings: Settings to show as defaults.
     """
@@ -78,6 +78,7 @@ def common_help(
         epilog=f"To list all settings: {parser.prog} --help all. To print all values and their origins: {parser.prog} "
         f"--print_config. To list the options of a class: {parser.prog} --model.encoder.help GIN.",
     )
+    common = {section: names for section, names in common.items() if section in sections}
     add_config(shown)
     add_options(shown, options)
     for section, names in common.items():

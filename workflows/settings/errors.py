@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from shlex import quote
 
 from workflows.settings.command_line import CommandLine
 from workflows.settings.option_values import describe_values, import_classes
@@ -60,7 +61,7 @@ def reword_range(message: str) -> str:
 
 def _unknown_option(given: str, help_command: str, names: Iterable[str]) -> str:
     if not given.startswith("-"):
-        table = f"; to use a file as the table: --data.source {given}" if Path(given).is_file() else ""
+        table = f"; to use a file as the table: --data.source {quote(given)}" if Path(given).is_file() else ""
         return f"options: expected an option before every value, got {given!r}{table}."
     name = given.split("=")[0]
     near = difflib.get_close_matches(name, [f"--{known}" for known in names if "." in known], 1, 0.75)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from modules.losses.classification.classification_loss import check_range
+from base.ranges import check_range
 
 
 class ClassWeighting(ABC):

@@ -129,41 +129,6 @@ class ClassificationLoss(nn.Module):
         return functional.cross_entropy(logits, labels, reduction="none") * class_weights[labels]
 
 
-def check_range(name: str, value: float, lowest: float, below: float = float("inf")) -> None:
-    """Check that a setting lies in ``[lowest, below)``.
-
-    Args:
-        name: Name of the setting, for the message.
-        value: Value of the setting.
-        lowest: Smallest valid value.
-        below: Upper bound, itself invalid; infinite to require a finite value only.
-
-    Raises:
-        ValueError: If the value is out of range or NaN.
-    """
-    if not lowest <= value < below:
-        expected = (
-            f"a finite number of {lowest:g} or more"
-            if below == float("inf")
-            else f"a number from {lowest:g} to below {below:g}"
-        )
-        raise ValueError(f"{name}: expected {expected}, got {value}.")
-
-
-def check_positive(name: str, value: float) -> None:
-    """Check that a setting is positive in fp32 and finite.
-
-    Args:
-        name: Name of the setting, for the message.
-        value: Value of the setting.
-
-    Raises:
-        ValueError: If the value is out of range or NaN.
-    """
-    if not torch.finfo(torch.float32).tiny <= value < float("inf"):
-        raise ValueError(f"{name}: expected a positive finite number, got {value}.")
-
-
 def _check_shapes(logits: Tensor, labels: Tensor, class_weights: Tensor, class_counts: Tensor) -> None:
     if logits.ndim != 2 or not logits.is_floating_point():
         raise ValueError(

@@ -3,8 +3,9 @@
 from torch import Tensor
 from torch.nn import functional
 
+from base.ranges import check_range
 from modules.losses.classification.class_priors import log_priors
-from modules.losses.classification.classification_loss import ClassificationLoss, check_range
+from modules.losses.classification.classification_loss import ClassificationLoss
 
 
 class CrossEntropyLoss(ClassificationLoss):

@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
+from base.ranges import check_range
 from modules.losses.classification.class_priors import EXCLUDED_LOGIT, log_priors
-from modules.losses.classification.classification_loss import ClassificationLoss, check_range
+from modules.losses.classification.classification_loss import ClassificationLoss
 
 
 class SoftmaxEqualizationLoss(ClassificationLoss):
@@ -28,8 +29,7 @@ class SoftmaxEqualizationLoss(ClassificationLoss):
         """
         super().__init__()
         check_range("rare_fraction", rare_fraction, 0)
-        if not 0 <= ignore_probability <= 1:
-            raise ValueError(f"ignore_probability: expected a number from 0 to 1, got {ignore_probability}.")
+        check_range("ignore_probability", ignore_probability, 0, highest=1)
         self.rare_fraction, self.ignore_probability = rare_fraction, ignore_probability
 
     def adjust(self, logits: Tensor, labels: Tensor, class_counts: Tensor) -> Tensor:

@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from modules.losses.classification.classification_loss import ClassificationLoss, check_range
+from base.ranges import check_range, check_whole
+from modules.losses.classification.classification_loss import ClassificationLoss
 
 LARGEST_EXPONENT = 10.0
 """Above this logit evidence grows linearly, so that large logits neither overflow nor lose their gradient."""
@@ -35,7 +36,7 @@ class EvidentialLoss(ClassificationLoss):
         """
         super().__init__()
         check_range("regularization", regularization, 0)
-        check_range("annealing_epochs", annealing_epochs, 0)
+        check_whole("annealing_epochs", annealing_epochs, 0)
         self.regularization, self.annealing_epochs = regularization, annealing_epochs
 
     def weighted_losses(

@@ -3,7 +3,8 @@
 from torch import Tensor
 from torch.nn import functional
 
-from modules.losses.classification.classification_loss import ClassificationLoss, check_range
+from base.ranges import check_range
+from modules.losses.classification.classification_loss import ClassificationLoss
 
 
 class FocalLoss(ClassificationLoss):

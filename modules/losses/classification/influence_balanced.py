@@ -4,8 +4,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from base.ranges import check_positive, check_range, check_whole
 from modules.losses.classification.class_priors import normalized_weights
-from modules.losses.classification.classification_loss import ClassificationLoss, check_positive, check_range
+from modules.losses.classification.classification_loss import ClassificationLoss
 
 
 class InfluenceBalancedLoss(ClassificationLoss):
@@ -31,7 +32,7 @@ class InfluenceBalancedLoss(ClassificationLoss):
         super().__init__()
         check_range("alpha", alpha, 0)
         check_positive("epsilon", epsilon)
-        check_range("start_epoch", start_epoch, 0)
+        check_whole("start_epoch", start_epoch, 0)
         self.alpha, self.epsilon, self.start_epoch = alpha, epsilon, start_epoch
 
     def weighted_losses(

@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
+from base.ranges import check_range
 from modules.losses.classification.class_priors import relative_counts
-from modules.losses.classification.classification_loss import ClassificationLoss, check_range
+from modules.losses.classification.classification_loss import ClassificationLoss
 
 
 class LDAMLoss(ClassificationLoss):

@@ -5,9 +5,10 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
+from base.ranges import check_range, check_whole
 from modules.losses.classification.class_priors import normalized_weights
 from modules.losses.classification.class_weighting import ClassWeighting
-from modules.losses.classification.classification_loss import ClassificationLoss, check_range
+from modules.losses.classification.classification_loss import ClassificationLoss
 
 
 class WrappedLoss(ClassificationLoss):
@@ -86,7 +87,7 @@ class Reweighted(WrappedLoss):
             ValueError: If `start_epoch` is negative.
         """
         super().__init__(loss)
-        check_range("start_epoch", start_epoch, 0)
+        check_whole("start_epoch", start_epoch, 0)
         self.weighting, self.start_epoch = weighting, start_epoch
 
     def change(self, logits: Tensor, class_weights: Tensor, class_counts: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,8 +2,9 @@
 
 from torch import Tensor
 
+from base.ranges import check_range
 from modules.losses.classification.class_priors import log_priors, relative_counts
-from modules.losses.classification.classification_loss import ClassificationLoss, check_range
+from modules.losses.classification.classification_loss import ClassificationLoss
 
 
 class VectorScalingLoss(ClassificationLoss):

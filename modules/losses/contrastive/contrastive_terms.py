@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from base.ranges import check_positive
 from modules.unit_embeddings import unit_embeddings
 
 
@@ -18,9 +19,8 @@ def check_contrastive_settings(temperature: float, base_temperature: float) -> N
     Raises:
         ValueError: If a temperature is not positive and finite.
     """
-    for name, value in (("temperature", temperature), ("base_temperature", base_temperature)):
-        if not 0 < value < float("inf"):
-            raise ValueError(f"{name}: expected a positive finite number, got {value}.")
+    check_positive("temperature", temperature)
+    check_positive("base_temperature", base_temperature)
 
 
 def check_views(views: Tensor, **per_sample: Tensor) -> None:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from modules.losses.classification.classification_loss import check_range
+from base.ranges import check_whole
 from modules.losses.contrastive.contrastive_loss import ClassContrastiveLoss
 from modules.losses.contrastive.contrastive_terms import contrastive_term, pairwise_similarity, same_sample
 
@@ -28,7 +28,7 @@ class KPositiveContrastiveLoss(ClassContrastiveLoss):
             ValueError: If a setting is out of range.
         """
         super().__init__(temperature, base_temperature)
-        check_range("positives", positives, 0)
+        check_whole("positives", positives, 0)
         self.positives = positives
 
     def term(self, views: Tensor, labels: Tensor) -> Tensor:

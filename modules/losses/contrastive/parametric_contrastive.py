@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from modules.losses.classification.classification_loss import check_range
+from base.ranges import check_range, check_whole
 from modules.losses.contrastive.contrastive_loss import ClassContrastiveLoss
 from modules.losses.contrastive.contrastive_terms import contrastive_term
 from modules.unit_embeddings import unit_embeddings
@@ -49,7 +49,7 @@ class ParametricContrastiveLoss(ClassContrastiveLoss):
         """
         super().__init__(temperature, base_temperature)
         check_range("alpha", alpha, 0)
-        check_range("queue_size", queue_size, 0)
+        check_whole("queue_size", queue_size, 0)
         self.alpha, self.queue_size = alpha, queue_size
 
     def build(self, class_counts: Tensor, width: int) -> None:

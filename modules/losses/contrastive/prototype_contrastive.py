@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from base.ranges import check_range
 from modules.losses.contrastive.contrastive_loss import ClassContrastiveLoss
 from modules.losses.contrastive.contrastive_terms import contrastive_term, same_sample
 from modules.losses.contrastive.targeted_contrastive import uniform_targets
@@ -37,8 +38,7 @@ class PrototypeContrastiveLoss(ClassContrastiveLoss):
             ValueError: If a setting is out of range.
         """
         super().__init__(temperature, base_temperature)
-        if not -1 <= max_cosine <= 1:
-            raise ValueError(f"max_cosine: expected a number from -1 to 1, got {max_cosine}.")
+        check_range("max_cosine", max_cosine, -1, highest=1)
         self.max_cosine = max_cosine
 
     def build(self, class_counts: Tensor, width: int) -> None:

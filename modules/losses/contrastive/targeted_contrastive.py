@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from modules.losses.classification.classification_loss import check_range
+from base.ranges import check_range
 from modules.losses.contrastive.contrastive_terms import contrastive_term, same_sample
 from modules.losses.contrastive.k_positive_contrastive import KPositiveContrastiveLoss
 from modules.unit_embeddings import group_means, unit_embeddings

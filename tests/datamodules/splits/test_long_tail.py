@@ -66,5 +66,5 @@ def test_another_seed_draws_other_samples() -> None:
 
 @pytest.mark.parametrize("imbalance", [0.5, 0, -3, math.inf, math.nan])
 def test_a_ratio_out_of_range_is_refused(imbalance: float) -> None:
-    with pytest.raises(InputError, match=r"data\.imbalance: expected a number of 1 or more, got"):
+    with pytest.raises(InputError, match=r"data\.imbalance: expected a finite number of 1 or more, got"):
         long_tail_counts([3, 4], imbalance)

@@ -155,7 +155,7 @@ def test_the_image_encoder_refuses_features() -> None:
 
 @pytest.mark.parametrize("make", [lambda: ImageCNN(0), lambda: ImageCNN(4, 0)])
 def test_a_network_without_layers_is_refused(make: Callable[[], Encoder]) -> None:
-    with pytest.raises(ValueError, match="hidden_dim, num_layers: expected positive numbers"):
+    with pytest.raises(ValueError, match=r"(hidden_dim|num_layers): expected 1 or more, got 0"):
         make()
 
 

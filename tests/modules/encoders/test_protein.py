@@ -76,9 +76,16 @@ def test_samples_without_a_protein_are_refused(make_batch: MakeBatch, randomize:
         encoder(randomize)(make_batch([["C"]]))
 
 
-@pytest.mark.parametrize("settings", [{"kernel_size": 4}, {"num_layers": 0}, {"max_residues": 0}])
-def test_settings_out_of_range_are_refused(settings: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="expected positive numbers and an odd kernel_size, got"):
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kernel_size": 4}, "kernel_size: expected an odd number, got 4"),
+        ({"num_layers": 0}, "num_layers: expected 1 or more, got 0"),
+        ({"max_residues": 0}, "max_residues: expected 1 or more, got 0"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         ProteinCNN(**settings)
 
 

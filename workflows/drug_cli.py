@@ -160,8 +160,7 @@ class DrugCLI(LightningCLI):
             try:
                 self.config = parser.parse_args(["--config", str(under_options), *self.settings.words])
             except ArgumentError as error:
-                names = parser.get_defaults().keys()
-                listing = f"{parser.prog} --help all"
+                names, listing = parser.get_defaults().keys(), f"{parser.prog} --help all"
                 raise InputError(
                     reword(str(error), listing, names, split_command_line(arguments), self.type_of)
                 ) from error

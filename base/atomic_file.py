@@ -1,7 +1,8 @@
-"""Atomic file writing: files are written under a temporary name and renamed when complete."""
+"""Atomic file writing: files are written beside their target, synced, and renamed when complete."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -11,52 +12,92 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from base.errors import DiskFullError, is_disk_full
+
 if TYPE_CHECKING:
     import polars
 
-_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
+
+_TEMPORARY_NAME = re.compile(r"\..+\.[0-9a-f]{32}")
 
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Name a file in errors of the system that name none, such as that of a full disk, or a temporary one beside it.
+    """Name the file that a block writes piece by piece in errors of the system.
 
     Args:
-        path: The file that the block writes.
+        path: The file, of which the block writes pieces under temporary names beside it.
 
     Raises:
-        OSError: For such an error, also if a library gives it as text.
+        DiskFullError: If no space is left.
+        OSError: With the path, if the error names none or a piece.
     """
     try:
         yield
     except Exception as error:
-        named = getattr(error, "filename", None)
-        if isinstance(named, str) and not Path(named).name.startswith(f".{path.name}."):
-            raise
-        number = getattr(error, "errno", None)
-        found = _SYSTEM_ERROR.search(str(error))
-        if number is None and found is not None:
-            number = int(found[1])
-        if not isinstance(number, int):
-            raise
-        raise OSError(number, os.strerror(number), str(path)) from error
+        if is_disk_full(error):
+            raise DiskFullError(f"The disk is full: {path} could not be written.") from error
+        if isinstance(error, OSError) and f".{path.name}." in os.fsdecode(error.filename or f".{path.name}."):
+            error.filename = str(path)
+        raise
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file atomically, so that readers never see a partial file.
+    """Write a file atomically, so that readers never see a partial file, also after a crash of the machine.
 
     Args:
         path: Path of the file; its folder is created if missing.
         write: Writes the file to the temporary path that it is called with, in the folder of `path`.
+
+    Raises:
+        DiskFullError: If no space is left; an existing file is unchanged.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        with naming(path):
-            write(temporary)
-            temporary.replace(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        # Otherwise the new name could reach the disk before the content.
+        _sync(temporary)
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except Exception as error:
+        if is_disk_full(error):
+            state = "its previous version is unchanged" if path.exists() else "no part of it was left"
+            raise DiskFullError(f"The disk is full: {path} could not be written; {state}.") from error
+        # The user knows the target, not the temporary file.
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove the temporary files that a killed process has left in a folder.
+
+    Args:
+        folder: A folder into which no other process is writing; the folders in it are left alone.
+    """
+    for path in folder.glob(".*"):
+        if _TEMPORARY_NAME.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+            path.unlink()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(path: Path) -> None:
+    try:
+        _sync(path)
+    except OSError as error:
+        # Some network file systems sync folders by themselves and do not know the call.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
 
 
 def write_csv(frame: polars.DataFrame, path: Path) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import lightning
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from base.ranges import check_whole
-from callbacks.run_checkpoint import RunCheckpoint
 
 
-class LastCheckpoint(RunCheckpoint):
+class LastCheckpoint(ModelCheckpoint):
     """Writes `last.ckpt` every n training steps, except at the last step of an epoch.
 
     From a checkpoint of that step, Lightning would resume at the next epoch without validating this one. `lightning

@@ -24,17 +24,18 @@ _log = logging.getLogger("tailmol")
 class TrainingStages(lightning.Callback):
     """Starts each stage at its epoch and applies its settings to data, network, objective and decision."""
 
-    def __init__(self, stages: Sequence[Stage] = ()) -> None:
+    def __init__(self, stages: Sequence[Stage] = (), trust: Sequence[str] = ()) -> None:
         """Create the callback.
 
         Args:
             stages: Training stages in the order of their start epochs; may be empty.
+            trust: Modules with classes of the user that the checkpoint of a teacher may name.
 
         Raises:
             ValueError: If the start epochs do not increase.
         """
         check_order(stages)
-        self.stages = list(stages)
+        self.stages, self.trust = list(stages), tuple(trust)
         self.teacher: Network | None = None
         self._entered: int | None = None
         self._restored_teacher: dict[str, Any] | None = None
@@ -146,9 +147,10 @@ class TrainingStages(lightning.Callback):
                 "trained, got none in stages."
             )
 
-    @staticmethod
-    def _load_teacher(file: str, data: DrugDataModule) -> Network:
-        teacher = DrugClassifier.load_from_checkpoint(Path(file), setting="stages.distillation.teacher")
+    def _load_teacher(self, file: str, data: DrugDataModule) -> Network:
+        teacher = DrugClassifier.load_from_checkpoint(
+            Path(file), setting="stages.distillation.teacher", trust=self.trust
+        )
         known, task = teacher.task, data.task
         assert known is not None
         if (known.classes, known.input, known.features) != (task.classes, task.input, task.features):

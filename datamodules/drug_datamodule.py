@@ -38,6 +38,7 @@ from datamodules.splits.splitters import Fractions, SplitMethod, SplitName, Spli
 from datamodules.tables.class_labels import MISSING_LABELS, LabelSettings
 from datamodules.tables.columns import ColumnNames, InputKind
 from datamodules.tables.rejected_rows import check_rejected, rejected_rows
+from datamodules.tables.smiles_cells import Agents
 from datamodules.tables.source_table import kind_of_file, read_table
 
 _log = logging.getLogger("tailmol")
@@ -58,11 +59,12 @@ class DrugDataModule(lightning.LightningDataModule):
         self,
         source: str = "inn_stems",
         input: InputKind = "molecule",
-        smiles_columns: list[str] | None = None,
+        smiles_columns: list[str] | str | None = None,
         label_column: str | None = None,
         id_column: str | None = None,
         split_column: str | None = None,
         sequence_column: str | None = None,
+        agents: Agents = "apart",
         standardise: Standardise = "parent",
         ordered_pairs: bool = False,
         missing_labels: list[str] | None = None,
@@ -93,13 +95,16 @@ class DrugDataModule(lightning.LightningDataModule):
                 known data set (lightning datasets).
             input: What one sample is. molecule: one SMILES; reaction: reactants and product; pair: two drugs;
                 drug_protein: a SMILES and an amino-acid sequence; array: numbers, as every .npz file holds.
-            smiles_columns: The SMILES columns, two for reactions and pairs, else one; found by usual names if null.
+            smiles_columns: The SMILES columns, two for pairs, one or two for reactions (reactants>agents>product, or
+                reactants and product), else one; found by their usual names if null.
             label_column: The column, or array of an .npz, of classes, as text or integers; found by its usual name if
                 null.
             id_column: The column that names the samples; found by its usual name if null.
             split_column: The column that says train, validation or test, for split file; found by its usual name if
                 null.
             sequence_column: The column of amino-acid sequences, for drug_protein; found by its usual name if null.
+            agents: What becomes of the agents of reactions in one column. apart: they are left out; reactants: they
+                join the reactants.
             standardise: When two molecules are the same drug. parent: if their parents are, the largest organic
                 component, neutralized; none: if they are as given. Stereochemistry, isotopes and atom maps count in
                 neither. Rows of one drug stay in one split; the model sees the molecules as given.
@@ -144,12 +149,13 @@ class DrugDataModule(lightning.LightningDataModule):
         check_seed("data.order_seed", order_seed)
         check_whole("data.num_workers", num_workers, 0)
         self.source, self.input = source, input
-        self.columns = ColumnNames(smiles_columns, label_column, id_column, split_column, sequence_column)
+        smiles = [smiles_columns] if isinstance(smiles_columns, str) else smiles_columns
+        self.columns = ColumnNames(smiles, label_column, id_column, split_column, sequence_column)
         test, validation = (None if own is None else tuple(map(str, own)) for own in (test_folds, validation_folds))
         self.split = SplitSettings(
             split, split_seed, split_fractions, split_part, imbalance, test, validation, count_by
         )
-        self.standardise, self.ordered_pairs = standardise, ordered_pairs
+        self.standardise, self.ordered_pairs, self.agents = standardise, ordered_pairs, agents
         self.labels = LabelSettings(
             MISSING_LABELS if missing_labels is None else tuple(missing_labels),
             None if label_thresholds is None else tuple(label_thresholds),
@@ -287,9 +293,8 @@ class DrugDataModule(lightning.LightningDataModule):
         if self._featured is not None:
             return
         path, kind = self._source()
-        table = read_table(
-            path, kind, self.columns, need_splits=self.split.method == "file", label_settings=self.labels
-        )
+        need_splits = self.split.method == "file"
+        table = read_table(path, kind, self.columns, True, need_splits, self.labels, self.agents)
         from_cache = partial(featurize_cached, cache_folder=self.cache_folder)
         self._featured = featurize_table(table, self._feature_settings(), from_cache)
 
@@ -297,7 +302,7 @@ class DrugDataModule(lightning.LightningDataModule):
         path, kind = self._source()
         # Whole batches, so that no batch is made of two chunks.
         size = max(1, self.chunk_rows // self.evaluation_batch_size) * self.evaluation_batch_size
-        table = open_prediction_table(path, kind, self.columns, self._feature_settings(), size)
+        table = open_prediction_table(path, kind, self.columns, self._feature_settings(), size, self.agents)
         return PredictionRows(table, self.evaluation_batch_size)
 
     def _source(self) -> tuple[Path, InputKind]:

@@ -13,7 +13,13 @@ import polars
 from numpy.typing import NDArray
 
 from base.errors import InputError
-from datamodules.chemistry.molecule_features import FEATURE_VERSION, FeatureSettings, MoleculeFeatures, featurize
+from datamodules.chemistry.molecule_features import (
+    FEATURE_VERSION,
+    FeatureSettings,
+    MoleculeFeatures,
+    featurize,
+    why_refused,
+)
 from datamodules.chemistry.protein_sequences import ProteinSequences
 from datamodules.feature_cache import Arrays, Setting, cache_key, cached_arrays
 from datamodules.part_files import write_parts
@@ -105,9 +111,14 @@ def featurize_table(
     features = featurize_smiles(distinct.to_list(), settings)
     readable = features.graphs.atom_counts > 0
     reasons = table.reasons
-    for name, molecules in reversed(list(zip(table.columns.smiles, molecules_of_row.T, strict=True))):
-        unreadable = polars.Series(~readable[molecules]) & table.reasons.is_null()
-        reasons = reasons.set(unreadable, f"SMILES that RDKit cannot read in column {name}")
+    refused = numpy.full(len(distinct), None, dtype=object)
+    for number in numpy.flatnonzero(~readable).tolist():
+        refused[number] = why_refused(distinct[number])
+    for name, molecules in reversed(list(zip(table.smiles_names, molecules_of_row.T, strict=True))):
+        own = polars.Series("reason", refused[molecules].tolist(), dtype=polars.String)
+        reasons = polars.select(
+            polars.when(own.is_not_null() & table.reasons.is_null()).then(own + f" in column {name}").otherwise(reasons)
+        ).to_series()
     hashes = [features.skeletons[molecules_of_row], features.parents[molecules_of_row]]
     proteins = None
     if table.sequences is not None:

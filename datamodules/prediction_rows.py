@@ -22,6 +22,7 @@ from datamodules.chemistry.molecule_features import FeatureSettings, MoleculeFea
 from datamodules.features import FeaturedTable, Featurize, featurize_table
 from datamodules.tables.columns import ColumnNames, Columns, InputKind, choose_columns
 from datamodules.tables.drug_table import make_table
+from datamodules.tables.smiles_cells import Agents
 from datamodules.tables.source_table import read_table
 from datamodules.tables.table_chunks import TableChunk, TableFile
 from datamodules.tables.table_file import open_table
@@ -63,7 +64,12 @@ class PredictionTable:
 
 
 def open_prediction_table(
-    path: Path, input: InputKind, names: ColumnNames, settings: FeatureSettings, chunk_rows: int
+    path: Path,
+    input: InputKind,
+    names: ColumnNames,
+    settings: FeatureSettings,
+    chunk_rows: int,
+    agents: Agents = "apart",
 ) -> PredictionTable:
     """Check a table to predict on.
 
@@ -73,6 +79,7 @@ def open_prediction_table(
         names: Names of columns; a label column is not read.
         settings: The features to compute.
         chunk_rows: Rows of a chunk.
+        agents: What becomes of the agents of reactions in one column.
 
     Raises:
         InputError: If the file or a column is missing, damaged or empty.
@@ -84,13 +91,15 @@ def open_prediction_table(
         return PredictionTable(frame.columns, len(frame), lambda process, _: iter([whole] if process == 0 else []))
     file = open_table(path)
     columns = choose_columns(file.columns, path, input, names, need_labels=False)
-    return PredictionTable(file.columns, file.rows, partial(_chunks, file, columns, input, settings, chunk_rows))
+    chunks = partial(_chunks, file, columns, input, agents, settings, chunk_rows)
+    return PredictionTable(file.columns, file.rows, chunks)
 
 
 def _chunks(
     file: TableFile,
     columns: Columns,
     input: InputKind,
+    agents: Agents,
     settings: FeatureSettings,
     size: int,
     process: int,
@@ -110,7 +119,7 @@ def _chunks(
             featurize_smiles, at_once = partial(_featurize_in, workers), _CHUNKS_AHEAD
 
         def work(chunk: TableChunk) -> FeaturedChunk:
-            table = make_table(chunk, columns, file.path, input)
+            table = make_table(chunk, columns, file.path, input, agents=agents)
             return FeaturedChunk(chunk.first_row, featurize_table(table, settings, featurize_smiles))
 
         pool = stack.enter_context(ThreadPoolExecutor(at_once))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from base.printable import printable
-from workflows.terminal import Terminal, take_terminal_options
+from workflows.terminal import Terminal, process_number, take_terminal_options
 
 SUBCOMMANDS = {
     "fit": ("lightning_app.fit", "main"),
@@ -29,12 +29,6 @@ SUBCOMMANDS = {
     "completion": ("lightning_app.completion", "main"),
 }
 
-_PROCESS_NUMBERS = ("RANK", "LOCAL_RANK")
-"""Environment variables in which torchrun and Lightning pass the rank of a process.
-
-SLURM_PROCID is not among them: it also numbers the workers of a benchmark, and every one must report its own errors.
-"""
-
 _EXTRAS = {
     **dict.fromkeys(
         ("optuna", "optuna_integration", "jsonschema", "sklearn", "scikit_posthocs", "statsmodels", "matplotlib"),
@@ -44,10 +38,8 @@ _EXTRAS = {
     "dgl": "dgl",
 }
 
-_SYSTEM_REASON = re.compile(
-    r"\(os error \d+\)|No space left on device|\d+ requested and \d+ written|unexpected pos \d+"
-)
-"""Parts of messages of polars, torch and numpy about files that cannot be read or written."""
+_SYSTEM_REASON = re.compile(r"\(os error \d+\)")
+"""Part of messages of polars about files that cannot be read or written."""
 
 _BROKEN_PIPE = 141
 """128 and the number of SIGPIPE."""
@@ -90,7 +82,8 @@ examples:
 def main() -> None:
     """Run the command line.
 
-    The exit status is 2 for invalid input, 1 for other errors, and 141 if the reader of the output has gone.
+    The exit status is 2 for invalid input, 1 for a full disk and for other errors, and 141 if the reader of the output
+    has gone.
     """
     try:
         try:
@@ -120,7 +113,7 @@ def _run() -> None:
         known = ", ".join(SUBCOMMANDS)
         sys.exit(_print_error(f"subcommand: expected one of {known}, got {arguments[0]!r}.", terminal))
     module, function = SUBCOMMANDS[arguments[0]]
-    process = next((int(os.environ[name]) for name in _PROCESS_NUMBERS if name in os.environ), 0)
+    process = process_number()
     try:
         with _messages(terminal, process == 0):
             getattr(importlib.import_module(module), function)(arguments[1:], terminal)
@@ -147,8 +140,11 @@ def _command() -> str:
 
 def _explain(error: Exception, subcommand: str, process: int, terminal: Terminal) -> int:
     """Print an error in one sentence and return the exit status."""
-    from base.errors import InputError
+    from base.errors import DiskFullError, InputError, is_disk_full
 
+    if is_disk_full(error):
+        _print_error(str(error) if isinstance(error, DiskFullError) else f"The disk is full ({error}).", terminal)
+        return 1
     if isinstance(error, InputError):
         # All processes read the same input and raise the same error; the first one prints it.
         return 2 if process else _print_error(str(error), terminal)
@@ -170,11 +166,11 @@ def _explain(error: Exception, subcommand: str, process: int, terminal: Terminal
 
 
 def _system_reason(error: Exception) -> str | None:
-    """One sentence about a file that the system refuses, or a full disk; None for other errors."""
+    """One sentence about a file that the system refuses; None for other errors."""
     if isinstance(error, OSError) and error.errno is not None:
         where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
         return f"files: expected a path that can be used, got {where}{error.strerror}."
-    # Libraries in Rust and C++ give the system's reason as text only.
+    # polars gives the system's reason as text only.
     text = " ".join(str(error).split()).rstrip(".")
     return f"files: expected a path that can be used, got: {text}." if _SYSTEM_REASON.search(text) else None
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from workflows.settings.column_check import check_columns
-from workflows.terminal import Terminal
+from workflows.stop_signals import StopSignals
+from workflows.terminal import Terminal, process_number
 
 
 def main(arguments: list[str], terminal: Terminal) -> None:
@@ -18,13 +18,17 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     Raises:
         InputError: If a setting, a file or the table is invalid.
     """
-    if not {"-h", "--help", "--print_config"} & set(arguments):
-        check_columns(arguments)
+    with StopSignals(terminal.command, arguments, process_number() == 0) as signals:
+        # Imported late, since imports of seconds must not delay the end.
+        from workflows.settings.column_check import check_columns
 
-    from workflows.fit import fit
-    from workflows.run_summary import print_test_report
+        if not {"-h", "--help", "--print_config"} & set(arguments):
+            check_columns(arguments)
 
-    result = fit(arguments, command=terminal.command, show_progress=not terminal.quiet)
+        from workflows.fit import fit
+        from workflows.run_summary import print_test_report
+
+        result = fit(arguments, command=terminal.command, show_progress=not terminal.quiet, signals=signals)
     if not result.is_first_process:
         return
     if terminal.json:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 
-from base.errors import InputError
+from base.errors import InputError, is_disk_full
 from base.printable import printable
 from base.ranges import check_whole
 from callbacks.prediction_writer import PredictionWriter
@@ -25,6 +27,11 @@ class PredictCLI(DrugCLI):
 
     subcommand_name = "predict"
     description = "Predict labels and probabilities, with evidence, for a table of SMILES or for one SMILES."
+    unused_settings: Mapping[str, tuple[str, ...]] = {
+        **DrugCLI.unused_settings,
+        # Of the columns of the training table, only those of SMILES and sequences are columns of the new one.
+        "data": ("sampling", "id_column", "split_column", "label_column"),
+    }
     uses_run_folder = False
 
     def own_options(self) -> dict[str, Option]:
@@ -42,21 +49,23 @@ class PredictCLI(DrugCLI):
             "chunk_rows": Option(int, CHUNK_ROWS, "Approximate number of rows in memory at a time."),
         }
 
-    def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """Keep only the SMILES columns of the training table as columns of the new one."""
-        settings["data"] |= {"id_column": None, "split_column": None, "label_column": None}
-        return settings
-
     def before_instantiate_classes(self) -> None:
         """Check the options.
 
         Raises:
-            InputError: If not exactly one of `output` and `smiles` is given.
+            InputError: If not exactly one of `output` and `smiles` is given, or `output` cannot be written.
         """
-        super().before_instantiate_classes()
         if (self.config.output is None) == (self.config.smiles is None):
             given = "neither" if self.config.output is None else "both"
             raise InputError(f"output: expected either --output or --smiles, got {given}.")
+        if self.config.output is not None:
+            _check_output(Path(self.config.output), (self.config.data.source, self.config.ckpt_path))
+        super().before_instantiate_classes()
+
+    def name_columns(self, need_labels: bool = False) -> None:
+        """See `DrugCLI`; a single sample has no columns."""
+        if self.config.smiles is None:
+            super().name_columns(need_labels)
 
     def check_numbers(self) -> None:
         """See `DrugCLI.check_numbers`."""
@@ -90,7 +99,7 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     if cli.config.smiles is not None:
         from lightning_app.predict_one import predict_one
 
-        predict_one(Path(cli.checkpoint), cli.config.smiles, cli.config.top, terminal)
+        predict_one(Path(cli.checkpoint), cli.config.smiles, cli.config.top, terminal, cli.trust)
         return
     assert cli.trained_task is not None
     assert cli.writer is not None
@@ -113,6 +122,22 @@ def main(arguments: list[str], terminal: Terminal) -> None:
         cli.writer.remove_chunks(cli.trainer)
     if cli.trainer.is_global_zero:
         _report(cli.writer.rows, cli.writer.unusable, cli.config.output, terminal)
+
+
+def _check_output(output: Path, inputs: Sequence[str]) -> None:
+    """Make the folder of the output and check that a file can be written there, before hours of prediction."""
+    if output.is_dir():
+        raise InputError(f"output: expected a file, got {output}, which is a folder.")
+    if any(output.resolve() == Path(name).resolve() for name in inputs):
+        raise InputError(f"output: expected a new file, got {output}, which is the input.")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output.parent):
+            pass
+    except OSError as error:
+        if is_disk_full(error):
+            raise
+        raise InputError(f"output: expected a folder that can be written, got {output.parent} ({error}).") from error
 
 
 def _report(rows: int, unusable: int, output: str, terminal: Terminal) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from datamodules.features import featurize_table
 from datamodules.prediction_rows import FeaturedChunk
 from datamodules.tables.columns import INPUTS, Columns
 from datamodules.tables.drug_table import make_table
+from datamodules.tables.smiles_cells import split_sample
 from datamodules.tables.table_chunks import TableChunk
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction_columns import PredictionColumns
@@ -25,7 +27,7 @@ from workflows.terminal import Terminal
 _SHOWN_CLASSES = 3
 
 
-def predict_one(checkpoint: Path, text: str, top: int | None, terminal: Terminal) -> None:
+def predict_one(checkpoint: Path, text: str, top: int | None, terminal: Terminal, trust: Sequence[str] = ()) -> None:
     """Predict one sample and print the prediction, with `--json` as one line.
 
     Args:
@@ -33,11 +35,12 @@ def predict_one(checkpoint: Path, text: str, top: int | None, terminal: Terminal
         text: The sample as SMILES; the two parts of a reaction, a pair, or a drug and a protein are joined by `>>`.
         top: Number of most probable classes to show; None shows three.
         terminal: Output options of the command.
+        trust: Modules with classes of the user that the checkpoint may name.
 
     Raises:
         InputError: If the sample or the checkpoint cannot be read.
     """
-    model = DrugClassifier.load_from_checkpoint(checkpoint, setting="ckpt_path")
+    model = DrugClassifier.load_from_checkpoint(checkpoint, setting="ckpt_path", trust=trust)
     assert model.task is not None
     chunk = _read(text, model)
     top = top or min(_SHOWN_CLASSES, model.task.num_classes)
@@ -63,8 +66,9 @@ def _read(text: str, model: DrugClassifier) -> FeaturedChunk:
         raise InputError(
             f"smiles: expected a model of SMILES, got one of input {kind}; predict a file with --data.source instead."
         )
-    parts, names = [part.strip() for part in text.split(">>")], INPUTS[kind].names
-    if len(parts) != len(names):
+    assert model.run_config is not None
+    parts, names = split_sample(text, kind, model.run_config["data"]["agents"]), INPUTS[kind].names
+    if parts is None:
         raise InputError(f"smiles: expected {' >> '.join(names)} for input {kind}, got {text!r}.")
     columns = Columns(INPUTS[kind].smiles, sequence=INPUTS[kind].sequence)
     frame = polars.DataFrame({name: [part] for name, part in zip(names, parts, strict=True)})

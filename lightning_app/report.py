@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from base.printable import printable
+from workflows.settings.command_help import TRUST
 from workflows.terminal import Terminal
 
 
@@ -21,11 +22,12 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     Raises:
         InputError: If the run or its table cannot be read.
     """
+    from modules.saved_settings.known_classes import trusted_modules
     from reports.run_report import write_report
 
     given = make_parser(terminal.command).parse_args(arguments)
     start = time.monotonic()
-    path = write_report(given.run, given.output, given.points, given.umap)
+    path = write_report(given.run, given.output, given.points, given.umap, trusted_modules(given.trust))
     print_written(path, time.monotonic() - start, terminal)
 
 
@@ -55,6 +57,7 @@ def make_parser(command: str = "lightning") -> argparse.ArgumentParser:
     parser.add_argument(
         "--umap", action="store_true", help="add a UMAP layout to the embedding map, which takes longer"
     )
+    parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help=TRUST["trust"].help)
     return parser
 
 

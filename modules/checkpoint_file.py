@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from base.errors import InputError
 from datamodules.drug_task import DrugTask
+from modules.saved_settings.plain_values import plain_settings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +20,7 @@ class Checkpoint:
 
     Attributes:
         path: Path of the file.
-        settings: Settings of the run, as plain types.
+        settings: Settings of the run, as plain types; the classes in them are not checked yet.
         task: Description of the data that the model was built for.
     """
 
@@ -51,6 +52,6 @@ def read_checkpoint(path: Path, setting: str = "ckpt_path") -> Checkpoint:
         raise InputError(f"{setting}: expected a checkpoint file, but there is no file {path}.")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        return Checkpoint(path, dict(content["run_config"]), DrugTask.from_dict(content["drug_task"]))
+        return Checkpoint(path, plain_settings(content["run_config"]), DrugTask.from_dict(content["drug_task"]))
     except Exception as error:
         raise InputError(f"{setting}: {path} is not a valid tailmol checkpoint ({error}).") from error

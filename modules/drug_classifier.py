@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from modules.losses import ClassificationLoss
 from modules.network import Network
 from modules.objective import Objective
 from modules.processes import gather_rows
+from modules.saved_settings.checkpoint_check import CheckpointCheck
+from modules.saved_settings.known_classes import trusted_modules
 from modules.seeding import step_seed
 from modules.training.contrast import Contrast
 from modules.training.mixing import Mixup
@@ -125,25 +128,28 @@ class DrugClassifier(lightning.LightningModule):
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]
-        cls, checkpoint_path: str | Path, map_location: torch.device | str = "cpu", setting: str = "checkpoint_path"
+        cls,
+        checkpoint_path: str | Path,
+        map_location: torch.device | str = "cpu",
+        setting: str = "checkpoint_path",
+        trust: str | Sequence[str] = (),
     ) -> DrugClassifier:
-        """Load a trained model in evaluation mode.
+        """Load a trained model in evaluation mode, without its optimizer and schedule.
 
         Args:
             checkpoint_path: Checkpoint written by `lightning fit`.
             map_location: Device of the model.
             setting: Name of the setting that gave the path, for error messages.
+            trust: Modules with classes of yours that the checkpoint may name, such as `my_encoders`; by default it may
+                name those of this project alone.
 
         Raises:
-            InputError: If the file is missing, damaged, or not a valid tailmol checkpoint.
+            InputError: If the file is missing, damaged, or not a valid tailmol checkpoint, or its model has a class
+                that is not trusted.
         """
-        from jsonargparse import ArgumentParser
-
         checkpoint = read_checkpoint(Path(checkpoint_path), setting)
-        parser = ArgumentParser()
-        parser.add_class_arguments(cls, "model")
-        model = parser.instantiate(parser.parse_object({"model": checkpoint.settings["model"]})).model
-        assert isinstance(model, cls)
+        check = CheckpointCheck(Path(checkpoint_path), setting, trusted_modules(trust))
+        model = check.make(checkpoint.settings, "model", cls, unused=("optimizer", "lr_scheduler"))
         model.run_config = checkpoint.settings
         model.build(checkpoint.task)
         model.load_state_dict(checkpoint.state_dict())

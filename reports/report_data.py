@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,23 +82,24 @@ class ReportData:
     changed_data: bool
 
 
-def collect(path: Path, points: int = POINTS, umap: bool = False) -> ReportData:
+def collect(path: Path, points: int = POINTS, umap: bool = False, trust: Sequence[str] = ()) -> ReportData:
     """Read a run and evaluate its model on samples of its data, on the CPU.
 
     Args:
         path: Folder of a run, or a checkpoint.
         points: Number of samples on the embedding map; every class keeps at least one in each split.
         umap: Whether to add a UMAP layout to the map.
+        trust: Modules with classes of the user that the checkpoint may name.
 
     Raises:
-        InputError: If the run or its table cannot be read.
+        InputError: If the run or its table cannot be read, or its checkpoint names a class that is not trusted.
     """
     from modules.drug_classifier import DrugClassifier
 
     if points < 1:
         raise InputError(f"points: expected 1 or more, got {points}.")
     run = read_run(path)
-    model = DrugClassifier.load_from_checkpoint(run.checkpoint)
+    model = DrugClassifier.load_from_checkpoint(run.checkpoint, setting="RUN", trust=trust)
     data = _set_up_data(run)
     training = evaluate_split(model, data, "train", TRAINING_EMBEDDED)
     test = evaluate_split(model, data, "test", TEST_EVALUATED)
@@ -172,14 +173,12 @@ def assemble(
 
 def _set_up_data(run: RunFiles) -> DrugDataModule:
     """The data module of a run, after `setup`."""
-    from jsonargparse import ArgumentParser
-
     from datamodules.drug_datamodule import DrugDataModule
+    from modules.saved_settings.checkpoint_check import CheckpointCheck
 
-    parser = ArgumentParser()
-    parser.add_class_arguments(DrugDataModule, "data")
-    data = parser.instantiate(parser.parse_object({"data": run.settings["data"]})).data
-    assert isinstance(data, DrugDataModule)
+    # A report draws no batches for training, and folders are the user's choice.
+    unused = ("sampling", "num_workers", "cache_folder")
+    data = CheckpointCheck(run.checkpoint, "RUN").make(run.settings, "data", DrugDataModule, unused)
     data.trained_task = run.task
     level = _log.level
     # Fitting has already logged these messages.

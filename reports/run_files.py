@@ -115,7 +115,10 @@ def read_run(path: Path) -> RunFiles:
         raise InputError(f"RUN: expected a folder with checkpoints/best.ckpt, got {str(path)!r}.")
     parent = checkpoint.resolve().parent
     folder = path if path.is_dir() else parent.parent if parent.name == "checkpoints" else parent
-    saved = read_checkpoint(checkpoint)
+    saved = read_checkpoint(checkpoint, "RUN")
+    for section in ("model", "data"):
+        if not isinstance(saved.settings.get(section), dict):
+            raise InputError(f"RUN: expected settings of {section} in {checkpoint}, got none.")
     metrics_file = folder / "test_metrics.json"
     return RunFiles(
         folder=folder,

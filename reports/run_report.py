@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ from reports.run_description import facts, texts, tiles, warnings
 from reports.samples.drawings import HEIGHT, WIDTH, pack
 
 
-def write_report(path: Path, output: Path | None = None, points: int = POINTS, umap: bool = False) -> Path:
+def write_report(
+    path: Path, output: Path | None = None, points: int = POINTS, umap: bool = False, trust: Sequence[str] = ()
+) -> Path:
     """Write the report of a run.
 
     Args:
@@ -35,16 +38,18 @@ def write_report(path: Path, output: Path | None = None, points: int = POINTS, u
         output: The HTML file to write; `report.html` in the run's folder if None.
         points: Number of samples on the embedding map.
         umap: Whether to add a UMAP layout to the map.
+        trust: Modules with classes of the user that the checkpoint may name.
 
     Returns:
         The file.
 
     Raises:
-        InputError: If `points` is below 1, or the run or its table cannot be read.
+        InputError: If `points` is below 1, the run or its table cannot be read, or its checkpoint names a class that is
+            not trusted.
     """
     check_whole("points", points, 1)
     start = time.monotonic()
-    return write_page(collect(path, points, umap), output, start)
+    return write_page(collect(path, points, umap, trust), output, start)
 
 
 def write_page(data: ReportData, output: Path | None = None, start: float | None = None) -> Path:

@@ -9,6 +9,7 @@ import polars
 
 from base.errors import InputError
 from datamodules.tables.columns import INPUTS, ColumnNames, InputKind
+from datamodules.tables.smiles_cells import Agents, split_sample
 
 if TYPE_CHECKING:
     import pandas
@@ -53,12 +54,15 @@ def like_given(frame: polars.DataFrame, given: object) -> Any:
     return pandas.DataFrame(frame.to_dict(as_series=False), index=given.index)  # type: ignore[attr-defined]
 
 
-def list_to_frame(samples: Sequence[Sample], input: InputKind) -> tuple[polars.DataFrame, ColumnNames]:
+def list_to_frame(
+    samples: Sequence[Sample], input: InputKind, agents: Agents = "apart"
+) -> tuple[polars.DataFrame, ColumnNames]:
     """A frame with a row for each sample, and the names of its columns.
 
     Args:
         samples: N samples.
         input: What one sample is.
+        agents: What becomes of the agents of reactions that are one text.
 
     Raises:
         InputError: If a sample has another number of parts than the input has.
@@ -66,15 +70,15 @@ def list_to_frame(samples: Sequence[Sample], input: InputKind) -> tuple[polars.D
     if input == "array":
         raise InputError("samples: expected the path of an .npz file for a model of input array, got a list.")
     names = INPUTS[input].names
-    rows = [_parts(sample, input) for sample in samples]
+    rows = [_parts(sample, input, agents) for sample in samples]
     columns = {name: [row[place] for row in rows] for place, name in enumerate(names)}
     frame = polars.DataFrame(columns, dict.fromkeys(names, polars.String))
     return frame, ColumnNames(INPUTS[input].smiles, sequence=INPUTS[input].sequence)
 
 
-def _parts(sample: Sample, input: InputKind) -> tuple[str, ...]:
+def _parts(sample: Sample, input: InputKind, agents: Agents) -> tuple[str, ...]:
     names = INPUTS[input].names
-    parts = tuple(sample.split(">>")) if isinstance(sample, str) else sample
+    parts = split_sample(sample, input, agents) if isinstance(sample, str) else sample
     if (
         not isinstance(parts, tuple | list)
         or len(parts) != len(names)

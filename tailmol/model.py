@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from base.errors import InputError
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.tables.columns import ColumnNames, InputKind
+from datamodules.tables.source_table import read_column_names
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction import Prediction
 from modules.evaluation.prediction_columns import PredictionColumns
@@ -27,19 +28,21 @@ from tailmol.frames import Frame, Sample, is_frame, like_given, list_to_frame, t
 Samples: TypeAlias = "Sequence[Sample] | Frame | str | Path"
 
 
-def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
+def load(path: str | Path, device: torch.device | str = "cpu", trust: str | Sequence[str] = ()) -> Model:
     """Load a trained model.
 
     Args:
         path: The folder of a run, whose best checkpoint is taken, or a checkpoint.
         device: The device to compute on.
+        trust: Modules with classes of yours that the checkpoint may name, such as `my_encoders`; by default it may name
+            those of tailmol alone.
 
     Raises:
-        InputError: If there is no valid tailmol checkpoint.
+        InputError: If there is no valid tailmol checkpoint, or its model has a class that is not trusted.
     """
     path = Path(path)
     checkpoint = path / "checkpoints" / "best.ckpt" if path.is_dir() else path
-    classifier = DrugClassifier.load_from_checkpoint(checkpoint, device, setting="path")
+    classifier = DrugClassifier.load_from_checkpoint(checkpoint, device, setting="path", trust=trust)
     evidence = load_evidence(checkpoint)
     return Model(classifier, None if evidence is None else evidence.to(classifier.device))
 
@@ -160,17 +163,21 @@ class Model:
                     path = Path(samples)
                 else:
                     to_polars(samples).write_parquet(path)
+                available = read_column_names(path, self.input)
+                # The table may name its columns otherwise than that of training; a given label column must exist.
+                lost = [name for name in ("smiles", "label", "sequence") if not names.has(name, available)]
+                names = replace(names, **dict.fromkeys(lost if label_column is None else set(lost) - {"label"}))
             else:
-                frame, names = list_to_frame(samples, self.input)  # type: ignore[arg-type]
+                frame, names = list_to_frame(samples, self.input, trained["agents"])  # type: ignore[arg-type]
                 frame.write_parquet(path)
             data = DrugDataModule(
                 str(path),
                 **names.to_settings(),
+                agents=trained["agents"],
                 missing_labels=trained.get("missing_labels"),
                 label_thresholds=trained.get("label_thresholds"),
                 split="all",
                 evaluation_batch_size=trained["evaluation_batch_size"],
-                cache_folder=trained.get("cache_folder"),
             )
             data.trained_task = self._task
             data.setup(stage)

@@ -32,9 +32,13 @@ class Run:
     checkpoint: Path
     metrics: dict[str, float | None]
 
-    def load(self) -> Model:
-        """The trained model."""
-        return load(self.checkpoint)
+    def load(self, trust: str | Sequence[str] = ()) -> Model:
+        """The trained model.
+
+        Args:
+            trust: Modules with classes of yours in the model, such as `my_encoders`.
+        """
+        return load(self.checkpoint, trust=trust)
 
 
 def fit(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import tempfile
 from argparse import ArgumentError
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 import yaml
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
@@ -18,19 +16,23 @@ from base.errors import InputError
 from base.ranges import check_seed
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
-from modules.checkpoint_file import read_checkpoint
+from modules.checkpoint_file import Checkpoint, read_checkpoint
 from modules.drug_classifier import DrugClassifier
+from modules.saved_settings.checkpoint_check import CheckpointCheck
+from modules.saved_settings.known_classes import trusted_modules
 from workflows.run_folder import RunFolder, RunSettings, claim_run_folder
-from workflows.run_trainer import RunTrainer, SaveSettings, strategy_for_unused_parameters
-from workflows.settings.command_help import Option, add_config, add_options, common_help
-from workflows.settings.command_line import split_command_line
+from workflows.run_trainer import RunTrainer, SaveSettings, strategy_for_unused_parameters, usable_accelerator
+from workflows.settings.command_help import TRUST, Option, add_config, add_options, common_help, option_type
+from workflows.settings.command_line import split_command_line, take_option
 from workflows.settings.errors import reword, reword_range
+from workflows.settings.guessed_columns import name_guessed_columns
 from workflows.settings.layers import CommandSettings, read_command
 from workflows.settings.lightning_numbers import check_trainer_numbers
 from workflows.settings.listing import list_settings
 from workflows.settings.merge import Layer
 from workflows.settings.option_values import import_classes
-from workflows.tracking import TrackingSettings, make_loggers
+from workflows.settings.saved import checked_settings
+from workflows.tracking import TrackingSettings
 
 
 class DrugCLI(LightningCLI):
@@ -38,6 +40,8 @@ class DrugCLI(LightningCLI):
 
     Attributes:
         trained_task: Classes and features of the checkpoint's model; None without a checkpoint.
+        saved: The checkpoint, whose settings are not checked; None without one.
+        trust: Modules with classes of the user that a checkpoint may name.
         settings: The layers of settings.
         options: Options that are not arguments of a class, by name.
         sections: Classes whose arguments are options, by the name before the dot.
@@ -47,6 +51,8 @@ class DrugCLI(LightningCLI):
     description: str
     kept_settings: tuple[str, ...] | None = ("seed_everything", "model", "data")
     """Sections of a checkpoint's settings that are used; None uses all."""
+    unused_settings: Mapping[str, tuple[str, ...]] = {"model": ("optimizer", "lr_scheduler"), "data": ("sampling",)}
+    """Arguments of a checkpoint's settings that are not used, by section."""
     fixed_settings: tuple[str, ...] = ()
     """Names of settings that always keep the value of the checkpoint."""
     uses_run_folder = True
@@ -75,6 +81,8 @@ class DrugCLI(LightningCLI):
             InputError: If a checkpoint or a settings file does not exist, or a setting is unknown or invalid.
         """
         self.trained_task: DrugTask | None = None
+        self.saved: Checkpoint | None = None
+        self.trust: tuple[str, ...] = ()
         self.options = {
             "ckpt_path": Option(str | None, None, "Checkpoint file written by lightning fit."),
             "seed_everything": Option(
@@ -140,7 +148,8 @@ class DrugCLI(LightningCLI):
 
         # For schedules: ${share:${trainer.max_epochs},0.5} is half of the epochs, but at least one.
         OmegaConf.register_resolver("share", lambda total, fraction: max(1, round(total * fraction)), replace=True)
-        arguments = list(cast("list[str]", args))
+        trust, arguments = take_option(cast("list[str]", args), "trust")
+        self.trust = trusted_modules(trust)
         if {"-h", "--help"} & set(arguments):
             self._print_help(parser, everything="all" in arguments)
             raise SystemExit(0)
@@ -151,8 +160,7 @@ class DrugCLI(LightningCLI):
             try:
                 self.config = parser.parse_args(["--config", str(under_options), *self.settings.words])
             except ArgumentError as error:
-                names = parser.get_defaults().keys()
-                listing = f"{parser.prog} --help all"
+                names, listing = parser.get_defaults().keys(), f"{parser.prog} --help all"
                 raise InputError(
                     reword(str(error), listing, names, split_command_line(arguments), self.type_of)
                 ) from error
@@ -163,19 +171,15 @@ class DrugCLI(LightningCLI):
 
     def _print_help(self, parser: LightningArgumentParser, everything: bool) -> None:
         import_classes()
+        add_options(parser, TRUST)
         if everything:
             parser.parse_args(["--help"])
-        else:
-            settings = {} if self.needs_checkpoint else read_command([]).under_options
-            common = {name: names for name, names in self.common_settings.items() if name in self.sections}
-            print(common_help(parser, self.sections, common, self.options, settings), end="")
+        settings = {} if self.needs_checkpoint else read_command([]).under_options
+        options = {**self.options, **TRUST}
+        print(common_help(parser, self.sections, self.common_settings, options, settings), end="")
 
     def check_numbers(self) -> None:
-        """Check the numbers that no class of ours takes.
-
-        Raises:
-            InputError: If one is out of range.
-        """
+        """Raise InputError if a number that no class of ours takes is out of range."""
         check_seed("seed_everything", int(self.config.seed_everything))
         check_trainer_numbers(self.config.trainer)
 
@@ -186,34 +190,32 @@ class DrugCLI(LightningCLI):
             arguments: The command line after the subcommand.
 
         Raises:
-            InputError: If a settings file is invalid, or a required checkpoint is missing.
+            InputError: If a settings file is invalid, a required checkpoint is missing, or one is not to be trusted.
         """
         checkpoint = split_command_line(arguments).value("ckpt_path")
         if checkpoint is None and self.needs_checkpoint:
             raise InputError(f"ckpt_path: expected a checkpoint written by {self.command} fit, got none.")
         if checkpoint is None:
             return read_command(arguments)
-        saved = read_checkpoint(Path(checkpoint))
-        settings, self.trained_task = saved.settings, saved.task
-        if self.kept_settings is not None:
-            settings = {name: settings[name] for name in self.kept_settings}
-        return read_command(arguments, Layer("checkpoint", self.adapt_settings(settings)), self.fixed_settings)
+        self.saved = read_checkpoint(Path(checkpoint))
+        self.trained_task = self.saved.task
+        layer = Layer("checkpoint", self.adapt_settings(self._used_settings(self.saved)))
+        return read_command(arguments, layer, self.fixed_settings)
+
+    def _used_settings(self, saved: Checkpoint) -> dict[str, Any]:
+        """The settings of a checkpoint that this subcommand uses, after their check."""
+        known: dict[str, type | Option] = {**self.sections, **self.options}
+        kept = self.kept_settings or [name for name in known if name not in ("ckpt_path", "run")]
+        check = CheckpointCheck(saved.path, trust=self.trust)
+        return checked_settings(check, saved.settings, {name: known[name] for name in kept}, self.unused_settings)
 
     def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Change the settings of a checkpoint for this subcommand, before the user's settings are applied."""
         return settings
 
     def type_of(self, name: str) -> object:
-        """The type of an option; None if it is unknown.
-
-        Args:
-            name: The option, without dashes.
-        """
-        section, _, argument = name.partition(".")
-        if section in self.sections and "." not in argument:
-            parameter = inspect.signature(self.sections[section], eval_str=True).parameters.get(argument)
-            return None if parameter is None else parameter.annotation
-        return self.options[name].hint if name in self.options else None
+        """The type of an option, see `option_type`."""
+        return option_type(name, self.sections, self.options)
 
     def plain_settings(self) -> dict[str, Any]:
         """The settings as plain types, without the paths of settings files and checkpoint."""
@@ -221,10 +223,15 @@ class DrugCLI(LightningCLI):
         return {name: value for name, value in yaml.safe_load(text).items() if name not in ("config", "ckpt_path")}
 
     def before_instantiate_classes(self) -> None:
-        """Make the path of the table absolute, so that the checkpoint can be tested from any working directory."""
+        """Name the table by its absolute path, so that it is found from any working directory, and its columns."""
         source = Path(self.config.data.source)
         if source.is_file():
             self.config.data.source = str(source.resolve())
+        self.name_columns()
+
+    def name_columns(self, need_labels: bool = True) -> None:
+        """Name the columns of the table in the settings, those of a checkpoint only if the table has them."""
+        name_guessed_columns(self.config.data, self.settings.is_saved, self.trained_task, need_labels)
 
     def resumed_from(self) -> Path | None:
         """The checkpoint of the run to resume, if any."""
@@ -252,9 +259,7 @@ class DrugCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Create the trainer with the callbacks and loggers of the subcommand."""
         settings = self.config_init.trainer.as_dict()
-        if settings["accelerator"] == "auto" and torch.backends.mps.is_available():
-            # Apple GPUs do not support float64, which the class distances need.
-            settings["accelerator"] = "cpu"
+        settings["accelerator"] = usable_accelerator(settings["accelerator"])
         if not self.show_progress:
             settings["enable_progress_bar"] = False
         if self.has_unused_parameters():
@@ -267,11 +272,7 @@ class DrugCLI(LightningCLI):
             changed["enable_checkpointing"] = False
         trainer = RunTrainer(self._claim_folder, **{**settings, **changed, **kwargs})
         if self.uses_run_folder:
-            try:
-                trainer.loggers = make_loggers(self.config_init.tracking, trainer.run_folder, trainer.is_global_zero)
-            except BaseException:
-                trainer.claimed.remove_if_empty()
-                raise
+            trainer.start_tracking(self.config_init.tracking)
         return trainer
 
     def has_unused_parameters(self) -> bool:

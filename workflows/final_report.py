@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 _log = logging.getLogger("tailmol")
 
 
-def report_run(folder: Path, loggers: Sequence[Logger] = (), step: int = 0) -> None:
+def report_run(folder: Path, loggers: Sequence[Logger] = (), step: int = 0, trust: Sequence[str] = ()) -> None:
     """Write the report of a run; an error is logged as a warning, since the run is complete without a report.
 
     Args:
         folder: Folder of the run.
         loggers: Loggers of the trainer; the figures are logged to W&B, too.
         step: Global step of the trainer.
+        trust: Modules with classes of the user that the checkpoint may name.
     """
     from reports.report_data import collect
     from reports.run_report import report_figures, write_page
@@ -29,7 +30,7 @@ def report_run(folder: Path, loggers: Sequence[Logger] = (), step: int = 0) -> N
 
     start = time.monotonic()
     try:
-        data = collect(folder)
+        data = collect(folder, trust=trust)
         path = write_page(data, start=start)
         log_report_panels(loggers, data, report_figures(data), step)
     except Exception as error:

@@ -9,28 +9,36 @@ from pathlib import Path
 from typing import Any, cast
 
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser
 
 from base.atomic_file import write_json
-from base.errors import InputError
+from base.errors import DiskFullError, InputError, is_disk_full
 from base.ranges import check_whole
 from callbacks.evidence_writer import EvidenceWriter
 from callbacks.last_checkpoint import LastCheckpoint
+from callbacks.own_checkpoints import OwnCheckpoints
 from callbacks.recluster import Recluster
 from callbacks.recluster_report import ReclusterReport
-from callbacks.run_checkpoint import RunCheckpoint
+from callbacks.requeue import Requeue
 from callbacks.training_progress import TrainingProgress
 from callbacks.training_stages import TrainingStages
+from modules.checkpoint_file import read_checkpoint
+from modules.training.lr_schedule import read_schedule
 from modules.training.stages import Stage
 from reports.wandb_panels import log_recluster_panels
 from workflows.drug_cli import DrugCLI
 from workflows.final_report import report_run
+from workflows.resuming import Resuming
+from workflows.run_folder import RunSettings, find_interrupted, how_to_go_on
 from workflows.run_summary import split_metrics
 from workflows.run_trainer import RunTrainer
 from workflows.settings.command_help import Option
+from workflows.settings.epoch_shares import epoch_shares, with_epoch_shares
 from workflows.settings.layers import CommandSettings
 from workflows.settings.lightning_numbers import check_early_stopping_numbers
+from workflows.settings.saved import left_to_the_user, named_modules
+from workflows.stop_signals import StopSignals
 from workflows.terminal import quiet_lightning
 
 _log = logging.getLogger("tailmol")
@@ -48,8 +56,9 @@ class FitCLI(DrugCLI):
         "the shipped inn_stems data. The settings below are those that are commonly changed."
     )
     kept_settings = None
-    # A checkpoint contains their state, which would override other settings.
-    fixed_settings = ("model.optimizer", "model.lr_scheduler")
+    unused_settings: Mapping[str, tuple[str, ...]] = {}
+    # A checkpoint contains its state, which would override other settings.
+    fixed_settings = ("model.optimizer",)
     needs_checkpoint = False
     common_settings: Mapping[str, tuple[str, ...]] = {
         "data": ("source", "input", "smiles_columns", "label_column", "split", "split_seed", "sampling", "batch_size"),
@@ -79,6 +88,9 @@ class FitCLI(DrugCLI):
     def read_settings(self, arguments: list[str]) -> CommandSettings:
         """Warn of settings that have no effect, since the checkpoint or the method determines them."""
         settings = super().read_settings(arguments)
+        saved = {} if self.saved is None else self.saved.settings
+        for name in left_to_the_user(saved, settings.composition.settings):
+            _log.warning(f"{name}: the checkpoint's value has no effect; objects and folders are yours to give again.")
         used = settings.composition.origin(("model", "encoder", "class_path")) or ""
         for layer in settings.files:
             if layer.name.startswith("encoder/") and used.startswith("method/"):
@@ -96,12 +108,21 @@ class FitCLI(DrugCLI):
             raise InputError("trainer.max_epochs: expected 1 or more, or -1 for no limit, got 0.")
 
     def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """Drop the run settings, since a resumed run continues in its folder from any working directory."""
-        return {name: value for name, value in settings.items() if name != "run"}
+        """Let the schedule follow `trainer.max_epochs`."""
+        assert self.saved is not None
+        self._saved_settings, self._saved_schedule = settings, read_schedule(self.saved.path)
+        return with_epoch_shares(settings, self._saved_schedule.shares)
 
     def resumed_from(self) -> Path | None:
         """The checkpoint to resume from, if any."""
         return Path(self.checkpoint) if self.checkpoint else None
+
+    def interrupted_checkpoint(self) -> str | None:
+        """The last checkpoint of the same run in a job that SLURM has restarted, if any."""
+        path = find_interrupted(RunSettings(**self.config.run.as_dict()), self.config.data.source)
+        # A job may start several runs.
+        is_same = path is not None and read_checkpoint(path).settings == self.model.run_config
+        return str(path) if is_same else None
 
     def has_unused_parameters(self) -> bool:
         """Whether a step of some epoch does not use all parameters, also because a stage freezes them."""
@@ -109,19 +130,27 @@ class FitCLI(DrugCLI):
 
     def callbacks(self) -> list[Callback]:
         """Callbacks for reclusters, training stages, evidence, early stopping, checkpoints and progress."""
-        best = RunCheckpoint(filename="best", monitor=MONITORED, mode="max", enable_version_counter=False)
+        best = ModelCheckpoint(filename="best", monitor=MONITORED, mode="max", enable_version_counter=False)
         # `save_last` would write it only together with a better epoch. At the end of the training epoch, the checkpoint
         # contains the state of early stopping after this epoch.
-        ended = RunCheckpoint(
+        ended = ModelCheckpoint(
             filename="last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
         )
         within = LastCheckpoint(self.config.checkpoint_every_n_steps)
         recluster: Recluster = self.config_init.recluster
-        stages = TrainingStages(self.config_init.stages)
-        own = [recluster, ReclusterReport(log_recluster_panels), stages, EvidenceWriter(recluster)]
+        stages = TrainingStages(self.config_init.stages, self.trust)
+        own = [recluster, ReclusterReport(log_recluster_panels), stages, EvidenceWriter(recluster), self._resuming()]
         shows_progress = self.config.trainer.enable_progress_bar is not False and self.show_progress
         progress = [TrainingProgress()] if shows_progress else []
-        return [*own, self.config_init.early_stopping, best, ended, within, *progress]
+        saving = [best, ended, within, Requeue(), OwnCheckpoints()]
+        return [*own, self.config_init.early_stopping, *saving, *progress]
+
+    def _resuming(self) -> Resuming:
+        resuming = Resuming(epoch_shares(self.settings.composition.settings))
+        if self.saved is not None:
+            new, saved = self.plain_settings(), self._saved_settings
+            resuming.check_schedule(self.config_init.model, new, saved, self._saved_schedule)
+        return resuming
 
     def before_instantiate_classes(self) -> None:
         """Make the paths of teachers absolute, so that the run can be resumed from any working directory."""
@@ -160,6 +189,7 @@ def fit(
     configs: Sequence[str | Path] = (),
     command: str = "lightning",
     show_progress: bool = True,
+    signals: StopSignals | None = None,
 ) -> FitResult:
     """Train a model, test its best checkpoint and write the report.
 
@@ -168,15 +198,31 @@ def fit(
         configs: YAML files of settings, your own or shipped ones such as `method/paper.yaml`; options take precedence.
         command: Name of the command, for messages.
         show_progress: Whether to show a progress line on the terminal.
+        signals: Says how to go on when the run is stopped, and learns its folder here.
 
     Raises:
+        DiskFullError: If no space is left; the last checkpoint is whole.
         InputError: If a setting, a file or the table is invalid.
     """
-    words = [word for path in configs for word in ("--config", str(path))]
-    cli = FitCLI([*words, *options], command, show_progress)
+    words = [*(word for path in configs for word in ("--config", str(path))), *options]
+    cli = FitCLI(words, command, show_progress)
+    if signals is not None:
+        signals.speaks = cli.trainer.is_global_zero
+        signals.folder = cli.folder if signals.speaks else None
+    try:
+        return _run(cli)
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        advice = how_to_go_on(command, words, cli.folder)
+        raise DiskFullError(f"The disk is full, and the files from before are whole; {advice}") from error
+
+
+def _run(cli: FitCLI) -> FitResult:
+    """Train, test and report."""
     data: dict[str, Any] = {"datamodule": cli.datamodule, "weights_only": True}
     with cast(RunTrainer, cli.trainer).working():
-        cli.trainer.fit(cli.model, ckpt_path=cli.checkpoint, **data)
+        cli.trainer.fit(cli.model, ckpt_path=cli.checkpoint or cli.interrupted_checkpoint(), **data)
     best = getattr(cli.trainer.checkpoint_callback, "best_model_path", "")
     if not best:
         raise InputError("trainer: expected at least one validated epoch to choose the best checkpoint, got none.")
@@ -186,5 +232,5 @@ def fit(
     if result.is_first_process:
         write_json(result.metrics, result.folder / "test_metrics.json")
     if cli.config.report and result.is_first_process:
-        report_run(cli.folder, cli.trainer.loggers, cli.trainer.global_step)
+        report_run(cli.folder, cli.trainer.loggers, cli.trainer.global_step, named_modules(cli.model.run_config))
     return result

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from base.atomic_file import remove_unfinished
 from base.errors import InputError
 
 
@@ -59,8 +62,9 @@ class RunFolder:
 def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None) -> RunFolder:
     """Create the folder of a run; to be called on the first process only.
 
-    A resumed run continues in its own folder. A run with several processes on a cluster is named by its job, so that
-    it finds its checkpoint when the cluster restarts the job.
+    A resumed run continues in its own folder, without the temporary files that it has left when it was killed. A run
+    with several processes on a cluster is named by its job, so that it finds its checkpoint when the cluster restarts
+    the job; so does a run with a given version.
 
     Args:
         settings: Names of the folder.
@@ -77,22 +81,72 @@ def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None) -
     missing: list[Path] = []
     is_new = False
     if folder is None:
-        parent = Path(settings.root) / (settings.name or Path(source).name.split(".")[0])
+        parent = _parent(settings, source)
         missing = [one for one in (parent, *parent.parents) if not one.exists()]
-        version = settings.version or _job_number()
-        folder = parent / version if version else _next_version(parent)
-        if not version or not folder.exists():
+        named = _named_folder(settings, source)
+        folder = named or _next_version(parent)
+        if named is None or not folder.exists():
             missing.insert(0, folder)
-        is_new = not version or not folder.exists() or not any(folder.iterdir())
-        if settings.version and folder.is_dir() and any(folder.iterdir()):
+        is_new = named is None or not folder.exists() or not any(folder.iterdir())
+        if settings.version and not _is_restarted() and not is_new:
             raise InputError(f"run.version: expected a new or empty folder, got {folder}, which contains a run.")
     folder.mkdir(parents=True, exist_ok=True)
+    if (folder / "config.yaml").is_file():
+        # Not where somebody has copied a checkpoint into another folder of the name `checkpoints`.
+        for place in (folder, folder / "checkpoints", folder / "class_means"):
+            remove_unfinished(place)
     return RunFolder(folder, tuple(missing), is_new)
+
+
+def find_interrupted(settings: RunSettings, source: str) -> Path | None:
+    """Find the checkpoint of the same run in a job that SLURM has restarted; every process finds the same one.
+
+    Args:
+        settings: Names of the folder.
+        source: The data source, which gives the default name.
+    """
+    if "SLURM_JOB_ID" not in os.environ or (settings.version and not _is_restarted()):
+        return None
+    folder = _named_folder(settings, source)
+    return _last(folder) if folder is not None and _last(folder).is_file() else None
+
+
+def how_to_go_on(command: str, arguments: Sequence[str], folder: Path | None) -> str:
+    """How a run that was cut off can be continued; the end of a sentence.
+
+    Args:
+        command: Name of the command.
+        arguments: The command line after `fit`.
+        folder: Folder of the run; None if it has none yet.
+    """
+    last = None if folder is None else _last(folder)
+    if last is not None and last.is_file():
+        return f"to go on: {shlex.join([command, 'fit', '--ckpt_path', str(last)])}"
+    return f"there is no checkpoint yet, to start again: {shlex.join([command, 'fit', *arguments])}"
 
 
 def _resumed_folder(checkpoint: Path) -> Path | None:
     folder = checkpoint.resolve().parent
     return folder.parent if folder.name == "checkpoints" else None
+
+
+def _last(folder: Path) -> Path:
+    return folder / "checkpoints" / "last.ckpt"
+
+
+def _parent(settings: RunSettings, source: str) -> Path:
+    return Path(settings.root) / (settings.name or Path(source).name.split(".")[0])
+
+
+def _named_folder(settings: RunSettings, source: str) -> Path | None:
+    """The folder of a run whose version is given, by the user or by its job."""
+    version = settings.version or _job_number()
+    return _parent(settings, source) / version if version else None
+
+
+def _is_restarted() -> bool:
+    """Whether SLURM has started this job before."""
+    return int(os.environ.get("SLURM_RESTART_COUNT", "0")) > 0
 
 
 def _job_number() -> str | None:

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 import yaml
+from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.strategies import DDPStrategy
@@ -17,7 +19,9 @@ from base.atomic_file import write_file
 from base.errors import InputError
 from datamodules.drug_datamodule import DrugDataModule
 from modules.drug_classifier import DrugClassifier
+from workflows.checkpoint_io import AtomicCheckpointIO
 from workflows.run_folder import RunFolder
+from workflows.tracking import TrackingSettings, make_loggers
 
 _PLAIN_DDP = ("auto", "ddp", "ddp_spawn", "ddp_fork", "ddp_notebook")
 
@@ -37,7 +41,11 @@ class RunTrainer(Trainer):
             claim_folder: Creates the folder.
             **settings: Arguments of Lightning's trainer.
         """
-        super().__init__(**settings)
+        plugins = settings.get("plugins") or []
+        plugins = plugins if isinstance(plugins, list) else [plugins]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            plugins = [*plugins, AtomicCheckpointIO()]
+        super().__init__(**{**settings, "plugins": plugins})
         self.claimed = claim_folder() if self.is_global_zero else RunFolder(Path(tempfile.gettempdir()))
         self.run_folder = self.claimed.path
 
@@ -61,6 +69,18 @@ class RunTrainer(Trainer):
             raise
         finally:
             self.claimed.remove_if_empty()
+
+    def start_tracking(self, settings: TrackingSettings) -> None:
+        """Create the loggers; if that fails, an empty folder of the run is removed.
+
+        Args:
+            settings: What is tracked where.
+        """
+        try:
+            self.loggers = make_loggers(settings, self.run_folder, self.is_global_zero)
+        except BaseException:
+            self.claimed.remove_if_empty()
+            raise
 
     def _finish_tracking(self) -> None:
         if any(isinstance(logger, WandbLogger) for logger in self.loggers):
@@ -121,3 +141,13 @@ def strategy_for_unused_parameters(settings: dict[str, Any]) -> Any:
             return strategy
         strategy = "ddp"
     return f"{strategy}_find_unused_parameters_true"
+
+
+def usable_accelerator(asked: str | Any) -> str | Any:
+    """The accelerator to train on.
+
+    Args:
+        asked: The setting.
+    """
+    # Apple GPUs do not support float64, which the class distances need.
+    return "cpu" if asked == "auto" and torch.backends.mps.is_available() else asked

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,12 @@ _INAPPLICABLE_WARNINGS = (
     r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint",
 )
 
+_PROCESS_NUMBERS = ("RANK", "LOCAL_RANK")
+"""Environment variables in which torchrun and Lightning pass the rank of a process.
+
+SLURM_PROCID is not among them: it also numbers the workers of a benchmark, and every one must report its own errors.
+"""
+
 
 @dataclass(frozen=True)
 class Terminal:
@@ -39,6 +46,11 @@ class Terminal:
     quiet: bool = False
     json: bool = False
     debug: bool = False
+
+
+def process_number() -> int:
+    """Rank of this process, as torchrun and Lightning pass it to the processes that they start; 0 without them."""
+    return next((int(os.environ[name]) for name in _PROCESS_NUMBERS if name in os.environ), 0)
 
 
 def take_terminal_options(arguments: Sequence[str], command: str = "lightning") -> tuple[Terminal, list[str]]:

@@ -11,14 +11,16 @@ import numpy
 from numpy.typing import NDArray
 
 from base.ranges import check_whole
-from datamodules.chemistry.atom_codes import ATOM_CODE_SIZES
-from datamodules.chemistry.molecule_graphs import MAX_ATOMS, GraphBuilder, MoleculeGraphs, SmilesReader
-from datamodules.chemistry.parent_molecule import ParentFinder
+from datamodules.chemistry.molecule_graphs import GraphBuilder, MoleculeGraphs, SmilesReader
+from datamodules.chemistry.skeleton_hashes import ParentGraphs, refined_labels, sum_hashes
 
-FEATURE_VERSION = 5
+FEATURE_VERSION = 7
 """Changes whenever the features of a SMILES change, so that older ones in the cache are not read."""
 
 FingerprintKind = Literal["morgan", "path", "atom_pair", "torsion"]
+
+MOST_ATOMS = 600
+"""Largest number of atoms of a molecule; atom pairs take a time that grows with its third power."""
 
 _LONGEST_PATH = 5
 # A drug has few atoms that are farther apart.
@@ -116,19 +118,20 @@ def featurize(smiles: Sequence[str], settings: FeatureSettings) -> MoleculeFeatu
     from rdkit import rdBase
 
     read, graphs, fingerprints = SmilesReader(), GraphBuilder(), _FingerprintBuilder(settings)
-    parents = _ParentGraphs(read)
+    parents = ParentGraphs(read)
     readable = numpy.zeros(len(smiles), dtype=bool)
     with rdBase.BlockLogs():
         for number, text in enumerate(smiles):
             molecule = read(text)
-            if molecule is not None and 0 < molecule.GetNumAtoms() <= MAX_ATOMS:
+            if molecule is not None and _size_refusal(molecule) is None:
                 readable[number] = True
                 graphs.add(text, molecule)
                 fingerprints.add(molecule)
                 parents.add(text, molecule)
         found = graphs.finish()
-        skeletons = skeleton_hashes(found)
-        features = MoleculeFeatures(found, fingerprints.finish(), skeletons, parents.hashes(skeletons))
+        labels = refined_labels(found)
+        hashes = sum_hashes(labels, found.atom_counts), parents.hashes(labels, found.atom_counts)
+        features = MoleculeFeatures(found, fingerprints.finish(), *hashes)
     arrays = features.to_arrays()
     for name in ("atom_counts", "bond_counts", "entry_counts", "skeletons", "parents"):
         values = numpy.zeros(len(smiles), dtype=arrays[name].dtype)
@@ -137,83 +140,30 @@ def featurize(smiles: Sequence[str], settings: FeatureSettings) -> MoleculeFeatu
     return MoleculeFeatures.from_arrays(arrays)
 
 
-def skeleton_hashes(graphs: MoleculeGraphs) -> NDArray[Any]:
-    """A hash of each molecule without stereochemistry, isotopes and the spelling of its SMILES.
-
-    Five rounds of neighborhood refinement (Weisfeiler and Leman 1968) over the codes of atoms and bonds. Equal
-    molecules have equal hashes; different skeletons rarely share one.
+def why_refused(text: str) -> str:
+    """Why `featurize` computes nothing for a SMILES, as the beginning of a sentence.
 
     Args:
-        graphs: M molecules.
-
-    Returns:
-        (M,) uint64.
+        text: A SMILES without features.
     """
-    names = ("element", "charge", "radical_electrons", "aromatic", "hydrogens", "ring")
-    atoms, bonds = graphs.atom_counts, graphs.bond_counts
-    codes = dict(zip(ATOM_CODE_SIZES, graphs.atom_codes.T.astype(numpy.uint64), strict=True))
-    shift = numpy.repeat(numpy.cumsum(atoms) - atoms, bonds)
-    source, target = graphs.source + shift, graphs.target + shift
-    degrees = numpy.bincount(target, minlength=len(graphs.atom_codes))
-    # Deuterium is an atom of the graph where hydrogen is none: its atom counts as a hydrogen of its neighbor.
-    isotope = (codes["element"] == 1) & (degrees == 1)
-    attached = isotope[source] & (codes["element"][target] != 1)
-    codes["hydrogens"] += numpy.bincount(target[attached], minlength=len(degrees)).astype(numpy.uint64)
-    dropped = numpy.bincount(source[attached], minlength=len(degrees)) > 0
-    silent = dropped[source] | dropped[target]
-    labels = numpy.zeros(len(degrees), dtype=numpy.uint64)
-    for name in names:
-        labels = labels * numpy.uint64(ATOM_CODE_SIZES[name]) + codes[name]
-    labels = _mixed(labels)
-    for _ in range(5):
-        messages = _mixed(labels[source] + graphs.bond_codes.astype(numpy.uint64))
-        messages[silent] = 0
-        labels = _mixed(labels * numpy.uint64(3) + _sums(messages, degrees))
-    labels[dropped] = 0
-    hashes: NDArray[Any] = _mixed(_sums(labels, atoms))
-    return hashes
+    from rdkit import rdBase
+
+    with rdBase.BlockLogs():
+        molecule = SmilesReader()(text)
+    return (molecule and _size_refusal(molecule)) or "SMILES that RDKit cannot read"
 
 
-def _mixed(values: Any) -> Any:
-    """Scrambled bits of 64-bit integers (the finalizer of SplitMix64, Steele et al. 2014)."""
-    values = values + numpy.uint64(0x9E3779B97F4A7C15)
-    values = (values ^ (values >> numpy.uint64(30))) * numpy.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> numpy.uint64(27))) * numpy.uint64(0x94D049BB133111EB)
-    return values ^ (values >> numpy.uint64(31))
-
-
-def _sums(values: Any, counts: Any) -> Any:
-    """Sums of consecutive runs, modulo 2^64."""
-    running = numpy.concatenate([numpy.zeros(1, dtype=numpy.uint64), numpy.cumsum(values, dtype=numpy.uint64)])
-    ends = numpy.cumsum(counts)
-    return running[ends] - running[ends - counts]
-
-
-class _ParentGraphs:
-    """The graphs of the parents that differ from their molecules."""
-
-    def __init__(self, read: SmilesReader) -> None:
-        self._read, self._find_parent, self._graphs = read, ParentFinder(), GraphBuilder()
-        self._added, self._owners = 0, list[int]()
-
-    def add(self, text: str, molecule: Any) -> None:
-        from rdkit import Chem
-
-        parent = self._find_parent(text, molecule)
-        if parent is not molecule:
-            parent_text = Chem.MolToSmiles(parent)
-            parent = self._read(parent_text)
-            if parent is not None:
-                self._graphs.add(parent_text, parent)
-                self._owners.append(self._added)
-        self._added += 1
-
-    def hashes(self, skeletons: NDArray[Any]) -> NDArray[Any]:
-        """The hashes of the parents, from those of the molecules."""
-        found = skeletons.copy()
-        if self._owners:
-            found[self._owners] = skeleton_hashes(self._graphs.finish())
-        return found
+def _size_refusal(molecule: Any) -> str | None:
+    """Why a molecule is too large to compute its features in time; None if it is not."""
+    atoms, bonds = molecule.GetNumAtoms(), molecule.GetNumBonds()
+    if atoms == 0:
+        return "SMILES that RDKit cannot read"
+    if atoms > MOST_ATOMS:
+        return f"molecule of {atoms:,} atoms, of which {MOST_ATOMS} are allowed,"
+    # The number of paths grows with the power of the bonds of an atom.
+    if bonds > 2 * atoms + 20:
+        return f"molecule with {bonds:,} bonds between {atoms:,} atoms, of which {2 * atoms + 20:,} are allowed,"
+    return None
 
 
 class _FingerprintBuilder:

@@ -13,7 +13,7 @@ from datamodules.chemistry.atom_codes import ATOM_CODE_SIZES, BOND_TYPES, plain_
 from datamodules.chemistry.atom_kinds import AtomKinds
 
 MAX_ATOMS = 65_535
-"""Largest number of atoms of a molecule, whose numbers have 16 bits."""
+"""Largest number of atoms of a graph, whose numbers have 16 bits."""
 
 _COLUMN = {name: place for place, name in enumerate(ATOM_CODE_SIZES)}
 _LARGEST_MATRIX = 1_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,8 @@ class InputParts:
 
     Attributes:
         smiles: Names of its SMILES, in order; none for arrays.
-        usual_smiles: Names, in lower case, that tables give to these columns, the most telling first.
+        usual_smiles: Names, in lower case, that tables give to these columns, the most telling first; a reaction may be
+            in one column.
         sequence: Name of its amino-acid sequence; None if it has no protein.
     """
 
@@ -39,7 +40,10 @@ INPUTS: dict[InputKind, InputParts] = {
     ),
     "reaction": InputParts(
         ("reactants", "product"),
-        (("x1", "x2"), ("reactants", "product"), ("reactants", "products"), ("smiles1", "smiles2")),
+        (
+            *(("x1", "x2"), ("reactants", "product"), ("reactants", "products"), ("smiles1", "smiles2")),
+            *(("rxn_smiles",), ("reaction_smiles",), ("reaction",), ("rxn",), ("smiles",)),
+        ),
     ),
     "pair": InputParts(
         ("smiles_1", "smiles_2"),
@@ -89,7 +93,20 @@ class ColumnNames:
         Args:
             settings: Values by option, such as `label_column`.
         """
-        return cls(**{field.name: settings.get(option_of_column(field.name)) for field in fields(cls)})
+        names = {field.name: settings.get(option_of_column(field.name)) for field in fields(cls)}
+        if isinstance(names["smiles"], str):
+            names["smiles"] = [names["smiles"]]
+        return cls(**names)
+
+    def has(self, name: str, available: Collection[str]) -> bool:
+        """Whether a table has the column, or all columns, of a field; true for None.
+
+        Args:
+            name: The field, such as `label`.
+            available: Columns of the table.
+        """
+        value = getattr(self, name)
+        return value is None or set([value] if isinstance(value, str) else value) <= set(available)
 
     def to_settings(self) -> dict[str, Any]:
         """The inverse of `from_settings`."""
@@ -163,21 +180,23 @@ def choose_columns(
             raise InputError(f"data.{setting}: expected the name of a column of {path}, got null; it has {listed}.")
         return found
 
-    expected = len(INPUTS[input].smiles)
+    # A reaction may be written in one column, as reactants>agents>product.
+    expected = (1, 2) if input == "reaction" else (len(INPUTS[input].smiles),)
+    numbers = " or ".join(map(str, expected))
     if names.smiles is None:
         group = next((group for group in INPUTS[input].usual_smiles if all(name in folded for name in group)), None)
         if group is None:
             refuse_data_as_header(available, USUAL_COLUMNS, path)
             raise InputError(
-                f"data.smiles_columns: expected the names of {expected} column(s) of {path} for input {input!r}, got "
-                f"null; it has {listed}."
+                f"data.smiles_columns: expected the names of {numbers} column(s) of {path} for input {input!r}, "
+                f"got null; it has {listed}."
             )
         smiles = tuple(folded[name] for name in group)
     else:
         smiles = tuple(named("smiles_columns", name) for name in names.smiles)
-        if len(smiles) != expected:
+        if len(smiles) not in expected:
             raise InputError(
-                f"data.smiles_columns: expected {expected} column(s) for input {input!r}, got {list(smiles)}."
+                f"data.smiles_columns: expected {numbers} column(s) for input {input!r}, got {list(smiles)}."
             )
     has_sequence = INPUTS[input].sequence is not None
     return Columns(

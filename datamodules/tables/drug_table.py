@@ -11,6 +11,7 @@ from base.errors import InputError
 from datamodules.tables.class_labels import LabelSettings, read_labels
 from datamodules.tables.columns import Columns, InputKind
 from datamodules.tables.sample_arrays import SampleArrays
+from datamodules.tables.smiles_cells import SPACES, Agents, read_smiles, split_reactions
 from datamodules.tables.table_chunks import TableChunk
 
 
@@ -21,7 +22,8 @@ class DrugTable:
     Attributes:
         frame: Every row and column as given, in order; cells of text files are text.
         columns: The columns that the other attributes come from.
-        smiles: A column of text for each of `columns.smiles`, null where a cell is empty.
+        smiles: The SMILES of each molecule of a sample, null where there is none.
+        smiles_names: What each of them is called in messages: the column, or its part of a reaction.
         labels: Text, null where a cell is empty; None if labels are not read.
         splits: Text, null where a cell is empty; None if splits are not read.
         reasons: Why a row cannot be used, null where it can.
@@ -39,6 +41,7 @@ class DrugTable:
     sequences: polars.Series | None = None
     input: InputKind = "molecule"
     arrays: SampleArrays | None = None
+    smiles_names: tuple[str, ...] = ()
 
 
 def make_table(
@@ -47,6 +50,7 @@ def make_table(
     path: Path,
     input: InputKind,
     label_settings: LabelSettings = LabelSettings(),  # noqa: B008
+    agents: Agents = "apart",
 ) -> DrugTable:
     """Read the cells of rows and find the rows that cannot be used.
 
@@ -56,12 +60,13 @@ def make_table(
         path: The file, for messages.
         input: What one sample is.
         label_settings: How labels are read.
+        agents: What becomes of the agents of reactions in one column.
 
     Raises:
         InputError: If a column holds neither text nor numbers, or the labels are measured numbers.
     """
     frame = chunk.frame
-    smiles = tuple(cell_texts(frame[name], path) for name in columns.smiles)
+    molecules, smiles_reasons = _molecules(frame, columns, path, input, agents)
     labels = None
     splits = cell_texts(frame[columns.split], path) if columns.split else None
     sequences = cell_texts(frame[columns.sequence], path).str.to_uppercase() if columns.sequence else None
@@ -79,22 +84,42 @@ def make_table(
         reason = wrong.then(polars.lit(f"other than amino-acid letters in column {columns.sequence}")).otherwise(reason)
         missing = polars.when(sequences.is_null())
         reason = missing.then(polars.lit(f"empty sequence in column {columns.sequence}")).otherwise(reason)
-    for name, cells in reversed(list(zip(columns.smiles, smiles, strict=True))):
-        reason = polars.when(cells.is_null()).then(polars.lit(f"empty SMILES in column {name}")).otherwise(reason)
+    for own in reversed(smiles_reasons):
+        reason = polars.when(own.is_not_null()).then(own).otherwise(reason)
     reasons = polars.select(reason.alias("reason").cast(polars.String))["reason"]
     if len(reasons) < len(frame):
         reasons = reasons.extend_constant(None, len(frame) - len(reasons))
     if chunk.ragged:
         reasons = reasons.scatter(list(chunk.ragged), list(chunk.ragged.values()))
-    return DrugTable(frame, columns, smiles, labels, splits, reasons, sequences, input)
+    names, smiles = tuple(molecules), tuple(molecules.values())
+    return DrugTable(frame, columns, smiles, labels, splits, reasons, sequences, input, smiles_names=names)
 
 
-def cell_texts(column: polars.Series, path: Path) -> polars.Series:
+def _molecules(
+    frame: polars.DataFrame, columns: Columns, path: Path, input: InputKind, agents: Agents
+) -> tuple[dict[str, polars.Series], list[polars.Series]]:
+    """The SMILES of each part of a sample by name, and reasons, null where there is one."""
+    cells = {name: cell_texts(frame[name], path, SPACES) for name in columns.smiles}
+    reasons = []
+    if input == "reaction" and len(cells) == 1:
+        ((column, texts),) = cells.items()
+        reactants, product, own = split_reactions(texts, column, agents)
+        reasons.append(own)
+        cells = {f"{column} (reactants)": reactants, f"{column} (product)": product}
+    molecules = {}
+    for name, texts in cells.items():
+        molecules[name], own = read_smiles(texts, name)
+        reasons.append(own)
+    return molecules, reasons
+
+
+def cell_texts(column: polars.Series, path: Path, spaces: str | None = None) -> polars.Series:
     """Cells as stripped text; empty text becomes null, and a whole float such as 1.0 becomes 1.
 
     Args:
         column: Text or numbers.
         path: The file of the column, for the message.
+        spaces: Characters that are stripped; all white space if None.
 
     Raises:
         InputError: If the cells are lists, structures or bytes.
@@ -106,5 +131,5 @@ def cell_texts(column: polars.Series, path: Path) -> polars.Series:
     if column.dtype.is_float():
         values = (None if v is None or v != v else str(int(v)) if v.is_integer() else str(v) for v in column.to_list())
         return polars.Series(column.name, list(values), dtype=polars.String)
-    cells = column.cast(polars.String).str.strip_chars()
+    cells = column.cast(polars.String).str.strip_chars(spaces)
     return cells.set(cells == "", None)

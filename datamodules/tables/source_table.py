@@ -9,6 +9,7 @@ from datamodules.tables.array_table import choose_arrays, read_array_names, read
 from datamodules.tables.class_labels import LabelSettings
 from datamodules.tables.columns import USUAL_NAMES, ColumnNames, Columns, InputKind, choose_columns
 from datamodules.tables.drug_table import DrugTable, make_table
+from datamodules.tables.smiles_cells import Agents
 from datamodules.tables.table_file import open_table, read_header
 
 
@@ -36,6 +37,19 @@ def kind_of_file(path: Path, input: InputKind, trained: InputKind | None = None)
     return "array" if arrays else input
 
 
+def read_column_names(path: Path, input: InputKind) -> list[str]:
+    """The columns of a table, or the arrays of an `.npz` file, from the header alone.
+
+    Args:
+        path: The file.
+        input: What one sample is.
+
+    Raises:
+        InputError: If the file is missing, or damaged at its start.
+    """
+    return read_array_names(path) if input == "array" else read_header(path)
+
+
 def check_columns(
     path: Path, input: InputKind, names: ColumnNames = USUAL_NAMES, need_labels: bool = True, need_splits: bool = False
 ) -> Columns:
@@ -51,9 +65,10 @@ def check_columns(
     Raises:
         InputError: If the file or a column is missing.
     """
+    available = read_column_names(path, input)
     if input == "array":
-        return choose_arrays(read_array_names(path), path, names, need_labels, need_splits)
-    return choose_columns(read_header(path), path, input, names, need_labels, need_splits)
+        return choose_arrays(available, path, names, need_labels, need_splits)
+    return choose_columns(available, path, input, names, need_labels, need_splits)
 
 
 def read_table(
@@ -63,6 +78,7 @@ def read_table(
     need_labels: bool = True,
     need_splits: bool = False,
     label_settings: LabelSettings = LabelSettings(),  # noqa: B008
+    agents: Agents = "apart",
 ) -> DrugTable:
     """Read a whole table.
 
@@ -73,6 +89,7 @@ def read_table(
         need_labels: Whether the label column is read.
         need_splits: Whether the split column is read.
         label_settings: How labels are read.
+        agents: What becomes of the agents of reactions in one column.
 
     Raises:
         InputError: If the file is missing, empty, damaged or not a table, a column is missing, or the labels are
@@ -82,4 +99,4 @@ def read_table(
         return read_array_table(path, names, need_labels, need_splits, label_settings)
     table = open_table(path)
     columns = choose_columns(table.columns, path, input, names, need_labels, need_splits)
-    return make_table(table.read(), columns, path, input, label_settings)
+    return make_table(table.read(), columns, path, input, label_settings, agents)

@@ -1,10 +1,14 @@
+import errno
 import json
+import os
 from pathlib import Path
+from unittest.mock import patch
 
 import polars
 import pytest
 
-from base.atomic_file import naming, write_csv, write_file, write_json
+from base.atomic_file import naming, remove_unfinished, write_csv, write_file, write_json
+from base.errors import DiskFullError
 
 
 def test_the_file_is_complete_and_leaves_no_temporary_file(tmp_path: Path) -> None:
@@ -62,39 +66,106 @@ def test_values_that_json_cannot_represent_leave_no_file(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (OSError(28, "No space left on device"), (28, "out.csv")),
-        (OSError("No space left on device (os error 28)"), (28, "out.csv")),
-        (RuntimeError("parquet: underlying IO error: No space left on device (os error 28)"), (28, "out.csv")),
-        (PermissionError(13, "Permission denied", "/other/file"), (13, "/other/file")),
-        (PermissionError(13, "Permission denied", "/folder/.out.csv.12ab"), (13, "out.csv")),
-    ],
-)
-def test_an_error_of_the_system_names_the_file(tmp_path: Path, error: Exception, expected: tuple[int, str]) -> None:
-    def fail(path: Path) -> None:
-        raise error
+def test_content_is_synced_before_the_rename_and_the_folder_after_it(tmp_path: Path) -> None:
+    path, order = tmp_path / "notes.txt", list[tuple[str, bool]]()
 
-    with pytest.raises(OSError, match=r"\[Errno") as caught:
-        write_file(tmp_path / "out.csv", fail)
-    number, name = expected
-    assert (caught.value.errno, caught.value.filename) == (number, str(tmp_path / name))
+    def note(descriptor: int) -> None:
+        order.append((Path(f"/proc/self/fd/{descriptor}").readlink().name, path.exists()))
+
+    with patch("os.fsync", note):
+        write_file(path, lambda temporary: temporary.write_text("all of it"))
+    (first, before), (second, after) = order
+    assert first.startswith(".notes.txt.")
+    assert second == tmp_path.name
+    assert (before, after) == (False, True)
 
 
-def test_other_errors_are_not_changed(tmp_path: Path) -> None:
-    def fail(path: Path) -> None:
-        raise ValueError("no")
+@pytest.mark.parametrize(("number", "raised"), [(errno.EINVAL, False), (errno.ENOTSUP, False), (errno.EIO, True)])
+def test_a_file_system_need_not_sync_folders(tmp_path: Path, number: int, raised: bool) -> None:
+    real = os.fsync
 
-    with pytest.raises(ValueError, match="no"):
-        write_file(tmp_path / "out.csv", fail)
+    def sync(descriptor: int) -> None:
+        if Path(f"/proc/self/fd/{descriptor}").is_dir():
+            raise OSError(number, os.strerror(number))
+        real(descriptor)
+
+    with patch("os.fsync", sync):
+        if raised:
+            with pytest.raises(OSError, match="Input/output"):
+                write_json({}, tmp_path / "values.json")
+        else:
+            write_json({}, tmp_path / "values.json")
+    assert (tmp_path / "values.json").read_text() == "{}\n"
 
 
-def test_a_full_disk_is_named() -> None:
+def fail_with(number: int, cause: bool) -> None:
+    try:
+        raise OSError(number, os.strerror(number))
+    except OSError as error:
+        if not cause:
+            raise
+        # As torch's writer does.
+        raise RuntimeError("unexpected pos 576 vs 534") from error
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("cause", [False, True])
+def test_a_full_disk_is_said_in_one_sentence_and_keeps_the_old_file(tmp_path: Path, number: int, cause: bool) -> None:
+    path = tmp_path / "notes.txt"
+
+    def write(temporary: Path) -> None:
+        temporary.write_text("half of")
+        fail_with(number, cause)
+
+    for state in ("no part of it was left", "its previous version is unchanged"):
+        with pytest.raises(DiskFullError) as raised:
+            write_file(path, write)
+        assert str(raised.value) == f"The disk is full: {path} could not be written; {state}."
+        path.write_text("old")
+    assert [found.read_text() for found in tmp_path.iterdir()] == ["old"]
+
+
+def test_an_error_that_polars_words_itself_is_known_as_a_full_disk(tmp_path: Path) -> None:
+    def write(temporary: Path) -> None:
+        raise polars.exceptions.ComputeError("parquet: underlying IO error: No space left on device (os error 28)")
+
+    with pytest.raises(DiskFullError, match="disk is full"):
+        write_file(tmp_path / "table.parquet", write)
+
+
+def test_other_errors_of_the_disk_are_not_called_a_full_one(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError):
+        write_file(tmp_path / "notes.txt", lambda temporary: fail_with(errno.EACCES, cause=False))
+
+
+def test_only_what_a_killed_writer_left_in_the_folder_is_removed(tmp_path: Path) -> None:
+    digits = "0123456789abcdef" * 2
+    kept = [".hidden", f".short.{digits[:-1]}", f"shown.{digits}", f".upper.{digits.upper()}", f"inner/.file.{digits}"]
+    for name in [*kept, f".last.ckpt.{digits}"]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / f".folder.{digits}").mkdir()
+    (tmp_path / f".link.{digits}").symlink_to(tmp_path / ".hidden")
+    remove_unfinished(tmp_path)
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+    assert left == {*kept, "inner", f".folder.{digits}", f".link.{digits}"}
+
+
+@pytest.mark.parametrize("named", [None, "/folder/.out.csv.12ab.parts/3.part"])
+def test_an_error_of_a_piece_names_the_file(named: str | None) -> None:
+    with pytest.raises(PermissionError) as caught, naming(Path("out.csv")):
+        raise PermissionError(errno.EACCES, "Permission denied", named)
+    assert caught.value.filename == "out.csv"
+
+
+def test_an_error_of_another_file_keeps_its_name() -> None:
+    with pytest.raises(PermissionError) as caught, naming(Path("out.csv")):
+        raise PermissionError(errno.EACCES, "Permission denied", "table.csv")
+    assert caught.value.filename == "table.csv"
+
+
+def test_a_disk_that_is_full_for_a_piece_names_the_file() -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
-    import polars
-
-    with pytest.raises(OSError, match="No space left on device") as caught, naming(Path("out.csv")):
+    with pytest.raises(DiskFullError, match=r"^The disk is full: out\.csv could"), naming(Path("out.csv")):
         polars.DataFrame({"a": range(100_000)}).write_csv("/dev/full")
-    assert caught.value.filename == "out.csv"

@@ -98,7 +98,7 @@ def test_one_molecule_on_the_terminal(
     [
         (["--smiles=C1CC("], "smiles: 'C1CC(' cannot be used: SMILES that RDKit cannot read."),
         (["--smiles="], "smiles: '' cannot be used: empty SMILES."),
-        (["--smiles=C>>CC"], "smiles: expected SMILES for input molecule, got 'C>>CC'."),
+        (["--smiles=C>>CC"], "smiles: expected smiles for input molecule, got 'C>>CC'."),
         ([], "output: expected either --output or --smiles, got neither."),
         (["--smiles=C", "--output=o.csv"], "output: expected either --output or --smiles, got both."),
         (["--smiles=C", "--top=100"], "top: expected 1 to 73, the number of classes, got 100."),
@@ -115,6 +115,35 @@ def test_what_is_refused_in_one_sentence(
     assert predict(monkeypatch, checkpoint, *options) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith(f"lightning: error: {sentence}")
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_predicting(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("lightning.pytorch.Trainer.predict", lambda *given, **settings: pytest.fail("has predicted"))
+    write_table(tmp_path / "new.csv")
+    (tmp_path / "link.csv").symlink_to("new.csv")
+    (tmp_path / "folder.csv").mkdir()
+    for output, sentence in (
+        ("folder.csv", "expected a file, got folder.csv, which is a folder."),
+        ("./link.csv", "expected a new file, got link.csv, which is the input."),
+        ("new.csv/out.csv", "expected a folder that can be written, got new.csv ("),
+        # Not even the root user may write here.
+        ("/proc/out.csv", "expected a folder that can be written, got /proc ("),
+        ("/proc/new/out.csv", "expected a folder that can be written, got /proc/new ("),
+    ):
+        assert predict(monkeypatch, checkpoint, "--data.source=new.csv", f"--output={output}") == 2
+        assert f"lightning: error: output: {sentence}" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.csv", "link.csv", "new.csv"]
+
+
+def test_the_folder_of_the_output_is_made(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_table(tmp_path / "new.csv", rows=5)
+    options = (*ON_CPU, "--data.source=new.csv", "--output=new/folder/out.csv")
+    assert predict(monkeypatch, checkpoint, *options) == 0
+    assert [path.name for path in (tmp_path / "new/folder").iterdir()] == ["out.csv"]
 
 
 def test_a_checkpoint_without_evidence_still_predicts(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,78 @@ def test_a_resumed_run_saves_the_optimizer_that_it_used(
         used = found["model"]["optimizer"]["init_args"]
         assert used["lr"] == group["initial_lr"] == 0.001
         assert used["weight_decay"] == group["weight_decay"] == 0.01
+
+
+def rates(run: Path) -> dict[str, Any]:
+    """The schedule's length, its step and the rate at the end of a run, and the length in the saved settings."""
+    checkpoint = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    (schedule,), (optimizer,) = checkpoint["lr_schedulers"], checkpoint["optimizer_states"]
+    saved = yaml.safe_load((run / "config.yaml").read_text())
+    assert saved == checkpoint["run_config"]
+    return {
+        "length": schedule["T_max"],
+        "step": schedule["last_epoch"],
+        "rate": optimizer["param_groups"][0]["lr"],
+        "settings": (saved["trainer"]["max_epochs"], saved["model"]["lr_scheduler"]["init_args"]["T_max"]),
+    }
+
+
+@pytest.mark.slow
+def test_more_epochs_get_a_schedule_of_their_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    patient = ["--early_stopping.patience=100", "--model.lr_scheduler.init_args.eta_min=0.0002"]
+    assert in_this_process(monkeypatch, "fit", *SHORT, *patient, "--trainer.max_epochs=3") == 0
+    run = Path("runs/inn_stems/version_0")
+    last = ["--ckpt_path", str(run / "checkpoints/last.ckpt")]
+    assert rates(run) == {"length": 3, "step": 3, "rate": pytest.approx(0.0002), "settings": (3, 3)}
+    # Resumed as it was, it has nothing left to train, and keeps its schedule.
+    assert in_this_process(monkeypatch, "fit", *last) == 0
+    assert "learning rate" not in capsys.readouterr().err
+    assert rates(run)["settings"] == (3, 3)
+    used: list[float] = []
+    step = torch.optim.AdamW.step
+
+    def note(optimizer: torch.optim.AdamW, closure: Any = None) -> Any:
+        # A schedule is asked for its rate with an optimizer of one parameter.
+        if len(optimizer.param_groups[0]["params"]) > 1:
+            used.append(optimizer.param_groups[0]["lr"])
+        return step(optimizer, closure)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", note)
+    assert in_this_process(monkeypatch, "fit", *last, "--trainer.max_epochs=6") == 0
+    assert "The learning rate continues at epoch 3 with the new schedule, which is for 6 epochs." in (
+        capsys.readouterr().err
+    )
+    # Two steps in each epoch.
+    expected = [0.0002 + 0.0004 * (1 + math.cos(math.pi * epoch / 6)) for epoch in (3, 3, 4, 4, 5, 5)]
+    assert used == pytest.approx(expected)
+    assert rates(run) == {"length": 6, "step": 6, "rate": pytest.approx(0.0002), "settings": (6, 6)}
+    # The share is still known in the checkpoint of the resumed run.
+    assert in_this_process(monkeypatch, "fit", *last, "--trainer.max_epochs=8") == 0
+    assert rates(run)["settings"] == (8, 8)
+
+
+@pytest.mark.slow
+def test_a_schedule_of_fixed_length_is_refused_for_more_epochs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fixed = ["--early_stopping.patience=100", "--model.lr_scheduler.init_args.T_max=2"]
+    assert in_this_process(monkeypatch, "fit", *SHORT, *fixed, "--trainer.max_epochs=2") == 0
+    run = Path("runs/inn_stems/version_0")
+    again = ["fit", "--ckpt_path", str(run / "checkpoints/last.ckpt"), "--trainer.max_epochs=4"]
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert in_this_process(monkeypatch, *again) == 2
+    assert capsys.readouterr().err == (
+        "lightning: error: model.lr_scheduler: expected a schedule for 4 epochs, got that of the checkpoint for 2, "
+        "after which its learning rate would rise again; give its length or another one.\n"
+    )
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    assert in_this_process(monkeypatch, *again, "--model.lr_scheduler.init_args.T_max=4") == 0
+    assert rates(run) == {"length": 4, "step": 4, "rate": pytest.approx(0, abs=1e-9), "settings": (4, 4)}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from base.errors import InputError
-from workflows.run_folder import RunFolder, RunSettings, claim_run_folder
+from workflows.run_folder import RunFolder, RunSettings, claim_run_folder, find_interrupted
 
 
 @pytest.fixture(autouse=True)
@@ -17,6 +17,7 @@ def _no_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         "SLURM_JOB_ID",
         "SLURM_NTASKS",
         "SLURM_STEP_ID",
+        "SLURM_RESTART_COUNT",
         "TORCHELASTIC_RUN_ID",
     ):
         monkeypatch.delenv(name, raising=False)
@@ -44,6 +45,53 @@ def test_a_resumed_run_goes_on_in_its_folder_unless_a_version_is_given(tmp_path:
     assert claim_run_folder(RunSettings(), "x.csv", checkpoint).path == tmp_path / "runs/x/version_4"
     assert claim_run_folder(RunSettings(version="new"), "x.csv", checkpoint).path == Path("runs/x/new")
     assert claim_run_folder(RunSettings(), "x.csv", Path("somewhere/last.ckpt")).path == Path("runs/x/version_0")
+
+
+def test_a_resumed_run_removes_what_it_has_left_unfinished_and_nothing_else(tmp_path: Path) -> None:
+    run, name = tmp_path / "runs/x/version_4", f".last.ckpt.{'0a' * 16}"
+    own = [run / name, run / "checkpoints" / name, run / "class_means" / name]
+    other = [run / "wandb" / name, tmp_path / name, run.parent / name, run.with_name("version_5") / name]
+    copied = [tmp_path / "copies" / name, tmp_path / "copies/checkpoints" / name]
+    for path in [*own, *other, *copied]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (run / "config.yaml").touch()
+    claim_run_folder(RunSettings(), "x.csv", run / "checkpoints/last.ckpt")
+    # No run has written this folder, although it has the name.
+    claim_run_folder(RunSettings(), "x.csv", tmp_path / "copies/checkpoints/last.ckpt")
+    assert [path.exists() for path in own] == [False] * 3
+    assert all(path.exists() for path in [*other, *copied])
+
+
+def checkpoint_of(folder: Path) -> Path:
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "checkpoints/last.ckpt").touch()
+    return folder / "checkpoints/last.ckpt"
+
+
+def test_a_restarted_job_finds_the_checkpoint_of_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = RunSettings()
+    assert find_interrupted(settings, "x.csv") is None
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    monkeypatch.setenv("SLURM_NTASKS", "8")
+    assert find_interrupted(settings, "x.csv") is None
+    last = checkpoint_of(Path("runs/x/job_77"))
+    assert find_interrupted(settings, "x.csv") == last
+    assert find_interrupted(settings, "y.csv") is None
+    # A run of one process is not named by its job, which may start several runs.
+    monkeypatch.setenv("SLURM_NTASKS", "1")
+    assert find_interrupted(settings, "x.csv") is None
+
+
+def test_a_restarted_job_continues_a_run_that_the_user_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, last = RunSettings(version="mine"), checkpoint_of(Path("runs/x/mine"))
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    assert find_interrupted(settings, "x.csv") is None
+    with pytest.raises(InputError, match=r"run.version: expected a new or empty folder"):
+        claim_run_folder(settings, "x.csv", None)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert find_interrupted(settings, "x.csv") == last
+    assert claim_run_folder(settings, "x.csv", None).path == Path("runs/x/mine")
 
 
 def test_a_folder_is_removed_only_if_nothing_was_written() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
 import pytest
 
-from base.errors import InputError
+from base.errors import DiskFullError, InputError
 from tests.lightning_app.command import TINY, in_this_process
 from workflows.terminal import Terminal, take_terminal_options
 
@@ -77,6 +78,21 @@ def test_the_first_process_speaks_for_all_of_the_input_and_each_for_itself_of_th
     assert fail(InputError("data.source: is missing.")) == ""
     assert fail(RuntimeError("CUDA out of memory")).startswith(
         "lightning: error: process 1: RuntimeError: CUDA out of memory. "
+    )
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device", "out.csv"), DiskFullError("Full.")])
+def test_a_full_disk_is_no_mistake_of_ours(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: OSError
+) -> None:
+    def broken(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr("lightning_app.datasets.main", broken)
+    assert in_this_process(monkeypatch, "datasets") == 1
+    assert capsys.readouterr().err in (
+        "lightning: error: The disk is full ([Errno 28] No space left on device: 'out.csv').\n",
+        "lightning: error: Full.\n",
     )
 
 

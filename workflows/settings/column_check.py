@@ -34,7 +34,7 @@ def check_columns(arguments: Sequence[str]) -> None:
     options = [option_of_column(field.name) for field in fields(ColumnNames) if field.name != "smiles"]
     # YAML would read a column named 007 as a number.
     data |= {name: value for name in options if (value := command.value(f"data.{name}")) not in (None, "null")}
-    path, kind = _table(data), data.get("input", "molecule")
+    path, kind = local_table(data), data.get("input", "molecule")
     if path is None or kind not in get_args(InputKind) or kind == "array" or path.suffix.lower() == ".npz":
         return
     names = ColumnNames.from_settings(data)
@@ -46,8 +46,12 @@ def check_columns(arguments: Sequence[str]) -> None:
     choose_columns(header, path, kind, names, need_splits=data.get("split") == "file")
 
 
-def _table(data: dict[str, Any]) -> Path | None:
-    """The file of a data source; None if it is not on this machine."""
+def local_table(data: dict[str, Any]) -> Path | None:
+    """The file of a data source; None if it is not on this machine.
+
+    Args:
+        data: Settings of the data module.
+    """
     source, folder = data.get("source"), data.get("cache_folder")
     if not isinstance(source, str) or "${" in source:
         return None

@@ -25,6 +25,12 @@ class Option:
     help: str
 
 
+TRUST = {
+    "trust": Option(str, None, "Module with classes of yours that a checkpoint may name; may be repeated."),
+}
+"""The option that is read before a parser is, since it decides what the parser may see."""
+
+
 def add_options(parser: LightningArgumentParser, options: Mapping[str, Option]) -> None:
     """Add options that are not arguments of a class.
 
@@ -61,7 +67,7 @@ def common_help(
     Args:
         parser: Parser of the subcommand.
         sections: Classes whose arguments are options, by the name before the dot.
-        common: Names of the arguments to show, by section.
+        common: Names of the arguments to show, by section; a section that the subcommand does not have is ignored.
         options: Options that are not arguments of a class; all are shown.
         settings: Settings to show as defaults.
     """
@@ -72,6 +78,7 @@ def common_help(
         epilog=f"To list all settings: {parser.prog} --help all. To print all values and their origins: {parser.prog} "
         f"--print_config. To list the options of a class: {parser.prog} --model.encoder.help GIN.",
     )
+    common = {section: names for section, names in common.items() if section in sections}
     add_config(shown)
     add_options(shown, options)
     for section, names in common.items():
@@ -91,3 +98,18 @@ def _leaves(settings: Mapping[str, Any], place: str = "") -> Iterator[tuple[str,
             yield from _leaves(value, f"{place}{name}.")
         elif not (isinstance(value, str) and "${" in value):
             yield f"{place}{name}", value
+
+
+def option_type(name: str, sections: Mapping[str, type], options: Mapping[str, Option]) -> object:
+    """The type of an option; None if it is unknown.
+
+    Args:
+        name: The option, without dashes.
+        sections: Classes whose arguments are options, by the name before the dot.
+        options: Options that are not arguments of a class, by name.
+    """
+    section, _, argument = name.partition(".")
+    if section in sections and "." not in argument:
+        parameter = inspect.signature(sections[section], eval_str=True).parameters.get(argument)
+        return None if parameter is None else parameter.annotation
+    return options[name].hint if name in options else None

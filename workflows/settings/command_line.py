@@ -60,6 +60,29 @@ class CommandLine:
         return sorted(self.options, key=lambda option: option[0].count("."))
 
 
+def take_option(arguments: Sequence[str], name: str) -> tuple[list[str], list[str]]:
+    """Take an option that may be repeated from a command line.
+
+    Args:
+        arguments: The command line after the subcommand.
+        name: The option, without dashes.
+
+    Returns:
+        The values, and the command line without them.
+    """
+    values, rest = [], []
+    words = list(arguments)
+    while words:
+        word = words.pop(0)
+        if word.startswith(f"--{name}="):
+            values.append(word.partition("=")[2])
+        elif word == f"--{name}" and words:
+            values.append(words.pop(0))
+        else:
+            rest.append(word)
+    return values, rest
+
+
 def split_command_line(arguments: Sequence[str]) -> CommandLine:
     """Split a command line into settings files, options and the rest.
 

@@ -45,6 +45,15 @@ class CommandSettings:
     words: list[str]
     ignored: tuple[str, ...] = ()
 
+    def is_saved(self, name: str) -> bool:
+        """Whether a setting has the value of a checkpoint.
+
+        Args:
+            name: The setting, such as `data.label_column`.
+        """
+        origin = self.composition.origin(tuple(name.split(".")))
+        return origin == "checkpoint" and split_command_line(self.words).value(name) is None
+
 
 def read_command(
     arguments: Sequence[str], checkpoint: Layer | None = None, fixed: Sequence[str] = ()

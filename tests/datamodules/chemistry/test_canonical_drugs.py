@@ -20,7 +20,10 @@ SAME_PARENT = [
     ["CN", "[2H]C([2H])N", "[13CH3]N"],
     ["CC(N)O", "C[C@H](N)O", "C[C@@H](N)O"],
 ]
-OTHER_DRUGS = ["[Na+].[Cl-]", "[K+].[Cl-]", "Cl", "N[Pt](N)(Cl)Cl", "N", "C1CCC2CCCCC2C1", "C1CCCC1C1CCCC1"]
+OTHER_DRUGS = [
+    *("O=C([O-])[O-].[Ca+2]", "O=C([O-])O.[K+]", "[K+].[C-]#N", "[Na+].[C-]#N", "N=C(N)N", "NC(N)=O", "C"),
+    *("[Na+].[Cl-]", "[K+].[Cl-]", "Cl", "N[Pt](N)(Cl)Cl", "N", "C1CCC2CCCCC2C1", "C1CCCC1C1CCCC1"),
+]
 
 
 @pytest.mark.parametrize("written", SAME_PARENT)
@@ -63,3 +66,12 @@ def test_two_spellings_are_equal_exactly_for_the_same_drug(
     left, right = canonical_drugs(texts, "parent", False, tmp_path)
     assert (left == right) is (one == other)
     assert left == Chem.MolToSmiles(Chem.MolFromSmiles(one), isomericSmiles=False)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(DRUGS), st.integers(0, 10**6)), min_size=1, max_size=8))
+def test_the_hash_of_a_parent_is_that_of_the_parent_read_alone(drawn: list[tuple[str, int]]) -> None:
+    written = [spelling(drug, seed) for drug, seed in drawn]
+    found = featurize([*written, "[Na+].[Cl-]", "C[N+](C)(C)C.[Cl-]"], FeatureSettings(0, 8))
+    alone = featurize([*(drug for drug, _ in drawn), "[Na+].[Cl-]", "C[N+](C)(C)C"], FeatureSettings(0, 8))
+    assert found.parents.tolist() == alone.parents.tolist() == alone.skeletons.tolist()

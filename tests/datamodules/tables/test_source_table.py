@@ -45,7 +45,9 @@ def cells(column: polars.Series | None) -> list[str | None]:
 
 # Cells
 
-CELLS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8)
+CELLS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=8).map(
+    lambda text: f" {text} "
+)
 NAMES = st.text(st.characters(categories=["L", "P", "Zs"], exclude_characters="?-"), min_size=1, max_size=8)
 NAMES = NAMES.filter(lambda name: name.strip() not in MISSING_LABELS)
 
@@ -57,7 +59,7 @@ def test_text_cells_come_back_stripped(tmp_path_factory: pytest.TempPathFactory,
     assert table.frame.equals(frame)
     assert smiles_of(table) == [[smiles.strip() or None for smiles, _ in rows]]
     assert cells(table.labels) == [" ".join(label.split()) or None for _, label in rows]
-    assert (table.reasons.is_null() == [bool(smiles.strip() and label.strip()) for smiles, label in rows]).all()
+    assert (table.reasons.is_null() == [bool(label.strip()) for _, label in rows]).all()
 
 
 def test_the_frame_keeps_the_text_as_given(tmp_path: Path) -> None:

@@ -28,7 +28,12 @@ def save(folder: Path, content: bytes | str, name: str = "table.csv") -> Path:
 def test_a_long_cell_rejects_its_row(tmp_path: Path, length: int, quote: str) -> None:
     path = save(tmp_path, f"smiles,label\nCC,a\n{quote}{'C' * length}{quote},b\nC,{'é' * LONGEST}\nN,b\n")
     table = read_table(path)
-    assert table.reasons.to_list() == [None, f"column smiles has more than {LONGEST} characters", None, None]
+    assert table.reasons.to_list() == [
+        None,
+        f"column smiles has more than {LONGEST} characters",
+        f"label of {LONGEST:,} characters in column label, of which 200 are allowed",
+        None,
+    ]
     assert table.frame["smiles"].str.len_chars().to_list() == [2, length, 1, 1]
     chunks = list(open_table(path).chunks(1))
     assert [list(chunk.ragged) for chunk in chunks] == [[], [0], [], []]

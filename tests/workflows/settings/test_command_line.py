@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from workflows.settings.command_line import split_command_line
+from workflows.settings.command_line import split_command_line, take_option
 
 
 def test_a_command_line_is_split() -> None:
@@ -26,3 +26,9 @@ def test_options_are_left_out_with_the_settings_inside_them() -> None:
     command = split_command_line(["--a.b=1", "--a.b.c=2", "--a.bc=3", "--config=x.yaml"]).without(["a.b"])
     assert command.options == (("a.bc", "3"),)
     assert command.configs == ("x.yaml",)
+
+
+def test_an_option_that_may_be_repeated_is_taken_from_the_command_line() -> None:
+    arguments = ["--a", "1", "--trust", "x", "--trust=y.z", "--trusted=w", "--b"]
+    assert take_option(arguments, "trust") == (["x", "y.z"], ["--a", "1", "--trusted=w", "--b"])
+    assert take_option(["--trust"], "trust") == ([], ["--trust"])

@@ -44,7 +44,7 @@ def test_print_config_shows_the_result_and_does_nothing(
     settings = yaml.safe_load(text)
     assert settings["model"]["encoder"] == {
         "class_path": "modules.encoders.GIN",
-        "init_args": {"hidden_dim": 128, "num_layers": 3, "dropout": 0.0, "symmetric_pair": False},
+        "init_args": {"hidden_dim": 128, "num_layers": 3, "dropout": 0.0},
     }
     lines = {line.strip() for line in text.splitlines()}
     assert lines >= {

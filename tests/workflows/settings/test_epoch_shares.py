@@ -1,0 +1,40 @@
+"""Which arguments of the schedule follow the number of epochs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workflows.settings.epoch_shares import epoch_shares, with_epoch_shares
+
+
+def with_arguments(**arguments: Any) -> dict[str, Any]:
+    return {"model": {"lr_scheduler": {"class_path": "Schedule", "init_args": arguments}}, "trainer": {"x": 1}}
+
+
+def test_references_are_shares_and_everything_else_is_not() -> None:
+    settings = with_arguments(
+        whole="${trainer.max_epochs}",
+        half="${share:${trainer.max_epochs},0.5}",
+        spaced="${share: ${trainer.max_epochs} , 0.25 }",
+        number=20,
+        other="${data.batch_size}",
+        inner="x${trainer.max_epochs}",
+        nested="${share:${share:${trainer.max_epochs},0.5},0.5}",
+    )
+    assert epoch_shares(settings) == {"whole": 1.0, "half": 0.5, "spaced": 0.25}
+
+
+def test_without_arguments_there_are_no_shares() -> None:
+    for schedule in (None, "ExponentialLR", {"class_path": "Schedule"}):
+        assert epoch_shares({"model": {"lr_scheduler": schedule}}) == {}
+    assert epoch_shares({}) == {}
+
+
+def test_shares_survive_a_checkpoint_and_name_no_argument_that_is_not_there() -> None:
+    saved = with_arguments(T_max=20, eta_min=0.0)
+    linked = with_epoch_shares(saved, {"T_max": 0.5, "__class__": 1.0})
+    assert epoch_shares(linked) == {"T_max": 0.5}
+    arguments = linked["model"]["lr_scheduler"]["init_args"]
+    assert arguments == {"T_max": "${share:${trainer.max_epochs},0.500000}", "eta_min": 0.0}
+    assert saved == with_arguments(T_max=20, eta_min=0.0)
+    assert with_epoch_shares(saved, {}) == saved

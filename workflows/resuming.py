@@ -1,0 +1,74 @@
+"""What a resumed run changes: its learning-rate schedule, and the metrics that it writes again."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, cast
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
+
+from base.errors import InputError
+from modules.drug_classifier import DrugClassifier
+from modules.training.lr_schedule import EPOCH_SHARES, SavedSchedule, climbs_back, replace_schedule
+from workflows.tracking import ContinuedCSVLogger
+
+_log = logging.getLogger("tailmol")
+
+
+class Resuming(Callback):
+    """Continues `metrics.csv` and, if its settings have changed, the learning-rate schedule."""
+
+    def __init__(self, epoch_shares: dict[str, float]) -> None:
+        """Create the callback.
+
+        Args:
+            epoch_shares: Arguments of the schedule that are shares of `trainer.max_epochs`, for the next resumption.
+        """
+        self.has_new_schedule = False
+        self._epoch_shares = epoch_shares
+
+    def check_schedule(
+        self, model: DrugClassifier, settings: dict[str, Any], before: dict[str, Any], saved: SavedSchedule
+    ) -> None:
+        """Decide whether the schedule of a checkpoint is continued or replaced.
+
+        Args:
+            model: The model, with the settings of the resumed run.
+            settings: Settings of the resumed run.
+            before: Settings of the checkpoint.
+            saved: Where the schedule of the checkpoint is.
+
+        Raises:
+            InputError: If the schedule is for fewer epochs and would raise the learning rate again.
+        """
+        total, last_total = (given["trainer"]["max_epochs"] for given in (settings, before))
+        if settings["model"]["lr_scheduler"] != before["model"]["lr_scheduler"]:
+            self.has_new_schedule = True
+            _log.info(
+                f"The learning rate continues at epoch {saved.epoch} with the new schedule, which is for "
+                f"{total} epochs."
+            )
+        elif total and last_total and total > last_total:
+            left, last_left = total - saved.epoch, last_total - saved.epoch
+            steps, last_steps = saved.steps + left, saved.steps + last_left
+            if climbs_back(model.make_optimizer, model.make_lr_scheduler, last_steps, steps):
+                raise InputError(
+                    f"model.lr_scheduler: expected a schedule for {total} epochs, got that of the checkpoint for "
+                    f"{last_total}, after which its learning rate would rise again; give its length or another one."
+                )
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Add the shares of the epochs."""
+        checkpoint[EPOCH_SHARES] = self._epoch_shares
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Remove the metrics of later steps, and replace the schedule if there is a new one."""
+        if trainer.state.fn != TrainerFn.FITTING:
+            return
+        for logger in trainer.loggers:
+            if isinstance(logger, ContinuedCSVLogger):
+                logger.continue_from(int(checkpoint["global_step"]))
+        if self.has_new_schedule:
+            model = cast(DrugClassifier, pl_module)
+            replace_schedule(checkpoint, model.make_optimizer, model.make_lr_scheduler)

@@ -1,0 +1,69 @@
+"""The columns that are found by their usual names become settings, so that a run says what it read."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
+
+from jsonargparse import Namespace
+
+from datamodules.drug_task import DrugTask
+from datamodules.tables.columns import ColumnNames, Columns, option_of_column
+from datamodules.tables.source_table import check_columns, kind_of_file, read_column_names
+from workflows.settings.column_check import local_table
+
+_log = logging.getLogger("tailmol")
+
+
+def name_guessed_columns(
+    data: Namespace, is_saved: Callable[[str], bool], trained: DrugTask | None, need_labels: bool
+) -> None:
+    """Write the columns that were found by their usual names into the settings, and log them.
+
+    A column of a checkpoint's settings that the table does not have is looked for by its usual names as well. Tables
+    that are not on this machine yet are left alone: the catalog names their columns.
+
+    Args:
+        data: The settings of the data module.
+        is_saved: Whether a setting, such as `data.label_column`, has the value of a checkpoint.
+        trained: The task of a trained model; None without one.
+        need_labels: Whether labels are read.
+
+    Raises:
+        InputError: If the table or a column is missing.
+    """
+    settings = data.as_dict()
+    path = local_table(settings)
+    if path is None:
+        return
+    kind = kind_of_file(path, data.input, None if trained is None else trained.input)
+    available = read_column_names(path, kind)
+    given = ColumnNames.from_settings(settings)
+    lost = [
+        name for name in _names(given) if is_saved(f"data.{option_of_column(name)}") and not given.has(name, available)
+    ]
+    names = replace(given, **dict.fromkeys(lost, None))
+    columns = check_columns(path, kind, names, need_labels, data.split == "file")
+    guessed = {
+        option_of_column(name): _value(columns, name)
+        for name in _names(names)
+        if getattr(names, name) is None and getattr(columns, name)
+    }
+    for name in lost:
+        data[option_of_column(name)] = None
+    for option, value in guessed.items():
+        data[option] = value
+    if guessed:
+        found = ", ".join(f"{option} {value}" for option, value in guessed.items())
+        _log.info(f"Columns of {path.name} that were found by their usual names: {found}.")
+
+
+def _names(names: ColumnNames) -> list[str]:
+    return [field.name for field in fields(names)]
+
+
+def _value(columns: Columns, name: str) -> Any:
+    value = getattr(columns, name)
+    return list(value) if isinstance(value, tuple) else value

@@ -96,13 +96,29 @@ def test_control_characters_never_reach_the_terminal(
     assert "a\\x1bb: No such file" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [["datasets"], ["--help"], ["fit", "--help"], ["completion", "bash"]])
-def test_a_closed_pipe_is_quiet(command: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["datasets"],
+        ["--help"],
+        pytest.param(["fit", "--help"], marks=pytest.mark.slow),
+        pytest.param(["completion", "bash"], marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize("buffered", [True, False])
+def test_a_closed_pipe_is_quiet(command: list[str], buffered: bool, tmp_path: Path) -> None:
+    variables = {**os.environ, "PYTHONUNBUFFERED": "" if buffered else "1"}
     reading, writing = os.pipe()
     os.close(reading)
     try:
         done = subprocess.run(
-            [COMMAND, *command], stdout=writing, stderr=subprocess.PIPE, cwd=tmp_path, text=True, timeout=120
+            [COMMAND, *command],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            cwd=tmp_path,
+            env=variables,
+            text=True,
+            timeout=120,
         )
     finally:
         os.close(writing)

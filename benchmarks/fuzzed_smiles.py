@@ -109,7 +109,8 @@ def main() -> None:
         checkpoint = options.ckpt_path.resolve() if options.ckpt_path else train(folder)
         given = polars.DataFrame({"row": range(options.rows), "smiles": smiles})
         given.write_parquet(folder / "fuzzed.parquet")
-        paths = ["--data.source", "fuzzed.parquet", "--output", "out.parquet", "--trainer.accelerator=cpu"]
+        table, output = str(folder / "fuzzed.parquet"), str(folder / "out.parquet")
+        paths = ["--data.source", table, "--output", output, "--trainer.accelerator=cpu"]
         start = time.perf_counter()
         done = run(["lightning_app.cli", "predict", "--ckpt_path", str(checkpoint), *paths], folder)
         seconds = time.perf_counter() - start

@@ -7,7 +7,8 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,27 @@ if TYPE_CHECKING:
 
 
 _TEMPORARY_NAME = re.compile(r"\..+\.[0-9a-f]{32}")
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name the file that a block writes piece by piece in errors of the system.
+
+    Args:
+        path: The file, of which the block writes pieces under temporary names beside it.
+
+    Raises:
+        DiskFullError: If no space is left.
+        OSError: With the path, if the error names none or a piece.
+    """
+    try:
+        yield
+    except Exception as error:
+        if is_disk_full(error):
+            raise DiskFullError(f"The disk is full: {path} could not be written.") from error
+        if isinstance(error, OSError) and f".{path.name}." in os.fsdecode(error.filename or f".{path.name}."):
+            error.filename = str(path)
+        raise
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:

@@ -11,7 +11,7 @@ import lightning
 import polars
 from polars import selectors
 
-from base.atomic_file import write_file
+from base.atomic_file import naming, write_file
 from base.errors import InputError
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.prediction_rows import PredictionRows
@@ -69,7 +69,9 @@ class PredictionWriter(lightning.Callback):
         self.rows = table.rows
         name = f".{self.output.name}.{uuid.uuid4().hex}.parts"
         self._folder = self.output.parent / trainer.strategy.broadcast(name)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.output.parent.mkdir(parents=True, exist_ok=True)
+        with naming(self.output):
+            self._folder.mkdir(exist_ok=True)
         shown = self._progress and trainer.is_global_zero
         # None: tqdm shows the bar only on a terminal.
         self._bar = tqdm(
@@ -147,17 +149,21 @@ class PredictionWriter(lightning.Callback):
             self._bar.update(len(frame) - len(chunk.featured.usable_rows))
             assert self._folder is not None
             path = self._folder / f"{chunk.first_row:015}.part"
-            if self.output.suffix == ".parquet":
-                frame.write_parquet(path)
-            else:
-                unwritable = frame.select(selectors.nested() | selectors.binary()).columns
-                if unwritable:
-                    raise InputError(
-                        f"output: expected a path that ends in .parquet, since the table's column {unwritable[0]!r} "
-                        f"holds lists, structures or bytes; got {self.output.name!r}."
-                    )
-                separator = "\t" if self.output.suffix == ".tsv" else ","
-                frame.write_csv(path, separator=separator, include_header=chunk.first_row == 0)
+            with naming(self.output):
+                self._write(frame, path, header=chunk.first_row == 0)
+
+    def _write(self, frame: polars.DataFrame, path: Path, header: bool) -> None:
+        if self.output.suffix == ".parquet":
+            frame.write_parquet(path)
+            return
+        unwritable = frame.select(selectors.nested() | selectors.binary()).columns
+        if unwritable:
+            raise InputError(
+                f"output: expected a path that ends in .parquet, since the table's column {unwritable[0]!r} "
+                f"holds lists, structures or bytes; got {self.output.name!r}."
+            )
+        separator = "\t" if self.output.suffix == ".tsv" else ","
+        frame.write_csv(path, separator=separator, include_header=header)
 
 
 def _join_text(parts: list[Path], path: Path) -> None:

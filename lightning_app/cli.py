@@ -9,7 +9,6 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
@@ -39,8 +38,8 @@ _EXTRAS = {
     "dgl": "dgl",
 }
 
-_SYSTEM_REASON = re.compile(r"\(os error \d+\)|No space left on device|\d+ requested and \d+ written")
-"""Parts of messages of polars, torch and numpy about files that cannot be read or written."""
+_SYSTEM_REASON = re.compile(r"\(os error \d+\)")
+"""Part of messages of polars about files that cannot be read or written."""
 
 _BROKEN_PIPE = 141
 """128 and the number of SIGPIPE."""
@@ -106,6 +105,8 @@ def _run() -> None:
         print(HELP.replace("{command}", terminal.command), end="")
         return
     if arguments[0] == "--version":
+        from importlib.metadata import version
+
         print(f"tailmol {version('tailmol')}")
         return
     if arguments[0] not in SUBCOMMANDS:
@@ -165,11 +166,11 @@ def _explain(error: Exception, subcommand: str, process: int, terminal: Terminal
 
 
 def _system_reason(error: Exception) -> str | None:
-    """One sentence about a file that the system refuses, or a full disk; None for other errors."""
+    """One sentence about a file that the system refuses; None for other errors."""
     if isinstance(error, OSError) and error.errno is not None:
         where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
         return f"files: expected a path that can be used, got {where}{error.strerror}."
-    # Libraries in Rust and C++ give the system's reason as text only.
+    # polars gives the system's reason as text only.
     text = " ".join(str(error).split()).rstrip(".")
     return f"files: expected a path that can be used, got: {text}." if _SYSTEM_REASON.search(text) else None
 

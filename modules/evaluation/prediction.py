@@ -28,7 +28,7 @@ class Prediction(NamedTuple):
     @property
     def finite(self) -> Tensor:
         """Whether all values of each sample are finite, bool (B,)."""
-        found = [self.probabilities, self.calibrated, self.embeddings]
+        values = [self.probabilities, self.calibrated, self.embeddings]
         if self.uncertainty is not None:
-            found.append(self.uncertainty.unsqueeze(1))
-        return torch.stack([one.isfinite().all(dim=1) for one in found]).all(dim=0)
+            values.append(self.uncertainty.unsqueeze(1))
+        return torch.cat(values, dim=1).isfinite().all(dim=1)

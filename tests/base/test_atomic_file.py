@@ -7,7 +7,7 @@ from unittest.mock import patch
 import polars
 import pytest
 
-from base.atomic_file import remove_unfinished, write_csv, write_file, write_json
+from base.atomic_file import naming, remove_unfinished, write_csv, write_file, write_json
 from base.errors import DiskFullError
 
 
@@ -149,3 +149,23 @@ def test_only_what_a_killed_writer_left_in_the_folder_is_removed(tmp_path: Path)
     remove_unfinished(tmp_path)
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
     assert left == {*kept, "inner", f".folder.{digits}", f".link.{digits}"}
+
+
+@pytest.mark.parametrize("named", [None, "/folder/.out.csv.12ab.parts/3.part"])
+def test_an_error_of_a_piece_names_the_file(named: str | None) -> None:
+    with pytest.raises(PermissionError) as caught, naming(Path("out.csv")):
+        raise PermissionError(errno.EACCES, "Permission denied", named)
+    assert caught.value.filename == "out.csv"
+
+
+def test_an_error_of_another_file_keeps_its_name() -> None:
+    with pytest.raises(PermissionError) as caught, naming(Path("out.csv")):
+        raise PermissionError(errno.EACCES, "Permission denied", "table.csv")
+    assert caught.value.filename == "table.csv"
+
+
+def test_a_disk_that_is_full_for_a_piece_names_the_file() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    with pytest.raises(DiskFullError, match=r"^The disk is full: out\.csv could"), naming(Path("out.csv")):
+        polars.DataFrame({"a": range(100_000)}).write_csv("/dev/full")

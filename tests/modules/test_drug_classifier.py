@@ -184,3 +184,38 @@ def test_scores_that_are_not_finite_are_an_input_error() -> None:
         pytest.raises(InputError, match=r"Epoch 3: the scores of validation samples are NaN or infinite; try a lower"),
     ):
         model.on_validation_epoch_end()
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch_size", "refused"), [(6, 1, True), (7, 2, True), (6, 2, False), (7, 7, False), (5, 4, False)]
+)
+@pytest.mark.parametrize("normalizes", [True, False])
+def test_batch_normalization_needs_two_samples_in_every_batch(
+    tmp_path: Path, rows: int, batch_size: int, refused: bool, normalizes: bool
+) -> None:
+    table = tmp_path / "table.csv"
+    parts = ["train"] * rows + ["validation", "test"]
+    lines = [f"{'C' * (number + 1)},{'ab'[number % 2]},{part}" for number, part in enumerate(parts)]
+    table.write_text("\n".join(["smiles,label,split", *lines, "CO,a,validation", "CCO,b,test"]))
+    data = DrugDataModule(str(table), split="file", batch_size=batch_size, cache_folder=str(tmp_path))
+    data.setup("fit")
+    model = DrugClassifier(FingerprintMLP([8]), CrossEntropyLoss())
+    model.build(data.task)
+    if not normalizes:
+        model.network.encoder.layers = torch.nn.Sequential()
+    model._trainer = SimpleNamespace(datamodule=data)  # type: ignore[assignment]
+    if refused and normalizes:
+        with pytest.raises(
+            InputError, match=rf"^data\.batch_size: expected a size .*, got {batch_size}, which leaves 1"
+        ):
+            model.on_fit_start()
+    else:
+        model.on_fit_start()
+
+
+def test_a_test_of_a_model_with_nan_is_refused() -> None:
+    model = make_model().eval()
+    with torch.no_grad():
+        next(model.network.classifier.parameters()).fill_(float("nan"))
+    with pytest.raises(InputError, match="ckpt_path: expected a model with finite scores, got NaN"):
+        model.test_step(make_batch(), 0)

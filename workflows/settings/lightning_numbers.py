@@ -38,10 +38,11 @@ def check_trainer_numbers(settings: Mapping[str, Any]) -> None:
         check_whole(f"trainer.{name}", settings[name], smallest, optional=True)
     for name in (*_SHARES, "val_check_interval"):
         value = settings[name]
-        if isinstance(value, float):
+        # A share if it is a fraction, else a number of batches, which the command line reads as 2.0.
+        if isinstance(value, float) and not value.is_integer():
             check_range(f"trainer.{name}", value, 0, highest=1)
-        elif isinstance(value, int):
-            check_whole(f"trainer.{name}", value, 0)
+        elif value is not None:
+            check_whole(f"trainer.{name}", int(value), 0)
     if settings["gradient_clip_val"] is not None:
         check_range("trainer.gradient_clip_val", settings["gradient_clip_val"], 0)
     if isinstance(settings["max_time"], Mapping):

@@ -341,7 +341,8 @@ class DrugDataModule(lightning.LightningDataModule):
     def _own_task(self) -> DrugTask:
         records = self.records
         rows = records.rows["train"]
-        digest = hashlib.sha256(self.table.skeletons[rows].tobytes() + records.codes[rows].tobytes()).hexdigest()
+        hashes = self.table.parents if self.standardise == "parent" else self.table.skeletons
+        digest = hashlib.sha256(hashes[rows].tobytes() + records.codes[rows].tobytes()).hexdigest()
         features = replace(self.features, array_shape=self.table.settings.array_shape)
         return DrugTask(
             self.table.table.input, records.classes, records.class_counts, features, digest[:32], self.ordered_pairs

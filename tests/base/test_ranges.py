@@ -20,7 +20,7 @@ from base.ranges import check_positive, check_range, check_seed, check_sizes, ch
         lambda: check_range("n", -1e300, -math.inf),
         lambda: check_positive("n", 1e-30),
         lambda: check_whole("n", 1, 1),
-        lambda: check_whole("n", numpy.int64(3), 1, 3),
+        lambda: check_whole("n", numpy.int64(3), 1, 3),  # type: ignore[arg-type]
         lambda: check_whole("n", None, 1, optional=True),
         lambda: check_seed("n", 0),
         lambda: check_seed("n", 2**32 - 1),

@@ -66,7 +66,10 @@ def test_a_cosine_head_is_bounded_by_its_scale(hidden_dims: list[int] | None) ->
         ({"dropout": 1.0}, r"model\.head\.dropout: expected a number from 0 to below 1, got 1\.0"),
         ({"cosine_scale": 0.0}, r"model\.head\.cosine_scale: expected a positive finite number, got 0\.0"),
         ({"experts": 0}, r"model\.head\.experts: expected 1 or more, got 0"),
-        ({"expert_diversity": -0.5}, r"model\.head\.expert_diversity: expected a finite number of 0 or more, got -0\.5"),
+        (
+            {"expert_diversity": -0.5},
+            r"model\.head\.expert_diversity: expected a finite number of 0 or more, got -0\.5",
+        ),
     ],
     ids=str,
 )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
 
+from datamodules.datasets.dataset_catalog import find_dataset
 from datamodules.drug_task import DrugTask
 from datamodules.tables.columns import ColumnNames, Columns, option_of_column
 from datamodules.tables.source_table import check_columns, kind_of_file, read_column_names
@@ -22,8 +24,8 @@ def name_guessed_columns(
 ) -> None:
     """Write the columns that were found by their usual names into the settings, and log them.
 
-    A column of a checkpoint's settings that the table does not have is looked for by its usual names as well. Tables
-    that are not on this machine yet are left alone: the catalog names their columns.
+    A column of a checkpoint's settings that the table does not have is looked for by its usual names as well. A table
+    that is not on this machine is left alone: the catalog names its columns, or the data module refuses it.
 
     Args:
         data: The settings of the data module.
@@ -35,8 +37,8 @@ def name_guessed_columns(
         InputError: If the table or a column is missing.
     """
     settings = data.as_dict()
-    path = local_table(settings)
-    if path is None:
+    path = local_table(settings) if find_dataset(data.source) else Path(data.source)
+    if path is None or not path.is_file():
         return
     kind = kind_of_file(path, data.input, None if trained is None else trained.input)
     available = read_column_names(path, kind)

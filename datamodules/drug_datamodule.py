@@ -7,7 +7,7 @@ import logging
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import lightning
 import numpy
@@ -41,6 +41,8 @@ from datamodules.tables.rejected_rows import check_rejected, rejected_rows
 from datamodules.tables.smiles_cells import Agents
 from datamodules.tables.source_table import kind_of_file, read_table
 
+T = TypeVar("T")
+
 _log = logging.getLogger("tailmol")
 
 
@@ -67,14 +69,14 @@ class DrugDataModule(lightning.LightningDataModule):
         agents: Agents = "apart",
         standardise: Standardise = "parent",
         ordered_pairs: bool = False,
-        missing_labels: list[str] | None = None,
-        label_thresholds: list[float] | None = None,
+        missing_labels: list[str] | str | None = None,
+        label_thresholds: list[float] | float | None = None,
         split: SplitMethod = "random",
         split_seed: int = 0,
         split_fractions: Fractions = (0.7, 0.1, 0.2),
         split_part: SplitPart = "first",
-        test_folds: list[int | str] | None = None,
-        validation_folds: list[int | str] | None = None,
+        test_folds: list[int | str] | int | str | None = None,
+        validation_folds: list[int | str] | int | str | None = None,
         imbalance: float | None = None,
         count_by: CountBy = "samples",
         max_rejected: float = 0.05,
@@ -149,16 +151,18 @@ class DrugDataModule(lightning.LightningDataModule):
         check_seed("data.order_seed", order_seed)
         check_whole("data.num_workers", num_workers, 0)
         self.source, self.input = source, input
-        smiles = [smiles_columns] if isinstance(smiles_columns, str) else smiles_columns
+        smiles = None if smiles_columns is None else _several(smiles_columns)
         self.columns = ColumnNames(smiles, label_column, id_column, split_column, sequence_column)
-        test, validation = (None if own is None else tuple(map(str, own)) for own in (test_folds, validation_folds))
+        test, validation = (
+            None if own is None else tuple(map(str, _several(own))) for own in (test_folds, validation_folds)
+        )
         self.split = SplitSettings(
             split, split_seed, split_fractions, split_part, imbalance, test, validation, count_by
         )
         self.standardise, self.ordered_pairs, self.agents = standardise, ordered_pairs, agents
         self.labels = LabelSettings(
-            MISSING_LABELS if missing_labels is None else tuple(missing_labels),
-            None if label_thresholds is None else tuple(label_thresholds),
+            MISSING_LABELS if missing_labels is None else tuple(_several(missing_labels)),
+            None if label_thresholds is None else tuple(_several(label_thresholds)),
         )
         self.max_rejected = max_rejected
         self.features = FeatureSettings(fingerprint_radius, fingerprint_size, tuple(fingerprint_kinds))
@@ -356,3 +360,8 @@ class DrugDataModule(lightning.LightningDataModule):
         if self.trainer.is_global_zero:
             write_csv(frame, path)
         return str(path)
+
+
+def _several(value: list[T] | T) -> list[T]:
+    """A single value as a list of one."""
+    return value if isinstance(value, list) else [value]

@@ -151,14 +151,18 @@ def test_folds_are_asked_for_and_followed(tmp_path: Path) -> None:
     message = r"data\.test_folds and data\.validation_folds: expected the folds of test and of validation, since the"
     with pytest.raises(InputError, match=rf"{message} split column holds the folds 0, 1, 2, 3, 4; got null"):
         set_up(tmp_path, "folds.csv", split="file")
-    module = set_up(tmp_path, "folds.csv", split="file", test_folds=[0], validation_folds=[4])
+    with pytest.raises(
+        InputError, match=r"data\.test_folds: expected a fold of 0, 1, 2, 3, 4, got '9', one that is in"
+    ):
+        set_up(tmp_path, "folds.csv", split="file", test_folds=9, validation_folds=4)
+    module = set_up(tmp_path, "folds.csv", split="file", test_folds=0, validation_folds=[4])
     folds = module.table.table.frame["split"]
     found = {name: set(folds.gather(rows)) for name, rows in module.records.rows.items()}
     assert found == {"train": {"1", "2", "3"}, "validation": {"4"}, "test": {"0"}}
 
 
 def test_a_blank_split_is_a_rejected_row(tmp_path: Path) -> None:
-    text = (CASES / "folds.csv").read_text().replace("CC(CN)O,a,0", "CC(CN)O,a,")
+    text = (CASES / "folds.csv").read_text().replace("CC(CN)O,a,0", "CC(CN)O,a,").replace(",4\n", ",4.0\n")
     (tmp_path / "blank.csv").write_text(text)
     folds = {"test_folds": ["0"], "validation_folds": ["4"]}
     module = set_up(tmp_path, str(tmp_path / "blank.csv"), split="file", **folds)

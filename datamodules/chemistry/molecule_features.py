@@ -150,6 +150,8 @@ def why_refused(text: str) -> str:
 
     with rdBase.BlockLogs():
         molecule = SmilesReader()(text)
+    if molecule is None and text.count(">") == 2:
+        return "reaction, which --data.input reaction reads,"
     return (molecule and _size_refusal(molecule)) or "SMILES that RDKit cannot read"
 
 

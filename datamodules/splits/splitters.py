@@ -192,7 +192,7 @@ def file_split(
         if unknown is None:
             return numpy.array([_FILE_NAMES[value.lower()] for value in values], dtype=numpy.int64)
         folds = sorted(set(values), key=lambda value: (len(value), value))
-        if all(fold.isdecimal() for fold in folds):
+        if not any(fold.lower() in _FILE_NAMES for fold in folds):
             raise InputError(
                 "data.test_folds and data.validation_folds: expected the folds of test and of validation, since the "
                 f"split column holds the folds {', '.join(folds[:10])}{', ...' if len(folds) > 10 else ''}; got null."

@@ -14,7 +14,7 @@ import polars
 from numpy.typing import NDArray
 
 from base.errors import InputError
-from datamodules.tables.class_labels import LabelSettings, read_labels
+from datamodules.tables.class_labels import LabelSettings, read_labels, split_texts
 from datamodules.tables.columns import USUAL_NAMES, ColumnNames, Columns
 from datamodules.tables.drug_table import DrugTable, cell_texts
 from datamodules.tables.npz_headers import check_npz_headers
@@ -62,7 +62,7 @@ def read_array_table(
     listed = (names.label or "labels", names.id or "ids", names.split or "splits")
     columns = {key: _column(arrays[key], key, len(samples), path) for key in listed if key in arrays}
     labels = None
-    splits = cell_texts(columns[found.split], path) if found.split else None
+    splits = split_texts(cell_texts(columns[found.split], path)) if found.split else None
     reasons = polars.Series("reason", [None] * len(samples), dtype=polars.String)
     if found.label:
         labels, reasons = read_labels(

@@ -6,7 +6,7 @@ import logging
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -28,7 +28,8 @@ LONGEST_LABEL = 200
 """Largest number of characters of a class label, which names columns, files and plots."""
 
 _WHOLE_NUMBER = re.compile(r"\+?(-?[0-9]+)(?:\.0*)?")
-_SEPARATORS = "|;"
+_SEPARATORS = "|;,/&+"
+_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 _FEW_NUMBERS = 20
 
 
@@ -112,6 +113,17 @@ def threshold_classes(thresholds: Sequence[float]) -> list[str]:
     return [f"below {bounds[0]}", *(f"{low} to {high}" for low, high in pairwise(bounds)), f"{bounds[-1]} or above"]
 
 
+def split_texts(cells: polars.Series) -> polars.Series:
+    """Names of splits or folds: a whole number such as 1.0 becomes 1, and missing ones become null.
+
+    Args:
+        cells: Text, null where a cell is empty.
+    """
+    texts = {text: _normal(text) for text in cells.drop_nulls().unique().to_list()}
+    named = {text: name for text, name in texts.items() if name and name not in MISSING_LABELS}
+    return _replaced(cells, named).alias(cells.name)
+
+
 def _replaced(cells: polars.Series, values: dict[str, str]) -> polars.Series:
     return cells.replace_strict(values, default=None, return_dtype=polars.String)
 
@@ -127,7 +139,7 @@ def _normal(text: str) -> str:
 
 def _number(label: str) -> float | None:
     try:
-        value = float(label)
+        value = float(label.replace(",", ".") if _DECIMAL_COMMA.fullmatch(label) else label)
     except ValueError:
         return None
     return value if math.isfinite(value) else None
@@ -139,25 +151,25 @@ def _class_of(value: float, thresholds: Sequence[float]) -> str:
 
 def _refuse_measured(cells: polars.Series, named: dict[str, str], where: str, path: Path) -> None:
     labels = set(named.values())
-    values = [_number(label) for label in labels]
-    if not labels or None in values:
+    values = [value for value in map(_number, labels) if value is not None]
+    # Some values of a measurement are bounds, such as >10.
+    if not labels or len(values) < 0.9 * len(labels):
         return
     rows = len(cells) - cells.null_count()
-    fractions = any(value is not None and not value.is_integer() for value in values)
+    fractions = not all(value.is_integer() for value in values)
     many = len(labels) > _FEW_NUMBERS
     # Classes have several rows, and codes of classes are whole numbers.
-    measured = many or len(labels) > max(5, rows / 2) if fractions else many and len(labels) > 0.8 * rows
+    measured = many or len(labels) > max(5, rows / 2) if fractions else many and len(labels) > rows / 3
     if measured:
         raise InputError(
-            f"data.label_column: expected classes, got {len(labels):,} different numbers in {where} of "
+            f"data.label_column: expected classes, got {len(values):,} different numbers in {where} of "
             f"{path}; give the bounds of classes, such as --data.label_thresholds '[{_middle(values):g}]', or another "
             "column."
         )
 
 
-def _middle(values: Iterable[float | None]) -> float:
-    ordered = sorted(value for value in values if value is not None)
-    return ordered[len(ordered) // 2]
+def _middle(values: Sequence[float]) -> float:
+    return sorted(values)[len(values) // 2]
 
 
 def _warn_similar(named: dict[str, str], where: str) -> None:

@@ -42,7 +42,8 @@ INPUTS: dict[InputKind, InputParts] = {
         ("reactants", "product"),
         (
             *(("x1", "x2"), ("reactants", "product"), ("reactants", "products"), ("smiles1", "smiles2")),
-            *(("rxn_smiles",), ("reaction_smiles",), ("reaction",), ("rxn",), ("smiles",)),
+            *(("rxn_smiles",), ("reaction_smiles",), ("reactionsmiles",), ("rxnsmiles",), ("reaction",), ("rxn",)),
+            ("smiles",),
         ),
     ),
     "pair": InputParts(

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars
 
 from base.errors import InputError
-from datamodules.tables.class_labels import LabelSettings, read_labels
+from datamodules.tables.class_labels import LabelSettings, read_labels, split_texts
 from datamodules.tables.columns import Columns, InputKind
 from datamodules.tables.sample_arrays import SampleArrays
 from datamodules.tables.smiles_cells import SPACES, Agents, read_smiles, split_reactions
@@ -68,7 +68,7 @@ def make_table(
     frame = chunk.frame
     molecules, smiles_reasons = _molecules(frame, columns, path, input, agents)
     labels = None
-    splits = cell_texts(frame[columns.split], path) if columns.split else None
+    splits = split_texts(cell_texts(frame[columns.split], path)) if columns.split else None
     sequences = cell_texts(frame[columns.sequence], path).str.to_uppercase() if columns.sequence else None
     reason = polars.lit(None, dtype=polars.String)
     if columns.label is not None:

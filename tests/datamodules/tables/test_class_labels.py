@@ -113,7 +113,13 @@ MEASURED = [f"{value:.3f}" for value in numpy.random.default_rng(0).normal(size=
 
 @pytest.mark.parametrize(
     ("texts", "number"),
-    [(MEASURED, len(set(MEASURED))), (["0.5", "1.5", "2.5", "3.5", "1", "7"], 6), ([str(n) for n in range(40)], 40)],
+    [
+        (MEASURED, len(set(MEASURED))),
+        ([text.replace(".", ",") for text in MEASURED], len(set(MEASURED))),
+        ([*MEASURED, ">9", "<-9"], len(set(MEASURED))),
+        (["0.5", "1.5", "2.5", "3.5", "1", "7"], 6),
+        ([str(number) for number in range(40)] * 2, 40),
+    ],
 )
 def test_measured_numbers_are_refused_with_the_remedy(texts: list[str], number: int) -> None:
     message = rf"expected classes, got {number} different numbers in column label of drugs\.csv; give the bounds of"
@@ -122,7 +128,7 @@ def test_measured_numbers_are_refused_with_the_remedy(texts: list[str], number: 
 
 
 @pytest.mark.parametrize(
-    "texts", [["0.5", "1.0", "1.5"] * 5, [str(n % 30) for n in range(90)], [f"a{n}" for n in range(50)], ["1", "2"]]
+    "texts", [["0.5", "1.0", "1.5"] * 5, [str(n % 30) for n in range(91)], [f"a{n}" for n in range(50)], ["1", "2"]]
 )
 def test_codes_and_names_of_classes_are_no_measured_numbers(texts: list[str]) -> None:
     assert len(read(texts)) == len(texts)

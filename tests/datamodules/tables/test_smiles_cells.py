@@ -144,3 +144,9 @@ def test_every_cell_is_read_or_refused_and_never_another_molecule(text: str) -> 
     if not found.startswith("! "):
         assert found.isascii()
         assert stripped.startswith(found)
+
+
+def test_a_reaction_that_is_read_as_a_molecule_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "drugs.csv").write_text("smiles,label\nCC>>CO,a\nCC,b\n")
+    featured = featurize_table(read_table(tmp_path / "drugs.csv"), FeatureSettings(2, 64))
+    assert featured.reasons.to_list() == ["reaction, which --data.input reaction reads, in column smiles", None]

@@ -49,7 +49,11 @@ class SampleIdentity:
         """
         found = [[str(number) for number in column] for column in self.parts[rows].T.tolist()]
         for place, column in enumerate(table.smiles):
-            found[place] = canonical_drugs(column.gather(rows).to_list(), self.standardise, True, self.cache_folder)
+            texts = column.gather(rows).to_list()
+            distinct = list(dict.fromkeys(texts))
+            canonical = canonical_drugs(distinct, self.standardise, True, self.cache_folder)
+            structure_of = dict(zip(distinct, canonical, strict=True))
+            found[place] = [structure_of[text] for text in texts]
         keys = zip(*found, strict=True)
         return [tuple(sorted(key)) for key in keys] if self.unordered else list(keys)
 

@@ -67,7 +67,7 @@ def _read(text: str, model: DrugClassifier) -> FeaturedChunk:
             f"smiles: expected a model of SMILES, got one of input {kind}; predict a file with --data.source instead."
         )
     assert model.run_config is not None
-    parts, names = split_sample(text, kind, model.run_config["data"]["agents"]), INPUTS[kind].names
+    parts, names = split_sample(text, kind, model.run_config["data"].get("agents", "apart")), INPUTS[kind].names
     if parts is None:
         raise InputError(f"smiles: expected {' >> '.join(names)} for input {kind}, got {text!r}.")
     columns = Columns(INPUTS[kind].smiles, sequence=INPUTS[kind].sequence)

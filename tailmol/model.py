@@ -168,12 +168,13 @@ class Model:
                 lost = [name for name in ("smiles", "label", "sequence") if not names.has(name, available)]
                 names = replace(names, **dict.fromkeys(lost if label_column is None else set(lost) - {"label"}))
             else:
-                frame, names = list_to_frame(samples, self.input, trained["agents"])  # type: ignore[arg-type]
+                frame, names = list_to_frame(samples, self.input, trained.get("agents", "apart"))  # type: ignore[arg-type]
                 frame.write_parquet(path)
             data = DrugDataModule(
                 str(path),
                 **names.to_settings(),
-                agents=trained["agents"],
+                agents=trained.get("agents", "apart"),
+                standardise=trained.get("standardise", "parent"),
                 missing_labels=trained.get("missing_labels"),
                 label_thresholds=trained.get("label_thresholds"),
                 split="all",

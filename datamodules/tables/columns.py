@@ -185,12 +185,12 @@ def choose_columns(
     expected = (1, 2) if input == "reaction" else (len(INPUTS[input].smiles),)
     numbers = " or ".join(map(str, expected))
     if names.smiles is None:
-        group = next((group for group in INPUTS[input].usual_smiles if all(name in folded for name in group)), None)
+        group = _usual_group(input, folded)
         if group is None:
             refuse_data_as_header(available, USUAL_COLUMNS, path)
             raise InputError(
                 f"data.smiles_columns: expected the names of {numbers} column(s) of {path} for input {input!r}, "
-                f"got null; it has {listed}."
+                f"got null; it has {listed}{_other_input(folded)}."
             )
         smiles = tuple(folded[name] for name in group)
     else:
@@ -207,3 +207,14 @@ def choose_columns(
         split=find("split_column", names.split, _USUAL_SPLITS, True) if need_splits else None,
         sequence=find("sequence_column", names.sequence, _USUAL_SEQUENCES, True) if has_sequence else None,
     )
+
+
+def _usual_group(input: InputKind, folded: Collection[str]) -> tuple[str, ...] | None:
+    """The usual names of the SMILES columns that a table has, in lower case."""
+    return next((group for group in INPUTS[input].usual_smiles if all(name in folded for name in group)), None)
+
+
+def _other_input(folded: Collection[str]) -> str:
+    """Which input the columns of a table are usual for; the end of a sentence."""
+    kinds = [kind for kind in INPUTS if _usual_group(kind, folded) is not None]
+    return f", which are usual for --data.input {' or '.join(kinds)}" if kinds else ""

@@ -252,3 +252,9 @@ def test_the_order_of_rows_does_not_change_the_classes(labels: list[str], source
 
 def test_numbers_that_are_not_finite_are_names() -> None:
     assert class_vocabulary(["inf", "5", "nan", "a"]) == ("5", "a", "inf", "nan")
+
+
+def test_columns_of_another_input_are_told(tmp_path: Path) -> None:
+    path = save(tmp_path, "rxn_smiles,label\nC>>O,a\n")
+    with pytest.raises(InputError, match=r"it has rxn_smiles, label, which are usual for --data\.input reaction\.$"):
+        read_table(path)

@@ -1,3 +1,4 @@
+import random
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -283,6 +284,16 @@ def test_another_name_is_refused_with_its_row(value: str, shown: str) -> None:
     message = rf"data\.split_column: expected train, validation or test, got {shown} in usable row 3\."
     with pytest.raises(InputError, match=message):
         file_split(["train", "test", value, "val"])
+
+
+@given(st.lists(st.integers(-3, 9).map(str), min_size=3, max_size=60), st.randoms(use_true_random=False))
+def test_every_row_follows_its_fold(values: list[str], draw: random.Random) -> None:
+    folds = sorted(set(values))
+    if len(folds) < 2:
+        return
+    test, validation = draw.sample(folds, 2)
+    splits = file_split(values, [test], [validation]).tolist()
+    assert splits == [{test: TEST, validation: VALIDATION}.get(value, TRAIN) for value in values]
 
 
 # All of them

@@ -8,6 +8,8 @@ import numpy
 import pandas
 import polars
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from base.errors import InputError
 from datamodules.tables.class_labels import MISSING_LABELS, LabelSettings, read_labels, threshold_classes
@@ -154,3 +156,20 @@ def test_thresholds_make_classes() -> None:
 def test_thresholds_that_are_no_bounds_are_refused(thresholds: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="label_thresholds: expected one or more numbers in ascending order, got"):
         LabelSettings(thresholds=thresholds)
+
+
+WRITTEN = {
+    "1": ["1", "1.0", "+1", "1.", " 1.00"],
+    "0": ["0", "-0", "0.0", "+0.000"],
+    "beta blocker": ["beta blocker", "beta  blocker", "beta\u00a0blocker", "be\u200bta blocker", "\ufeffbeta\tblocker"],
+    "agonist": ["agonist", "ago\u00adnist", " agonist\u3000"],
+    None: [*MISSING_LABELS, "", "\u200b", " NA ", "\u00a0-"],
+}
+CELLS = st.sampled_from(list(WRITTEN)).flatmap(lambda label: st.tuples(st.just(label), st.sampled_from(WRITTEN[label])))
+
+
+@settings(max_examples=200)
+@given(st.lists(CELLS, min_size=1, max_size=40))
+def test_a_column_in_any_spelling_has_the_labels_that_were_meant(drawn: list[tuple[str | None, str]]) -> None:
+    missing = "! missing label in column label"
+    assert read([text for _, text in drawn]) == [missing if label is None else label for label, _ in drawn]

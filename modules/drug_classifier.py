@@ -11,8 +11,7 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import Tensor
 
 from base.errors import InputError
 from datamodules.batch import Batch
@@ -173,12 +172,7 @@ class DrugClassifier(lightning.LightningModule):
             InputError: If a batch has less than two samples.
         """
         data = self.trainer.datamodule  # type: ignore[attr-defined]
-        # Synchronized normalization has the samples of all processes.
-        normalizes = any(
-            isinstance(module, _BatchNorm) and not isinstance(module, nn.SyncBatchNorm)
-            for module in self.network.modules()
-        )
-        if normalizes and isinstance(data, DrugDataModule) and data.smallest_batch < 2:
+        if self.network.normalizes_batches and isinstance(data, DrugDataModule) and data.smallest_batch < 2:
             raise InputError(
                 "data.batch_size: expected a size that leaves two or more training samples in every batch, since the "
                 f"model has batch normalization, got {data.batch_size}, which leaves {data.smallest_batch}."

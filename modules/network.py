@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from base.errors import InputError
 from datamodules.batch import Batch
@@ -70,6 +71,14 @@ class Network(nn.Module):
     def projection_dim(self) -> int:
         """Size d' of projections."""
         return self.projection_dims[-1] if self.projection_dims else self.encoder.output_dim
+
+    @property
+    def normalizes_batches(self) -> bool:
+        """Whether a layer normalizes over the samples that one process has in a batch."""
+        # Synchronized normalization has the samples of all processes.
+        return any(
+            isinstance(module, _BatchNorm) and not isinstance(module, nn.SyncBatchNorm) for module in self.modules()
+        )
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Compute the embeddings, (B, d), and logits, (B, C), of a batch."""

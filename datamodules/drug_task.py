@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from base.errors import InputError
 from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.tables.columns import InputKind
 
@@ -43,6 +44,22 @@ class DrugTask:
     def num_training_samples(self) -> int:
         """N, the number of training samples."""
         return sum(self.class_counts)
+
+    def check_same(self, saved: DrugTask) -> None:
+        """Check that a checkpoint is one of this task.
+
+        Args:
+            saved: Task of the checkpoint.
+
+        Raises:
+            InputError: If classes, class counts or features differ.
+        """
+        if saved != self:
+            raise InputError(
+                "ckpt_path: expected a checkpoint with the classes, class counts and features of the data "
+                f"({self.num_training_samples} samples of {self.num_classes} classes), got one with others "
+                f"({saved.num_training_samples} samples of {saved.num_classes} classes)."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The task in plain types, so that a checkpoint loads without pickle."""

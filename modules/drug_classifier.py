@@ -13,7 +13,6 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from base.errors import InputError
 from datamodules.batch import Batch
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
@@ -23,12 +22,12 @@ from modules.decision import Decision
 from modules.encoders import Encoder
 from modules.evaluation.prediction import Prediction
 from modules.evaluation.split_metrics import SplitMetrics
+from modules.evaluation.split_scores import ScoreCollector, SplitScores
 from modules.evaluation.tail_metrics import check_fractions
 from modules.heads.head import HeadSettings
 from modules.losses import ClassificationLoss
 from modules.network import Network
 from modules.objective import Objective
-from modules.processes import gather_rows
 from modules.saved_settings.checkpoint_check import CheckpointCheck
 from modules.saved_settings.known_classes import trusted_modules
 from modules.seeding import step_seed
@@ -99,7 +98,6 @@ class DrugClassifier(lightning.LightningModule):
         self.task: DrugTask | None = None
         self.run_config: dict[str, Any] | None = None
         self.validation_recall: Tensor | None = None
-        self._validation_logits: list[tuple[Tensor, Tensor]] = []
 
     def configure_model(self) -> None:
         """Build the model for the trainer's data, unless it is already built."""
@@ -122,8 +120,8 @@ class DrugClassifier(lightning.LightningModule):
         temperature = 0.1 if contrast is None else contrast.loss.temperature
         self.class_state = ClassState(counts, self.network.encoder.output_dim, temperature)
         self.decision = Decision(counts, self.objective.classification_loss)
-        self.validation_metrics = SplitMetrics(counts, self.head_fraction, self.tail_fraction)
-        self.test_metrics = SplitMetrics(counts, self.head_fraction, self.tail_fraction)
+        self.metrics = SplitMetrics(counts, self.head_fraction, self.tail_fraction)
+        self.scores = ScoreCollector(task.num_classes)
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]
@@ -166,17 +164,10 @@ class DrugClassifier(lightning.LightningModule):
         return self.decision.scores(self.network(batch)[1])
 
     def on_fit_start(self) -> None:
-        """Check that batch normalization has samples enough in every batch.
-
-        Raises:
-            InputError: If a batch has less than two samples.
-        """
+        """Check that batch normalization has samples enough in every batch."""
         data = self.trainer.datamodule  # type: ignore[attr-defined]
-        if self.network.normalizes_batches and isinstance(data, DrugDataModule) and data.smallest_batch < 2:
-            raise InputError(
-                "data.batch_size: expected a size that leaves two or more training samples in every batch, since the "
-                f"model has batch normalization, got {data.batch_size}, which leaves {data.smallest_batch}."
-            )
+        if isinstance(data, DrugDataModule):
+            self.network.check_batches(data.batch_size, data.smallest_batch)
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         """Seed each step by its number, so that a resumed run repeats the draws of an uninterrupted one."""
@@ -206,47 +197,30 @@ class DrugClassifier(lightning.LightningModule):
         return outputs if step.logits is None else {**outputs, "logits": step.logits}
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Collect the logits of a batch, for `on_validation_epoch_end`."""
-        self._validation_logits.append((self.network(batch)[1].float(), batch.labels))
+        """Collect the scores of a batch, for `on_validation_epoch_end`."""
+        self.scores.add(batch, self.network(batch)[1])
 
     def on_validation_epoch_end(self) -> None:
         """Fit the decision, if the model is training, and log the validation metrics."""
-        # A process may have no validation samples.
-        device, classes = self.class_state.counts.device, len(self.class_state.counts)
-        none = torch.zeros(0, classes, device=device), torch.zeros(0, dtype=torch.int64, device=device)
-        own = [torch.cat(column) for column in zip(none, *self._validation_logits, strict=True)]
-        self._validation_logits = []
-        logits, labels = (gather_rows(column) for column in own)
-        if not bool(logits.isfinite().all()):
-            raise InputError(
-                f"Epoch {self.current_epoch}: the scores of validation samples are NaN or infinite; try a lower "
-                "model.optimizer.lr."
-            )
+        where = f"Epoch {self.current_epoch}: the scores of validation samples are NaN or infinite"
+        scores = self.scores.take(self.device, f"{where}; try a lower model.optimizer.lr.")
         if self.trainer.state.fn == TrainerFn.FITTING:
-            strength = self.decision.fit(logits, labels, self.network.classifier)
+            everywhere = scores.of_all_processes()
+            strength = self.decision.fit(everywhere.logits, everywhere.labels, self.network.classifier)
             if strength is not None:
                 self.log("val/correction_strength", strength)
-        self.validation_metrics.update(self.decision.probabilities(own[0]), own[1], self.decision.calibration)
-        values, self.validation_recall = self.validation_metrics.compute_and_reset()
+        values, self.validation_recall = self._evaluate(scores)
         self._log_metrics("val", values)
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
-        """Update the test metrics.
-
-        Raises:
-            InputError: If a score is NaN or infinite.
-        """
-        probabilities = self.decision.probabilities(self.network(batch)[1])
-        if not bool(probabilities.isfinite().all()):
-            raise InputError(
-                "ckpt_path: expected a model with finite scores, got NaN or infinite ones of test samples."
-            )
-        self.test_metrics.update(probabilities, batch.labels, self.decision.calibration)
+        """Collect the scores of a batch, for `on_test_epoch_end`."""
+        self.scores.add(batch, self.network(batch)[1])
 
     def on_test_epoch_end(self) -> None:
         """Log the test metrics and the recall of each class."""
         assert self.task is not None
-        values, recall = self.test_metrics.compute_and_reset()
+        refusal = "ckpt_path: expected a model with finite scores, got NaN or infinite ones of test samples."
+        values, recall = self._evaluate(self.scores.take(self.device, refusal))
         self._log_metrics("test", values)
         self._log_metrics("test/recall", dict(zip(self.task.classes, recall, strict=True)))
 
@@ -272,12 +246,12 @@ class DrugClassifier(lightning.LightningModule):
         saved = DrugTask.from_dict(checkpoint["drug_task"])
         if self.task is None:
             self.build(saved)
-        elif self.task != saved:
-            raise InputError(
-                "ckpt_path: expected a checkpoint with the classes, class counts and features of the data "
-                f"({self.task.num_training_samples} samples of {self.task.num_classes} classes), got one with others "
-                f"({saved.num_training_samples} samples of {saved.num_classes} classes)."
-            )
+        else:
+            self.task.check_same(saved)
+
+    def _evaluate(self, scores: SplitScores) -> tuple[dict[str, Tensor], Tensor]:
+        probabilities = self.decision.probabilities(scores.logits)
+        return self.metrics.of_split(probabilities, scores.labels, self.decision.calibration)
 
     def _log_metrics(self, prefix: str, values: dict[str, Tensor]) -> None:
         for name, value in values.items():

@@ -80,6 +80,22 @@ class Network(nn.Module):
             isinstance(module, _BatchNorm) and not isinstance(module, nn.SyncBatchNorm) for module in self.modules()
         )
 
+    def check_batches(self, batch_size: int, smallest: int) -> None:
+        """Check that batch normalization has samples enough in every training batch.
+
+        Args:
+            batch_size: Samples of a batch, as set.
+            smallest: Samples of the smallest batch of any process.
+
+        Raises:
+            InputError: If the network normalizes over batches and one has less than two samples.
+        """
+        if self.normalizes_batches and smallest < 2:
+            raise InputError(
+                "data.batch_size: expected a size that leaves two or more training samples in every batch, since the "
+                f"model has batch normalization, got {batch_size}, which leaves {smallest}."
+            )
+
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Compute the embeddings, (B, d), and logits, (B, C), of a batch."""
         embeddings = self.encoder(batch)

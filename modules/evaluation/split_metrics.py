@@ -44,6 +44,22 @@ class SplitMetrics(nn.Module):
         self.tail_metrics.update(probabilities[known], labels[known])
         self.log_losses.update(probabilities, labels, calibration)
 
+    def of_split(
+        self, probabilities: Tensor, labels: Tensor, calibration: TemperatureScaling
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Compute the metrics of a split; must be called on all processes.
+
+        Args:
+            probabilities: Probabilities before calibration of the samples of this process, fp32 (N, C).
+            labels: Labels, int64 (N,).
+            calibration: Temperature scaling of the probabilities.
+
+        Returns:
+            See `compute_and_reset`.
+        """
+        self.update(probabilities, labels, calibration)
+        return self.compute_and_reset()
+
     def compute_and_reset(self) -> tuple[dict[str, Tensor], Tensor]:
         """Compute the metrics over all batches and processes, and reset them.
 

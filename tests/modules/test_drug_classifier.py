@@ -171,14 +171,17 @@ def test_a_process_without_validation_samples_leaves_them_to_the_others() -> Non
     model = make_model()
     model.trainer = cast(Any, SimpleNamespace(state=SimpleNamespace(fn=TrainerFn.FITTING)))
     # Without other processes the metrics have no samples, which is an error.
-    with pytest.raises(ValueError, match="TailMetrics: expected at least one sample"):
+    with (
+        patch.object(DrugClassifier, "current_epoch", new_callable=PropertyMock, return_value=0),
+        pytest.raises(ValueError, match="TailMetrics: expected at least one sample"),
+    ):
         model.on_validation_epoch_end()
     assert float(model.decision.calibration.temperature) == 1.0
 
 
 def test_scores_that_are_not_finite_are_an_input_error() -> None:
     model = make_model()
-    model._validation_logits = [(torch.tensor([[0.5, float("nan"), 0.0]]), torch.tensor([0]))]
+    model.scores.add(make_batch(), torch.tensor([[0.5, float("nan"), 0.0]] * 6))
     with (
         patch.object(DrugClassifier, "current_epoch", new_callable=PropertyMock, return_value=3),
         pytest.raises(InputError, match=r"Epoch 3: the scores of validation samples are NaN or infinite; try a lower"),
@@ -217,5 +220,6 @@ def test_a_test_of_a_model_with_nan_is_refused() -> None:
     model = make_model().eval()
     with torch.no_grad():
         next(model.network.classifier.parameters()).fill_(float("nan"))
+    model.test_step(make_batch(), 0)
     with pytest.raises(InputError, match="ckpt_path: expected a model with finite scores, got NaN"):
-        model.test_step(make_batch(), 0)
+        model.on_test_epoch_end()

@@ -5,26 +5,27 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy
 import polars
 from numpy.typing import NDArray
 
 from base.errors import InputError
-from base.ranges import check_range, check_seed
 from datamodules.chemistry.molecule_scaffolds import murcko_scaffolds
 from datamodules.features import FeaturedTable
 from datamodules.identity import SampleIdentity
 from datamodules.records import class_codes
+from datamodules.splits.folds import Folds, cold_folds, random_folds, scaffold_folds
 from datamodules.splits.long_tail import thin_to_long_tail
+from datamodules.splits.split_settings import CountBy, SplitSettings
 from datamodules.splits.splitters import (
     SPLIT_NAMES,
-    Fractions,
+    TEST,
+    TRAIN,
     SplitMethod,
     SplitName,
     SplitPart,
-    check_split_fractions,
     cold_split,
     file_split,
     random_split,
@@ -34,44 +35,6 @@ from datamodules.splits.splitters import (
 from datamodules.tables.drug_table import DrugTable
 
 _log = logging.getLogger("tailmol")
-
-
-CountBy = Literal["samples", "rows"]
-
-
-@dataclass(frozen=True)
-class SplitSettings:
-    """How to divide a table.
-
-    Attributes:
-        method: See `splitters`; all puts every row into each split.
-        seed: Random seed.
-        fractions: Shares of training, validation and test.
-        part: The SMILES columns of pairs and reactions whose scaffold or drug must be new in a test row; of unordered
-            pairs, first and second mean either.
-        imbalance: Imbalance ratio that the training split is thinned to, see `long_tail_counts`; None keeps it.
-        test_folds: For file: the folds of test; None if the column names splits.
-        validation_folds: For file: the folds of validation.
-        count_by: Whether class counts are of different samples or of rows.
-
-    Raises:
-        ValueError: If a number is out of range.
-    """
-
-    method: SplitMethod = "random"
-    seed: int = 0
-    fractions: Fractions = (0.7, 0.1, 0.2)
-    part: SplitPart = "first"
-    imbalance: float | None = None
-    test_folds: tuple[str, ...] | None = None
-    validation_folds: tuple[str, ...] | None = None
-    count_by: CountBy = "samples"
-
-    def __post_init__(self) -> None:
-        check_seed("data.split_seed", self.seed)
-        check_split_fractions(self.fractions)
-        if self.imbalance is not None:
-            check_range("data.imbalance", self.imbalance, 1)
 
 
 @dataclass(frozen=True)
@@ -84,6 +47,7 @@ class DrugRecords:
         codes: Class code of each row of the table, int64 (rows,); -1 where the row is not used.
         samples: (rows,) int64, equal for rows of the same sample.
         count_by: Whether class counts are of different samples or of rows.
+        folds: (rows,) int64, the fold that tests each row of the table, -1 where none does; None without folds.
     """
 
     classes: tuple[str, ...]
@@ -91,6 +55,7 @@ class DrugRecords:
     codes: NDArray[Any]
     samples: NDArray[Any]
     count_by: CountBy = "samples"
+    folds: NDArray[Any] | None = None
 
     @property
     def class_counts(self) -> tuple[int, ...]:
@@ -161,23 +126,33 @@ def divide(
     """
     vocabulary, codes = class_codes(featured, reasons, classes)
     places = reasons.is_null().arg_true().to_numpy().astype(numpy.int64)
+    folds = None
     if split.method == "all":
         rows = dict.fromkeys(SPLIT_NAMES, places)
+    elif split.folds is not None and not split.has_test_rows:
+        rows, folds = _fold_rows(featured.table, identity, places, codes, split)
     else:
         split_of = _split_codes(featured.table, identity, places, codes[places], split)
         rows = {name: places[split_of == code] for code, name in enumerate(SPLIT_NAMES)}
         _warn_left_out(int((split_of < 0).sum()), len(places), split.method)
+        if split.folds is not None:
+            own, test = numpy.sort(numpy.concatenate([rows["train"], rows["validation"]])), rows["test"]
+            rows, folds = _fold_rows(featured.table, identity, own, codes, split)
+            if split.fold is None:
+                rows["test"] = test
     for name, members in rows.items():
         if not len(members):
             raise InputError(
                 f"data.split: expected rows in every split, got none for {name} of {len(places):,} usable rows."
             )
-    if split.imbalance is not None:
+    if split.imbalance is not None and split.folds is None:
         rows["train"] = _thinned(rows["train"], codes, split.imbalance, split.seed)
-    records = DrugRecords(vocabulary, rows, codes, identity.samples, split.count_by)
+    records = DrugRecords(vocabulary, rows, codes, identity.samples, split.count_by, folds)
     _check_known_classes(records)
-    # Where all rows are in every split, one of them tells all.
-    _warn_missing_classes(records, {"test": rows["test"]} if split.method == "all" else rows)
+    # Where all rows are in every split, one of them tells all; a class of few samples is missing in most folds.
+    whole = split.method == "all" or split.folds is not None
+    if split.fold is None:
+        _warn_missing_classes(records, {"test": rows["test"]} if whole else rows)
     return records
 
 
@@ -193,6 +168,47 @@ def split_listing(table: DrugTable, records: DrugRecords) -> polars.DataFrame:
     return polars.DataFrame(columns)
 
 
+def _fold_rows(
+    table: DrugTable, identity: SampleIdentity, rows: NDArray[Any], codes: NDArray[Any], split: SplitSettings
+) -> tuple[dict[SplitName, NDArray[Any]], NDArray[Any]]:
+    """The rows of each split, with the tested ones as validation and test; and the fold of each row of the table."""
+    if split.imbalance is not None:
+        rows = _thinned(rows, codes, split.imbalance, split.seed)
+    folds = _make_folds(table, identity, rows, codes[rows], split)
+    of_table = numpy.full(len(codes), -1, dtype=numpy.int64)
+    of_table[rows] = folds.tested
+    if split.fold is None:
+        trained, tested = rows, rows[folds.tested >= 0]
+    else:
+        found = folds.codes(split.fold)
+        trained, tested = rows[found == TRAIN], rows[found == TEST]
+    return {"train": trained, "validation": tested, "test": tested}, of_table
+
+
+def _make_folds(
+    table: DrugTable, identity: SampleIdentity, rows: NDArray[Any], codes: NDArray[Any], split: SplitSettings
+) -> Folds:
+    assert split.folds is not None
+    if split.method not in ("scaffold", "cold"):
+        return random_folds(codes, identity.samples[rows], split.folds, split.seed)
+    _check_has_molecules(table, split)
+    parts = identity.parts[rows] if split.method == "cold" else scaffold_numbers(table, identity, rows)
+    sides = split_sides(split, identity.parts.shape[1])
+    if split.method == "scaffold" and not identity.unordered:
+        _check_scaffold_part(sides, parts.shape[1], split.part)
+        return scaffold_folds(parts[:, sides[0]], split.folds, split.seed)
+    either = identity.unordered and len(sides) == 1
+    return cold_folds(parts, [0, 1] if either else sides, split.folds, split.seed, either)
+
+
+def _check_has_molecules(table: DrugTable, split: SplitSettings) -> None:
+    if table.arrays is not None and split.method in ("cold", "scaffold"):
+        raise InputError(
+            f"data.split: expected random, standard, file or all for input array, got {split.method}, which needs "
+            "molecules."
+        )
+
+
 def _thinned(rows: NDArray[Any], codes: NDArray[Any], imbalance: float, seed: int) -> NDArray[Any]:
     kept: NDArray[Any] = rows[thin_to_long_tail(codes[rows], imbalance, seed)]
     _log.info(f"data.imbalance keeps {len(kept):,} of {len(rows):,} training samples.")
@@ -203,11 +219,7 @@ def _split_codes(
     table: DrugTable, identity: SampleIdentity, rows: NDArray[Any], codes: NDArray[Any], split: SplitSettings
 ) -> NDArray[Any]:
     """The place of each usable row's split in `SPLIT_NAMES`; -1 for a row that is left out."""
-    if table.arrays is not None and split.method in ("cold", "scaffold"):
-        raise InputError(
-            f"data.split: expected random, standard, file or all for input array, got {split.method}, which needs "
-            "molecules."
-        )
+    _check_has_molecules(table, split)
     if split.method == "file":
         assert table.splits is not None
         return file_split(table.splits.gather(rows).to_list(), split.test_folds, split.validation_folds)

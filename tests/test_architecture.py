@@ -16,7 +16,7 @@ import pytest
 
 from callbacks.recluster import Recluster
 from tailmol.model import Model
-from workflows.fit import FitCLI
+from workflows.fit_cli import FitCLI
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "architecture.md"

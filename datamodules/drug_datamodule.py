@@ -222,6 +222,11 @@ class DrugDataModule(lightning.LightningDataModule):
             raise InputError(
                 "data.fold: expected the fold to leave out, got null; fit --folds trains one after another."
             )
+        if self.trainer is not None and self.split.fold is None and not self.split.has_test_rows:
+            raise InputError(
+                "data.source: expected a table that the ensemble was not trained on, with --data.split all, got one "
+                "of which all rows are in its folds; test_metrics.json has its out-of-fold metrics."
+            )
         known = self.trained_task.classes if self.trained_task and stage != "fit" else None
         table, task = self.table.table, self.trained_task
         ordered_pairs = self.ordered_pairs if task is None else task.ordered_pairs

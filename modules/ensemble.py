@@ -17,7 +17,7 @@ from modules.heads.head import HeadSettings
 from modules.network import Network
 
 NEVER_SEEN = -1e4
-"""Logit of a class that none of the members that were asked was trained on."""
+"""Logit of a class that no member was trained on."""
 
 
 class Ensemble(Network):
@@ -28,7 +28,6 @@ class Ensemble(Network):
 
     Attributes:
         others: The members other than the first one, which is this network itself.
-        only: The member that alone computes the logits; None for all.
         seen: Whether a member was trained on samples of a class, bool (K, C).
         logit_scale: Scale of each member's logits, fp32 (K, C), as its decision corrects them.
         logit_offset: Offset of each member's logits, fp32 (K, C).
@@ -55,7 +54,6 @@ class Ensemble(Network):
         super().__init__(encoder, head, projection_dims)
         check_whole("members", members, 2)
         self.members = members
-        self.only: int | None = None
         self.others = nn.ModuleList(Network(copy.deepcopy(encoder), head, projection_dims) for _ in range(members - 1))
 
     def build(self, task: DrugTask) -> None:
@@ -71,13 +69,11 @@ class Ensemble(Network):
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Compute the embeddings of the first member, (B, d), and the mean logits, (B, C), of a batch."""
         embeddings, first = super().forward(batch)
-        total, known = torch.zeros_like(first, dtype=torch.float32), torch.zeros_like(first[0], dtype=torch.float32)
+        total = torch.zeros_like(first, dtype=torch.float32)
         for number in range(self.members):
-            if self.only not in (None, number):
-                continue
             logits = first if number == 0 else self._other(number)(batch)[1]
             total += self.corrected(number, logits).masked_fill(~self.seen[number], 0.0)
-            known += self.seen[number]
+        known = self.seen.sum(dim=0)
         return embeddings, torch.where(known > 0, total / known.clamp(min=1), NEVER_SEEN)
 
     def corrected(self, member: int, logits: Tensor) -> Tensor:

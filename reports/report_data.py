@@ -13,13 +13,20 @@ from numpy.typing import NDArray
 
 from base.errors import InputError
 from modules.evaluation.class_means_file import ClassMeans
+from modules.evaluation.split_scores import SplitScores, scores_path
 from reports.analysis.class_scores import ClassScores, Group, class_groups, recall_per_class
 from reports.analysis.confusions import Confusion, Example, find_confusions, find_examples, shown_confusions
 from reports.analysis.distance_matrix import ClassDistances, compare_classes
 from reports.analysis.layouts import principal_components, umap_layout
 from reports.run_files import RunFiles, read_run
 from reports.samples.drawings import draw_samples
-from reports.samples.evaluated import TEST_EVALUATED, TRAINING_EMBEDDED, EvaluatedSamples, evaluate_split
+from reports.samples.evaluated import (
+    TEST_EVALUATED,
+    TRAINING_EMBEDDED,
+    EvaluatedSamples,
+    evaluate_out_of_fold,
+    evaluate_split,
+)
 from reports.samples.stratified import draw_stratified
 
 if TYPE_CHECKING:
@@ -102,7 +109,11 @@ def collect(path: Path, points: int = POINTS, umap: bool = False, trust: Sequenc
     model = DrugClassifier.load_from_checkpoint(run.checkpoint, setting="RUN", trust=trust)
     data = _set_up_data(run)
     training = evaluate_split(model, data, "train", TRAINING_EMBEDDED)
-    test = evaluate_split(model, data, "test", TEST_EVALUATED)
+    if data.split.has_test_rows:
+        test = evaluate_split(model, data, "test", TEST_EVALUATED)
+    else:
+        scores = SplitScores.load(scores_path(run.checkpoint), run.task.num_classes)
+        test = evaluate_out_of_fold(model, data, scores, TEST_EVALUATED)
     texts = {
         "train": lambda indices: sample_texts(data, training, indices),
         "test": lambda indices: sample_texts(data, test, indices),

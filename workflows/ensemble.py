@@ -12,18 +12,19 @@ from typing import Any
 
 import torch
 import yaml
+from torch import Tensor
 
 from base.atomic_file import write_file
 from base.errors import InputError
 from datamodules.drug_datamodule import DrugDataModule
 from modules.checkpoint_file import Checkpoint, read_checkpoint
-from modules.decision import Decision
 from modules.drug_classifier import DrugClassifier
 from modules.ensemble import Ensemble
 from modules.evaluation.prediction_evidence import evidence_path
 from modules.evaluation.split_metrics import SplitMetrics
 from modules.evaluation.split_scores import SplitScores, joined, scores_path
 from modules.inference import infer
+from modules.out_of_fold import out_of_fold_metrics
 from modules.saved_settings.checkpoint_check import CheckpointCheck
 
 
@@ -69,15 +70,14 @@ def assemble(
     path = folder / "checkpoints" / "best.ckpt"
     everywhere.in_order().save(scores_path(path))
     _write(path, model, saved[0].path)
-    found = evidence_path(saved[0].path)
-    if found.is_file():
-        write_file(evidence_path(path), lambda temporary: shutil.copyfile(found, temporary))
+    evidence = evidence_path(saved[0].path)
+    write_file(evidence_path(path), lambda temporary: shutil.copyfile(evidence, temporary))
     write_file(
         folder / "config.yaml", lambda temporary: temporary.write_text(yaml.safe_dump(settings, sort_keys=False))
     )
-    metrics = _test_metrics(model, whole) if whole.split.has_test_rows else _out_of_fold_metrics(model, scores)
+    found = _test_metrics(model, whole) if whole.split.has_test_rows else out_of_fold_metrics(model, scores)
     sizes = whole.records.sizes("test", whole.task.class_counts)
-    named = {**sizes, **metrics}
+    named = {**sizes, **_plain(*found, whole.task.classes)}
     return path, {f"test/{name}": value for name, value in named.items()}, settings
 
 
@@ -103,31 +103,14 @@ def _write(path: Path, model: DrugClassifier, member: Path) -> None:
     write_file(path, write)
 
 
-def _out_of_fold_metrics(model: DrugClassifier, folds: Sequence[SplitScores]) -> dict[str, float | None]:
-    """Metrics of each fold's scores with the decision that the other folds choose."""
-    counts, metrics = model.class_state.counts, _metrics(model)
-    for number, scores in enumerate(folds):
-        others = joined([one for place, one in enumerate(folds) if place != number])
-        decision = Decision(counts, model.objective.classification_loss)
-        decision.fit(others.logits, others.labels, model.network.classifier)
-        metrics.update(decision.probabilities(scores.logits), scores.labels, decision.calibration)
-    return _plain(model, metrics)
-
-
-def _test_metrics(model: DrugClassifier, data: DrugDataModule) -> dict[str, float | None]:
-    metrics = _metrics(model)
+def _test_metrics(model: DrugClassifier, data: DrugDataModule) -> tuple[dict[str, Tensor], Tensor]:
+    metrics = SplitMetrics(model.class_state.counts, model.head_fraction, model.tail_fraction)
     for batch, prediction in infer(model, data.test_dataloader()):
         metrics.update(prediction.probabilities, batch.labels, model.decision.calibration)
-    return _plain(model, metrics)
+    return metrics.compute_and_reset()
 
 
-def _metrics(model: DrugClassifier) -> SplitMetrics:
-    return SplitMetrics(model.class_state.counts, model.head_fraction, model.tail_fraction)
-
-
-def _plain(model: DrugClassifier, metrics: SplitMetrics) -> dict[str, float | None]:
-    assert model.task is not None
-    values, recall = metrics.compute_and_reset()
-    values |= {f"recall/{name}": recall[code] for code, name in enumerate(model.task.classes)}
+def _plain(values: dict[str, Tensor], recall: Tensor, classes: Sequence[str]) -> dict[str, float | None]:
+    values = {**values, **{f"recall/{name}": recall[code] for code, name in enumerate(classes)}}
     numbers = {name: float(value) for name, value in values.items()}
     return {name: value if math.isfinite(value) else None for name, value in numbers.items()}

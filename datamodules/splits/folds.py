@@ -50,10 +50,11 @@ def random_folds(classes: NDArray[Any], groups: NDArray[Any], folds: int, seed: 
         seed: Random seed.
     """
     of_row, class_of = grouped(classes, groups)
+    groups_of_class = numpy.bincount(numpy.unique(numpy.stack([of_row, classes]), axis=1)[1])
     fold_of = numpy.full(len(class_of), -1, dtype=numpy.int64)
     dealt = 0
-    for _, shuffled in shuffled_groups(class_of, seed):
-        if len(shuffled) > 1:
+    for code, shuffled in shuffled_groups(class_of, seed):
+        if groups_of_class[code] > 1:
             fold_of[shuffled] = (dealt + numpy.arange(len(shuffled))) % folds
             # The next class starts where this one ended, or the first folds would get more of the small classes.
             dealt += len(shuffled)

@@ -54,7 +54,7 @@ class SplitSettings:
             check_range("data.imbalance", self.imbalance, 1)
         check_whole("data.folds", self.folds, 2, optional=True)
         check_whole("data.fold", self.fold, 0, optional=True)
-        if self.folds is not None and self.method in ("standard", "all"):
+        if self.folds is not None and self.method == "standard":
             raise InputError(f"data.split: expected random, scaffold, cold or file with folds, got {self.method}.")
         if self.fold is not None and (self.folds is None or self.fold >= self.folds):
             raise InputError(f"data.fold: expected a number below that of the folds, {self.folds}, got {self.fold}.")
@@ -62,4 +62,4 @@ class SplitSettings:
     @property
     def has_test_rows(self) -> bool:
         """Whether there are test rows besides the folds, if there are folds."""
-        return self.folds is None or self.keep_test or self.method == "file"
+        return self.folds is None or self.keep_test or self.method in ("file", "all")

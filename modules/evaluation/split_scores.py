@@ -34,10 +34,17 @@ class SplitScores:
         """The scores of the samples of all processes; must be called on all of them."""
         return SplitScores(*(gather_rows(own) for own in (self.rows, self.labels, self.logits)))
 
+    def part(self, chosen: Tensor) -> SplitScores:
+        """The scores of some of the samples.
+
+        Args:
+            chosen: Which samples, bool (N,), or their places, int64 (n,).
+        """
+        return SplitScores(self.rows[chosen], self.labels[chosen], self.logits[chosen])
+
     def in_order(self) -> SplitScores:
         """The scores in the order of the rows, which does not depend on batches and processes."""
-        order = self.rows.argsort(stable=True)
-        return SplitScores(self.rows[order], self.labels[order], self.logits[order])
+        return self.part(self.rows.argsort(stable=True))
 
     def save(self, path: Path) -> None:
         """Write the scores as an .npz file of plain arrays.

@@ -9,6 +9,7 @@ import numpy
 from numpy.typing import NDArray
 
 from datamodules.splits.splitters import SplitName
+from modules.evaluation.split_scores import SplitScores, joined
 from reports.samples.stratified import draw_stratified
 
 if TYPE_CHECKING:
@@ -79,6 +80,44 @@ def evaluate_split(
         confidence=confidence,
         embeddings=embeddings,
         subclusters=subclusters,
+    )
+
+
+def evaluate_out_of_fold(
+    model: DrugClassifier, data: DrugDataModule, scores: SplitScores, most: int, seed: int = 0
+) -> EvaluatedSamples:
+    """Embed samples of all folds, with the predictions of the member that was not trained on them.
+
+    Args:
+        model: The ensemble, on the device to use.
+        data: The data module, after `setup`.
+        scores: Out-of-fold scores of all samples.
+        most: Largest number of samples; more are sampled, stratified by class.
+        seed: Random seed.
+    """
+    import torch
+
+    from modules.out_of_fold import cross_fitted
+
+    assert data.records.folds is not None
+    fold_of = torch.from_numpy(data.records.folds[scores.rows.numpy()])
+    folds = [scores.part(fold_of == fold) for fold in range(data.split.folds or 0)]
+    probabilities = [
+        decision.probabilities(own.logits) for decision, own in zip(cross_fitted(model, folds), folds, strict=True)
+    ]
+    every = joined(folds)
+    codes = every.labels.numpy()
+    places = draw_stratified(codes, most, seed)
+    confidence, predicted = torch.cat(probabilities)[places].max(dim=1)
+    rows = every.rows.numpy()[places]
+    return EvaluatedSamples(
+        total=numpy.bincount(codes, minlength=len(data.records.classes)),
+        rows=rows,
+        codes=codes[places],
+        predicted=predicted.numpy(),
+        confidence=confidence.numpy(),
+        embeddings=_predict(model, data, rows)[0],
+        subclusters=numpy.full(len(places), -1),
     )
 
 

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -24,6 +24,7 @@ from workflows.final_report import report_run
 from workflows.fit_cli import FitCLI
 from workflows.fit_once import FitResult, train
 from workflows.run_folder import RunSettings, claim_run_folder, how_to_go_on
+from workflows.run_trainer import RunTrainer
 from workflows.settings.command_line import split_command_line, take_option
 from workflows.settings.layers import read_command
 from workflows.settings.saved import named_modules
@@ -78,6 +79,7 @@ def fit_folds(
                 cli.datamodule.share_table(data)
             _log.info(f"Fold {fold + 1} of {folds}: {member}")
             train(cli)
+            cast(RunTrainer, cli.trainer).finish_tracking()
             data = cli.datamodule
         members = [folder / "folds" / str(fold) for fold in range(folds)]
         if not is_first:
@@ -133,4 +135,6 @@ def _member_words(words: Sequence[str], folder: Path, fold: int, folds: int) -> 
         # It was cut off before its first checkpoint.
         shutil.rmtree(place)
     named = ["--run.root", str(folder), "--run.name", "folds", "--run.version", str(fold)]
+    if split_command_line(words).value("tracking.name") is None:
+        named.append(f"--tracking.name={folder.parent.name} {folder.name} fold {fold}")
     return [*words, "--folds=null", f"--data.folds={folds}", f"--data.fold={fold}", *named, "--report=false"]

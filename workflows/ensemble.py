@@ -14,9 +14,10 @@ import torch
 import yaml
 from torch import Tensor
 
-from base.atomic_file import write_file
+from base.atomic_file import write_csv, write_file
 from base.errors import InputError
 from datamodules.drug_datamodule import DrugDataModule
+from datamodules.splits.divide import split_listing
 from modules.checkpoint_file import Checkpoint, read_checkpoint
 from modules.drug_classifier import DrugClassifier
 from modules.ensemble import Ensemble
@@ -52,6 +53,7 @@ def assemble(
     if data is not None:
         whole.share_table(data)
     whole.setup("test")
+    write_csv(split_listing(whole.table.table, whole.records), folder / "splits.csv")
     if any(one.task.classes != whole.task.classes for one in saved):
         raise InputError(f"data.source: expected the classes that the members in {folder} were trained on, got others.")
     model = check.make(settings, "model", DrugClassifier, ("optimizer", "lr_scheduler"))

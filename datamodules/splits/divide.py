@@ -12,20 +12,17 @@ import polars
 from numpy.typing import NDArray
 
 from base.errors import InputError
-from datamodules.chemistry.molecule_scaffolds import murcko_scaffolds
 from datamodules.features import FeaturedTable
 from datamodules.identity import SampleIdentity
 from datamodules.records import class_codes
-from datamodules.splits.folds import Folds, cold_folds, random_folds, scaffold_folds
-from datamodules.splits.long_tail import thin_to_long_tail
+from datamodules.splits.divide_folds import fold_rows
+from datamodules.splits.long_tail import thinned
+from datamodules.splits.split_parts import check_has_molecules, check_scaffold_part, scaffold_numbers, split_sides
 from datamodules.splits.split_settings import CountBy, SplitSettings
 from datamodules.splits.splitters import (
     SPLIT_NAMES,
-    TEST,
-    TRAIN,
     SplitMethod,
     SplitName,
-    SplitPart,
     cold_split,
     file_split,
     random_split,
@@ -130,14 +127,14 @@ def divide(
     if split.method == "all":
         rows = dict.fromkeys(SPLIT_NAMES, places)
     elif split.folds is not None and not split.has_test_rows:
-        rows, folds = _fold_rows(featured.table, identity, places, codes, split)
+        rows, folds = fold_rows(featured.table, identity, places, codes, split)
     else:
         split_of = _split_codes(featured.table, identity, places, codes[places], split)
         rows = {name: places[split_of == code] for code, name in enumerate(SPLIT_NAMES)}
         _warn_left_out(int((split_of < 0).sum()), len(places), split.method)
         if split.folds is not None:
             own, test = numpy.sort(numpy.concatenate([rows["train"], rows["validation"]])), rows["test"]
-            rows, folds = _fold_rows(featured.table, identity, own, codes, split)
+            rows, folds = fold_rows(featured.table, identity, own, codes, split)
             if split.fold is None:
                 rows["test"] = test
     for name, members in rows.items():
@@ -146,7 +143,7 @@ def divide(
                 f"data.split: expected rows in every split, got none for {name} of {len(places):,} usable rows."
             )
     if split.imbalance is not None and split.folds is None:
-        rows["train"] = _thinned(rows["train"], codes, split.imbalance, split.seed)
+        rows["train"] = thinned(rows["train"], codes, split.imbalance, split.seed)
     records = DrugRecords(vocabulary, rows, codes, identity.samples, split.count_by, folds)
     _check_known_classes(records)
     # Where all rows are in every split, one of them tells all; a class of few samples is missing in most folds.
@@ -157,69 +154,33 @@ def divide(
 
 
 def split_listing(table: DrugTable, records: DrugRecords) -> polars.DataFrame:
-    """The split of each used row, with the columns `row` (from 1), `split`, `label` and, if the table has it, `id`."""
-    splits = [polars.DataFrame({"row": rows, "split": name}) for name, rows in records.rows.items()]
+    """The split of each used row, with the columns `row` (from 1), `split`, `label` and, if the table has it, `id`.
+
+    With folds, `fold` is the one that tests a row, from 0; null where none does. A row of a fold is validation and test
+    when its fold is left out, and training when none is.
+    """
+    listed = dict(records.rows)
+    if records.folds is not None:
+        del listed["validation"]
+        listed["test"] = numpy.setdiff1d(listed["test"], listed["train"])
+    splits = [polars.DataFrame({"row": rows, "split": name}) for name, rows in listed.items()]
     listing = polars.concat(splits).sort("row", maintain_order=True)
     rows = listing["row"]
     assert table.labels is not None
     columns = [(rows + 1).alias("row"), listing["split"], table.labels.gather(rows).alias("label")]
+    if records.folds is not None:
+        folds = polars.Series("fold", records.folds[rows.to_numpy()])
+        columns.append(folds.replace(-1, None))
     if table.columns.id:
         columns.append(table.frame[table.columns.id].gather(rows).alias("id"))
     return polars.DataFrame(columns)
-
-
-def _fold_rows(
-    table: DrugTable, identity: SampleIdentity, rows: NDArray[Any], codes: NDArray[Any], split: SplitSettings
-) -> tuple[dict[SplitName, NDArray[Any]], NDArray[Any]]:
-    """The rows of each split, with the tested ones as validation and test; and the fold of each row of the table."""
-    if split.imbalance is not None:
-        rows = _thinned(rows, codes, split.imbalance, split.seed)
-    folds = _make_folds(table, identity, rows, codes[rows], split)
-    of_table = numpy.full(len(codes), -1, dtype=numpy.int64)
-    of_table[rows] = folds.tested
-    if split.fold is None:
-        trained, tested = rows, rows[folds.tested >= 0]
-    else:
-        found = folds.codes(split.fold)
-        trained, tested = rows[found == TRAIN], rows[found == TEST]
-    return {"train": trained, "validation": tested, "test": tested}, of_table
-
-
-def _make_folds(
-    table: DrugTable, identity: SampleIdentity, rows: NDArray[Any], codes: NDArray[Any], split: SplitSettings
-) -> Folds:
-    assert split.folds is not None
-    if split.method not in ("scaffold", "cold"):
-        return random_folds(codes, identity.samples[rows], split.folds, split.seed)
-    _check_has_molecules(table, split)
-    parts = identity.parts[rows] if split.method == "cold" else scaffold_numbers(table, identity, rows)
-    sides = split_sides(split, identity.parts.shape[1])
-    if split.method == "scaffold" and not identity.unordered:
-        _check_scaffold_part(sides, parts.shape[1], split.part)
-        return scaffold_folds(parts[:, sides[0]], split.folds, split.seed)
-    either = identity.unordered and len(sides) == 1
-    return cold_folds(parts, [0, 1] if either else sides, split.folds, split.seed, either)
-
-
-def _check_has_molecules(table: DrugTable, split: SplitSettings) -> None:
-    if table.arrays is not None and split.method in ("cold", "scaffold"):
-        raise InputError(
-            f"data.split: expected random, standard, file or all for input array, got {split.method}, which needs "
-            "molecules."
-        )
-
-
-def _thinned(rows: NDArray[Any], codes: NDArray[Any], imbalance: float, seed: int) -> NDArray[Any]:
-    kept: NDArray[Any] = rows[thin_to_long_tail(codes[rows], imbalance, seed)]
-    _log.info(f"data.imbalance keeps {len(kept):,} of {len(rows):,} training samples.")
-    return kept
 
 
 def _split_codes(
     table: DrugTable, identity: SampleIdentity, rows: NDArray[Any], codes: NDArray[Any], split: SplitSettings
 ) -> NDArray[Any]:
     """The place of each usable row's split in `SPLIT_NAMES`; -1 for a row that is left out."""
-    _check_has_molecules(table, split)
+    check_has_molecules(table, split)
     if split.method == "file":
         assert table.splits is not None
         return file_split(table.splits.gather(rows).to_list(), split.test_folds, split.validation_folds)
@@ -230,47 +191,13 @@ def _split_codes(
         if split.method == "scaffold":
             parts = scaffold_numbers(table, identity, rows)
             if not identity.unordered:
-                _check_scaffold_part(sides, parts.shape[1], split.part)
+                check_scaffold_part(sides, parts.shape[1], split.part)
                 return scaffold_split(parts[:, sides[0]], split.fractions, split.seed)
         if either:
             sides = [0, 1]
         return cold_split(parts, sides, split.fractions, split.seed, either)
     method = standard_split if split.method == "standard" else random_split
     return method(codes, identity.samples[rows], split.fractions, split.seed)
-
-
-def split_sides(split: SplitSettings, parts: int) -> list[int]:
-    """The parts of a sample that must be new in a test row, by their place.
-
-    Args:
-        split: How to divide.
-        parts: Number of parts of a sample.
-    """
-    return {"first": [0], "second": [1], "both": [0, 1]}[split.part] if parts > 1 else [0]
-
-
-def scaffold_numbers(table: DrugTable, identity: SampleIdentity, rows: NDArray[Any]) -> NDArray[Any]:
-    """The scaffolds of molecules, (n, P) int64; equal numbers are the same scaffold.
-
-    Args:
-        table: The table.
-        identity: Which molecules are the same drug.
-        rows: (n,) usable rows.
-    """
-    drugs = identity.parts[rows, : len(table.smiles)]
-    texts = [text for column in table.smiles for text in column.gather(rows).to_list()]
-    _, first, of_cell = numpy.unique(drugs.T.reshape(-1), return_index=True, return_inverse=True)
-    scaffolds = murcko_scaffolds([texts[cell] for cell in first], identity.standardise, identity.cache_folder)
-    numbers = numpy.unique(numpy.array(scaffolds, dtype=object), return_inverse=True)[1]
-    found: NDArray[Any] = numbers.reshape(-1)[of_cell.reshape(-1)].reshape(drugs.T.shape).T.astype(numpy.int64)
-    return found
-
-
-def _check_scaffold_part(sides: list[int], molecules: int, part: SplitPart) -> None:
-    if len(sides) > 1 or sides[0] >= molecules:
-        raise InputError(
-            f"data.split_part: expected first{' or second' if molecules > 1 else ''} for a scaffold split, got {part}."
-        )
 
 
 def _warn_left_out(left_out: int, rows: int, method: SplitMethod) -> None:

@@ -10,8 +10,9 @@ from itertools import combinations
 import numpy
 
 from datamodules.identity import SampleIdentity
-from datamodules.splits.divide import DrugRecords, scaffold_numbers, split_sides
+from datamodules.splits.divide import DrugRecords
 from datamodules.splits.long_tail import long_tail_counts
+from datamodules.splits.split_parts import scaffold_numbers, split_sides
 from datamodules.splits.split_settings import SplitSettings
 from datamodules.splits.splitters import SplitName
 from datamodules.tables.drug_table import DrugTable

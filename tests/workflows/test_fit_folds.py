@@ -56,6 +56,10 @@ def test_every_row_is_tested_by_the_member_that_was_not_trained_on_it(run: Path)
         classes = numpy.array(["amine", "ether", "ring"])
         assert found["predicted_label"].to_list() == classes[own.logits.argmax(dim=1).numpy()].tolist()
         tested += rows
+        listed = polars.read_csv(run / "splits.csv")
+        assert (listed.filter(fold=fold)["row"] - 1).to_list() == rows
+    assert set(listed["split"]) == {"train"}
+    assert listed["fold"].null_count() == 1
     assert sorted(tested) == scores.rows.tolist()
     predicted, labels = scores.logits.argmax(dim=1).numpy(), scores.labels.numpy()
     assert written["test/rows"] == 36
@@ -132,6 +136,8 @@ def test_kept_test_rows_test_the_ensemble(run: Path, tmp_path: Path, monkeypatch
     options = [*SHORT, "--data.source", str(table_of(run)), "--data.batch_size=8", "--data.keep_test=true"]
     result = fit(options, show_progress=False)
     assert result.metrics["test/rows"] == 7
+    listed = polars.read_csv(result.folder / "splits.csv")
+    assert listed.filter(split="test")["fold"].null_count() == 7
     model = tailmol.load(result.folder)
     given = ["--ckpt_path", str(result.best_checkpoint), "--tracking.wandb=disabled", "--run.root=tests"]
     assert in_this_process(monkeypatch, "test", *given) == 0

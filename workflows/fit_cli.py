@@ -74,6 +74,12 @@ class FitCLI(DrugCLI):
                 "Number of models to train, each without one fold of the rows, which it is tested on; their ensemble "
                 "predicts. null trains one model.",
             ),
+            "only_folds": Option(
+                list[int] | int | None,
+                None,
+                "Folds whose models to train now, counted from 0; the others are trained by other processes with the "
+                "same run.version, of which the one that finds all finished joins them. null trains all.",
+            ),
             "report": Option(bool, True, "Whether to write report.html at the end."),
         }
 

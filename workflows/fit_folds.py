@@ -18,12 +18,13 @@ import yaml
 from base.atomic_file import write_file, write_json
 from base.errors import DiskFullError, InputError, is_disk_full
 from datamodules.drug_datamodule import DrugDataModule
+from modules.processes import leave_processes
 from modules.saved_settings.known_classes import trusted_modules
 from workflows.ensemble import assemble
 from workflows.final_report import report_run
 from workflows.fit_cli import FitCLI
 from workflows.fit_once import FitResult, train
-from workflows.run_folder import RunSettings, claim_run_folder, how_to_go_on
+from workflows.run_folder import RunFolder, RunSettings, claim_run_folder, how_to_go_on
 from workflows.run_trainer import RunTrainer
 from workflows.settings.command_line import split_command_line, take_option
 from workflows.settings.layers import read_command
@@ -32,6 +33,9 @@ from workflows.stop_signals import StopSignals
 from workflows.terminal import process_number
 
 _log = logging.getLogger("tailmol")
+
+PLAN = "folds.yaml"
+"""File in the folder of a run with the settings that its members share."""
 
 
 def asked_folds(words: Sequence[str]) -> bool:
@@ -63,30 +67,28 @@ def fit_folds(
     """
     trust, rest = take_option(list(words), "trust")
     settings = read_command(rest).composition.settings
-    folds, run = _number(settings["folds"]), RunSettings(**settings.get("run", {}))
+    folds = _number(settings["folds"])
+    wanted = _wanted(settings.get("only_folds"), folds)
     is_first = process_number() == 0
-    folder = _claim(run, settings, is_first)
+    claimed = _claim(RunSettings(**settings.get("run", {})), settings, is_first)
+    folder = claimed.path
+    members = [folder / "folds" / str(fold) for fold in range(folds)]
     if signals is not None:
         signals.speaks, signals.folder = is_first, folder if is_first else None
-    data: DrugDataModule | None = None
     try:
-        for fold in range(folds):
-            member = folder / "folds" / str(fold)
-            if (member / "test_metrics.json").is_file():
-                continue
-            cli = FitCLI(_member_words(words, folder, fold, folds), command, show_progress)
-            if data is not None:
-                cli.datamodule.share_table(data)
-            _log.info(f"Fold {fold + 1} of {folds}: {member}")
-            train(cli)
-            cast(RunTrainer, cli.trainer).finish_tracking()
-            data = cli.datamodule
-        members = [folder / "folds" / str(fold) for fold in range(folds)]
-        if not is_first:
+        data = _train_members(words, members, wanted, command, show_progress)
+        leave_processes()
+        missing = [str(fold) for fold, member in enumerate(members) if not _is_finished(member)]
+        if missing and is_first:
+            _log.info(f"{folder}: the ensemble still needs the folds {', '.join(missing)}.")
+        if missing or not is_first:
             return FitResult(folder, folder / "checkpoints" / "best.ckpt", {}, False)
         checkpoint, metrics, config = assemble(members, folder, data, trusted_modules(trust))
         write_json(metrics, folder / "test_metrics.json")
     except Exception as error:
+        if is_first and not (folder / "folds").is_dir():
+            # The first member was refused before its first step.
+            claimed.discard()
         if not is_disk_full(error):
             raise
         advice = how_to_go_on(command, words, folder)
@@ -94,6 +96,24 @@ def fit_folds(
     if settings.get("report", True):
         report_run(folder, trust=named_modules(config))
     return FitResult(folder, checkpoint, metrics, True)
+
+
+def _train_members(
+    words: Sequence[str], members: Sequence[Path], wanted: Sequence[int], command: str, show_progress: bool
+) -> DrugDataModule | None:
+    """Train the wanted members that are not finished; returns the data module of one of them."""
+    data: DrugDataModule | None = None
+    for fold in wanted:
+        if _is_finished(members[fold]):
+            continue
+        cli = FitCLI(_member_words(words, members, fold), command, show_progress)
+        if data is not None:
+            cli.datamodule.share_table(data)
+        _log.info(f"Fold {fold + 1} of {len(members)}: {members[fold]}")
+        train(cli)
+        cast(RunTrainer, cli.trainer).finish_tracking()
+        data = cli.datamodule
+    return data
 
 
 def _number(value: Any) -> int:
@@ -104,29 +124,45 @@ def _number(value: Any) -> int:
     return value
 
 
-def _claim(run: RunSettings, settings: dict[str, Any], is_first: bool) -> Path:
+def _wanted(only: Any, folds: int) -> list[int]:
+    if only is None:
+        return list(range(folds))
+    given = only if isinstance(only, list) else [only]
+    if not given or not all(isinstance(fold, int) and 0 <= fold < folds for fold in given):
+        raise InputError(f"only_folds: expected numbers from 0 to {folds - 1}, got {only}.")
+    return given
+
+
+def _is_finished(member: Path) -> bool:
+    # The metrics are the last file of a member.
+    return (member / "test_metrics.json").is_file()
+
+
+def _claim(run: RunSettings, settings: dict[str, Any], is_first: bool) -> RunFolder:
     """The folder of the run, which may hold members of the same run; a folder that is not used for other processes."""
     source = str(settings["data"]["source"])
-    given = Path(run.root) / (run.name or Path(source).name.split(".")[0]) / run.version if run.version else None
-    plan = yaml.safe_dump({**settings, "run": {}, "tracking": {}}, sort_keys=True)
-    if given is not None and (given / "folds.yaml").is_file():
-        if (given / "folds.yaml").read_text() != plan:
-            raise InputError(
-                f"run.version: expected the settings that the run in {given} was started with, which folds.yaml there "
-                "holds, got others."
-            )
-        return given
+    plan = yaml.safe_dump({**settings, "run": {}, "tracking": {}, "only_folds": None}, sort_keys=True)
+    given = None
+    if run.version is not None:
+        given = Path(run.root) / (run.name or Path(source).name.split(".")[0]) / run.version
+        if (given / PLAN).is_file():
+            if (given / PLAN).read_text() != plan:
+                raise InputError(
+                    f"run.version: expected the settings that the run in {given} was started with, which {PLAN} there "
+                    "holds, got others."
+                )
+            return RunFolder(given)
     if not is_first:
         # The trainer learns the folder of each member from the first process.
-        return given or Path(tempfile.gettempdir()) / "tailmol-folds"
-    folder = claim_run_folder(run, source, None).path
-    write_file(folder / "folds.yaml", lambda path: path.write_text(plan))
+        return RunFolder(given or Path(tempfile.gettempdir()) / "tailmol-folds")
+    folder = claim_run_folder(run, source, None)
+    write_file(folder.path / PLAN, lambda path: path.write_text(plan))
     return folder
 
 
-def _member_words(words: Sequence[str], folder: Path, fold: int, folds: int) -> list[str]:
+def _member_words(words: Sequence[str], members: Sequence[Path], fold: int) -> list[str]:
     """The command line of a member, which goes on where it was cut off."""
-    place = folder / "folds" / str(fold)
+    place = members[fold]
     last = place / "checkpoints" / "last.ckpt"
     if last.is_file():
         trust, _ = take_option(list(words), "trust")
@@ -134,7 +170,9 @@ def _member_words(words: Sequence[str], folder: Path, fold: int, folds: int) -> 
     if process_number() == 0 and place.is_dir():
         # It was cut off before its first checkpoint.
         shutil.rmtree(place)
-    named = ["--run.root", str(folder), "--run.name", "folds", "--run.version", str(fold)]
+    run = place.parent.parent
+    named = ["--run.root", str(run), "--run.name", place.parent.name, "--run.version", place.name]
     if split_command_line(words).value("tracking.name") is None:
-        named.append(f"--tracking.name={folder.parent.name} {folder.name} fold {fold}")
-    return [*words, "--folds=null", f"--data.folds={folds}", f"--data.fold={fold}", *named, "--report=false"]
+        named.append(f"--tracking.name={run.parent.name} {run.name} fold {fold}")
+    own = ["--folds=null", "--only_folds=null", f"--data.folds={len(members)}", f"--data.fold={fold}"]
+    return [*words, *own, *named, "--report=false"]

@@ -17,6 +17,7 @@ from base.errors import InputError
 from modules.evaluation.split_scores import SplitScores, scores_path
 from tests.lightning_app.command import TINY, in_this_process
 from workflows.fit import fit
+from workflows.run_folder import how_to_go_on
 
 SHORT = [*TINY, "--tracking.wandb=disabled", "--config=encoder/fingerprint.yaml", "--config=method/cross_entropy.yaml"]
 SHORT += ["--trainer.max_epochs=2", "--folds=3"]
@@ -150,3 +151,31 @@ def test_kept_test_rows_test_the_ensemble(run: Path, tmp_path: Path, monkeypatch
 def test_folds_that_are_no_number_above_one_are_refused(folds: str) -> None:
     with pytest.raises(InputError, match=r"folds: expected a whole number of 2 or more, got"):
         fit([*SHORT, f"--folds={folds}"])
+
+
+def test_members_can_be_trained_by_several_processes(
+    run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = [*SHORT, "--data.source", str(table_of(run)), f"--run.root={tmp_path}", "--data.batch_size=8"]
+    options += ["--run.version=together", "--report=true"]
+    with caplog.at_level("INFO", "tailmol"):
+        assert not fit([*options, "--only_folds=[2,0]"], show_progress=False).metrics
+    assert "the ensemble still needs the folds 1." in caplog.text
+    result = fit([*options, "--only_folds=1"], show_progress=False)
+    assert result.metrics == json.loads((run / "test_metrics.json").read_text())
+    with pytest.raises(InputError, match=r"only_folds: expected numbers from 0 to 2, got 3"):
+        fit([*options, "--only_folds=3"])
+
+
+def test_a_refused_table_leaves_no_folder(tmp_path: Path) -> None:
+    source = tmp_path / "drugs.csv"
+    source.write_text("smiles,label\nC,a\nCC,a\nCCC,a\n")
+    with pytest.raises(InputError):
+        fit([*SHORT, "--data.source", str(source), f"--run.root={tmp_path / 'runs'}"], show_progress=False)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_a_stopped_run_says_is_the_command_that_goes_on(run: Path) -> None:
+    advice = how_to_go_on("lightning", ["--folds", "3"], run)
+    assert advice == "to go on: lightning fit --folds 3 --run.version version_0"
+    assert how_to_go_on("lightning", ["--run.version=v"], run) == "to go on: lightning fit --run.version=v"

@@ -150,7 +150,10 @@ class FitCLI(DrugCLI):
         within = LastCheckpoint(self.config.checkpoint_every_n_steps)
         recluster: Recluster = self.config_init.recluster
         stages = TrainingStages(self.config_init.stages, self.trust)
-        own = [recluster, ReclusterReport(log_recluster_panels), stages, EvidenceWriter(recluster), self._resuming()]
+        own = [recluster, ReclusterReport(log_recluster_panels), stages, self._resuming()]
+        if self.config.data.fold in (None, 0):
+            # An ensemble has the evidence of its first member.
+            own.append(EvidenceWriter(recluster))
         shows_progress = self.config.trainer.enable_progress_bar is not False and self.show_progress
         progress = [TrainingProgress()] if shows_progress else []
         saving = [best, ended, within, Requeue(), OwnCheckpoints()]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from base.ranges import check_range, check_sizes
-from datamodules.batch import Batch
+from datamodules.batch import Batch, FingerprintBatch
 from datamodules.drug_task import DrugTask
 from modules.encoders.encoder import Encoder, combine_molecules, combined_size
 from modules.heads.perceptron import perceptron
@@ -65,20 +66,32 @@ class FingerprintMLP(Encoder):
 
     def forward(self, batch: Batch) -> Tensor:
         """See `Encoder.forward`."""
-        counts = self._counts(batch)
         if self.shares_layers:
-            molecules = self.molecule_layers(_signed_log(counts))
+            molecules = self._perceive(self.molecule_layers, batch.fingerprints or _arrays(batch))
             return cast(Tensor, self.layers(combine_molecules(molecules, self.task)))
-        is_reaction = self.task.input == "reaction"
-        counts = counts[1::2] - counts[0::2] if is_reaction else combine_molecules(counts, self.task)
-        return cast(Tensor, self.layers(_signed_log(counts)))
+        if batch.fingerprints is None:
+            return self._perceive(self.layers, _arrays(batch))
+        if self.task.input == "reaction":
+            return self._perceive(self.layers, batch.fingerprints.differences())
+        if combined_size(1, self.task) == 1:
+            return self._perceive(self.layers, batch.fingerprints)
+        return self._perceive(self.layers, combine_molecules(batch.fingerprints.dense(), self.task))
 
-    def _counts(self, batch: Batch) -> Tensor:
-        """Fingerprint counts of the molecules, (M, bins), or flattened arrays, (B, bins)."""
-        if batch.arrays is not None:
-            return batch.arrays.flatten(1)
-        assert batch.fingerprints is not None
-        return batch.fingerprints.dense()
+    @staticmethod
+    def _perceive(layers: nn.Sequential, counts: Tensor | FingerprintBatch) -> Tensor:
+        """The layers applied to logarithms of counts; without a dense tensor, only those that are not zero are read."""
+        if isinstance(counts, Tensor):
+            return cast(Tensor, layers(_signed_log(counts)))
+        first = cast(nn.Linear, layers[0])
+        sizes = torch.bincount(counts.molecule, minlength=counts.shape[0])
+        weights, starts = _signed_log(counts.count).to(first.weight.dtype), sizes.cumsum(0) - sizes
+        sums = functional.embedding_bag(counts.bin, first.weight.t(), starts, mode="sum", per_sample_weights=weights)
+        return cast(Tensor, layers[1:](sums + first.bias))
+
+
+def _arrays(batch: Batch) -> Tensor:
+    assert batch.arrays is not None
+    return batch.arrays.flatten(1)
 
 
 def _signed_log(counts: Tensor) -> Tensor:

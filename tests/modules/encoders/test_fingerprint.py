@@ -26,8 +26,12 @@ def build(task: DrugTask, randomize: Randomize, molecule_dims: list[int] | None 
 
 
 def first_layer_input(encoder: FingerprintMLP, batch: Batch) -> Tensor:
-    """Inputs of the layers, which an empty stack returns unchanged."""
-    encoder.layers = nn.Sequential()
+    """Inputs of the layers, which a linear layer of ones on the diagonal returns unchanged."""
+    width = encoder.state_dict()["layers.0.weight"].shape[1]
+    identity = nn.Linear(width, width)
+    nn.init.eye_(identity.weight)
+    nn.init.zeros_(identity.bias)
+    encoder.layers = nn.Sequential(identity)
     embeddings = encoder(batch)
     assert isinstance(embeddings, Tensor)
     return embeddings
@@ -152,3 +156,35 @@ def test_no_layers_are_refused() -> None:
         FingerprintMLP([])
     with pytest.raises(ValueError, match="molecule_dims: expected sizes of 1 or more"):
         FingerprintMLP(molecule_dims=[0])
+
+
+@pytest.mark.parametrize("kind", ["molecule", "reaction", "pair"])
+def test_embeddings_and_gradients_are_those_of_dense_counts(
+    kind: InputKind, make_task: MakeTask, make_batch: MakeBatch, randomize: Randomize
+) -> None:
+    encoder = build(make_task(kind), randomize, [12] if kind == "pair" else [])
+    samples = [["CCO", "CCN"], ["c1ccccc1", "CO"], ["C", "CCCl"]]
+    batch = make_batch(samples if kind != "molecule" else [[text] for pair in samples for text in pair])
+    counts = batch.fingerprints
+    assert counts is not None
+    weights: list[Tensor | None] = []
+    embeddings = []
+    for fingerprints in (counts, counts.dense()):
+        encoder.zero_grad()
+        if isinstance(fingerprints, Tensor):
+            dense = fingerprints[1::2] - fingerprints[0::2] if kind == "reaction" else fingerprints
+            found = dense.sign() * dense.abs().log1p()
+            if kind == "pair":
+                found = encoder.molecule_layers(found)
+                found = (
+                    torch.cat([found[0::2], found[1::2]], dim=1)
+                    if not encoder.task.symmetric
+                    else torch.cat([found[0::2] + found[1::2], (found[0::2] - found[1::2]).abs()], dim=1)
+                )
+            embeddings.append(encoder.layers(found))
+        else:
+            embeddings.append(encoder(batch))
+        embeddings[-1].square().sum().backward()
+        weights.append(next(encoder.parameters()).grad)
+    torch.testing.assert_close(embeddings[0], embeddings[1])
+    torch.testing.assert_close(weights[0], weights[1])

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser
 
@@ -131,6 +131,13 @@ class FitCLI(DrugCLI):
         # A job may start several runs.
         is_same = path is not None and read_checkpoint(path).settings == self.model.run_config
         return str(path) if is_same else None
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """A trainer that validates a fold after the last epoch alone, since the fold chooses nothing before."""
+        epochs = self.config.trainer.max_epochs
+        if self.config.data.fold is not None and epochs and epochs > 0:
+            kwargs["check_val_every_n_epoch"] = epochs
+        return super().instantiate_trainer(**kwargs)
 
     def has_unused_parameters(self) -> bool:
         """Whether a step of some epoch does not use all parameters, also because a stage freezes them."""

@@ -15,7 +15,7 @@ from sklearn.metrics import accuracy_score, recall_score
 import tailmol
 from base.errors import InputError
 from modules.evaluation.split_scores import SplitScores, scores_path
-from tests.lightning_app.command import TINY, in_this_process
+from tests.lightning_app.command import TINY, in_this_process, succeed
 from workflows.fit import fit
 from workflows.run_folder import how_to_go_on
 
@@ -179,3 +179,16 @@ def test_what_a_stopped_run_says_is_the_command_that_goes_on(run: Path) -> None:
     advice = how_to_go_on("lightning", ["--folds", "3"], run)
     assert advice == "to go on: lightning fit --folds 3 --run.version version_0"
     assert how_to_go_on("lightning", ["--run.version=v"], run) == "to go on: lightning fit --run.version=v"
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_members_together(run: Path, tmp_path: Path) -> None:
+    options = [*SHORT, "--data.source", str(table_of(run)), "--data.batch_size=8"]
+    succeed(tmp_path, "fit", *options, "--trainer.devices=2", "--trainer.strategy=ddp")
+    (written,) = tmp_path.glob("runs/*/*/test_metrics.json")
+    metrics = json.loads(written.read_text())
+    assert metrics["test/rows"] == 36
+    scores = SplitScores.load(scores_path(written.parent / "checkpoints" / "best.ckpt"), 3)
+    assert metrics["test/accuracy"] == pytest.approx(
+        float((scores.logits.argmax(dim=1) == scores.labels).float().mean())
+    )

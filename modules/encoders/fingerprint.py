@@ -85,7 +85,9 @@ class FingerprintMLP(Encoder):
         first = cast(nn.Linear, layers[0])
         sizes = torch.bincount(counts.molecule, minlength=counts.shape[0])
         weights, starts = _signed_log(counts.count).to(first.weight.dtype), sizes.cumsum(0) - sizes
-        sums = functional.embedding_bag(counts.bin, first.weight.t(), starts, mode="sum", per_sample_weights=weights)
+        # Without the copy, the kernel falls back to a slow path.
+        rows = first.weight.t().contiguous()
+        sums = functional.embedding_bag(counts.bin, rows, starts, mode="sum", per_sample_weights=weights)
         return cast(Tensor, layers[1:](sums + first.bias))
 
 

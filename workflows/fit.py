@@ -15,6 +15,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from base.atomic_file import write_json
 from base.errors import DiskFullError, InputError, is_disk_full
 from base.ranges import check_whole
+from callbacks.decision_writer import DecisionWriter
 from callbacks.evidence_writer import EvidenceWriter
 from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.own_checkpoints import OwnCheckpoints
@@ -24,6 +25,7 @@ from callbacks.requeue import Requeue
 from callbacks.training_progress import TrainingProgress
 from callbacks.training_stages import TrainingStages
 from modules.checkpoint_file import read_checkpoint
+from modules.decisions.settings import DecisionSettings
 from modules.training.lr_schedule import read_schedule
 from modules.training.stages import Stage
 from reports.wandb_panels import log_recluster_panels
@@ -64,6 +66,7 @@ class FitCLI(DrugCLI):
         "data": ("source", "input", "smiles_columns", "label_column", "split", "split_seed", "sampling", "batch_size"),
         "model": ("encoder", "classification_loss", "contrast", "optimizer", "lr_scheduler"),
         "recluster": ("start_epoch", "every_n_epochs", "difficulty", "strength"),
+        "decision": ("objective", "points", "classes", "least", "costs"),
         "early_stopping": ("patience",),
         "trainer": ("max_epochs", "accelerator", "devices", "precision"),
         "run": ("root", "name"),
@@ -82,6 +85,7 @@ class FitCLI(DrugCLI):
         """Add the settings of the training callbacks."""
         super().add_arguments_to_parser(parser)
         self.add_section(parser, Recluster, "recluster")
+        self.add_section(parser, DecisionSettings, "decision")
         self.add_section(parser, EarlyStopping, "early_stopping")
         parser.set_defaults({"early_stopping.monitor": MONITORED, "early_stopping.mode": "max"})
 
@@ -139,7 +143,8 @@ class FitCLI(DrugCLI):
         within = LastCheckpoint(self.config.checkpoint_every_n_steps)
         recluster: Recluster = self.config_init.recluster
         stages = TrainingStages(self.config_init.stages, self.trust)
-        own = [recluster, ReclusterReport(log_recluster_panels), stages, EvidenceWriter(recluster), self._resuming()]
+        writers = [DecisionWriter(self.config_init.decision), EvidenceWriter(recluster)]
+        own = [recluster, ReclusterReport(log_recluster_panels), stages, *writers, self._resuming()]
         shows_progress = self.config.trainer.enable_progress_bar is not False and self.show_progress
         progress = [TrainingProgress()] if shows_progress else []
         saving = [best, ended, within, Requeue(), OwnCheckpoints()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from modules.evaluation.calibration import LogLosses, TemperatureScaling
 from modules.evaluation.tail_metrics import TailMetrics
@@ -29,23 +30,28 @@ class SplitMetrics(nn.Module):
         """
         super().__init__()
         self.tail_metrics = TailMetrics(class_counts, head_fraction, tail_fraction)
+        self.label_metrics = TailMetrics(class_counts, head_fraction, tail_fraction, ranking=False)
         self.log_losses = LogLosses()
         self.register_buffer("seen", class_counts > 0, persistent=False)
 
-    def update(self, probabilities: Tensor, labels: Tensor, calibration: TemperatureScaling) -> None:
+    def update(
+        self, probabilities: Tensor, labels: Tensor, calibration: TemperatureScaling, predicted: Tensor | None = None
+    ) -> None:
         """Add a batch.
 
         Args:
             probabilities: Probabilities before calibration, fp32 (B, C).
             labels: Labels, int64 (B,).
             calibration: Temperature scaling of the probabilities.
+            predicted: Predicted labels, int64 (B,); those of the largest probabilities if None.
         """
         known = self.seen[labels]
-        self.tail_metrics.update(probabilities[known], labels[known])
+        own = None if predicted is None else predicted[known]
+        self.tail_metrics.update(probabilities[known], labels[known], own)
         self.log_losses.update(probabilities, labels, calibration)
 
     def of_split(
-        self, probabilities: Tensor, labels: Tensor, calibration: TemperatureScaling
+        self, probabilities: Tensor, labels: Tensor, calibration: TemperatureScaling, predicted: Tensor | None = None
     ) -> tuple[dict[str, Tensor], Tensor]:
         """Compute the metrics of a split; must be called on all processes.
 
@@ -53,12 +59,28 @@ class SplitMetrics(nn.Module):
             probabilities: Probabilities before calibration of the samples of this process, fp32 (N, C).
             labels: Labels, int64 (N,).
             calibration: Temperature scaling of the probabilities.
+            predicted: Predicted labels, int64 (N,); those of the largest probabilities if None.
 
         Returns:
             See `compute_and_reset`.
         """
-        self.update(probabilities, labels, calibration)
+        self.update(probabilities, labels, calibration, predicted)
         return self.compute_and_reset()
+
+    def of_labels(self, predicted: Tensor, labels: Tensor, name: str) -> dict[str, Tensor]:
+        """Compute balanced accuracy and head accuracy of another decision; must be called on all processes.
+
+        Args:
+            predicted: Labels that it predicts for the samples of this process, int64 (N,).
+            labels: Labels, int64 (N,).
+            name: Name of the decision, which the names of the metrics end with.
+        """
+        known, metrics = self.seen[labels], self.label_metrics
+        one_hot = functional.one_hot(predicted[known], metrics.num_classes).float()
+        metrics.update(one_hot, labels[known])
+        values = metrics.compute()
+        metrics.reset()
+        return {f"{metric}_{name}": values[metric] for metric in ("balanced_accuracy", "head_accuracy")}
 
     def compute_and_reset(self) -> tuple[dict[str, Tensor], Tensor]:
         """Compute the metrics over all batches and processes, and reset them.

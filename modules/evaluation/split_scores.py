@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy
 import torch
 from torch import Tensor
 
+from base.atomic_file import write_file
 from base.errors import InputError
 from datamodules.batch import Batch
 from modules.processes import gather_rows
@@ -29,6 +32,66 @@ class SplitScores:
     def of_all_processes(self) -> SplitScores:
         """The scores of the samples of all processes; must be called on all of them."""
         return SplitScores(*(gather_rows(own) for own in (self.rows, self.labels, self.logits)))
+
+    def to(self, device: torch.device) -> SplitScores:
+        """Copy the scores to a device."""
+        return SplitScores(self.rows.to(device), self.labels.to(device), self.logits.to(device))
+
+    def in_order(self) -> SplitScores:
+        """The scores in the order of the rows, which does not depend on batches and processes."""
+        order = self.rows.argsort(stable=True)
+        return SplitScores(self.rows[order], self.labels[order], self.logits[order])
+
+    def save(self, path: Path) -> None:
+        """Write the scores as an .npz file of plain arrays.
+
+        Args:
+            path: Path of the file.
+        """
+        arrays = {name: getattr(self, name).cpu().numpy() for name in ("rows", "labels", "logits")}
+
+        def write(temporary: Path) -> None:
+            with temporary.open("wb") as file:
+                numpy.savez(file, **arrays)
+
+        write_file(path, write)
+
+    @classmethod
+    def load(cls, path: Path, num_classes: int) -> SplitScores:
+        """Read the scores, without pickle.
+
+        Args:
+            path: File written by `save`.
+            num_classes: Number of classes C.
+
+        Raises:
+            InputError: If there is no such file, it is damaged, or it holds no finite scores of C classes.
+        """
+        if not path.is_file():
+            raise InputError(f"scores: expected the file {path}, which lightning fit writes, but there is none.")
+        try:
+            # Opened here, since numpy leaves a file open that it cannot read.
+            with path.open("rb") as opened, numpy.load(opened, allow_pickle=False) as file:
+                rows, labels, logits = (torch.from_numpy(file[name]) for name in ("rows", "labels", "logits"))
+            _check(rows, labels, logits, num_classes)
+        except Exception as error:
+            raise InputError(f"scores: {path} is not a valid file of scores ({error}).") from error
+        return cls(rows, labels, logits)
+
+
+def scores_path(checkpoint: Path) -> Path:
+    """Path of the scores that the decision of a checkpoint is chosen on, `best.scores.npz` beside `best.ckpt`."""
+    return checkpoint.with_suffix(".scores.npz")
+
+
+def _check(rows: Tensor, labels: Tensor, logits: Tensor, num_classes: int) -> None:
+    if logits.ndim != 2 or logits.dtype != torch.float32 or logits.shape[1] != num_classes:
+        raise ValueError(f"logits: expected float32 (N, {num_classes}), got {logits.dtype} {tuple(logits.shape)}")
+    for name, values in (("rows", rows), ("labels", labels)):
+        if values.dtype != torch.int64 or values.shape != logits.shape[:1]:
+            raise ValueError(f"{name}: expected int64 ({len(logits)},), got {values.dtype} {tuple(values.shape)}")
+    if not bool(((labels >= 0) & (labels < num_classes)).all()) or not bool(logits.isfinite().all()):
+        raise ValueError(f"expected labels in 0..{num_classes - 1} and finite logits")
 
 
 class ScoreCollector:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+EVIDENCE = 2.0
+"""Standard errors that a difference must have to be believed."""
+
 
 @dataclass(frozen=True)
 class Confusions:
@@ -105,8 +108,8 @@ def standard_errors(utility: Utility, counts: Confusions, compared: int) -> Tens
 def nearest_of_the_best(utility: Utility, counts: Confusions, distances: Tensor) -> int:
     """Choose the candidate at the smallest distance among those that are not shown to be worse than the best.
 
-    The one-standard-error rule (Breiman et al., 1984): of the candidates within a standard error of the best one, the
-    simplest is taken. The best itself is a noisy choice where classes have few samples.
+    After the one-standard-error rule (Breiman et al., 1984): of the candidates within `EVIDENCE` standard errors of the
+    best one, the simplest is taken. The best itself is a noisy choice where classes have few samples.
 
     Args:
         utility: The utility.
@@ -119,5 +122,5 @@ def nearest_of_the_best(utility: Utility, counts: Confusions, distances: Tensor)
     values = utility(counts.total())
     best = int(values.argmax())
     # A sum of many recalls may differ in the last digits between equal candidates.
-    fits = values >= values[best] - standard_errors(utility, counts, best) - 1e-12
+    fits = values >= values[best] - EVIDENCE * standard_errors(utility, counts, best) - 1e-12
     return int(distances.double().masked_fill(~fits, torch.inf).argmin())

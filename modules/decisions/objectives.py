@@ -10,6 +10,7 @@ from torch import Tensor
 
 from base.ranges import check_range
 from modules.decisions.confusions import (
+    EVIDENCE,
     Confusions,
     accuracy,
     balanced_accuracy,
@@ -66,7 +67,7 @@ class Utility(DecisionObjective):
         offset, own = samples.offset(strength), samples.class_offsets
         counts = samples.confusions((samples.predicted(offset), samples.predicted(offset + own.crossed)))
         without, crossed = self.utility(counts.total()).tolist()
-        helps = crossed - without > float(standard_errors(self.utility, counts, 0)[1])
+        helps = crossed - without > EVIDENCE * float(standard_errors(self.utility, counts, 0)[1])
         return Choice(offset + own.offsets if helps else offset)
 
 

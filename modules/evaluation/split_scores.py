@@ -37,6 +37,14 @@ class SplitScores:
         """Copy the scores to a device."""
         return SplitScores(self.rows.to(device), self.labels.to(device), self.logits.to(device))
 
+    def of(self, chosen: Tensor) -> SplitScores:
+        """The scores of some of the samples.
+
+        Args:
+            chosen: Whether to take each sample, bool (N,).
+        """
+        return SplitScores(self.rows[chosen], self.labels[chosen], self.logits[chosen])
+
     def in_order(self) -> SplitScores:
         """The scores in the order of the rows, which does not depend on batches and processes."""
         order = self.rows.argsort(stable=True)

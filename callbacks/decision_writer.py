@@ -10,6 +10,7 @@ import lightning
 
 from datamodules.drug_datamodule import DrugDataModule
 from modules.checkpoint_file import write_decision
+from modules.decision_choice import choose_decision, read_scores
 from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
 from modules.embedding_pass import score_validation_set
@@ -44,7 +45,7 @@ class DecisionWriter(lightning.Callback):
         """Choose the decision, and write scores and decision beside and into the tested checkpoint."""
         model, data = cast(DrugClassifier, pl_module), cast(DrugDataModule, trainer.datamodule)  # type: ignore[attr-defined]
         scores = score_validation_set(model, data, trainer.precision_plugin.forward_context)
-        model.choose_decision(scores, self.settings)
+        choose_decision(model, scores, self.settings)
         if trainer.is_global_zero:
             checkpoint = Path(str(trainer.ckpt_path))
             scores.save(scores_path(checkpoint))
@@ -68,4 +69,5 @@ class DecisionUser(lightning.Callback):
         Raises:
             InputError: If there are no scores, or the settings do not fit the classes.
         """
-        cast(DrugClassifier, pl_module).choose_decision_of(Path(str(trainer.ckpt_path)), self.settings)
+        model = cast(DrugClassifier, pl_module)
+        choose_decision(model, read_scores(model, Path(str(trainer.ckpt_path))), self.settings)

@@ -86,14 +86,19 @@ class Decision(nn.Module):
         scores = logits.float() + self.loss.removed_prior * log_priors(self.counts)
         return scores.masked_fill(self.counts == 0, NEVER).argmax(dim=1)
 
-    def labels_head_kept(self, logits: Tensor) -> Tensor:
-        """Labels by the objective `HeadKept`, int64 (B,), once it has been chosen."""
-        return (self.corrected(logits) + self.head_kept_offset).argmax(dim=1)
+    def compared_labels(self, logits: Tensor) -> dict[str, Tensor]:
+        """Labels of the decisions that this one is compared with, int64 (B,) each; none before `choose`.
 
-    @property
-    def has_chosen(self) -> bool:
-        """Whether `choose` was called since the last `fit`."""
-        return not bool(self.head_kept_offset.isnan().any())
+        Args:
+            logits: Logits of the head, (B, C).
+
+        Returns:
+            Labels by the objective `HeadKept`, as `head_kept`, and at the training prior, as `at_prior`.
+        """
+        if bool(self.head_kept_offset.isnan().any()):
+            return {}
+        kept = (self.corrected(logits) + self.head_kept_offset).argmax(dim=1)
+        return {"head_kept": kept, "at_prior": self.labels_at_prior(logits)}
 
     def uncertainty(self, logits: Tensor) -> Tensor | None:
         """Uncertainty of each prediction, (B,) in 0..1; None if the loss does not define one."""

@@ -19,11 +19,10 @@ from datamodules.drug_task import DrugTask
 from modules.checkpoint_file import read_checkpoint
 from modules.class_state import ClassState
 from modules.decision import Decision
-from modules.decisions.settings import DecisionSettings
 from modules.encoders import Encoder
 from modules.evaluation.prediction import Prediction
 from modules.evaluation.split_metrics import SplitMetrics
-from modules.evaluation.split_scores import ScoreCollector, SplitScores, scores_path
+from modules.evaluation.split_scores import ScoreCollector, SplitScores
 from modules.evaluation.tail_metrics import check_fractions
 from modules.heads.head import HeadSettings
 from modules.losses import ClassificationLoss
@@ -210,7 +209,7 @@ class DrugClassifier(lightning.LightningModule):
             strength = self.decision.fit(everywhere.logits, everywhere.labels, self.network.classifier)
             if strength is not None:
                 self.log("val/correction_strength", strength)
-        values, self.validation_recall = self._evaluate(scores)
+        values, self.validation_recall = self.evaluate(scores)
         self._log_metrics("val", values)
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
@@ -225,22 +224,6 @@ class DrugClassifier(lightning.LightningModule):
         self._log_metrics("test", values)
         self._log_metrics("test/recall", dict(zip(self.task.classes, recall, strict=True)))
 
-    def evaluate(self, scores: SplitScores) -> tuple[dict[str, Tensor], Tensor]:
-        """Compute the metrics of samples that no decision was chosen on; must be called on all processes.
-
-        Args:
-            scores: Scores of the samples of this process.
-
-        Returns:
-            Metrics by name, also those of the decision that keeps the head, and the recall of each class, (C,).
-        """
-        values, recall = self._evaluate(scores)
-        if self.decision.has_chosen:
-            kept, at_prior = self.decision.labels_head_kept(scores.logits), self.decision.labels_at_prior(scores.logits)
-            values |= self.metrics.of_labels(kept, scores.labels, "head_kept")
-            values |= self.metrics.of_labels(at_prior, scores.labels, "at_prior")
-        return values, recall
-
     def predict_step(self, batch: Batch, batch_index: int) -> Prediction:
         """Predict a batch."""
         embeddings, logits = self.network(batch)
@@ -248,32 +231,6 @@ class DrugClassifier(lightning.LightningModule):
         calibrated, uncertainty = self.decision.calibration(probabilities), self.decision.uncertainty(logits)
         labels = self.decision.labels(probabilities)
         return Prediction(batch.sample_index, probabilities, calibrated, uncertainty, embeddings, logits, labels)
-
-    def choose_decision(self, scores: SplitScores, settings: DecisionSettings) -> None:
-        """Choose the decision anew.
-
-        Args:
-            scores: Scores of samples that the model was not trained on, of all processes.
-            settings: The objective.
-
-        Raises:
-            InputError: If the settings do not fit the classes.
-        """
-        assert self.task is not None
-        objective = settings.make(self.task.classes)
-        self.decision.choose(scores.to(self.device), objective, self.metrics.tail_metrics.groups["head"])
-
-    def choose_decision_of(self, checkpoint: Path, settings: DecisionSettings) -> None:
-        """Choose the decision anew on the scores that `lightning fit` wrote beside a checkpoint.
-
-        Args:
-            checkpoint: The checkpoint of this model.
-            settings: The objective.
-
-        Raises:
-            InputError: If there are no scores, or the settings do not fit the classes.
-        """
-        self.choose_decision(SplitScores.load(scores_path(checkpoint), len(self.decision.counts)), settings)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the task and the settings, from which the model is built and new data are read."""
@@ -293,10 +250,19 @@ class DrugClassifier(lightning.LightningModule):
         else:
             self.task.check_same(saved)
 
-    def _evaluate(self, scores: SplitScores) -> tuple[dict[str, Tensor], Tensor]:
-        probabilities = self.decision.probabilities(scores.logits)
-        predicted = self.decision.labels(probabilities)
-        return self.metrics.of_split(probabilities, scores.labels, self.decision.calibration, predicted)
+    def evaluate(self, scores: SplitScores) -> tuple[dict[str, Tensor], Tensor]:
+        """Compute the metrics of a split; must be called on all processes.
+
+        Args:
+            scores: Scores of the samples of this process.
+
+        Returns:
+            Metrics by name, and the recall of each class, (C,).
+        """
+        decision, logits = self.decision, scores.logits
+        probabilities, compared = decision.probabilities(logits), decision.compared_labels(logits)
+        predicted = decision.labels(probabilities)
+        return self.metrics.of_split(probabilities, scores.labels, decision.calibration, predicted, compared)
 
     def _log_metrics(self, prefix: str, values: dict[str, Tensor]) -> None:
         for name, value in values.items():

@@ -17,6 +17,7 @@ from base.errors import InputError
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.tables.columns import ColumnNames, InputKind
 from datamodules.tables.source_table import read_column_names
+from modules.decision_choice import choose_decision, read_scores
 from modules.decisions.settings import DecisionSettings, ObjectiveName
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction import Prediction
@@ -121,7 +122,8 @@ class Model:
         """
         if self.checkpoint is None:
             raise InputError("objective: expected a model that was loaded from a checkpoint, got another one.")
-        self.classifier.choose_decision_of(self.checkpoint, DecisionSettings(objective, **options))
+        scores = read_scores(self.classifier, self.checkpoint)
+        choose_decision(self.classifier, scores, DecisionSettings(objective, **options))
 
     def embed(self, samples: Samples) -> NDArray[numpy.float32]:
         """Embeddings, from which the classifier decides.

@@ -41,18 +41,14 @@ def decide(run: Path, settings: DecisionSettings, trust: Sequence[str] = ()) -> 
         InputError: If the checkpoint or its scores cannot be read, or the settings do not fit the classes.
     """
     from modules.checkpoint_file import write_decision
-    from modules.decisions.comparison import crossed_metrics, decision_metrics
+    from modules.decision_choice import choose_decision, crossed_metrics, decision_metrics, read_scores
     from modules.drug_classifier import DrugClassifier
-    from modules.evaluation.split_scores import SplitScores, scores_path
 
     checkpoint = run / "checkpoints" / "best.ckpt" if run.is_dir() else run
     model = DrugClassifier.load_from_checkpoint(checkpoint, setting="RUN", trust=trust)
-    assert model.task is not None
-    scores = SplitScores.load(scores_path(checkpoint), model.task.num_classes)
-    objective, metrics = settings.make(model.task.classes), model.metrics.label_metrics
-    before = decision_metrics(model.decision, scores, metrics)
-    model.choose_decision(scores, settings)
-    after = decision_metrics(model.decision, scores, metrics)
-    crossed = crossed_metrics(model.decision, scores, objective, model.metrics.tail_metrics.groups["head"], metrics)
+    scores = read_scores(model, checkpoint)
+    before = decision_metrics(model, scores)
+    choose_decision(model, scores, settings)
+    after, crossed = decision_metrics(model, scores), crossed_metrics(model, scores, settings)
     write_decision(checkpoint, model.decision.state_dict(), asdict(settings))
     return Decided(checkpoint, len(scores.labels), before, after, crossed)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -51,7 +54,12 @@ class SplitMetrics(nn.Module):
         self.log_losses.update(probabilities, labels, calibration)
 
     def of_split(
-        self, probabilities: Tensor, labels: Tensor, calibration: TemperatureScaling, predicted: Tensor | None = None
+        self,
+        probabilities: Tensor,
+        labels: Tensor,
+        calibration: TemperatureScaling,
+        predicted: Tensor | None = None,
+        compared: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> tuple[dict[str, Tensor], Tensor]:
         """Compute the metrics of a split; must be called on all processes.
 
@@ -60,27 +68,34 @@ class SplitMetrics(nn.Module):
             labels: Labels, int64 (N,).
             calibration: Temperature scaling of the probabilities.
             predicted: Predicted labels, int64 (N,); those of the largest probabilities if None.
+            compared: Labels that other decisions predict, int64 (N,), by the name of the decision, which the names of
+                their balanced accuracy and head accuracy end with.
 
         Returns:
             See `compute_and_reset`.
         """
         self.update(probabilities, labels, calibration, predicted)
-        return self.compute_and_reset()
+        values, recall = self.compute_and_reset()
+        for name, own in compared.items():
+            found = self.of_labels(own, labels)
+            values |= {f"{metric}_{name}": found[metric] for metric in ("balanced_accuracy", "head_accuracy")}
+        return values, recall
 
-    def of_labels(self, predicted: Tensor, labels: Tensor, name: str) -> dict[str, Tensor]:
-        """Compute balanced accuracy and head accuracy of another decision; must be called on all processes.
+    def of_labels(self, predicted: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Compute the metrics of labels without probabilities; must be called on all processes.
 
         Args:
-            predicted: Labels that it predicts for the samples of this process, int64 (N,).
+            predicted: Predicted labels for the samples of this process, int64 (N,).
             labels: Labels, int64 (N,).
-            name: Name of the decision, which the names of the metrics end with.
+
+        Returns:
+            The metrics of `TailMetrics` without ranking, by name.
         """
-        known, metrics = self.seen[labels], self.label_metrics
-        one_hot = functional.one_hot(predicted[known], metrics.num_classes).float()
-        metrics.update(one_hot, labels[known])
-        values = metrics.compute()
-        metrics.reset()
-        return {f"{metric}_{name}": values[metric] for metric in ("balanced_accuracy", "head_accuracy")}
+        known = self.seen[labels]
+        self.label_metrics.update(functional.one_hot(predicted[known], len(self.seen)).float(), labels[known])
+        values = self.label_metrics.compute()
+        self.label_metrics.reset()
+        return values
 
     def compute_and_reset(self) -> tuple[dict[str, Tensor], Tensor]:
         """Compute the metrics over all batches and processes, and reset them.

@@ -1,0 +1,82 @@
+"""Choosing the decision of a model anew, and what decisions are worth on scores."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from modules.decisions.settings import DecisionSettings
+from modules.drug_classifier import DrugClassifier
+from modules.evaluation.split_scores import SplitScores, scores_path
+
+_SHOWN = ("balanced_accuracy", "accuracy", "macro_f1", "head_accuracy", "middle_accuracy", "tail_accuracy")
+_FOLDS = 5
+
+
+def choose_decision(model: DrugClassifier, scores: SplitScores, settings: DecisionSettings) -> None:
+    """Choose the decision of a model anew.
+
+    Args:
+        model: The model, whose decision changes.
+        scores: Scores of samples that the model was not trained on, of all processes.
+        settings: The objective.
+
+    Raises:
+        InputError: If the settings do not fit the classes.
+    """
+    assert model.task is not None
+    objective = settings.make(model.task.classes)
+    model.decision.choose(scores.to(model.device), objective, model.metrics.tail_metrics.groups["head"])
+
+
+def read_scores(model: DrugClassifier, checkpoint: Path) -> SplitScores:
+    """Read the scores that `lightning fit` wrote beside the checkpoint of a model.
+
+    Args:
+        model: The model.
+        checkpoint: Its checkpoint.
+
+    Raises:
+        InputError: If there are none, or not of the classes of the model.
+    """
+    return SplitScores.load(scores_path(checkpoint), len(model.decision.counts)).to(model.device)
+
+
+def decision_metrics(model: DrugClassifier, scores: SplitScores) -> dict[str, float]:
+    """Accuracies of the decision of a model, by name, and the mean `cost` if it has costs.
+
+    Args:
+        model: The model.
+        scores: Scores of samples.
+    """
+    return _label_metrics(model, model.decision.labels(model.decision.probabilities(scores.logits)), scores)
+
+
+def crossed_metrics(model: DrugClassifier, scores: SplitScores, settings: DecisionSettings) -> dict[str, float]:
+    """As `decision_metrics`, of decisions that were chosen without the samples that they predict.
+
+    Args:
+        model: The model, which stays as it is.
+        scores: Scores of samples that it was not trained on.
+        settings: The objective.
+    """
+    own, scores = deepcopy(model), scores.in_order()
+    order = scores.labels.argsort(stable=True)
+    fold, predicted = torch.empty_like(scores.labels), torch.zeros_like(scores.labels)
+    fold[order] = torch.arange(len(order), device=fold.device) % _FOLDS
+    for number in range(_FOLDS):
+        inside = fold == number
+        choose_decision(own, scores.of(~inside), settings)
+        predicted[inside] = own.decision.labels(own.decision.probabilities(scores.logits[inside]))
+    return _label_metrics(model, predicted, scores)
+
+
+def _label_metrics(model: DrugClassifier, predicted: Tensor, scores: SplitScores) -> dict[str, float]:
+    found, costs = model.metrics.of_labels(predicted, scores.labels), model.decision.costs
+    values = {name: float(found[name]) for name in _SHOWN}
+    if costs is not None:
+        values["cost"] = float(costs.to(predicted.device)[scores.labels, predicted].mean())
+    return values

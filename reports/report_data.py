@@ -15,6 +15,7 @@ from base.errors import InputError
 from modules.evaluation.class_means_file import ClassMeans
 from reports.analysis.class_scores import ClassScores, Group, class_groups, recall_per_class
 from reports.analysis.confusions import Confusion, Example, find_confusions, find_examples, shown_confusions
+from reports.analysis.decision_curve import DecisionCurve, decision_curve
 from reports.analysis.distance_matrix import ClassDistances, compare_classes
 from reports.analysis.layouts import principal_components, umap_layout
 from reports.run_files import RunFiles, read_run
@@ -24,6 +25,7 @@ from reports.samples.stratified import draw_stratified
 
 if TYPE_CHECKING:
     from datamodules.drug_datamodule import DrugDataModule
+    from modules.drug_classifier import DrugClassifier
 
 _log = logging.getLogger("tailmol")
 
@@ -67,6 +69,7 @@ class ReportData:
         num_confusions: Number of all confusions.
         texts: Names and drawings of the samples to show, by split (train and test).
         changed_data: Whether the training samples differ from those of the checkpoint.
+        curve: Accuracies of all decisions of the model on the test samples; None without it.
     """
 
     run: RunFiles
@@ -80,6 +83,7 @@ class ReportData:
     num_confusions: int
     texts: dict[str, SampleTexts]
     changed_data: bool
+    curve: DecisionCurve | None
 
 
 def collect(path: Path, points: int = POINTS, umap: bool = False, trust: Sequence[str] = ()) -> ReportData:
@@ -119,6 +123,7 @@ def collect(path: Path, points: int = POINTS, umap: bool = False, trust: Sequenc
         points=points,
         umap=umap,
         changed_data=_has_changed(data, run),
+        curve=_curve(model, test, run),
     )
 
 
@@ -132,6 +137,7 @@ def assemble(
     points: int = POINTS,
     umap: bool = False,
     changed_data: bool = False,
+    curve: DecisionCurve | None = None,
 ) -> ReportData:
     """Compute scores, distances and confusions, and choose the samples to show.
 
@@ -145,6 +151,7 @@ def assemble(
         points: Number of samples on the embedding map.
         umap: Whether to add a UMAP layout to the map.
         changed_data: Whether the training samples differ from those of the checkpoint.
+        curve: Accuracies of all decisions of the model on the test samples.
     """
     num_classes = run.task.num_classes
     recall = recall_per_class(test.codes, test.predicted, num_classes)
@@ -168,7 +175,17 @@ def assemble(
         num_confusions=len(found),
         texts={"train": texts["train"](sorted(shown_training)), "test": texts["test"](sorted(shown_test))},
         changed_data=changed_data,
+        curve=curve,
     )
+
+
+def _curve(model: DrugClassifier, test: EvaluatedSamples, run: RunFiles) -> DecisionCurve | None:
+    import torch
+
+    from modules.evaluation.split_scores import SplitScores
+
+    rows, codes, logits = (torch.from_numpy(values) for values in (test.rows, test.codes, test.logits))
+    return decision_curve(model, SplitScores(rows, codes, logits), run.checkpoint, run.objective)
 
 
 def _set_up_data(run: RunFiles) -> DrugDataModule:

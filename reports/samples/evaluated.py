@@ -32,6 +32,7 @@ class EvaluatedSamples:
         confidence: float32 (n,), probabilities of the predicted classes.
         embeddings: float32 (n, d), unit vectors.
         subclusters: int64 (n,), index of a training sample's sub-cluster within its class; -1 if unknown.
+        logits: float32 (n, C), logits of the head.
     """
 
     total: NDArray[Any]
@@ -41,6 +42,7 @@ class EvaluatedSamples:
     confidence: NDArray[Any]
     embeddings: NDArray[Any]
     subclusters: NDArray[Any]
+    logits: NDArray[Any]
 
     def __len__(self) -> int:
         """Number of samples n."""
@@ -67,7 +69,7 @@ def evaluate_split(
     rows = data.records.rows[split]
     codes = data.records.codes[rows]
     places = draw_stratified(codes, most, seed)
-    embeddings, predicted, confidence = _predict(model, data, rows[places])
+    embeddings, predicted, confidence, logits = _predict(model, data, rows[places])
     subclusters = numpy.full(len(places), -1)
     if split == "train":
         subclusters = _subclusters(model, places, codes, embeddings)
@@ -79,22 +81,27 @@ def evaluate_split(
         confidence=confidence,
         embeddings=embeddings,
         subclusters=subclusters,
+        logits=logits,
     )
 
 
 def _predict(
     model: DrugClassifier, data: DrugDataModule, rows: NDArray[Any]
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Unit embeddings, predicted classes and their probabilities."""
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Unit embeddings, predicted classes, their probabilities, and logits."""
     import torch
 
     from modules.inference import infer
     from modules.unit_embeddings import unit_embeddings
 
     found = [prediction for _, prediction in infer(model, data.batches_of(rows))]
-    confidence, predicted = torch.cat([prediction.probabilities for prediction in found]).max(dim=1)
+    predicted = torch.cat([prediction.labels for prediction in found])
+    probabilities = torch.cat([prediction.probabilities for prediction in found])
+    confidence = probabilities.gather(1, predicted[:, None])[:, 0]
     unit = unit_embeddings(torch.cat([prediction.embeddings for prediction in found]))
-    return unit.cpu().numpy(), predicted.cpu().numpy(), confidence.float().cpu().numpy()
+    logits = torch.cat([prediction.logits for prediction in found])
+    arrays = [values.float().cpu().numpy() for values in (unit, confidence, logits)]
+    return arrays[0], predicted.cpu().numpy(), arrays[1], arrays[2]
 
 
 def _subclusters(

@@ -53,6 +53,7 @@ def made_samples(codes: NDArray[Any], most: int, num_classes: int, seed: int) ->
         confidence=generator.uniform(0.3, 1.0, len(own)).astype(numpy.float32),
         embeddings=(vectors / numpy.linalg.norm(vectors, axis=1, keepdims=True)).astype(numpy.float32),
         subclusters=places % 3,
+        logits=numpy.eye(num_classes, dtype=numpy.float32)[own],
     )
 
 

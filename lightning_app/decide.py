@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,8 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     settings = DecisionSettings(given.objective, given.points, given.classes, given.least, given.costs)
     decided = decide(given.run, settings, trusted_modules(given.trust))
     if terminal.json:
-        print(json.dumps({**asdict(decided), "checkpoint": str(decided.checkpoint)}))
+        metrics = {name: _finite(getattr(decided, name)) for name in ("before", "after", "crossed")}
+        print(json.dumps({"checkpoint": str(decided.checkpoint), "samples": decided.samples, **metrics}))
     elif not terminal.quiet:
         _show(decided)
 
@@ -84,6 +85,10 @@ def make_parser(command: str = "lightning") -> argparse.ArgumentParser:
     return parser
 
 
+def _finite(metrics: dict[str, float]) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+
+
 def _show(decided: Decided) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -93,7 +98,7 @@ def _show(decided: Decided) -> None:
         table.add_column(title, justify="left" if title == "Metric" else "right")
     for name, value in decided.after.items():
         given = (decided.before.get(name), value, decided.crossed.get(name))
-        table.add_row(_title(name), *("-" if one is None or one != one else f"{one:.3f}" for one in given))
+        table.add_row(_title(name), *("-" if one is None or math.isnan(one) else f"{one:.3f}" for one in given))
     console = Console()
     console.print(table)
     console.print(printable(f"Written: {decided.checkpoint}"), soft_wrap=True, highlight=False, markup=False)

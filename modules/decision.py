@@ -193,11 +193,12 @@ class Decision(nn.Module):
         """Restore the cost matrix of a checkpoint.
 
         Raises:
-            ValueError: If it has another shape.
+            ValueError: If it has another shape or type, or numbers that are not finite.
         """
-        costs, number = state.get("costs"), len(self.counts)
-        if costs is not None and (costs.shape != (number, number) or not bool(costs.isfinite().all())):
-            raise ValueError(f"costs: expected finite numbers ({number}, {number}), got {tuple(costs.shape)}.")
+        costs, shape = state.get("costs"), (len(self.counts),) * 2
+        valid = isinstance(costs, Tensor) and costs.shape == shape and costs.dtype == torch.float32
+        if costs is not None and not (valid and bool(costs.isfinite().all())):
+            raise ValueError(f"costs: expected finite float32 {shape}, got other values.")
         self.costs = costs
 
 

@@ -24,10 +24,10 @@ def by_optimizer(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     def step() -> torch.Tensor:
         optimizer.zero_grad()
         loss = penalized(scores.double(), labels, offsets)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
-    optimizer.step(step)  # type: ignore[no-untyped-call, arg-type]
+    optimizer.step(step)  # type: ignore[no-untyped-call]
     return offsets.detach().float()
 
 

@@ -9,7 +9,7 @@ from typing import cast
 import lightning
 
 from datamodules.drug_datamodule import DrugDataModule
-from modules.checkpoint_file import write_decision
+from modules.checkpoint_file import weights_digest, write_decision
 from modules.decision_choice import choose_decision, read_scores
 from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
@@ -48,7 +48,7 @@ class DecisionWriter(lightning.Callback):
         choose_decision(model, scores, self.settings)
         if trainer.is_global_zero:
             checkpoint = Path(str(trainer.ckpt_path))
-            scores.save(scores_path(checkpoint))
+            scores.save(scores_path(checkpoint), weights_digest(checkpoint))
             write_decision(checkpoint, model.decision.state_dict(), asdict(self.settings))
 
 

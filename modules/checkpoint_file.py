@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +64,26 @@ def read_checkpoint(path: Path, setting: str = "ckpt_path") -> Checkpoint:
         return Checkpoint(path, settings, DrugTask.from_dict(content["drug_task"]), decision)
     except Exception as error:
         raise InputError(f"{setting}: {path} is not a valid tailmol checkpoint ({error}).") from error
+
+
+def weights_digest(path: Path) -> str:
+    """Compute a hash of all tensors of a checkpoint's model that its scores depend on, which are not the decision's.
+
+    Args:
+        path: Checkpoint written by `lightning fit`.
+
+    Returns:
+        32 hexadecimal digits.
+    """
+    import torch
+
+    state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        if isinstance(state[name], torch.Tensor) and not name.startswith(_DECISION):
+            digest.update(name.encode())
+            digest.update(state[name].contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:32]
 
 
 def write_decision(path: Path, state: Mapping[str, Any], settings: Mapping[str, Any]) -> None:

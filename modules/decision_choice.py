@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from modules.checkpoint_file import weights_digest
 from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.split_scores import SplitScores, scores_path
@@ -40,9 +41,10 @@ def read_scores(model: DrugClassifier, checkpoint: Path) -> SplitScores:
         checkpoint: Its checkpoint.
 
     Raises:
-        InputError: If there are none, or not of the classes of the model.
+        InputError: If there are none, or not of the classes and the weights of the model.
     """
-    return SplitScores.load(scores_path(checkpoint), len(model.decision.counts)).to(model.device)
+    number, weights = len(model.decision.counts), weights_digest(checkpoint)
+    return SplitScores.load(scores_path(checkpoint), number, weights).to(model.device)
 
 
 def decision_metrics(model: DrugClassifier, scores: SplitScores) -> dict[str, float]:

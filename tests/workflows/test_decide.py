@@ -184,6 +184,9 @@ def test_what_cannot_be_decided_is_refused_and_the_checkpoint_stays(run: Path) -
     with pytest.raises(InputError, match="classes: expected labels of the model's classes"):
         decide(run, DecisionSettings("recall", classes=["nothing"]))
     scores = run / "checkpoints" / "best.scores.npz"
+    SplitScores.load(scores, 3).save(scores, "of other weights")
+    with pytest.raises(InputError, match=r"^scores: expected those of the weights in the checkpoint, got others in "):
+        decide(run, KEPT)
     scores.write_bytes(b"no scores")
     with pytest.raises(InputError, match=r"^scores: .*best\.scores\.npz is not a valid file of scores"):
         decide(run, KEPT)

@@ -100,8 +100,9 @@ def traced(options: Sequence[str]) -> dict[str, Called]:
     trainer.fit(model, data)
     with weight.watch():
         trainer.callbacks[0].recluster(trainer, model)
+    settings = DecisionSettings("head_kept")
     with decision.watch():
-        choose_decision(model, score_validation_set(model, data), DecisionSettings("head_kept"))
+        choose_decision(model, score_validation_set(model, data), settings)
     with prediction.watch():
         Model(model).predict(["CCO", "[13CH4]", "not a molecule"])
     found = {"table row": row, "sample": sample, "class weight": weight}

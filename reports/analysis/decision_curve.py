@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from base.errors import InputError
 from modules.decisions.settings import ObjectiveName
 
 if TYPE_CHECKING:
@@ -16,8 +19,13 @@ if TYPE_CHECKING:
     from modules.drug_classifier import DrugClassifier
     from modules.evaluation.split_scores import SplitScores
 
+_log = logging.getLogger("tailmol")
+
 OBJECTIVES: tuple[ObjectiveName, ...] = ("balanced_accuracy", "accuracy", "macro_f1", "head_kept")
 """Objectives without options of their own, whose decisions are shown."""
+
+_LOWEST, _HIGHEST = -0.5, 1.5
+"""Range of the strengths of the prior that are shown; beyond it, both head and tail lose on most data."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,6 @@ def decision_curve(
     """
     from modules.decision_choice import read_scores
     from modules.decisions.settings import DecisionSettings
-    from modules.evaluation.split_scores import scores_path
 
     decision, groups = model.decision, model.metrics.tail_metrics.groups
     samples = decision.samples(test, groups["head"])
@@ -79,14 +86,19 @@ def decision_curve(
     seen = test.in_order()
     logits = seen.logits[decision.counts[seen.labels] > 0]
     labels = {"current": decision.labels(decision.probabilities(logits)), "at_prior": samples.at_prior}
-    if scores_path(checkpoint).is_file():
+    try:
         chosen_on = decision.samples(read_scores(model, checkpoint), groups["head"])
+    except InputError as error:
+        _log.warning(f"The report shows no other objectives. {error}")
+    else:
         for name in OBJECTIVES if len(chosen_on.labels) else ():
             labels[name] = samples.predicted(DecisionSettings(name).make(()).choose(chosen_on).offset)
     tail = tuple(groups["tail"])
-    strengths = _points([f"{strength:g}" for strength in samples.strengths], samples, samples.by_strength.total(), tail)
+    strengths = [f"{strength:g}" for strength in samples.strengths]
+    shown = [_LOWEST <= strength <= _HIGHEST for strength in samples.strengths]
+    line = tuple(compress(_points(strengths, samples, samples.by_strength.total(), tail), shown))
     points = _points(list(labels), samples, samples.confusions(list(labels.values())).total(), tail)
-    return DecisionCurve(strengths, points, objective)
+    return DecisionCurve(line, points, objective)
 
 
 def _points(

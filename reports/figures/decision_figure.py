@@ -12,13 +12,14 @@ from reports.figures.plotly_figure import Figure, figure
 NAMES = {
     "current": "this model",
     "at_prior": "plain cross-entropy",
-    "balanced_accuracy": "balanced accuracy",
-    "accuracy": "accuracy",
-    "macro_f1": "macro F1",
+    "balanced_accuracy": "best balanced accuracy",
+    "accuracy": "best accuracy",
+    "macro_f1": "best macro F1",
     "head_kept": "head kept",
 }
 """Names of the points, by that of the decision."""
-_SYMBOLS = ("star", "x", "circle", "square", "diamond", "triangle-up")
+# Open symbols of different forms show that they lie upon each other.
+_SYMBOLS = ("star", "x-open", "circle-open", "square-open", "diamond-open", "triangle-up-open")
 _LINES = {"tail": ("tail accuracy", "solid"), "balanced": ("balanced accuracy", "dot")}
 
 
@@ -39,7 +40,8 @@ def decision_figure(curve: DecisionCurve) -> Figure:
                 "marker": {
                     "color": PALETTE[(place + 2) % len(PALETTE)],
                     "symbol": _SYMBOLS[place % len(_SYMBOLS)],
-                    "size": 14 if place == 0 else 10,
+                    "size": 9 + 2 * (place % len(_SYMBOLS)),
+                    "line": {"width": 2},
                 },
             }
         )

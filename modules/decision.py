@@ -163,6 +163,8 @@ class Decision(nn.Module):
     def samples(self, scores: SplitScores, head: Sequence[int]) -> DecisionSamples:
         """The samples that an objective chooses on: those of classes with training samples, in order of their rows.
 
+        They are on the CPU, where every operation of a choice is deterministic.
+
         Args:
             scores: Scores of samples.
             head: Head classes.
@@ -170,9 +172,9 @@ class Decision(nn.Module):
         known = scores.in_order()
         seen = self.counts[known.labels] > 0
         logits, labels = known.logits[seen], known.labels[seen]
-        at_prior = self.labels_at_prior(logits)
-        corrected = self.corrected(logits)
-        return DecisionSamples(corrected, labels, self.counts, tuple(head), self._prior_strength(), at_prior)
+        corrected, at_prior = self.corrected(logits).cpu(), self.labels_at_prior(logits).cpu()
+        strength = self._prior_strength()
+        return DecisionSamples(corrected, labels.cpu(), self.counts.cpu(), tuple(head), strength, at_prior)
 
     def _prior_strength(self) -> float:
         """Strength of the prior that corrected scores contain."""

@@ -45,12 +45,12 @@ def fit_offsets(scores: Tensor, labels: Tensor) -> CrossedOffsets:
         scores: Scores whose softmax are the probabilities of the classes, fp32 (N, C).
         labels: Labels, int64 (N,).
     """
-    number, device = scores.shape[1], scores.device
+    number = scores.shape[1]
     order, fold = labels.argsort(stable=True), torch.empty_like(labels)
-    fold[order] = torch.arange(len(labels), device=device) % _FOLDS
+    fold[order] = torch.arange(len(labels)) % _FOLDS
     cells = torch.bincount(fold * number + labels, minlength=_FOLDS * number).view(_FOLDS, number).double()
-    ridge = PSEUDO_SAMPLES * torch.eye(number, dtype=torch.float64, device=device)
-    offsets, support = torch.zeros(number, dtype=torch.float64, device=device), cells.sum(dim=0)
+    ridge = PSEUDO_SAMPLES * torch.eye(number, dtype=torch.float64)
+    offsets, support = torch.zeros(number, dtype=torch.float64), cells.sum(dim=0)
 
     def moments(shares: Tensor) -> tuple[Tensor, Tensor]:
         expected = (shares.new_ones(1, len(shares)) @ shares)[0].double()
@@ -64,7 +64,7 @@ def fit_offsets(scores: Tensor, labels: Tensor) -> CrossedOffsets:
         offsets = offsets + step(support, *moments((scores + offsets.float()).softmax(dim=1)))
     shares = (scores + offsets.float()).softmax(dim=1)
     own = [moments(shares[fold == place]) for place in range(_FOLDS)]
-    expected, curvature = (sum(several, torch.zeros((), device=device)) for several in zip(*own, strict=True))
+    expected, curvature = (sum(several, torch.zeros(())) for several in zip(*own, strict=True))
     by_fold = [
         offsets + step(support - cells[place], expected - own[place][0], curvature - own[place][1])
         for place in range(_FOLDS)

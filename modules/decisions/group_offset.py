@@ -33,7 +33,7 @@ def smallest_group_offset(
     Returns:
         Offset of each class, fp32 (C,), and whether it is enough; else the one with the highest recall.
     """
-    member = torch.zeros(len(samples.counts), dtype=torch.bool, device=samples.labels.device)
+    member = torch.zeros(len(samples.counts), dtype=torch.bool)
     member[list(group)] = True
     own = member[samples.labels]
     labels = samples.labels[own]
@@ -46,7 +46,7 @@ def smallest_group_offset(
     reference = torch.zeros(len(labels)) if compared is None else compared[own].double()
     for offset in _offsets(thresholds):
         hits = (thresholds < offset).double()
-        if _is_enough(hits - reference.to(hits.device), labels, least):
+        if _is_enough(hits - reference, labels, least):
             return base + offset * member, True
     return base + offset * member, False
 
@@ -57,7 +57,7 @@ def _offsets(thresholds: Tensor) -> list[float]:
     if not len(positive):
         return [0.0]
     places = torch.linspace(0, len(positive) - 1, min(_STEPS, len(positive)), dtype=torch.float64).round().long()
-    return [0.0, *((positive[places.to(positive.device)] * 1.0001 + 1e-4).tolist())]
+    return [0.0, *((positive[places] * 1.0001 + 1e-4).tolist())]
 
 
 def _is_enough(gains: Tensor, labels: Tensor, least: float) -> bool:

@@ -62,7 +62,7 @@ class Utility(DecisionObjective):
 
     def choose(self, samples: DecisionSamples) -> Choice:
         """See `DecisionObjective.choose`."""
-        distances = (torch.tensor(samples.strengths) - self.start).abs().to(samples.labels.device)
+        distances = (torch.tensor(samples.strengths) - self.start).abs()
         strength = samples.strengths[nearest_of_the_best(self.utility, samples.by_strength, distances)]
         offset, own = samples.offset(strength), samples.class_offsets
         counts = samples.confusions((samples.predicted(offset), samples.predicted(offset + own.crossed)))
@@ -174,4 +174,4 @@ class CostMatrix(DecisionObjective):
 
     def choose(self, samples: DecisionSamples) -> Choice:
         """See `DecisionObjective.choose`."""
-        return Choice(samples.offset(1.0), self.costs.to(samples.scores.device))
+        return Choice(samples.offset(1.0), self.costs)

@@ -53,7 +53,7 @@ class DecisionSamples:
         """Assign the samples to folds, which share each class as evenly as its samples allow; int64 (N,)."""
         order = self.labels.argsort(stable=True)
         fold = torch.empty_like(self.labels)
-        fold[order] = torch.arange(len(order), device=fold.device) % number
+        fold[order] = torch.arange(len(order)) % number
         return fold
 
     def confusions(self, candidates: Sequence[Tensor]) -> Confusions:
@@ -68,9 +68,9 @@ class DecisionSamples:
     @cached_property
     def by_strength(self) -> Confusions:
         """The confusions at each of the strengths."""
-        labels = torch.empty(len(self.strengths), len(self.labels), dtype=torch.int64, device=self.labels.device)
+        labels = torch.empty(len(self.strengths), len(self.labels), dtype=torch.int64)
         offsets = [self.offset(strength) for strength in self.strengths]
-        everyone = torch.arange(len(self.labels), device=self.labels.device)
+        everyone = torch.arange(len(self.labels))
         for end in (0, len(offsets) - 1):
             labels[end] = self.predicted(offsets[end])
         _fill_between(self.scores, offsets, labels, 0, len(offsets) - 1, everyone)

@@ -19,7 +19,7 @@ from base.errors import InputError
 from modules.decisions.settings import DecisionSettings
 from modules.evaluation.split_scores import SplitScores
 from tests.datamodules.array_file import save
-from tests.lightning_app.command import in_this_process
+from tests.lightning_app.command import in_this_process, succeed
 from workflows.decide import decide
 from workflows.fit import fit
 
@@ -202,3 +202,21 @@ def test_settings_that_do_not_fit_the_classes_are_refused_before_training(tmp_pa
     with pytest.raises(InputError, match="points: expected a number from 0 to 100, got 200"):
         train(tmp_path, "--decision.points=200")
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_choose_on_the_scores_of_both(tmp_path: Path) -> None:
+    features, labels = samples(0)
+    save(tmp_path / "drugs.npz", features=features, labels=numpy.array(CLASSES)[labels])
+    options = ["--data.source=drugs.npz", "--trainer.max_epochs=2", "--tracking.wandb=disabled", "--report=false"]
+    options += ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp", "--quiet"]
+    options += ["--config=encoder/array.yaml", "--config=method/balanced_softmax.yaml", "--decision.objective=accuracy"]
+    succeed(tmp_path, "fit", *options)
+    run = tmp_path / "runs" / "drugs" / "version_0"
+    scores = SplitScores.load(run / "checkpoints" / "best.scores.npz", 3)
+    splits = polars.read_csv(run / "splits.csv")
+    assert scores.rows.tolist() == sorted(splits.filter(polars.col("split") == "validation")["row"] - 1)
+    before = content(run)["state_dict"]
+    decide(run, DecisionSettings("accuracy"))
+    for name in ("class_offset", "head_kept_offset", "calibration.temperature"):
+        torch.testing.assert_close(content(run)["state_dict"][f"decision.{name}"], before[f"decision.{name}"])

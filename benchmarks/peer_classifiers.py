@@ -31,7 +31,7 @@ from datamodules.drug_datamodule import DrugDataModule
 from datamodules.splits.splitters import SplitName
 from experiments.benchmark_plan import Cell, read_plan
 from modules.evaluation.tail_metrics import TailMetrics
-from workflows.fit import FitCLI
+from workflows.fit_cli import FitCLI
 from workflows.settings.config_files import find_config
 from workflows.settings.layers import settings_files
 

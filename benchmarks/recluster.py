@@ -20,7 +20,7 @@ import lightning
 import torch
 
 from benchmarks.measuring import describe_machine, print_table, write_json
-from workflows.fit import FitCLI
+from workflows.fit_cli import FitCLI
 
 THREADS = 2
 SETTINGS: dict[str, tuple[str, ...]] = {

@@ -42,8 +42,13 @@ class DecisionWriter(lightning.Callback):
         self.settings.make(task.classes)
 
     def on_test_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Choose the decision, and write scores and decision beside and into the tested checkpoint."""
+        """Choose the decision, and write scores and decision beside and into the tested checkpoint.
+
+        A member of an ensemble has none of its own: that of the ensemble is chosen on the scores of all folds.
+        """
         model, data = cast(DrugClassifier, pl_module), cast(DrugDataModule, trainer.datamodule)  # type: ignore[attr-defined]
+        if data.split.fold is not None:
+            return
         scores = score_validation_set(model, data, trainer.precision_plugin.forward_context)
         choose_decision(model, scores, self.settings)
         if trainer.is_global_zero:

@@ -106,6 +106,14 @@ class FingerprintBatch(_Tensors):
         dense = torch.zeros(self.shape, device=self.count.device)
         return dense.index_put_((self.molecule, self.bin), self.count)
 
+    def differences(self) -> FingerprintBatch:
+        """The counts of each second molecule minus those of the one before it, of M / 2 pairs of molecules."""
+        pairs, width = self.shape[0] // 2, self.shape[1]
+        places, entry = torch.unique(self.molecule // 2 * width + self.bin, return_inverse=True)
+        signed = torch.where(self.molecule % 2 == 1, self.count, -self.count)
+        count = torch.zeros(len(places), device=signed.device).index_add_(0, entry, signed)
+        return FingerprintBatch(places // width, places % width, count, (pairs, width))
+
 
 @dataclass(frozen=True)
 class ProteinBatch(_Tensors):

@@ -26,14 +26,15 @@ from datamodules.datasets.dataset_catalog import find_source
 from datamodules.drug_task import DrugTask
 from datamodules.feature_cache import default_cache_folder
 from datamodules.features import FeaturedTable, featurize_cached, featurize_table
-from datamodules.identity import identify
+from datamodules.identity import SampleIdentity, identify
 from datamodules.prediction_rows import CHUNK_ROWS, PredictionRows, open_prediction_table
 from datamodules.records import reject_unusable
 from datamodules.sample_store import SampleRows
 from datamodules.samplers import Draw, EpochBatches
 from datamodules.sampling import Sampling
-from datamodules.splits.divide import CountBy, DrugRecords, SplitSettings, divide, split_listing
+from datamodules.splits.divide import DrugRecords, divide, split_listing
 from datamodules.splits.split_check import check_split
+from datamodules.splits.split_settings import CountBy, SplitSettings
 from datamodules.splits.splitters import Fractions, SplitMethod, SplitName, SplitPart
 from datamodules.tables.class_labels import MISSING_LABELS, LabelSettings
 from datamodules.tables.columns import ColumnNames, InputKind
@@ -79,6 +80,9 @@ class DrugDataModule(lightning.LightningDataModule):
         validation_folds: list[int | str] | int | str | None = None,
         imbalance: float | None = None,
         count_by: CountBy = "samples",
+        folds: int | None = None,
+        fold: int | None = None,
+        keep_test: bool = False,
         max_rejected: float = 0.05,
         fingerprint_radius: int = 2,
         fingerprint_size: int = 2048,
@@ -129,6 +133,11 @@ class DrugDataModule(lightning.LightningDataModule):
                 an exponential profile; all of it is kept if null.
             count_by: What the class counts that set weights, margins, adjustments and head and tail are of: samples,
                 each different one once, or rows.
+            folds: Number of folds that the rows are divided into, as the split keeps them apart, in place of training,
+                validation and test; fit --folds sets it.
+            fold: The fold that is left out of training, to be tested, from 0; fit --folds sets it.
+            keep_test: Whether the test rows of the split stay out of all folds, to test the ensemble on them; those of
+                split file always do.
             max_rejected: Largest share of rows that may be unusable.
             fingerprint_radius: Radius of the Morgan count fingerprint, in bonds.
             fingerprint_size: Number of bins of each fingerprint.
@@ -157,7 +166,17 @@ class DrugDataModule(lightning.LightningDataModule):
             None if own is None else tuple(map(str, _several(own))) for own in (test_folds, validation_folds)
         )
         self.split = SplitSettings(
-            split, split_seed, split_fractions, split_part, imbalance, test, validation, count_by
+            split,
+            split_seed,
+            split_fractions,
+            split_part,
+            imbalance,
+            test,
+            validation,
+            count_by,
+            folds,
+            fold,
+            keep_test,
         )
         self.standardise, self.ordered_pairs, self.agents = standardise, ordered_pairs, agents
         self.labels = LabelSettings(
@@ -171,6 +190,7 @@ class DrugDataModule(lightning.LightningDataModule):
         self.order_seed, self.num_workers = order_seed, num_workers
         self.cache_folder = Path(cache_folder) if cache_folder else default_cache_folder()
         self._featured: FeaturedTable | None = None
+        self._identity: SampleIdentity | None = None
         self._records: DrugRecords | None = None
         self._prediction_rows: PredictionRows | None = None
 
@@ -198,10 +218,21 @@ class DrugDataModule(lightning.LightningDataModule):
             return
         if stage == "fit" and self.split.method == "all":
             raise InputError("data.split: expected a split that leaves samples to test on for fit, got all.")
+        if stage == "fit" and self.split.folds is not None and self.split.fold is None:
+            raise InputError(
+                "data.fold: expected the fold to leave out, got null; fit --folds trains one after another."
+            )
+        if self.trainer is not None and self.split.fold is None and not self.split.has_test_rows:
+            raise InputError(
+                "data.source: expected a table that the ensemble was not trained on, with --data.split all, got one "
+                "of which all rows are in its folds; test_metrics.json has its out-of-fold metrics."
+            )
         known = self.trained_task.classes if self.trained_task and stage != "fit" else None
         table, task = self.table.table, self.trained_task
         ordered_pairs = self.ordered_pairs if task is None else task.ordered_pairs
-        identity = identify(self.table, self.standardise, ordered_pairs, self.cache_folder)
+        if self._identity is None:
+            self._identity = identify(self.table, self.standardise, ordered_pairs, self.cache_folder)
+        identity = self._identity
         reasons = reject_unusable(self.table, identity, known)
         listing = self._write("rejected.csv", rejected_rows(table, reasons))
         check_rejected(reasons, self.max_rejected, listing)
@@ -216,6 +247,14 @@ class DrugDataModule(lightning.LightningDataModule):
                 "The table or its split is not the one that the model was trained on; "
                 "if they share drugs, the metrics are too good."
             )
+
+    def share_table(self, other: DrugDataModule) -> None:
+        """Take the table and its features from another data module, before `setup`, instead of reading them again.
+
+        Args:
+            other: A data module that is set up, with the same settings but for the fold.
+        """
+        self._featured, self._identity = other._featured, other._identity
 
     @property
     def table(self) -> FeaturedTable:

@@ -22,7 +22,7 @@ from experiments.search_results import ERROR, print_results, rank_trials, write_
 from experiments.search_space import read_search_space
 from experiments.search_study import open_study
 from experiments.search_trials import Objective, StopBetweenSteps, check_settings
-from workflows.fit import FitCLI
+from workflows.fit_cli import FitCLI
 from workflows.settings.command_line import split_command_line
 from workflows.settings.config_files import find_config, shipped_names
 from workflows.settings.errors import reword

@@ -8,10 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from modules.checkpoint_file import weights_digest
+from modules.checkpoint_file import Checkpoint, weights_digest
+from modules.decisions.objectives import CostMatrix, DecisionObjective
 from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.split_scores import SplitScores, scores_path
+from modules.saved_settings.checkpoint_check import CheckpointCheck
 
 _SHOWN = ("balanced_accuracy", "accuracy", "macro_f1", "head_accuracy", "middle_accuracy", "tail_accuracy")
 _FOLDS = 5
@@ -65,15 +67,43 @@ def crossed_metrics(model: DrugClassifier, scores: SplitScores, settings: Decisi
         scores: Scores of samples that it was not trained on.
         settings: The objective.
     """
-    own, scores = deepcopy(model), scores.in_order()
+    scores = scores.in_order()
+    return _label_metrics(model, crossed_labels(model, scores, settings), scores)
+
+
+def crossed_labels(model: DrugClassifier, scores: SplitScores, settings: DecisionSettings) -> Tensor:
+    """Labels by decisions that were chosen without the samples that they predict, int64 (N,).
+
+    Args:
+        model: The model, which stays as it is.
+        scores: Scores of samples that it was not trained on.
+        settings: The objective.
+    """
+    own = deepcopy(model)
     order = scores.labels.argsort(stable=True)
     fold, predicted = torch.empty_like(scores.labels), torch.zeros_like(scores.labels)
     fold[order] = torch.arange(len(order), device=fold.device) % _FOLDS
     for number in range(_FOLDS):
         inside = fold == number
-        choose_decision(own, scores.of(~inside), settings)
+        choose_decision(own, scores.part(~inside), settings)
         predicted[inside] = own.decision.labels(own.decision.probabilities(scores.logits[inside]))
-    return _label_metrics(model, predicted, scores)
+    return predicted
+
+
+def saved_objective(model: DrugClassifier, checkpoint: Checkpoint) -> DecisionObjective:
+    """The objective that chose the decision of a checkpoint.
+
+    Args:
+        model: The model of the checkpoint.
+        checkpoint: The checkpoint, whose settings are not checked yet.
+
+    Raises:
+        InputError: If its settings are not valid.
+    """
+    if model.decision.costs is not None:
+        return CostMatrix(model.decision.costs)
+    given = {"decision": checkpoint.decision or {}}
+    return CheckpointCheck(checkpoint.path).make(given, "decision", DecisionSettings).make(checkpoint.task.classes)
 
 
 def _label_metrics(model: DrugClassifier, predicted: Tensor, scores: SplitScores) -> dict[str, float]:

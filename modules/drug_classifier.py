@@ -20,6 +20,7 @@ from modules.checkpoint_file import read_checkpoint
 from modules.class_state import ClassState
 from modules.decision import Decision
 from modules.encoders import Encoder
+from modules.ensemble import Ensemble
 from modules.evaluation.prediction import Prediction
 from modules.evaluation.split_metrics import SplitMetrics
 from modules.evaluation.split_scores import ScoreCollector, SplitScores
@@ -51,8 +52,10 @@ class DrugClassifier(lightning.LightningModule):
         run_config: Settings to save in checkpoints, as plain types.
         validation_recall: Recall of each class in the last validation, (C,), NaN for a class without samples; None
             before the first validation.
+        tested: Scores of the samples of this process in the last test.
     """
 
+    tested: SplitScores
     class_state: ClassState
     decision: Decision
 
@@ -68,6 +71,7 @@ class DrugClassifier(lightning.LightningModule):
         tail_fraction: float = 0.3,
         optimizer: OptimizerCallable = torch.optim.Adam,
         lr_scheduler: LRSchedulerCallable | None = None,
+        members: int = 1,
     ) -> None:
         """Create the model; `build` creates its layers.
 
@@ -82,6 +86,7 @@ class DrugClassifier(lightning.LightningModule):
             tail_fraction: Share of the classes that are tail classes.
             optimizer: Optimizer of all parameters.
             lr_scheduler: Learning-rate schedule, stepped once per epoch; none if null.
+            members: Number of networks whose mean logits are the model's; fit --folds makes models of several.
 
         Raises:
             ValueError: If a setting is out of range.
@@ -89,7 +94,8 @@ class DrugClassifier(lightning.LightningModule):
         super().__init__()
         check_fractions(head_fraction, tail_fraction)
         check_optimizer(optimizer, lr_scheduler)
-        self.network = Network(encoder, head, None if contrast is None else contrast.projection_dims)
+        layers = encoder, head, None if contrast is None else contrast.projection_dims
+        self.network = Network(*layers) if members == 1 else Ensemble(*layers, members)
         self.objective = Objective(
             classification_loss, contrast, mixing, classification_start_epoch, head.expert_diversity
         )
@@ -220,7 +226,8 @@ class DrugClassifier(lightning.LightningModule):
         """Log the test metrics and the recall of each class."""
         assert self.task is not None
         refusal = "ckpt_path: expected a model with finite scores, got NaN or infinite ones of test samples."
-        values, recall = self.evaluate(self.scores.take(self.device, refusal))
+        self.tested = self.scores.take(self.device, refusal)
+        values, recall = self.evaluate(self.tested)
         self._log_metrics("test", values)
         self._log_metrics("test/recall", dict(zip(self.task.classes, recall, strict=True)))
 

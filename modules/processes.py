@@ -67,3 +67,11 @@ def gather_rows(values: Tensor) -> Tensor:
         # Adds zero, but multiplies the gradient by the number of processes, which averaging divides by.
         pieces[rank] = values.detach() + processes * (values - values.detach())
     return torch.cat(pieces)
+
+
+def leave_processes() -> None:
+    """End the work in common of all processes, after which each is on its own; must be called on all of them."""
+    if rank_and_world_size()[1] > 1:
+        distributed.barrier()
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from base.errors import InputError
 from modules.evaluation.class_means_file import ClassMeans
+from modules.evaluation.split_scores import SplitScores, scores_path
 from reports.analysis.class_scores import ClassScores, Group, class_groups, recall_per_class
 from reports.analysis.confusions import Confusion, Example, find_confusions, find_examples, shown_confusions
 from reports.analysis.decision_curve import DecisionCurve, decision_curve
@@ -20,7 +21,13 @@ from reports.analysis.distance_matrix import ClassDistances, compare_classes
 from reports.analysis.layouts import principal_components, umap_layout
 from reports.run_files import RunFiles, read_run
 from reports.samples.drawings import draw_samples
-from reports.samples.evaluated import TEST_EVALUATED, TRAINING_EMBEDDED, EvaluatedSamples, evaluate_split
+from reports.samples.evaluated import (
+    TEST_EVALUATED,
+    TRAINING_EMBEDDED,
+    EvaluatedSamples,
+    evaluate_out_of_fold,
+    evaluate_split,
+)
 from reports.samples.stratified import draw_stratified
 
 if TYPE_CHECKING:
@@ -98,6 +105,8 @@ def collect(path: Path, points: int = POINTS, umap: bool = False, trust: Sequenc
     Raises:
         InputError: If the run or its table cannot be read, or its checkpoint names a class that is not trusted.
     """
+    from modules.checkpoint_file import read_checkpoint
+    from modules.decision_choice import saved_objective
     from modules.drug_classifier import DrugClassifier
 
     if points < 1:
@@ -106,7 +115,12 @@ def collect(path: Path, points: int = POINTS, umap: bool = False, trust: Sequenc
     model = DrugClassifier.load_from_checkpoint(run.checkpoint, setting="RUN", trust=trust)
     data = _set_up_data(run)
     training = evaluate_split(model, data, "train", TRAINING_EMBEDDED)
-    test = evaluate_split(model, data, "test", TEST_EVALUATED)
+    if data.split.has_test_rows:
+        test = evaluate_split(model, data, "test", TEST_EVALUATED)
+    else:
+        scores = SplitScores.load(scores_path(run.checkpoint), run.task.num_classes)
+        objective = saved_objective(model, read_checkpoint(run.checkpoint, "RUN"))
+        test = evaluate_out_of_fold(model, data, scores, objective, TEST_EVALUATED)
     texts = {
         "train": lambda indices: sample_texts(data, training, indices),
         "test": lambda indices: sample_texts(data, test, indices),

@@ -217,7 +217,7 @@ def decision_text(data: ReportData) -> str:
         "cross-entropy stands, and what other objectives give. "
     )
     if data.curve is not None and len(data.curve.points) > 2:
-        text += "Objectives were chosen on samples that are not test samples. "
+        text += "Objectives were chosen without the samples that they are tested on. "
     else:
         text += "There is no file of scores beside the checkpoint, so no objectives are shown. "
     return f"{text}To change the objective without training: lightning decide {data.run.folder} --objective NAME"

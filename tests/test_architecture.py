@@ -19,7 +19,7 @@ from modules.decision_choice import choose_decision
 from modules.decisions.settings import DecisionSettings
 from modules.embedding_pass import score_validation_set
 from tailmol.model import Model
-from workflows.fit import FitCLI
+from workflows.fit_cli import FitCLI
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "architecture.md"

@@ -1,191 +1,17 @@
-"""Training a model, testing its best checkpoint and writing its report."""
+"""Training, testing and reporting: one model, or an ensemble of models of several folds."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
 
-from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
-from lightning.pytorch.cli import LightningArgumentParser
-
-from base.atomic_file import write_json
-from base.errors import DiskFullError, InputError, is_disk_full
-from base.ranges import check_whole
-from callbacks.decision_writer import DecisionWriter
-from callbacks.evidence_writer import EvidenceWriter
-from callbacks.last_checkpoint import LastCheckpoint
-from callbacks.own_checkpoints import OwnCheckpoints
-from callbacks.recluster import Recluster
-from callbacks.recluster_report import ReclusterReport
-from callbacks.requeue import Requeue
-from callbacks.training_progress import TrainingProgress
-from callbacks.training_stages import TrainingStages
-from modules.checkpoint_file import read_checkpoint
-from modules.decisions.settings import DecisionSettings
-from modules.training.lr_schedule import read_schedule
-from modules.training.stages import Stage
-from reports.wandb_panels import log_recluster_panels
-from workflows.drug_cli import DrugCLI
-from workflows.final_report import report_run
-from workflows.resuming import Resuming
-from workflows.run_folder import RunSettings, find_interrupted, how_to_go_on
-from workflows.run_summary import split_metrics
-from workflows.run_trainer import RunTrainer
-from workflows.settings.command_help import Option
-from workflows.settings.epoch_shares import epoch_shares, with_epoch_shares
-from workflows.settings.layers import CommandSettings
-from workflows.settings.lightning_numbers import check_early_stopping_numbers
-from workflows.settings.saved import left_to_the_user, named_modules
+from base.errors import DiskFullError, is_disk_full
+from workflows.fit_cli import FitCLI
+from workflows.fit_folds import asked_folds, fit_folds
+from workflows.fit_once import FitResult, train
+from workflows.run_folder import how_to_go_on
 from workflows.stop_signals import StopSignals
 from workflows.terminal import quiet_lightning
-
-_log = logging.getLogger("tailmol")
-
-MONITORED = "val/balanced_accuracy"
-"""Metric that chooses the best checkpoint and stops training early."""
-
-
-class FitCLI(DrugCLI):
-    """Settings, callbacks and trainer of `lightning fit`."""
-
-    subcommand_name = "fit"
-    description = (
-        "Train a model, test its best checkpoint and write a report. Without options, the default method is trained on "
-        "the shipped inn_stems data. The settings below are those that are commonly changed."
-    )
-    kept_settings = None
-    unused_settings: Mapping[str, tuple[str, ...]] = {}
-    # A checkpoint contains its state, which would override other settings.
-    fixed_settings = ("model.optimizer",)
-    needs_checkpoint = False
-    common_settings: Mapping[str, tuple[str, ...]] = {
-        "data": ("source", "input", "smiles_columns", "label_column", "split", "split_seed", "sampling", "batch_size"),
-        "model": ("encoder", "classification_loss", "contrast", "optimizer", "lr_scheduler"),
-        "recluster": ("start_epoch", "every_n_epochs", "difficulty", "strength"),
-        "decision": ("objective", "points"),
-        "early_stopping": ("patience",),
-        "trainer": ("max_epochs", "accelerator", "devices", "precision"),
-        "run": ("root", "name"),
-        "tracking": ("wandb",),
-    }
-
-    def own_options(self) -> dict[str, Option]:
-        """Options of the training run."""
-        return {
-            "checkpoint_every_n_steps": Option(int, 500, "Number of training steps between updates of last.ckpt."),
-            "stages": Option(list[Stage], [], "Stages, which change the training from an epoch on (docs/methods.md)."),
-            "report": Option(bool, True, "Whether to write report.html at the end."),
-        }
-
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the settings of the training callbacks."""
-        super().add_arguments_to_parser(parser)
-        self.add_section(parser, Recluster, "recluster")
-        self.add_section(parser, DecisionSettings, "decision")
-        self.add_section(parser, EarlyStopping, "early_stopping")
-        parser.set_defaults({"early_stopping.monitor": MONITORED, "early_stopping.mode": "max"})
-
-    def read_settings(self, arguments: list[str]) -> CommandSettings:
-        """Warn of settings that have no effect, since the checkpoint or the method determines them."""
-        settings = super().read_settings(arguments)
-        saved = {} if self.saved is None else self.saved.settings
-        for name in left_to_the_user(saved, settings.composition.settings):
-            _log.warning(f"{name}: the checkpoint's value has no effect; objects and folders are yours to give again.")
-        used = settings.composition.origin(("model", "encoder", "class_path")) or ""
-        for layer in settings.files:
-            if layer.name.startswith("encoder/") and used.startswith("method/"):
-                _log.warning(f"{layer.name} has no effect: {used} has its own encoder, which --model.encoder replaces.")
-        for name in settings.ignored:
-            _log.warning(f"{name}: the new value has no effect: a resumed run keeps that of the checkpoint.")
-        return settings
-
-    def check_numbers(self) -> None:
-        """See `DrugCLI.check_numbers`."""
-        super().check_numbers()
-        check_whole("checkpoint_every_n_steps", self.config.checkpoint_every_n_steps, 1)
-        check_early_stopping_numbers(self.config.early_stopping)
-        if self.config.trainer.max_epochs == 0:
-            raise InputError("trainer.max_epochs: expected 1 or more, or -1 for no limit, got 0.")
-
-    def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """Let the schedule follow `trainer.max_epochs`."""
-        assert self.saved is not None
-        self._saved_settings, self._saved_schedule = settings, read_schedule(self.saved.path)
-        return with_epoch_shares(settings, self._saved_schedule.shares)
-
-    def resumed_from(self) -> Path | None:
-        """The checkpoint to resume from, if any."""
-        return Path(self.checkpoint) if self.checkpoint else None
-
-    def interrupted_checkpoint(self) -> str | None:
-        """The last checkpoint of the same run in a job that SLURM has restarted, if any."""
-        path = find_interrupted(RunSettings(**self.config.run.as_dict()), self.config.data.source)
-        # A job may start several runs.
-        is_same = path is not None and read_checkpoint(path).settings == self.model.run_config
-        return str(path) if is_same else None
-
-    def has_unused_parameters(self) -> bool:
-        """Whether a step of some epoch does not use all parameters, also because a stage freezes them."""
-        return any(stage.frozen for stage in self.config_init.stages) or super().has_unused_parameters()
-
-    def callbacks(self) -> list[Callback]:
-        """Callbacks for reclusters, training stages, evidence, early stopping, checkpoints and progress."""
-        best = ModelCheckpoint(filename="best", monitor=MONITORED, mode="max", enable_version_counter=False)
-        # `save_last` would write it only together with a better epoch. At the end of the training epoch, the checkpoint
-        # contains the state of early stopping after this epoch.
-        ended = ModelCheckpoint(
-            filename="last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
-        )
-        within = LastCheckpoint(self.config.checkpoint_every_n_steps)
-        recluster: Recluster = self.config_init.recluster
-        stages = TrainingStages(self.config_init.stages, self.trust)
-        writers = [DecisionWriter(self.config_init.decision), EvidenceWriter(recluster)]
-        own = [recluster, ReclusterReport(log_recluster_panels), stages, *writers, self._resuming()]
-        shows_progress = self.config.trainer.enable_progress_bar is not False and self.show_progress
-        progress = [TrainingProgress()] if shows_progress else []
-        saving = [best, ended, within, Requeue(), OwnCheckpoints()]
-        return [*own, self.config_init.early_stopping, *saving, *progress]
-
-    def _resuming(self) -> Resuming:
-        resuming = Resuming(epoch_shares(self.settings.composition.settings))
-        if self.saved is not None:
-            new, saved = self.plain_settings(), self._saved_settings
-            resuming.check_schedule(self.config_init.model, new, saved, self._saved_schedule)
-        return resuming
-
-    def before_instantiate_classes(self) -> None:
-        """Make the paths of teachers absolute, so that the run can be resumed from any working directory."""
-        super().before_instantiate_classes()
-        for stage in self.config.stages:
-            teacher = stage.distillation and stage.distillation.init_args.teacher
-            if teacher:
-                stage.distillation.init_args.teacher = str(Path(teacher).resolve())
-
-    def after_instantiate_classes(self) -> None:
-        """Take the classes from the table, not from the checkpoint, also in a resumed run."""
-        super().after_instantiate_classes()
-        self.datamodule.trained_task = None
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """A finished run.
-
-    Attributes:
-        folder: Folder of the run.
-        best_checkpoint: The checkpoint with the best validation metric.
-        metrics: Test metrics by name, as in `test_metrics.json`; None where a metric is undefined.
-        is_first_process: Whether this is the process that writes and prints.
-    """
-
-    folder: Path
-    best_checkpoint: Path
-    metrics: dict[str, float | None]
-    is_first_process: bool
 
 
 @quiet_lightning()
@@ -210,32 +36,16 @@ def fit(
         InputError: If a setting, a file or the table is invalid.
     """
     words = [*(word for path in configs for word in ("--config", str(path))), *options]
+    if asked_folds(words):
+        return fit_folds(words, command, show_progress, signals)
     cli = FitCLI(words, command, show_progress)
     if signals is not None:
         signals.speaks = cli.trainer.is_global_zero
         signals.folder = cli.folder if signals.speaks else None
     try:
-        return _run(cli)
+        return train(cli)
     except Exception as error:
         if not is_disk_full(error):
             raise
         advice = how_to_go_on(command, words, cli.folder)
         raise DiskFullError(f"The disk is full, and the files from before are whole; {advice}") from error
-
-
-def _run(cli: FitCLI) -> FitResult:
-    """Train, test and report."""
-    data: dict[str, Any] = {"datamodule": cli.datamodule, "weights_only": True}
-    with cast(RunTrainer, cli.trainer).working():
-        cli.trainer.fit(cli.model, ckpt_path=cli.checkpoint or cli.interrupted_checkpoint(), **data)
-    best = getattr(cli.trainer.checkpoint_callback, "best_model_path", "")
-    if not best:
-        raise InputError("trainer: expected at least one validated epoch to choose the best checkpoint, got none.")
-    cli.trainer.test(cli.model, ckpt_path=best, verbose=False, **data)
-    metrics = split_metrics(cli.trainer, cli.datamodule, "test", "test/")
-    result = FitResult(cli.folder, Path(best), metrics, cli.trainer.is_global_zero)
-    if result.is_first_process:
-        write_json(result.metrics, result.folder / "test_metrics.json")
-    if cli.config.report and result.is_first_process:
-        report_run(cli.folder, cli.trainer.loggers, cli.trainer.global_step, named_modules(cli.model.run_config))
-    return result

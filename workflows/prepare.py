@@ -8,7 +8,7 @@ from typing import Any
 
 from lightning.pytorch import Trainer
 
-from workflows.fit import FitCLI
+from workflows.fit_cli import FitCLI
 from workflows.terminal import quiet_lightning
 
 

@@ -119,6 +119,11 @@ def how_to_go_on(command: str, arguments: Sequence[str], folder: Path | None) ->
         arguments: The command line after `fit`.
         folder: Folder of the run; None if it has none yet.
     """
+    if folder is not None and (folder / "folds").is_dir():
+        version = (
+            [] if any(word.split("=")[0] == "--run.version" for word in arguments) else ["--run.version", folder.name]
+        )
+        return f"to go on: {shlex.join([command, 'fit', *arguments, *version])}"
     last = None if folder is None else _last(folder)
     if last is not None and last.is_file():
         return f"to go on: {shlex.join([command, 'fit', '--ckpt_path', str(last)])}"

@@ -64,7 +64,7 @@ class RunTrainer(Trainer):
             yield
         except InputError as error:
             if self.global_step == 0 and str(self.run_folder) not in str(error):
-                self._finish_tracking()
+                self.finish_tracking(exit_code=1)
                 self.claimed.discard()
             raise
         finally:
@@ -82,12 +82,16 @@ class RunTrainer(Trainer):
             self.claimed.remove_if_empty()
             raise
 
-    def _finish_tracking(self) -> None:
+    def finish_tracking(self, exit_code: int = 0) -> None:
+        """End the run in W&B, if there is one, so that nothing more is written there.
+
+        Args:
+            exit_code: 0 if the run succeeded.
+        """
         if any(isinstance(logger, WandbLogger) for logger in self.loggers):
             import wandb
 
-            # Otherwise W&B would write into the removed folder.
-            wandb.finish(exit_code=1)
+            wandb.finish(exit_code=exit_code)
 
 
 class SaveSettings(Callback):

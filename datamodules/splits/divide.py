@@ -5,26 +5,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy
 import polars
 from numpy.typing import NDArray
 
 from base.errors import InputError
-from base.ranges import check_range, check_seed
-from datamodules.chemistry.molecule_scaffolds import murcko_scaffolds
 from datamodules.features import FeaturedTable
 from datamodules.identity import SampleIdentity
 from datamodules.records import class_codes
-from datamodules.splits.long_tail import thin_to_long_tail
+from datamodules.splits.divide_folds import fold_rows
+from datamodules.splits.long_tail import thinned
+from datamodules.splits.split_parts import check_has_molecules, check_scaffold_part, scaffold_numbers, split_sides
+from datamodules.splits.split_settings import CountBy, SplitSettings
 from datamodules.splits.splitters import (
     SPLIT_NAMES,
-    Fractions,
     SplitMethod,
     SplitName,
-    SplitPart,
-    check_split_fractions,
     cold_split,
     file_split,
     random_split,
@@ -34,44 +32,6 @@ from datamodules.splits.splitters import (
 from datamodules.tables.drug_table import DrugTable
 
 _log = logging.getLogger("tailmol")
-
-
-CountBy = Literal["samples", "rows"]
-
-
-@dataclass(frozen=True)
-class SplitSettings:
-    """How to divide a table.
-
-    Attributes:
-        method: See `splitters`; all puts every row into each split.
-        seed: Random seed.
-        fractions: Shares of training, validation and test.
-        part: The SMILES columns of pairs and reactions whose scaffold or drug must be new in a test row; of unordered
-            pairs, first and second mean either.
-        imbalance: Imbalance ratio that the training split is thinned to, see `long_tail_counts`; None keeps it.
-        test_folds: For file: the folds of test; None if the column names splits.
-        validation_folds: For file: the folds of validation.
-        count_by: Whether class counts are of different samples or of rows.
-
-    Raises:
-        ValueError: If a number is out of range.
-    """
-
-    method: SplitMethod = "random"
-    seed: int = 0
-    fractions: Fractions = (0.7, 0.1, 0.2)
-    part: SplitPart = "first"
-    imbalance: float | None = None
-    test_folds: tuple[str, ...] | None = None
-    validation_folds: tuple[str, ...] | None = None
-    count_by: CountBy = "samples"
-
-    def __post_init__(self) -> None:
-        check_seed("data.split_seed", self.seed)
-        check_split_fractions(self.fractions)
-        if self.imbalance is not None:
-            check_range("data.imbalance", self.imbalance, 1)
 
 
 @dataclass(frozen=True)
@@ -84,6 +44,7 @@ class DrugRecords:
         codes: Class code of each row of the table, int64 (rows,); -1 where the row is not used.
         samples: (rows,) int64, equal for rows of the same sample.
         count_by: Whether class counts are of different samples or of rows.
+        folds: (rows,) int64, the fold that tests each row of the table, -1 where none does; None without folds.
     """
 
     classes: tuple[str, ...]
@@ -91,6 +52,7 @@ class DrugRecords:
     codes: NDArray[Any]
     samples: NDArray[Any]
     count_by: CountBy = "samples"
+    folds: NDArray[Any] | None = None
 
     @property
     def class_counts(self) -> tuple[int, ...]:
@@ -161,53 +123,64 @@ def divide(
     """
     vocabulary, codes = class_codes(featured, reasons, classes)
     places = reasons.is_null().arg_true().to_numpy().astype(numpy.int64)
+    folds = None
     if split.method == "all":
         rows = dict.fromkeys(SPLIT_NAMES, places)
+    elif split.folds is not None and not split.has_test_rows:
+        rows, folds = fold_rows(featured.table, identity, places, codes, split)
     else:
         split_of = _split_codes(featured.table, identity, places, codes[places], split)
         rows = {name: places[split_of == code] for code, name in enumerate(SPLIT_NAMES)}
         _warn_left_out(int((split_of < 0).sum()), len(places), split.method)
+        if split.folds is not None:
+            own, test = numpy.sort(numpy.concatenate([rows["train"], rows["validation"]])), rows["test"]
+            rows, folds = fold_rows(featured.table, identity, own, codes, split)
+            if split.fold is None:
+                rows["test"] = test
     for name, members in rows.items():
         if not len(members):
             raise InputError(
                 f"data.split: expected rows in every split, got none for {name} of {len(places):,} usable rows."
             )
-    if split.imbalance is not None:
-        rows["train"] = _thinned(rows["train"], codes, split.imbalance, split.seed)
-    records = DrugRecords(vocabulary, rows, codes, identity.samples, split.count_by)
+    if split.imbalance is not None and split.folds is None:
+        rows["train"] = thinned(rows["train"], codes, split.imbalance, split.seed)
+    records = DrugRecords(vocabulary, rows, codes, identity.samples, split.count_by, folds)
     _check_known_classes(records)
-    # Where all rows are in every split, one of them tells all.
-    _warn_missing_classes(records, {"test": rows["test"]} if split.method == "all" else rows)
+    # Where all rows are in every split, one of them tells all; a class of few samples is missing in most folds.
+    whole = split.method == "all" or split.folds is not None
+    if split.fold is None:
+        _warn_missing_classes(records, {"test": rows["test"]} if whole else rows)
     return records
 
 
 def split_listing(table: DrugTable, records: DrugRecords) -> polars.DataFrame:
-    """The split of each used row, with the columns `row` (from 1), `split`, `label` and, if the table has it, `id`."""
-    splits = [polars.DataFrame({"row": rows, "split": name}) for name, rows in records.rows.items()]
+    """The split of each used row, with the columns `row` (from 1), `split`, `label` and, if the table has it, `id`.
+
+    With folds, `fold` is the one that tests a row, from 0; null where none does. A row of a fold is validation and test
+    when its fold is left out, and training when none is.
+    """
+    listed = dict(records.rows)
+    if records.folds is not None:
+        del listed["validation"]
+        listed["test"] = numpy.setdiff1d(listed["test"], listed["train"])
+    splits = [polars.DataFrame({"row": rows, "split": name}) for name, rows in listed.items()]
     listing = polars.concat(splits).sort("row", maintain_order=True)
     rows = listing["row"]
     assert table.labels is not None
     columns = [(rows + 1).alias("row"), listing["split"], table.labels.gather(rows).alias("label")]
+    if records.folds is not None:
+        folds = polars.Series("fold", records.folds[rows.to_numpy()])
+        columns.append(folds.replace(-1, None))
     if table.columns.id:
         columns.append(table.frame[table.columns.id].gather(rows).alias("id"))
     return polars.DataFrame(columns)
-
-
-def _thinned(rows: NDArray[Any], codes: NDArray[Any], imbalance: float, seed: int) -> NDArray[Any]:
-    kept: NDArray[Any] = rows[thin_to_long_tail(codes[rows], imbalance, seed)]
-    _log.info(f"data.imbalance keeps {len(kept):,} of {len(rows):,} training samples.")
-    return kept
 
 
 def _split_codes(
     table: DrugTable, identity: SampleIdentity, rows: NDArray[Any], codes: NDArray[Any], split: SplitSettings
 ) -> NDArray[Any]:
     """The place of each usable row's split in `SPLIT_NAMES`; -1 for a row that is left out."""
-    if table.arrays is not None and split.method in ("cold", "scaffold"):
-        raise InputError(
-            f"data.split: expected random, standard, file or all for input array, got {split.method}, which needs "
-            "molecules."
-        )
+    check_has_molecules(table, split)
     if split.method == "file":
         assert table.splits is not None
         return file_split(table.splits.gather(rows).to_list(), split.test_folds, split.validation_folds)
@@ -218,47 +191,13 @@ def _split_codes(
         if split.method == "scaffold":
             parts = scaffold_numbers(table, identity, rows)
             if not identity.unordered:
-                _check_scaffold_part(sides, parts.shape[1], split.part)
+                check_scaffold_part(sides, parts.shape[1], split.part)
                 return scaffold_split(parts[:, sides[0]], split.fractions, split.seed)
         if either:
             sides = [0, 1]
         return cold_split(parts, sides, split.fractions, split.seed, either)
     method = standard_split if split.method == "standard" else random_split
     return method(codes, identity.samples[rows], split.fractions, split.seed)
-
-
-def split_sides(split: SplitSettings, parts: int) -> list[int]:
-    """The parts of a sample that must be new in a test row, by their place.
-
-    Args:
-        split: How to divide.
-        parts: Number of parts of a sample.
-    """
-    return {"first": [0], "second": [1], "both": [0, 1]}[split.part] if parts > 1 else [0]
-
-
-def scaffold_numbers(table: DrugTable, identity: SampleIdentity, rows: NDArray[Any]) -> NDArray[Any]:
-    """The scaffolds of molecules, (n, P) int64; equal numbers are the same scaffold.
-
-    Args:
-        table: The table.
-        identity: Which molecules are the same drug.
-        rows: (n,) usable rows.
-    """
-    drugs = identity.parts[rows, : len(table.smiles)]
-    texts = [text for column in table.smiles for text in column.gather(rows).to_list()]
-    _, first, of_cell = numpy.unique(drugs.T.reshape(-1), return_index=True, return_inverse=True)
-    scaffolds = murcko_scaffolds([texts[cell] for cell in first], identity.standardise, identity.cache_folder)
-    numbers = numpy.unique(numpy.array(scaffolds, dtype=object), return_inverse=True)[1]
-    found: NDArray[Any] = numbers.reshape(-1)[of_cell.reshape(-1)].reshape(drugs.T.shape).T.astype(numpy.int64)
-    return found
-
-
-def _check_scaffold_part(sides: list[int], molecules: int, part: SplitPart) -> None:
-    if len(sides) > 1 or sides[0] >= molecules:
-        raise InputError(
-            f"data.split_part: expected first{' or second' if molecules > 1 else ''} for a scaffold split, got {part}."
-        )
 
 
 def _warn_left_out(left_out: int, rows: int, method: SplitMethod) -> None:

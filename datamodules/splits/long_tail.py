@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy
 from numpy.typing import NDArray
 
 from base.ranges import check_range
+
+_log = logging.getLogger("tailmol")
 
 
 def long_tail_counts(counts: Sequence[int], imbalance: float) -> list[int]:
@@ -53,3 +56,17 @@ def thin_to_long_tail(codes: NDArray[Any], imbalance: float, seed: int = 0) -> N
     wanted = long_tail_counts(counts.tolist(), imbalance)
     kept = [generator.permutation(own)[:number] for own, number in zip(members, wanted, strict=True)]
     return numpy.sort(numpy.concatenate(kept)).astype(numpy.int64)
+
+
+def thinned(rows: NDArray[Any], codes: NDArray[Any], imbalance: float, seed: int) -> NDArray[Any]:
+    """The rows that `thin_to_long_tail` keeps, with a log message of how many.
+
+    Args:
+        rows: (n,) rows of the table.
+        codes: Class code of each row of the table, int64.
+        imbalance: Imbalance ratio.
+        seed: Random seed.
+    """
+    kept: NDArray[Any] = rows[thin_to_long_tail(codes[rows], imbalance, seed)]
+    _log.info(f"data.imbalance keeps {len(kept):,} of {len(rows):,} training samples.")
+    return kept

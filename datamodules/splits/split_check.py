@@ -10,8 +10,10 @@ from itertools import combinations
 import numpy
 
 from datamodules.identity import SampleIdentity
-from datamodules.splits.divide import DrugRecords, SplitSettings, scaffold_numbers, split_sides
+from datamodules.splits.divide import DrugRecords
 from datamodules.splits.long_tail import long_tail_counts
+from datamodules.splits.split_parts import scaffold_numbers, split_sides
+from datamodules.splits.split_settings import SplitSettings
 from datamodules.splits.splitters import SplitName
 from datamodules.tables.drug_table import DrugTable
 
@@ -54,8 +56,11 @@ def check_split(table: DrugTable, identity: SampleIdentity, records: DrugRecords
         BrokenSplit: If a promise is not kept. A split file promises nothing.
     """
     parts: Parts = {name: rows.tolist() for name, rows in records.rows.items()}
-    if split.method == "all":
+    if split.method == "all" or (split.folds is not None and split.fold is None and not split.has_test_rows):
         return SplitCheck("Every row is in every split, so there is nothing to check.")
+    if split.folds is not None:
+        # The rows of a fold are validation and test; where all folds are trained on, so are those of validation.
+        parts["validation"] = []
     samples = identity.samples.tolist()
     sample_word = "array" if table.arrays is not None else "sample"
     shared = _shared(parts, lambda row: [samples[row]])
@@ -76,9 +81,9 @@ def check_split(table: DrugTable, identity: SampleIdentity, records: DrugRecords
         checked.append(_check_cold(identity, parts, split))
     if split.method == "standard":
         checked.append(_check_balance(records, parts, split))
-    if split.method == "random":
+    if split.method == "random" and split.folds is None:
         checked.append(_check_every_class(records, parts, samples, split))
-    if split.imbalance is not None:
+    if split.imbalance is not None and split.folds is None:
         _check_thinned(records, split)
     return SplitCheck(f"The {split.method} split was checked: {', '.join(checked)}.")
 

@@ -51,9 +51,9 @@ def random_split(
         InputError: If the fractions are not three positive numbers that sum to 1.
     """
     check_split_fractions(fractions)
-    of_row, class_of = _grouped(classes, groups)
+    of_row, class_of = grouped(classes, groups)
     split_of: Codes = numpy.full(len(class_of), TRAIN, dtype=numpy.int64)
-    for _, shuffled in _shuffled_groups(class_of, seed):
+    for _, shuffled in shuffled_groups(class_of, seed):
         number = len(shuffled)
         if number >= 3:
             test = min(max(1, round(fractions[2] * number)), number - 2)
@@ -85,10 +85,10 @@ def standard_split(
         InputError: If the fractions are not three positive numbers that sum to 1.
     """
     check_split_fractions(fractions)
-    of_row, class_of = _grouped(classes, groups)
+    of_row, class_of = grouped(classes, groups)
     own = class_of[of_row] == classes
     sizes = numpy.bincount(of_row[own], minlength=len(class_of))
-    divided = [shuffled for _, shuffled in _shuffled_groups(class_of, seed) if len(shuffled) >= 3]
+    divided = [shuffled for _, shuffled in shuffled_groups(class_of, seed) if len(shuffled) >= 3]
     rarest = min((int(sizes[shuffled].sum()) for shuffled in divided), default=0)
     test, validation = (max(1, round(fractions[place] * rarest)) for place in (TEST, VALIDATION))
     while (taken := _balanced(divided, sizes, test, validation)) is None:
@@ -227,7 +227,7 @@ def check_split_fractions(fractions: Fractions) -> None:
         raise InputError(f"data.split_fractions: expected three positive numbers that sum to 1, got {fractions}.")
 
 
-def _grouped(classes: NDArray[Any], groups: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+def grouped(classes: NDArray[Any], groups: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """(n,) the group of each row, numbered by its first row; and (G,) the class that each group counts for."""
     _, first_row, of_row = numpy.unique(groups, return_index=True, return_inverse=True)
     # Groups are numbered by their first row, so that the shuffle does not depend on how they were numbered.
@@ -241,7 +241,7 @@ def _grouped(classes: NDArray[Any], groups: NDArray[Any]) -> tuple[NDArray[Any],
     return of_row, class_of
 
 
-def _shuffled_groups(class_of: NDArray[Any], seed: int) -> Iterator[tuple[int, NDArray[Any]]]:
+def shuffled_groups(class_of: NDArray[Any], seed: int) -> Iterator[tuple[int, NDArray[Any]]]:
     """Each class that groups count for, in order, with its groups in random order."""
     generator = numpy.random.default_rng(seed)
     order = numpy.argsort(class_of, kind="stable")

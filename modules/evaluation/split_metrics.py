@@ -76,10 +76,23 @@ class SplitMetrics(nn.Module):
         """
         self.update(probabilities, labels, calibration, predicted)
         values, recall = self.compute_and_reset()
+        return values | self.of_compared(compared, labels), recall
+
+    def of_compared(self, compared: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
+        """Compute the balanced accuracy and head accuracy of other decisions; must be called on all processes.
+
+        Args:
+            compared: Labels that they predict for the samples of this process, int64 (N,), by name.
+            labels: Labels, int64 (N,).
+
+        Returns:
+            Scalars whose names end with that of the decision.
+        """
+        values: dict[str, Tensor] = {}
         for name, own in compared.items():
             found = self.of_labels(own, labels)
             values |= {f"{metric}_{name}": found[metric] for metric in ("balanced_accuracy", "head_accuracy")}
-        return values, recall
+        return values
 
     def of_labels(self, predicted: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Compute the metrics of labels without probabilities; must be called on all processes.

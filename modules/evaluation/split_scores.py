@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,18 +38,17 @@ class SplitScores:
         """Copy the scores to a device."""
         return SplitScores(self.rows.to(device), self.labels.to(device), self.logits.to(device))
 
-    def of(self, chosen: Tensor) -> SplitScores:
+    def part(self, chosen: Tensor) -> SplitScores:
         """The scores of some of the samples.
 
         Args:
-            chosen: Whether to take each sample, bool (N,).
+            chosen: Which samples, bool (N,), or their places, int64 (n,).
         """
         return SplitScores(self.rows[chosen], self.labels[chosen], self.logits[chosen])
 
     def in_order(self) -> SplitScores:
         """The scores in the order of the rows, which does not depend on batches and processes."""
-        order = self.rows.argsort(stable=True)
-        return SplitScores(self.rows[order], self.labels[order], self.logits[order])
+        return self.part(self.rows.argsort(stable=True))
 
     def save(self, path: Path, weights: str = "") -> None:
         """Write the scores as an .npz file of plain arrays.
@@ -85,7 +85,7 @@ class SplitScores:
             # Opened here, since numpy leaves a file open that it cannot read.
             with path.open("rb") as opened, numpy.load(opened, allow_pickle=False) as file:
                 rows, labels, logits = (torch.from_numpy(file[name]) for name in ("rows", "labels", "logits"))
-                computed_with = str(file["weights"])
+                computed_with = str(file["weights"]) if "weights" in file else ""
             _check(rows, labels, logits, num_classes)
         except Exception as error:
             raise InputError(f"scores: {path} is not a valid file of scores ({error}).") from error
@@ -97,6 +97,15 @@ class SplitScores:
 def scores_path(checkpoint: Path) -> Path:
     """Path of the scores that the decision of a checkpoint is chosen on, `best.scores.npz` beside `best.ckpt`."""
     return checkpoint.with_suffix(".scores.npz")
+
+
+def joined(parts: Sequence[SplitScores]) -> SplitScores:
+    """The scores of several sets of samples as one.
+
+    Args:
+        parts: One set or more.
+    """
+    return SplitScores(*(torch.cat([getattr(part, name) for part in parts]) for name in ("rows", "labels", "logits")))
 
 
 def _check(rows: Tensor, labels: Tensor, logits: Tensor, num_classes: int) -> None:
@@ -144,10 +153,8 @@ class ScoreCollector:
         # A process may have no samples of a small split.
         none = torch.zeros(0, dtype=torch.int64, device=device)
         batches.append(SplitScores(none, none, torch.zeros(0, self.num_classes, device=device)))
-        rows, labels, logits = (
-            torch.cat([getattr(batch, name) for batch in batches]) for name in ("rows", "labels", "logits")
-        )
+        scores = joined(batches)
         # All processes must raise, or those that do not would wait for the others.
-        if not bool(gather_rows(logits.isfinite().all().reshape(1)).all()):
+        if not bool(gather_rows(scores.logits.isfinite().all().reshape(1)).all()):
             raise InputError(refusal)
-        return SplitScores(rows, labels, logits)
+        return scores

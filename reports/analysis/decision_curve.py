@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from base.errors import InputError
-from modules.decisions.settings import ObjectiveName
+from modules.decisions.settings import DecisionSettings, ObjectiveName
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from modules.decisions.confusions import Confusions
     from modules.decisions.samples import DecisionSamples
     from modules.drug_classifier import DrugClassifier
@@ -77,28 +80,43 @@ def decision_curve(
         The curve; None if there are no test samples of classes with training samples.
     """
     from modules.decision_choice import read_scores
-    from modules.decisions.settings import DecisionSettings
 
     decision, groups = model.decision, model.metrics.tail_metrics.groups
     samples = decision.samples(test, groups["head"])
     if not len(samples.labels):
         return None
-    seen = test.in_order()
-    logits = seen.logits[decision.counts[seen.labels] > 0]
+    known = test.in_order()
+    known = known.part(decision.counts[known.labels] > 0)
+    logits = known.logits
     labels = {"current": decision.labels(decision.probabilities(logits)), "at_prior": samples.at_prior}
     try:
-        chosen_on = decision.samples(read_scores(model, checkpoint), groups["head"])
+        scores = read_scores(model, checkpoint)
     except InputError as error:
         _log.warning(f"The report shows no other objectives. {error}")
     else:
-        for name in OBJECTIVES if len(chosen_on.labels) else ():
-            labels[name] = samples.predicted(DecisionSettings(name).make(()).choose(chosen_on).offset)
+        for name in OBJECTIVES:
+            labels[name] = _labels(model, known, scores, DecisionSettings(name))
     tail = tuple(groups["tail"])
     strengths = [f"{strength:g}" for strength in samples.strengths]
     shown = [_LOWEST <= strength <= _HIGHEST for strength in samples.strengths]
     line = tuple(compress(_points(strengths, samples, samples.by_strength.total(), tail), shown))
     points = _points(list(labels), samples, samples.confusions(list(labels.values())).total(), tail)
     return DecisionCurve(line, points, objective)
+
+
+def _labels(model: DrugClassifier, test: SplitScores, scores: SplitScores, settings: DecisionSettings) -> Tensor:
+    """Labels of test samples by an objective that is chosen on other samples."""
+    import torch
+
+    from modules.decision_choice import choose_decision, crossed_labels
+
+    scores = scores.in_order()
+    if bool(torch.isin(test.rows, scores.rows).all()):
+        # The samples of all folds of an ensemble.
+        return crossed_labels(model, scores, settings)[torch.searchsorted(scores.rows, test.rows)]
+    other = deepcopy(model)
+    choose_decision(other, scores, settings)
+    return other.decision.labels(other.decision.probabilities(test.logits))
 
 
 def _points(

@@ -9,10 +9,12 @@ import numpy
 from numpy.typing import NDArray
 
 from datamodules.splits.splitters import SplitName
+from modules.evaluation.split_scores import SplitScores, joined
 from reports.samples.stratified import draw_stratified
 
 if TYPE_CHECKING:
     from datamodules.drug_datamodule import DrugDataModule
+    from modules.decisions.objectives import DecisionObjective
     from modules.drug_classifier import DrugClassifier
 
 TRAINING_EMBEDDED = 4_000
@@ -82,6 +84,53 @@ def evaluate_split(
         embeddings=embeddings,
         subclusters=subclusters,
         logits=logits,
+    )
+
+
+def evaluate_out_of_fold(
+    model: DrugClassifier,
+    data: DrugDataModule,
+    scores: SplitScores,
+    objective: DecisionObjective,
+    most: int,
+    seed: int = 0,
+) -> EvaluatedSamples:
+    """Embed samples of all folds, with the predictions of the member that was not trained on them.
+
+    Args:
+        model: The ensemble, on the device to use.
+        data: The data module, after `setup`.
+        scores: Out-of-fold scores of all samples.
+        objective: The objective, which chooses a decision for each fold on the scores of the others.
+        most: Largest number of samples; more are sampled, stratified by class.
+        seed: Random seed.
+    """
+    import torch
+
+    from modules.out_of_fold import cross_fitted
+
+    assert data.records.folds is not None
+    fold_of = torch.from_numpy(data.records.folds[scores.rows.numpy()])
+    folds = [scores.part(fold_of == fold) for fold in range(data.split.folds or 0)]
+    probabilities, labels = [], []
+    for decision, own in zip(cross_fitted(model, folds, objective), folds, strict=True):
+        probabilities.append(decision.probabilities(own.logits))
+        labels.append(decision.labels(probabilities[-1]))
+    every = joined(folds)
+    codes = every.labels.numpy()
+    places = draw_stratified(codes, most, seed)
+    predicted = torch.cat(labels)[places]
+    confidence = torch.cat(probabilities)[places].gather(1, predicted[:, None])[:, 0]
+    rows = every.rows.numpy()[places]
+    return EvaluatedSamples(
+        total=numpy.bincount(codes, minlength=len(data.records.classes)),
+        rows=rows,
+        codes=codes[places],
+        predicted=predicted.numpy(),
+        confidence=confidence.numpy(),
+        embeddings=_predict(model, data, rows)[0],
+        subclusters=numpy.full(len(places), -1),
+        logits=every.logits.numpy()[places],
     )
 
 

@@ -13,8 +13,9 @@ from datamodules.chemistry.parent_molecule import Standardise
 from datamodules.features import FeaturedTable, featurize_table
 from datamodules.identity import SampleIdentity, identify
 from datamodules.records import reject_unusable
-from datamodules.splits.divide import SplitSettings, divide
+from datamodules.splits.divide import divide
 from datamodules.splits.split_check import check_split
+from datamodules.splits.split_settings import SplitSettings
 from datamodules.splits.splitters import SplitMethod, SplitPart
 from datamodules.tables.columns import InputKind
 from datamodules.tables.source_table import read_table

@@ -7,7 +7,7 @@ import pytest
 
 from base.errors import InputError
 from experiments.benchmark_plan import read_plan
-from workflows.fit import FitCLI
+from workflows.fit_cli import FitCLI
 from workflows.settings.config_files import CONFIGS
 from workflows.settings.layers import settings_files
 

@@ -15,7 +15,7 @@ from lightning.pytorch.accelerators import CPUAccelerator, MPSAccelerator
 
 from lightning_app.cli import SUBCOMMANDS
 from tests.lightning_app.command import TINY, in_this_process, lightning
-from workflows.fit import FitCLI
+from workflows.fit_cli import FitCLI
 from workflows.settings.config_files import CONFIGS
 
 # Those of other commands, and those that the files of their data sets bring with them.

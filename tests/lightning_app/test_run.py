@@ -261,7 +261,7 @@ def test_two_processes_hold_the_same_buffers(tmp_path: Path, kept: tuple[str, ..
     script = tmp_path / "keep_buffers.py"
     script.write_text(
         "import os, sys, torch\n"
-        "from workflows.fit import FitCLI\n"
+        "from workflows.fit_cli import FitCLI\n"
         "cli = FitCLI(sys.argv[1:])\n"
         "cli.trainer.fit(cli.model, datamodule=cli.datamodule)\n"
         "names = ('subcluster_ids', 'subcluster_centroids', 'temperatures', 'weights')\n"

@@ -14,7 +14,8 @@ from lightning.pytorch import Trainer
 
 from base.errors import InputError
 from tests.lightning_app.command import TINY, in_this_process
-from workflows.fit import FitCLI, fit
+from workflows.fit import fit
+from workflows.fit_cli import FitCLI
 from workflows.run_trainer import strategy_for_unused_parameters
 
 SHORT = (*TINY, "--tracking.wandb=disabled", "--config=debug.yaml", "--config=encoder/fingerprint.yaml")

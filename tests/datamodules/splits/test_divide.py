@@ -13,8 +13,9 @@ from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.features import FeaturedTable, featurize_table
 from datamodules.identity import identify
 from datamodules.records import reject_unusable
-from datamodules.splits.divide import DrugRecords, SplitSettings, divide
+from datamodules.splits.divide import DrugRecords, divide
 from datamodules.splits.split_check import check_split
+from datamodules.splits.split_settings import SplitSettings
 from datamodules.splits.splitters import SplitMethod, SplitPart
 from datamodules.tables.columns import ColumnNames, InputKind
 from datamodules.tables.source_table import read_table

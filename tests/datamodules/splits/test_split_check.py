@@ -11,8 +11,9 @@ from datamodules.features import FeaturedTable, featurize_table
 from datamodules.identity import SampleIdentity, identify
 from datamodules.records import reject_unusable
 from datamodules.splits import divide as divide_module
-from datamodules.splits.divide import DrugRecords, SplitSettings, divide
+from datamodules.splits.divide import DrugRecords, divide
 from datamodules.splits.split_check import BrokenSplit, check_split
+from datamodules.splits.split_settings import SplitSettings
 from datamodules.splits.splitters import SplitMethod
 from datamodules.tables.columns import ColumnNames, InputKind
 from datamodules.tables.source_table import read_table

@@ -111,7 +111,7 @@ def test_scores_with_and_without_the_prior_lead_to_the_same_predictions(objectiv
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda one: type(one).__name__)
 def test_the_choice_depends_on_rows_and_not_on_their_order(objective: DecisionObjective) -> None:
     scores = made_scores(500)
-    shuffled = scores.of(torch.randperm(500, generator=torch.Generator().manual_seed(3)))
+    shuffled = scores.part(torch.randperm(500, generator=torch.Generator().manual_seed(3)))
     first, second = (objective.choose(made_samples(own)).offset for own in (scores, shuffled))
     assert torch.equal(first, second)
 
@@ -140,7 +140,7 @@ def test_a_single_class_and_a_single_sample_are_enough() -> None:
     scores = made_scores()
     for kept in (scores.labels == 0, torch.arange(len(scores.labels)) == 5):
         for objective in OBJECTIVES:
-            assert objective.choose(made_samples(scores.of(kept))).offset.isfinite().all()
+            assert objective.choose(made_samples(scores.part(kept))).offset.isfinite().all()
 
 
 def test_points_and_recall_are_shares() -> None:

@@ -75,4 +75,4 @@ def test_scores_that_do_not_fit_are_refused(changed: dict[str, torch.Tensor], tm
 def test_scores_in_order_and_of_some_samples() -> None:
     assert made().in_order().rows.tolist() == [0, 4, 9]
     assert made().in_order().labels.tolist() == [0, 1, 1]
-    assert made().of(torch.tensor([True, False, True])).rows.tolist() == [4, 9]
+    assert made().part(torch.tensor([True, False, True])).rows.tolist() == [4, 9]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from modules.decision_choice import choose_decision
+from modules.decision_choice import choose_decision, crossed_labels
 from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.split_scores import SplitScores, scores_path
@@ -30,7 +30,7 @@ def drawn(seed: int, samples: int = 300) -> SplitScores:
     labels = (torch.rand(samples, generator=generator) < 6 / 26).long()
     logits = torch.randn(samples, 3, generator=generator)
     logits[torch.arange(samples), labels] += 1.0
-    return SplitScores(torch.arange(samples), labels, logits)
+    return SplitScores(1_000 * seed + torch.arange(samples), labels, logits)
 
 
 def accuracies(predicted: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
@@ -59,6 +59,19 @@ def test_points_are_those_of_the_decisions_chosen_on_other_samples(model: DrugCl
     for name in OBJECTIVES:
         choose_decision(model, chosen_on, DecisionSettings(name))
         check(points[name], decision.labels(decision.probabilities(test.logits)), test.labels)
+
+
+def test_samples_of_all_folds_are_tested_by_decisions_that_they_have_not_chosen(
+    model: DrugClassifier, tmp_path: Path
+) -> None:
+    checkpoint, scores = tmp_path / "best.ckpt", drawn(0)
+    torch.save({"state_dict": model.state_dict()}, checkpoint)
+    scores.save(scores_path(checkpoint))
+    chosen = torch.arange(5, 250, 2)
+    curve = decision_curve(model, scores.part(chosen), checkpoint)
+    assert curve is not None
+    for name, point in zip(OBJECTIVES, curve.points[2:], strict=True):
+        check(point, crossed_labels(model, scores, DecisionSettings(name))[chosen], scores.labels[chosen])
 
 
 def test_the_line_goes_from_below_no_prior_to_above_the_training_prior(

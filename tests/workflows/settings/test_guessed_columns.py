@@ -11,7 +11,8 @@ import yaml
 
 import tailmol
 from tests.lightning_app.command import TINY, in_this_process
-from workflows.fit import FitCLI, fit
+from workflows.fit import fit
+from workflows.fit_cli import FitCLI
 
 ROWS = "".join(
     f"{'C' * (size + 1)}{end},{kind},m{size}\n" for size in range(12) for end, kind in (("N", "a"), ("O", "b"))

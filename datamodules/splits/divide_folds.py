@@ -1,0 +1,61 @@
+"""The folds of a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+from datamodules.identity import SampleIdentity
+from datamodules.splits.folds import Folds, cold_folds, random_folds, scaffold_folds
+from datamodules.splits.long_tail import thinned
+from datamodules.splits.split_parts import check_has_molecules, check_scaffold_part, scaffold_numbers, split_sides
+from datamodules.splits.split_settings import SplitSettings
+from datamodules.splits.splitters import TEST, TRAIN, SplitName
+from datamodules.tables.drug_table import DrugTable
+
+
+def fold_rows(
+    table: DrugTable, identity: SampleIdentity, rows: NDArray[Any], codes: NDArray[Any], split: SplitSettings
+) -> tuple[dict[SplitName, NDArray[Any]], NDArray[Any]]:
+    """Divide rows into folds.
+
+    Args:
+        table: The table.
+        identity: Which rows are the same sample.
+        rows: (n,) rows of the table.
+        codes: Class code of each row of the table, int64.
+        split: How to divide.
+
+    Returns:
+        The rows of each split, with the tested ones as validation and test; and the fold of each row of the table, -1
+        where none tests it.
+    """
+    if split.imbalance is not None:
+        rows = thinned(rows, codes, split.imbalance, split.seed)
+    folds = _make_folds(table, identity, rows, codes[rows], split)
+    of_table = numpy.full(len(codes), -1, dtype=numpy.int64)
+    of_table[rows] = folds.tested
+    if split.fold is None:
+        trained, tested = rows, rows[folds.tested >= 0]
+    else:
+        found = folds.codes(split.fold)
+        trained, tested = rows[found == TRAIN], rows[found == TEST]
+    return {"train": trained, "validation": tested, "test": tested}, of_table
+
+
+def _make_folds(
+    table: DrugTable, identity: SampleIdentity, rows: NDArray[Any], codes: NDArray[Any], split: SplitSettings
+) -> Folds:
+    assert split.folds is not None
+    if split.method not in ("scaffold", "cold"):
+        return random_folds(codes, identity.samples[rows], split.folds, split.seed)
+    check_has_molecules(table, split)
+    parts = identity.parts[rows] if split.method == "cold" else scaffold_numbers(table, identity, rows)
+    sides = split_sides(split, identity.parts.shape[1])
+    if split.method == "scaffold" and not identity.unordered:
+        check_scaffold_part(sides, parts.shape[1], split.part)
+        return scaffold_folds(parts[:, sides[0]], split.folds, split.seed)
+    either = identity.unordered and len(sides) == 1
+    return cold_folds(parts, [0, 1] if either else sides, split.folds, split.seed, either)

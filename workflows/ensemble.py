@@ -1,0 +1,123 @@
+"""The checkpoint and the out-of-fold metrics of an ensemble."""
+
+from __future__ import annotations
+
+import copy
+import math
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+
+from base.atomic_file import write_csv, write_file
+from base.errors import InputError
+from datamodules.drug_datamodule import DrugDataModule
+from datamodules.splits.divide import split_listing
+from modules.checkpoint_file import Checkpoint, read_checkpoint, weights_digest
+from modules.decision_choice import choose_decision
+from modules.decisions.settings import DecisionSettings
+from modules.drug_classifier import DrugClassifier
+from modules.ensemble import Ensemble
+from modules.evaluation.prediction_evidence import evidence_path
+from modules.evaluation.split_scores import ScoreCollector, SplitScores, joined, scores_path
+from modules.inference import infer
+from modules.out_of_fold import out_of_fold_metrics
+from modules.saved_settings.checkpoint_check import CheckpointCheck
+
+
+def assemble(
+    members: Sequence[Path], folder: Path, data: DrugDataModule | None, trust: tuple[str, ...] = ()
+) -> tuple[Path, dict[str, float | None], dict[str, Any]]:
+    """Join the members of an ensemble, choose its decision on out-of-fold scores and compute its metrics.
+
+    Args:
+        members: Folders of the finished runs, each without the fold of its place.
+        folder: Folder of the run.
+        data: The data module of a member, whose table is used; None reads the table again.
+        trust: Modules with classes of the user.
+
+    Returns:
+        The checkpoint of the ensemble, its test metrics by name, and its settings.
+
+    Raises:
+        InputError: If the members are not those of one run on one table.
+    """
+    saved = [read_checkpoint(member / "checkpoints" / "best.ckpt") for member in members]
+    settings = _settings(saved[0], len(members))
+    check = CheckpointCheck(saved[0].path, trust=trust)
+    whole = check.make(settings, "data", DrugDataModule, ("sampling",))
+    if data is not None:
+        whole.share_table(data)
+    whole.setup("test")
+    write_csv(split_listing(whole.table.table, whole.records), folder / "splits.csv")
+    if any(one.task.classes != whole.task.classes for one in saved):
+        raise InputError(f"data.source: expected the classes that the members in {folder} were trained on, got others.")
+    model = check.make(settings, "model", DrugClassifier, ("optimizer", "lr_scheduler"))
+    model.run_config = settings
+    model.build(whole.task)
+    network = model.network
+    assert isinstance(network, Ensemble)
+    for number, member in enumerate(saved):
+        network.load_member(number, member.state_dict(), torch.tensor(member.task.class_counts))
+    scores = []
+    for number, member in enumerate(saved):
+        own = SplitScores.load(scores_path(member.path), member.task.num_classes)
+        scores.append(replace(own, logits=network.corrected(number, own.logits)))
+    everywhere = joined(scores)
+    deciding = check.make(settings, "decision", DecisionSettings)
+    choose_decision(model, everywhere, deciding)
+    path = folder / "checkpoints" / "best.ckpt"
+    _write(path, model, saved[0].path, deciding)
+    everywhere.in_order().save(scores_path(path), weights_digest(path))
+    evidence = evidence_path(saved[0].path)
+    write_file(evidence_path(path), lambda temporary: shutil.copyfile(evidence, temporary))
+    write_file(
+        folder / "config.yaml", lambda temporary: temporary.write_text(yaml.safe_dump(settings, sort_keys=False))
+    )
+    objective = deciding.make(whole.task.classes)
+    found = _test_metrics(model, whole) if whole.split.has_test_rows else out_of_fold_metrics(model, scores, objective)
+    sizes = whole.records.sizes("test", whole.task.class_counts)
+    named = {**sizes, **_plain(*found, whole.task.classes)}
+    return path, {f"test/{name}": value for name, value in named.items()}, settings
+
+
+def _settings(member: Checkpoint, members: int) -> dict[str, Any]:
+    settings = copy.deepcopy(member.settings)
+    settings["model"]["members"] = members
+    settings["data"]["fold"] = None
+    return settings
+
+
+def _write(path: Path, model: DrugClassifier, member: Path, deciding: DecisionSettings) -> None:
+    """Write the checkpoint, with what Lightning needs of that of a member."""
+    content = torch.load(member, map_location="cpu", weights_only=True)
+    kept = ("epoch", "global_step", "pytorch-lightning_version")
+    checkpoint: dict[str, Any] = {name: content[name] for name in kept}
+    checkpoint["state_dict"] = model.state_dict()
+    model.on_save_checkpoint(checkpoint)
+    checkpoint["decision"] = asdict(deciding)
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            torch.save(checkpoint, file)
+
+    write_file(path, write)
+
+
+def _test_metrics(model: DrugClassifier, data: DrugDataModule) -> tuple[dict[str, Tensor], Tensor]:
+    collector = ScoreCollector(data.task.num_classes)
+    for batch, prediction in infer(model, data.test_dataloader()):
+        collector.add(batch, prediction.logits)
+    refusal = "folds: expected models with finite scores, got NaN or infinite ones of test samples."
+    return model.evaluate(collector.take(model.device, refusal))
+
+
+def _plain(values: dict[str, Tensor], recall: Tensor, classes: Sequence[str]) -> dict[str, float | None]:
+    values = {**values, **{f"recall/{name}": recall[code] for code, name in enumerate(classes)}}
+    numbers = {name: float(value) for name, value in values.items()}
+    return {name: value if math.isfinite(value) else None for name, value in numbers.items()}

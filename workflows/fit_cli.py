@@ -1,0 +1,193 @@
+"""Settings, callbacks and trainer of `lightning fit`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser
+
+from base.errors import InputError
+from base.ranges import check_whole
+from callbacks.decision_writer import DecisionWriter
+from callbacks.evidence_writer import EvidenceWriter
+from callbacks.last_checkpoint import LastCheckpoint
+from callbacks.own_checkpoints import OwnCheckpoints
+from callbacks.recluster import Recluster
+from callbacks.recluster_report import ReclusterReport
+from callbacks.requeue import Requeue
+from callbacks.training_progress import TrainingProgress
+from callbacks.training_stages import TrainingStages
+from modules.checkpoint_file import read_checkpoint
+from modules.decisions.settings import DecisionSettings
+from modules.training.lr_schedule import read_schedule
+from modules.training.stages import Stage
+from reports.wandb_panels import log_recluster_panels
+from workflows.drug_cli import DrugCLI
+from workflows.resuming import Resuming
+from workflows.run_folder import RunSettings, find_interrupted
+from workflows.settings.command_help import Option
+from workflows.settings.epoch_shares import epoch_shares, with_epoch_shares
+from workflows.settings.layers import CommandSettings
+from workflows.settings.lightning_numbers import check_early_stopping_numbers
+from workflows.settings.saved import left_to_the_user
+
+_log = logging.getLogger("tailmol")
+
+MONITORED = "val/balanced_accuracy"
+"""Metric that chooses the best checkpoint and stops training early."""
+
+
+class FitCLI(DrugCLI):
+    """Settings, callbacks and trainer of `lightning fit`."""
+
+    subcommand_name = "fit"
+    description = (
+        "Train a model, test its best checkpoint and write a report. Without options, the default method is trained on "
+        "the shipped inn_stems data. The settings below are those that are commonly changed."
+    )
+    kept_settings = None
+    unused_settings: Mapping[str, tuple[str, ...]] = {}
+    # A checkpoint contains its state, which would override other settings.
+    fixed_settings = ("model.optimizer",)
+    needs_checkpoint = False
+    common_settings: Mapping[str, tuple[str, ...]] = {
+        "data": ("source", "input", "smiles_columns", "label_column", "split", "split_seed", "sampling", "batch_size"),
+        "model": ("encoder", "classification_loss", "contrast", "optimizer", "lr_scheduler"),
+        "recluster": ("start_epoch", "every_n_epochs", "difficulty", "strength"),
+        "decision": ("objective", "points"),
+        "early_stopping": ("patience",),
+        "trainer": ("max_epochs", "accelerator", "devices", "precision"),
+        "run": ("root", "name"),
+        "tracking": ("wandb",),
+    }
+
+    def own_options(self) -> dict[str, Option]:
+        """Options of the training run."""
+        return {
+            "checkpoint_every_n_steps": Option(int, 500, "Number of training steps between updates of last.ckpt."),
+            "stages": Option(list[Stage], [], "Stages, which change the training from an epoch on (docs/methods.md)."),
+            "folds": Option(
+                int | None,
+                None,
+                "Number of models to train, each without one fold of the rows, which it is tested on; their ensemble "
+                "predicts. null trains one model.",
+            ),
+            "only_folds": Option(
+                list[int] | int | None,
+                None,
+                "Folds whose models to train now, counted from 0; the others are trained by other processes with the "
+                "same run.version, of which the one that finds all finished joins them. null trains all.",
+            ),
+            "report": Option(bool, True, "Whether to write report.html at the end."),
+        }
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the settings of the training callbacks."""
+        super().add_arguments_to_parser(parser)
+        self.add_section(parser, Recluster, "recluster")
+        self.add_section(parser, DecisionSettings, "decision")
+        self.add_section(parser, EarlyStopping, "early_stopping")
+        parser.set_defaults({"early_stopping.monitor": MONITORED, "early_stopping.mode": "max"})
+
+    def read_settings(self, arguments: list[str]) -> CommandSettings:
+        """Warn of settings that have no effect, since the checkpoint or the method determines them."""
+        settings = super().read_settings(arguments)
+        saved = {} if self.saved is None else self.saved.settings
+        for name in left_to_the_user(saved, settings.composition.settings):
+            _log.warning(f"{name}: the checkpoint's value has no effect; objects and folders are yours to give again.")
+        used = settings.composition.origin(("model", "encoder", "class_path")) or ""
+        for layer in settings.files:
+            if layer.name.startswith("encoder/") and used.startswith("method/"):
+                _log.warning(f"{layer.name} has no effect: {used} has its own encoder, which --model.encoder replaces.")
+        for name in settings.ignored:
+            _log.warning(f"{name}: the new value has no effect: a resumed run keeps that of the checkpoint.")
+        return settings
+
+    def check_numbers(self) -> None:
+        """See `DrugCLI.check_numbers`."""
+        super().check_numbers()
+        check_whole("checkpoint_every_n_steps", self.config.checkpoint_every_n_steps, 1)
+        check_early_stopping_numbers(self.config.early_stopping)
+        check_whole("folds", self.config.folds, 2, optional=True)
+        if self.config.model.members != 1:
+            raise InputError(f"model.members: expected 1 for fit, got {self.config.model.members}; use --folds.")
+        if self.config.trainer.max_epochs == 0:
+            raise InputError("trainer.max_epochs: expected 1 or more, or -1 for no limit, got 0.")
+
+    def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Let the schedule follow `trainer.max_epochs`."""
+        assert self.saved is not None
+        self._saved_settings, self._saved_schedule = settings, read_schedule(self.saved.path)
+        return with_epoch_shares(settings, self._saved_schedule.shares)
+
+    def resumed_from(self) -> Path | None:
+        """The checkpoint to resume from, if any."""
+        return Path(self.checkpoint) if self.checkpoint else None
+
+    def interrupted_checkpoint(self) -> str | None:
+        """The last checkpoint of the same run in a job that SLURM has restarted, if any."""
+        path = find_interrupted(RunSettings(**self.config.run.as_dict()), self.config.data.source)
+        # A job may start several runs.
+        is_same = path is not None and read_checkpoint(path).settings == self.model.run_config
+        return str(path) if is_same else None
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """A trainer that validates a fold after the last epoch alone, since the fold chooses nothing before."""
+        epochs = self.config.trainer.max_epochs
+        if self.config.data.fold is not None and epochs and epochs > 0:
+            kwargs["check_val_every_n_epoch"] = epochs
+        return super().instantiate_trainer(**kwargs)
+
+    def has_unused_parameters(self) -> bool:
+        """Whether a step of some epoch does not use all parameters, also because a stage freezes them."""
+        return any(stage.frozen for stage in self.config_init.stages) or super().has_unused_parameters()
+
+    def callbacks(self) -> list[Callback]:
+        """Callbacks for reclusters, training stages, evidence, early stopping, checkpoints and progress."""
+        # The fold that is left out must not choose the epoch, since the model is tested on it.
+        tested = self.config.data.fold is not None
+        monitored = None if tested else MONITORED
+        best = ModelCheckpoint(filename="best", monitor=monitored, mode="max", enable_version_counter=False)
+        # `save_last` would write it only together with a better epoch. At the end of the training epoch, the checkpoint
+        # contains the state of early stopping after this epoch.
+        ended = ModelCheckpoint(
+            filename="last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
+        )
+        within = LastCheckpoint(self.config.checkpoint_every_n_steps)
+        recluster: Recluster = self.config_init.recluster
+        stages = TrainingStages(self.config_init.stages, self.trust)
+        deciding = DecisionWriter(self.config_init.decision)
+        own = [recluster, ReclusterReport(log_recluster_panels), stages, deciding, self._resuming()]
+        if self.config.data.fold in (None, 0):
+            # An ensemble has the evidence of its first member.
+            own.append(EvidenceWriter(recluster))
+        shows_progress = self.config.trainer.enable_progress_bar is not False and self.show_progress
+        progress = [TrainingProgress()] if shows_progress else []
+        saving = [best, ended, within, Requeue(), OwnCheckpoints()]
+        stopping = [] if tested else [self.config_init.early_stopping]
+        return [*own, *stopping, *saving, *progress]
+
+    def _resuming(self) -> Resuming:
+        resuming = Resuming(epoch_shares(self.settings.composition.settings))
+        if self.saved is not None:
+            new, saved = self.plain_settings(), self._saved_settings
+            resuming.check_schedule(self.config_init.model, new, saved, self._saved_schedule)
+        return resuming
+
+    def before_instantiate_classes(self) -> None:
+        """Make the paths of teachers absolute, so that the run can be resumed from any working directory."""
+        super().before_instantiate_classes()
+        for stage in self.config.stages:
+            teacher = stage.distillation and stage.distillation.init_args.teacher
+            if teacher:
+                stage.distillation.init_args.teacher = str(Path(teacher).resolve())
+
+    def after_instantiate_classes(self) -> None:
+        """Take the classes from the table, not from the checkpoint, also in a resumed run."""
+        super().after_instantiate_classes()
+        self.datamodule.trained_task = None

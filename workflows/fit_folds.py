@@ -1,0 +1,178 @@
+"""Training an ensemble: one model for each fold, which it is tested on, and their joint checkpoint.
+
+A member is a run of its own in `folds/` of the run's folder. One that is finished is not trained again, and one that
+was cut off goes on, so the same command with the folder's version continues the run.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from base.atomic_file import write_file, write_json
+from base.errors import DiskFullError, InputError, is_disk_full
+from datamodules.drug_datamodule import DrugDataModule
+from modules.processes import leave_processes
+from modules.saved_settings.known_classes import trusted_modules
+from workflows.ensemble import assemble
+from workflows.final_report import report_run
+from workflows.fit_cli import FitCLI
+from workflows.fit_once import FitResult, train
+from workflows.run_folder import RunFolder, RunSettings, claim_run_folder, how_to_go_on
+from workflows.run_trainer import RunTrainer
+from workflows.settings.command_line import split_command_line, take_option
+from workflows.settings.layers import read_command
+from workflows.settings.saved import named_modules
+from workflows.stop_signals import StopSignals
+from workflows.terminal import process_number
+
+_log = logging.getLogger("tailmol")
+
+PLAN = "folds.yaml"
+"""File in the folder of a run with the settings that its members share."""
+
+
+def asked_folds(words: Sequence[str]) -> bool:
+    """Whether a command line, or a settings file that it names, asks for folds.
+
+    Args:
+        words: The command line after `fit`.
+    """
+    if {"-h", "--help", "--print_config"} & set(words) or split_command_line(words).value("ckpt_path") is not None:
+        return False
+    _, rest = take_option(list(words), "trust")
+    return read_command(rest).composition.settings.get("folds") not in (None, "null")
+
+
+def fit_folds(
+    words: Sequence[str], command: str = "lightning", show_progress: bool = True, signals: StopSignals | None = None
+) -> FitResult:
+    """Train the members that are not finished, and write the ensemble with its out-of-fold metrics.
+
+    Args:
+        words: The command line after `fit`, which asks for folds.
+        command: Name of the command, for messages.
+        show_progress: Whether to show a progress line on the terminal.
+        signals: Says how to go on when the run is stopped, and learns its folder here.
+
+    Raises:
+        DiskFullError: If no space is left; the finished members are whole.
+        InputError: If a setting, a file or the table is invalid, or the folder holds a run with other settings.
+    """
+    trust, rest = take_option(list(words), "trust")
+    settings = read_command(rest).composition.settings
+    folds = _number(settings["folds"])
+    wanted = _wanted(settings.get("only_folds"), folds)
+    is_first = process_number() == 0
+    claimed = _claim(RunSettings(**settings.get("run", {})), settings, is_first)
+    folder = claimed.path
+    members = [folder / "folds" / str(fold) for fold in range(folds)]
+    if signals is not None:
+        signals.speaks, signals.folder = is_first, folder if is_first else None
+    try:
+        data = _train_members(words, members, wanted, command, show_progress)
+        leave_processes()
+        missing = [str(fold) for fold, member in enumerate(members) if not _is_finished(member)]
+        if missing and is_first:
+            _log.info(f"{folder}: the ensemble still needs the folds {', '.join(missing)}.")
+        if missing or not is_first:
+            return FitResult(folder, folder / "checkpoints" / "best.ckpt", {}, False)
+        checkpoint, metrics, config = assemble(members, folder, data, trusted_modules(trust))
+        write_json(metrics, folder / "test_metrics.json")
+    except Exception as error:
+        if is_first and not (folder / "folds").is_dir():
+            # The first member was refused before its first step.
+            claimed.discard()
+        if not is_disk_full(error):
+            raise
+        advice = how_to_go_on(command, words, folder)
+        raise DiskFullError(f"The disk is full, and the files from before are whole; {advice}") from error
+    if settings.get("report", True):
+        report_run(folder, trust=named_modules(config))
+    return FitResult(folder, checkpoint, metrics, True)
+
+
+def _train_members(
+    words: Sequence[str], members: Sequence[Path], wanted: Sequence[int], command: str, show_progress: bool
+) -> DrugDataModule | None:
+    """Train the wanted members that are not finished; returns the data module of one of them."""
+    data: DrugDataModule | None = None
+    for fold in wanted:
+        if _is_finished(members[fold]):
+            continue
+        cli = FitCLI(_member_words(words, members, fold), command, show_progress)
+        if data is not None:
+            cli.datamodule.share_table(data)
+        _log.info(f"Fold {fold + 1} of {len(members)}: {members[fold]}")
+        train(cli)
+        cast(RunTrainer, cli.trainer).finish_tracking()
+        data = cli.datamodule
+    return data
+
+
+def _number(value: Any) -> int:
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 2:
+        raise InputError(f"folds: expected a whole number of 2 or more, got {value!r}.")
+    return value
+
+
+def _wanted(only: Any, folds: int) -> list[int]:
+    if only is None:
+        return list(range(folds))
+    given = only if isinstance(only, list) else [only]
+    if not given or not all(isinstance(fold, int) and 0 <= fold < folds for fold in given):
+        raise InputError(f"only_folds: expected numbers from 0 to {folds - 1}, got {only}.")
+    return given
+
+
+def _is_finished(member: Path) -> bool:
+    # The metrics are the last file of a member.
+    return (member / "test_metrics.json").is_file()
+
+
+def _claim(run: RunSettings, settings: dict[str, Any], is_first: bool) -> RunFolder:
+    """The folder of the run, which may hold members of the same run; a folder that is not used for other processes."""
+    source = str(settings["data"]["source"])
+    plan = yaml.safe_dump({**settings, "run": {}, "tracking": {}, "only_folds": None}, sort_keys=True)
+    given = None
+    if run.version is not None:
+        given = Path(run.root) / (run.name or Path(source).name.split(".")[0]) / run.version
+        if (given / PLAN).is_file():
+            if (given / PLAN).read_text() != plan:
+                raise InputError(
+                    f"run.version: expected the settings that the run in {given} was started with, which {PLAN} there "
+                    "holds, got others."
+                )
+            return RunFolder(given)
+    if not is_first:
+        # The trainer learns the folder of each member from the first process.
+        return RunFolder(given or Path(tempfile.gettempdir()) / "tailmol-folds")
+    folder = claim_run_folder(run, source, None)
+    write_file(folder.path / PLAN, lambda path: path.write_text(plan))
+    return folder
+
+
+def _member_words(words: Sequence[str], members: Sequence[Path], fold: int) -> list[str]:
+    """The command line of a member, which goes on where it was cut off."""
+    place = members[fold]
+    last = place / "checkpoints" / "last.ckpt"
+    if last.is_file():
+        trust, _ = take_option(list(words), "trust")
+        return ["--ckpt_path", str(last), *(word for module in trust for word in ("--trust", module))]
+    if process_number() == 0 and place.is_dir():
+        # It was cut off before its first checkpoint.
+        shutil.rmtree(place)
+    run = place.parent.parent
+    named = ["--run.root", str(run), "--run.name", place.parent.name, "--run.version", place.name]
+    if split_command_line(words).value("tracking.name") is None:
+        named.append(f"--tracking.name={run.parent.name} {run.name} fold {fold}")
+    own = ["--folds=null", "--only_folds=null", f"--data.folds={len(members)}", f"--data.fold={fold}"]
+    return [*words, *own, *named, "--report=false"]

@@ -1,0 +1,62 @@
+"""Training one model, testing it and writing its report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from base.atomic_file import write_json
+from base.errors import InputError
+from modules.evaluation.split_scores import scores_path
+from workflows.final_report import report_run
+from workflows.fit_cli import FitCLI
+from workflows.run_summary import split_metrics
+from workflows.run_trainer import RunTrainer
+from workflows.settings.saved import named_modules
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """A finished run.
+
+    Attributes:
+        folder: Folder of the run.
+        best_checkpoint: The checkpoint with the best validation metric.
+        metrics: Test metrics by name, as in `test_metrics.json`; None where a metric is undefined.
+        is_first_process: Whether this is the process that writes and prints.
+    """
+
+    folder: Path
+    best_checkpoint: Path
+    metrics: dict[str, float | None]
+    is_first_process: bool
+
+
+def train(cli: FitCLI) -> FitResult:
+    """Train, test and report.
+
+    Args:
+        cli: Settings, callbacks and trainer.
+
+    Raises:
+        InputError: If the table is invalid, or there was no validated epoch.
+    """
+    data: dict[str, Any] = {"datamodule": cli.datamodule, "weights_only": True}
+    with cast(RunTrainer, cli.trainer).working():
+        cli.trainer.fit(cli.model, ckpt_path=cli.checkpoint or cli.interrupted_checkpoint(), **data)
+    best = getattr(cli.trainer.checkpoint_callback, "best_model_path", "")
+    if not best:
+        raise InputError("trainer: expected at least one validated epoch to choose the best checkpoint, got none.")
+    cli.trainer.test(cli.model, ckpt_path=best, verbose=False, **data)
+    if cli.datamodule.split.fold is not None:
+        scores = cli.model.tested.of_all_processes().in_order()
+        if cli.trainer.is_global_zero:
+            scores.save(scores_path(Path(best)))
+    metrics = split_metrics(cli.trainer, cli.datamodule, "test", "test/")
+    result = FitResult(cli.folder, Path(best), metrics, cli.trainer.is_global_zero)
+    if result.is_first_process:
+        write_json(result.metrics, result.folder / "test_metrics.json")
+    if cli.config.report and result.is_first_process:
+        report_run(cli.folder, cli.trainer.loggers, cli.trainer.global_step, named_modules(cli.model.run_config))
+    return result

@@ -220,3 +220,21 @@ def test_two_processes_choose_on_the_scores_of_both(tmp_path: Path) -> None:
     decide(run, DecisionSettings("accuracy"))
     for name in ("class_offset", "head_kept_offset", "calibration.temperature"):
         torch.testing.assert_close(content(run)["state_dict"][f"decision.{name}"], before[f"decision.{name}"])
+
+
+@pytest.mark.slow
+def test_the_objective_of_several_folds_is_chosen_on_the_scores_of_all(tmp_path: Path) -> None:
+    run = train(tmp_path, "--folds=2", "--decision.objective=head_kept", "--decision.points=2")
+    assert len(SplitScores.load(run / "checkpoints" / "best.scores.npz", 3).labels) == len(samples(0)[1])
+    told = json.loads((run / "test_metrics.json").read_text())
+    assert told["test/head_accuracy_head_kept"] > told["test/head_accuracy_at_prior"] - 0.05
+    before = content(run)
+    decide(run, DecisionSettings("accuracy"))
+    assert not torch.equal(
+        content(run)["state_dict"]["decision.class_offset"], before["state_dict"]["decision.class_offset"]
+    )
+    decide(run, KEPT)
+    after = content(run)
+    assert after["decision"] == before["decision"] == asdict(KEPT)
+    for name in ("class_offset", "head_kept_offset", "calibration.temperature"):
+        assert torch.equal(after["state_dict"][f"decision.{name}"], before["state_dict"][f"decision.{name}"])

@@ -59,7 +59,7 @@ class FitCLI(DrugCLI):
         "data": ("source", "input", "smiles_columns", "label_column", "split", "split_seed", "sampling", "batch_size"),
         "model": ("encoder", "classification_loss", "contrast", "optimizer", "lr_scheduler"),
         "recluster": ("start_epoch", "every_n_epochs", "difficulty", "strength"),
-        "decision": ("objective", "points"),
+        "decision": ("objective",),
         "early_stopping": ("patience",),
         "trainer": ("max_epochs", "accelerator", "devices", "precision"),
         "run": ("root", "name"),

@@ -13,8 +13,10 @@ from lightning.pytorch import Callback, Trainer
 from base.errors import InputError, is_disk_full
 from base.printable import printable
 from base.ranges import check_whole
+from callbacks.decision_writer import DecisionUser
 from callbacks.prediction_writer import PredictionWriter
 from datamodules.prediction_rows import CHUNK_ROWS
+from modules.decisions.settings import DecisionSettings, ObjectiveName
 from modules.evaluation.prediction_columns import PredictionColumns
 from modules.evaluation.prediction_evidence import load_evidence
 from workflows.drug_cli import DrugCLI
@@ -47,7 +49,24 @@ class PredictCLI(DrugCLI):
                 "Number of most probable classes to write; null writes the probability of every class.",
             ),
             "chunk_rows": Option(int, CHUNK_ROWS, "Approximate number of rows in memory at a time."),
+            "decision": Option(
+                ObjectiveName | None,
+                None,
+                "What these predictions are best at; null keeps the decision of the checkpoint (docs/decisions.md).",
+            ),
+            "points": Option(float, 1.0, "For head_kept, the percentage points of head accuracy that may be lost."),
+            "classes": Option(list[str], [], "For recall, the labels of the classes."),
+            "least": Option(float, 0.9, "For recall, the smallest mean recall of the classes."),
+            "costs": Option(str | None, None, "For cost_matrix, a CSV file of the costs."),
         }
+
+    @property
+    def decision(self) -> DecisionSettings | None:
+        """Settings of the decision for this prediction only; None for that of the checkpoint."""
+        given = self.config
+        if given.decision is None:
+            return None
+        return DecisionSettings(given.decision, given.points, given.classes, given.least, given.costs)
 
     def before_instantiate_classes(self) -> None:
         """Check the options.
@@ -76,7 +95,9 @@ class PredictCLI(DrugCLI):
     def callbacks(self) -> list[Callback]:
         """The writer of the predictions, if there is a file to write."""
         self.writer = PredictionWriter(self.config.output) if self.config.output else None
-        return [self.writer] if self.writer else []
+        if self.writer is None:
+            return []
+        return [self.writer] if self.decision is None else [self.writer, DecisionUser(self.decision)]
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """A trainer without a progress bar, since the writer shows the progress."""
@@ -99,7 +120,7 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     if cli.config.smiles is not None:
         from lightning_app.predict_one import predict_one
 
-        predict_one(Path(cli.checkpoint), cli.config.smiles, cli.config.top, terminal, cli.trust)
+        predict_one(Path(cli.checkpoint), cli.config.smiles, cli.config.top, terminal, cli.trust, cli.decision)
         return
     assert cli.trained_task is not None
     assert cli.writer is not None

@@ -18,6 +18,8 @@ from datamodules.tables.columns import INPUTS, Columns
 from datamodules.tables.drug_table import make_table
 from datamodules.tables.smiles_cells import split_sample
 from datamodules.tables.table_chunks import TableChunk
+from modules.decision_choice import choose_decision, read_scores
+from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction_columns import PredictionColumns
 from modules.evaluation.prediction_evidence import load_evidence
@@ -27,7 +29,14 @@ from workflows.terminal import Terminal
 _SHOWN_CLASSES = 3
 
 
-def predict_one(checkpoint: Path, text: str, top: int | None, terminal: Terminal, trust: Sequence[str] = ()) -> None:
+def predict_one(
+    checkpoint: Path,
+    text: str,
+    top: int | None,
+    terminal: Terminal,
+    trust: Sequence[str] = (),
+    decision: DecisionSettings | None = None,
+) -> None:
     """Predict one sample and print the prediction, with `--json` as one line.
 
     Args:
@@ -36,12 +45,15 @@ def predict_one(checkpoint: Path, text: str, top: int | None, terminal: Terminal
         top: Number of most probable classes to show; None shows three.
         terminal: Output options of the command.
         trust: Modules with classes of the user that the checkpoint may name.
+        decision: Objective of this prediction only; None for the decision of the checkpoint.
 
     Raises:
         InputError: If the sample or the checkpoint cannot be read.
     """
     model = DrugClassifier.load_from_checkpoint(checkpoint, setting="ckpt_path", trust=trust)
     assert model.task is not None
+    if decision is not None:
+        choose_decision(model, read_scores(model, checkpoint), decision)
     chunk = _read(text, model)
     top = top or min(_SHOWN_CLASSES, model.task.num_classes)
     columns = PredictionColumns(model.task.classes, model.decision.has_uncertainty, load_evidence(checkpoint), top)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from base.atomic_file import write_file
 from base.errors import InputError
 from datamodules.drug_task import DrugTask
 from modules.saved_settings.plain_values import plain_settings
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_DECISION = "decision."
+"""Prefix of the names of the decision's state."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +28,13 @@ class Checkpoint:
         path: Path of the file.
         settings: Settings of the run, as plain types; the classes in them are not checked yet.
         task: Description of the data that the model was built for.
+        decision: Settings of the objective that chose the decision, as plain types; empty before the choice.
     """
 
     path: Path
     settings: dict[str, Any]
     task: DrugTask
+    decision: dict[str, Any] = field(default_factory=dict)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Read the parameters and buffers of the model to the CPU."""
@@ -52,6 +60,56 @@ def read_checkpoint(path: Path, setting: str = "ckpt_path") -> Checkpoint:
         raise InputError(f"{setting}: expected a checkpoint file, but there is no file {path}.")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        return Checkpoint(path, plain_settings(content["run_config"]), DrugTask.from_dict(content["drug_task"]))
+        settings, decision = plain_settings(content["run_config"]), plain_settings(content.get("decision", {}))
+        return Checkpoint(path, settings, DrugTask.from_dict(content["drug_task"]), decision)
     except Exception as error:
         raise InputError(f"{setting}: {path} is not a valid tailmol checkpoint ({error}).") from error
+
+
+def weights_digest(path: Path) -> str:
+    """Compute a hash of all tensors of a checkpoint's model that its scores depend on, which are not the decision's.
+
+    Args:
+        path: Checkpoint written by `lightning fit`.
+
+    Returns:
+        32 hexadecimal digits.
+    """
+    import torch
+
+    state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        if isinstance(state[name], torch.Tensor) and not name.startswith(_DECISION):
+            digest.update(name.encode())
+            digest.update(state[name].contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:32]
+
+
+def write_decision(path: Path, state: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Replace the decision of a checkpoint, atomically; everything else in it stays the same.
+
+    Args:
+        path: Checkpoint written by `lightning fit`.
+        state: State of the new decision, as its `state_dict` returns it.
+        settings: Settings of the objective that chose it, as plain types.
+
+    Raises:
+        DiskFullError: If no space is left; the checkpoint is unchanged.
+    """
+    import torch
+
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    own = {f"{_DECISION}{name}": _to_cpu(value) for name, value in state.items()}
+    kept = {name: value for name, value in content["state_dict"].items() if not name.startswith(_DECISION)}
+    content = {**content, "state_dict": {**kept, **own}, "decision": dict(settings)}
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            torch.save(content, file)
+
+    write_file(path, write)
+
+
+def _to_cpu(value: Any) -> Any:
+    return {name: inner.cpu() for name, inner in value.items()} if isinstance(value, dict) else value.cpu()

@@ -1,33 +1,47 @@
-"""From logits to class probabilities, with a correction and a calibration fitted on validation samples."""
+"""From logits to class probabilities and labels, with what was chosen on samples that training did not see."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from modules.decisions.objectives import DecisionObjective, HeadKept
+from modules.decisions.samples import DecisionSamples
 from modules.evaluation.calibration import TemperatureScaling
 from modules.evaluation.logit_correction import LogitCorrection
+from modules.evaluation.split_scores import SplitScores
 from modules.losses import ClassificationLoss
+from modules.losses.classification.class_priors import log_priors
 
 NEVER = -1e4
 """Score of a class that is never predicted; its probability is 0 in every precision."""
 
 
 class Decision(nn.Module):
-    """Corrects logits, converts them to probabilities and calibrates the probabilities.
+    """Corrects logits, converts them to probabilities, calibrates the probabilities and predicts labels.
 
-    The correction is ``scale_c * logit_c + offset_c``. Classes without training samples are never predicted.
+    Scores are ``scale_c * logit_c + offset_c + class_offset_c``: the correction of a training stage, then what an
+    objective has chosen after training. Classes without training samples are never predicted.
 
     Attributes:
         correction: Chooses scale and offset on the validation samples; None leaves them unchanged.
         calibration: Temperature scaling, fitted on the validation samples.
         logit_scale: Scale of each class's logit, fp32 (C,).
         logit_offset: Offset of each class's logit, fp32 (C,).
+        class_offset: Offset of each class that the objective has chosen, fp32 (C,).
+        head_kept_offset: As `class_offset`, by the objective `HeadKept`; NaN before `choose`.
+        costs: Cost of each true class (row) predicted as each class (column), fp32 (C, C), whose expectation labels
+            minimize; None predicts the most probable class.
     """
 
     counts: Tensor
     logit_scale: Tensor
     logit_offset: Tensor
+    class_offset: Tensor
+    head_kept_offset: Tensor
 
     def __init__(self, class_counts: Tensor, loss: ClassificationLoss) -> None:
         """Create a decision without correction or calibration.
@@ -39,18 +53,52 @@ class Decision(nn.Module):
         super().__init__()
         self.loss = loss
         self.correction: LogitCorrection | None = None
+        self.costs: Tensor | None = None
         self.register_buffer("counts", class_counts, persistent=False)
         self.register_buffer("logit_scale", torch.ones(len(class_counts)))
         self.register_buffer("logit_offset", torch.zeros(len(class_counts)))
+        self.register_buffer("class_offset", torch.zeros(len(class_counts)))
+        self.register_buffer("head_kept_offset", torch.full((len(class_counts),), torch.nan))
         self.calibration = TemperatureScaling(class_counts)
+        self.register_load_state_dict_pre_hook(_fill_in)  # type: ignore[no-untyped-call]
+
+    def corrected(self, logits: Tensor) -> Tensor:
+        """Scores before the choice of an objective, fp32 (B, C), from the logits of the head, (B, C)."""
+        return (self.logit_scale * logits.float() + self.logit_offset).masked_fill(self.counts == 0, NEVER)
 
     def scores(self, logits: Tensor) -> Tensor:
-        """Corrected logits, fp32 (B, C), from the logits of the head, (B, C)."""
-        return (self.logit_scale * logits.float() + self.logit_offset).masked_fill(self.counts == 0, NEVER)
+        """Scores, fp32 (B, C), from the logits of the head, (B, C)."""
+        return self.corrected(logits) + self.class_offset
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Class probabilities before calibration, fp32 (B, C), from the logits of the head, (B, C)."""
         return self.loss.probabilities(self.scores(logits), self.counts)
+
+    def labels(self, probabilities: Tensor) -> Tensor:
+        """Predicted labels, int64 (B,), from probabilities before calibration, (B, C)."""
+        if self.costs is None:
+            return probabilities.argmax(dim=1)
+        expected: Tensor = self.calibration(probabilities) @ self.costs.to(probabilities.device)
+        return expected.masked_fill(self.counts == 0, torch.inf).argmin(dim=1)
+
+    def labels_at_prior(self, logits: Tensor) -> Tensor:
+        """Labels as plain cross-entropy predicts them, with the prior that the loss has removed; int64 (B,)."""
+        scores = logits.float() + self.loss.removed_prior * log_priors(self.counts)
+        return scores.masked_fill(self.counts == 0, NEVER).argmax(dim=1)
+
+    def compared_labels(self, logits: Tensor) -> dict[str, Tensor]:
+        """Labels of the decisions that this one is compared with, int64 (B,) each; none before `choose`.
+
+        Args:
+            logits: Logits of the head, (B, C).
+
+        Returns:
+            Labels by the objective `HeadKept`, as `head_kept`, and at the training prior, as `at_prior`.
+        """
+        if bool(self.head_kept_offset.isnan().any()):
+            return {}
+        kept = (self.corrected(logits) + self.head_kept_offset).argmax(dim=1)
+        return {"head_kept": kept, "at_prior": self.labels_at_prior(logits)}
 
     def uncertainty(self, logits: Tensor) -> Tensor | None:
         """Uncertainty of each prediction, (B,) in 0..1; None if the loss does not define one."""
@@ -72,8 +120,9 @@ class Decision(nn.Module):
             self.logit_scale.fill_(1.0)
             self.logit_offset.zero_()
 
+    @torch.no_grad()
     def fit(self, logits: Tensor, labels: Tensor, classifier: nn.Module) -> float | None:
-        """Fit the correction, if there is one, and the calibration.
+        """Fit the correction, if there is one, and the calibration; forget what an objective has chosen.
 
         Args:
             logits: Logits of the head for validation samples, fp32 (N, C).
@@ -83,10 +132,80 @@ class Decision(nn.Module):
         Returns:
             Strength of the correction; None without correction.
         """
-        strength = None
+        self.class_offset.zero_()
+        self.head_kept_offset.fill_(torch.nan)
+        self.costs, strength = None, None
         if self.correction is not None:
             strength, scale, offset = self.correction.choose(logits, labels, self.counts, classifier)
             self.logit_scale.copy_(scale)
             self.logit_offset.copy_(offset)
         self.calibration.fit(self.probabilities(logits), labels)
         return strength
+
+    @torch.no_grad()
+    def choose(self, scores: SplitScores, objective: DecisionObjective, head: Sequence[int]) -> None:
+        """Let an objective choose the decision, deterministically, and fit the calibration.
+
+        Args:
+            scores: Scores of samples that the model was not trained on, of all processes.
+            objective: The objective.
+            head: Head classes.
+        """
+        samples = self.samples(scores, head)
+        if len(samples.labels):
+            chosen = objective.choose(samples)
+            self.class_offset.copy_(chosen.offset)
+            self.costs = chosen.costs
+            self.head_kept_offset.copy_(HeadKept().choose(samples).offset)
+        self.calibration.fit(self.probabilities(scores.logits), scores.labels)
+
+    @torch.no_grad()
+    def samples(self, scores: SplitScores, head: Sequence[int]) -> DecisionSamples:
+        """The samples that an objective chooses on: those of classes with training samples, in order of their rows.
+
+        They are on the CPU, where every operation of a choice is deterministic.
+
+        Args:
+            scores: Scores of samples.
+            head: Head classes.
+        """
+        known = scores.in_order()
+        seen = self.counts[known.labels] > 0
+        logits, labels = known.logits[seen], known.labels[seen]
+        corrected, at_prior = self.corrected(logits).cpu(), self.labels_at_prior(logits).cpu()
+        strength = self._prior_strength()
+        return DecisionSamples(corrected, labels.cpu(), self.counts.cpu(), tuple(head), strength, at_prior)
+
+    def _prior_strength(self) -> float:
+        """Strength of the prior that corrected scores contain."""
+        if not bool((self.logit_scale == 1).all()):
+            # What normalized weights leave of the prior is not known, but they are meant to remove it.
+            return 0.0
+        seen = self.counts > 0
+        both = (log_priors(self.counts)[seen].double(), self.logit_offset[seen].double())
+        priors, offset = (values - values.mean() for values in both)
+        slope = float((priors * offset).sum() / priors.square().sum().clamp(min=1e-12))
+        return round(1.0 - self.loss.removed_prior + slope, 6)
+
+    def get_extra_state(self) -> dict[str, Tensor]:
+        """The cost matrix, if there is one, which has no fixed shape."""
+        return {} if self.costs is None else {"costs": self.costs}
+
+    def set_extra_state(self, state: dict[str, Tensor]) -> None:
+        """Restore the cost matrix of a checkpoint.
+
+        Raises:
+            ValueError: If it has another shape or type, or numbers that are not finite.
+        """
+        costs, shape = state.get("costs"), (len(self.counts),) * 2
+        valid = isinstance(costs, Tensor) and costs.shape == shape and costs.dtype == torch.float32
+        if costs is not None and not (valid and bool(costs.isfinite().all())):
+            raise ValueError(f"costs: expected finite float32 {shape}, got other values.")
+        self.costs = costs
+
+
+def _fill_in(decision: Decision, state: dict[str, Any], prefix: str, *unused: object) -> None:
+    """Let checkpoints from before a choice was made be loaded."""
+    for name in ("class_offset", "head_kept_offset", "_extra_state"):
+        empty: Any = {} if name == "_extra_state" else getattr(decision, name)
+        state.setdefault(f"{prefix}{name}", empty)

@@ -215,7 +215,7 @@ class DrugClassifier(lightning.LightningModule):
             strength = self.decision.fit(everywhere.logits, everywhere.labels, self.network.classifier)
             if strength is not None:
                 self.log("val/correction_strength", strength)
-        values, self.validation_recall = self._evaluate(scores)
+        values, self.validation_recall = self.evaluate(scores)
         self._log_metrics("val", values)
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
@@ -227,7 +227,7 @@ class DrugClassifier(lightning.LightningModule):
         assert self.task is not None
         refusal = "ckpt_path: expected a model with finite scores, got NaN or infinite ones of test samples."
         self.tested = self.scores.take(self.device, refusal)
-        values, recall = self._evaluate(self.tested)
+        values, recall = self.evaluate(self.tested)
         self._log_metrics("test", values)
         self._log_metrics("test/recall", dict(zip(self.task.classes, recall, strict=True)))
 
@@ -236,7 +236,8 @@ class DrugClassifier(lightning.LightningModule):
         embeddings, logits = self.network(batch)
         probabilities = self.decision.probabilities(logits)
         calibrated, uncertainty = self.decision.calibration(probabilities), self.decision.uncertainty(logits)
-        return Prediction(batch.sample_index, probabilities, calibrated, uncertainty, embeddings)
+        labels = self.decision.labels(probabilities)
+        return Prediction(batch.sample_index, probabilities, calibrated, uncertainty, embeddings, logits, labels)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the task and the settings, from which the model is built and new data are read."""
@@ -256,9 +257,19 @@ class DrugClassifier(lightning.LightningModule):
         else:
             self.task.check_same(saved)
 
-    def _evaluate(self, scores: SplitScores) -> tuple[dict[str, Tensor], Tensor]:
-        probabilities = self.decision.probabilities(scores.logits)
-        return self.metrics.of_split(probabilities, scores.labels, self.decision.calibration)
+    def evaluate(self, scores: SplitScores) -> tuple[dict[str, Tensor], Tensor]:
+        """Compute the metrics of a split; must be called on all processes.
+
+        Args:
+            scores: Scores of the samples of this process.
+
+        Returns:
+            Metrics by name, and the recall of each class, (C,).
+        """
+        decision, logits = self.decision, scores.logits
+        probabilities, compared = decision.probabilities(logits), decision.compared_labels(logits)
+        predicted = decision.labels(probabilities)
+        return self.metrics.of_split(probabilities, scores.labels, decision.calibration, predicted, compared)
 
     def _log_metrics(self, prefix: str, values: dict[str, Tensor]) -> None:
         for name, value in values.items():

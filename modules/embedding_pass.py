@@ -1,4 +1,4 @@
-"""Embeddings of the training and validation set without augmentation, gathered on all processes."""
+"""Embeddings and scores of a split without augmentation, gathered on all processes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from datamodules.batch import Batch
 from datamodules.drug_datamodule import DrugDataModule
 from modules.drug_classifier import DrugClassifier
+from modules.evaluation.split_scores import ScoreCollector, SplitScores
 from modules.inference import infer
 from modules.processes import broadcast_from_first, gather_rows, rank_and_world_size
 
@@ -69,6 +70,23 @@ def embed_validation_set(model: DrugClassifier, data: DrugDataModule, precision:
         (S, d) float32 embeddings, on the model's device.
     """
     return gather_rows(_embed(model, data.val_dataloader(), precision)[1])
+
+
+def score_validation_set(
+    model: DrugClassifier, data: DrugDataModule, precision: Precision = nullcontext
+) -> SplitScores:
+    """Compute the scores of the validation samples and gather them, in order of their rows, on every process.
+
+    Args:
+        model: The model; its training mode is restored afterwards.
+        data: The data module, set up.
+        precision: Creates the context of a forward pass, as for `infer`.
+    """
+    collector = ScoreCollector(len(model.decision.counts))
+    for batch, prediction in infer(model, data.val_dataloader(), precision=precision):
+        collector.add(batch, prediction.logits)
+    refusal = "ckpt_path: expected a model with finite scores, got NaN or infinite ones of validation samples."
+    return collector.take(model.device, refusal).of_all_processes().in_order()
 
 
 def _embed(model: DrugClassifier, batches: Iterable[Batch], precision: Precision) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,44 +1,56 @@
-"""Out-of-fold probabilities, with decisions that the same samples have not chosen."""
+"""Out-of-fold metrics, with decisions that the same samples have not chosen."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from modules.decision import Decision
+from modules.decisions.objectives import DecisionObjective
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.split_metrics import SplitMetrics
 from modules.evaluation.split_scores import SplitScores, joined
 
 
-def cross_fitted(model: DrugClassifier, folds: Sequence[SplitScores]) -> list[Decision]:
+def cross_fitted(model: DrugClassifier, folds: Sequence[SplitScores], objective: DecisionObjective) -> list[Decision]:
     """The decision for each fold that the scores of the other folds choose.
 
     Args:
         model: The ensemble.
         folds: Out-of-fold scores of the samples of each fold, two folds or more.
+        objective: The objective that chooses.
     """
     decisions = []
     for number in range(len(folds)):
         others = joined([scores for place, scores in enumerate(folds) if place != number])
         decision = Decision(model.class_state.counts, model.objective.classification_loss)
-        decision.fit(others.logits, others.labels, model.network.classifier)
+        decision.choose(others, objective, model.metrics.tail_metrics.groups["head"])
         decisions.append(decision)
     return decisions
 
 
-def out_of_fold_metrics(model: DrugClassifier, folds: Sequence[SplitScores]) -> tuple[dict[str, Tensor], Tensor]:
+def out_of_fold_metrics(
+    model: DrugClassifier, folds: Sequence[SplitScores], objective: DecisionObjective
+) -> tuple[dict[str, Tensor], Tensor]:
     """Metrics of the samples of all folds together, with cross-fitted decisions.
 
     Args:
         model: The ensemble.
         folds: Out-of-fold scores of the samples of each fold.
+        objective: The objective that chooses.
 
     Returns:
-        See `SplitMetrics.compute_and_reset`.
+        See `SplitMetrics.of_split`.
     """
     metrics = SplitMetrics(model.class_state.counts, model.head_fraction, model.tail_fraction)
-    for decision, scores in zip(cross_fitted(model, folds), folds, strict=True):
-        metrics.update(decision.probabilities(scores.logits), scores.labels, decision.calibration)
-    return metrics.compute_and_reset()
+    compared: dict[str, list[Tensor]] = {}
+    for decision, scores in zip(cross_fitted(model, folds, objective), folds, strict=True):
+        probabilities = decision.probabilities(scores.logits)
+        metrics.update(probabilities, scores.labels, decision.calibration, decision.labels(probabilities))
+        for name, labels in decision.compared_labels(scores.logits).items():
+            compared.setdefault(name, []).append(labels)
+    values, recall = metrics.compute_and_reset()
+    labels = torch.cat([scores.labels for scores in folds])
+    return values | metrics.of_compared({name: torch.cat(own) for name, own in compared.items()}, labels), recall

@@ -16,6 +16,7 @@ from modules.evaluation.class_means_file import ClassMeans
 from modules.evaluation.split_scores import SplitScores, scores_path
 from reports.analysis.class_scores import ClassScores, Group, class_groups, recall_per_class
 from reports.analysis.confusions import Confusion, Example, find_confusions, find_examples, shown_confusions
+from reports.analysis.decision_curve import DecisionCurve, decision_curve
 from reports.analysis.distance_matrix import ClassDistances, compare_classes
 from reports.analysis.layouts import principal_components, umap_layout
 from reports.run_files import RunFiles, read_run
@@ -31,6 +32,7 @@ from reports.samples.stratified import draw_stratified
 
 if TYPE_CHECKING:
     from datamodules.drug_datamodule import DrugDataModule
+    from modules.drug_classifier import DrugClassifier
 
 _log = logging.getLogger("tailmol")
 
@@ -74,6 +76,7 @@ class ReportData:
         num_confusions: Number of all confusions.
         texts: Names and drawings of the samples to show, by split (train and test).
         changed_data: Whether the training samples differ from those of the checkpoint.
+        curve: Accuracies of all decisions of the model on the test samples; None without it.
     """
 
     run: RunFiles
@@ -87,6 +90,7 @@ class ReportData:
     num_confusions: int
     texts: dict[str, SampleTexts]
     changed_data: bool
+    curve: DecisionCurve | None
 
 
 def collect(path: Path, points: int = POINTS, umap: bool = False, trust: Sequence[str] = ()) -> ReportData:
@@ -101,6 +105,8 @@ def collect(path: Path, points: int = POINTS, umap: bool = False, trust: Sequenc
     Raises:
         InputError: If the run or its table cannot be read, or its checkpoint names a class that is not trusted.
     """
+    from modules.checkpoint_file import read_checkpoint
+    from modules.decision_choice import saved_objective
     from modules.drug_classifier import DrugClassifier
 
     if points < 1:
@@ -113,7 +119,8 @@ def collect(path: Path, points: int = POINTS, umap: bool = False, trust: Sequenc
         test = evaluate_split(model, data, "test", TEST_EVALUATED)
     else:
         scores = SplitScores.load(scores_path(run.checkpoint), run.task.num_classes)
-        test = evaluate_out_of_fold(model, data, scores, TEST_EVALUATED)
+        objective = saved_objective(model, read_checkpoint(run.checkpoint, "RUN"))
+        test = evaluate_out_of_fold(model, data, scores, objective, TEST_EVALUATED)
     texts = {
         "train": lambda indices: sample_texts(data, training, indices),
         "test": lambda indices: sample_texts(data, test, indices),
@@ -130,6 +137,7 @@ def collect(path: Path, points: int = POINTS, umap: bool = False, trust: Sequenc
         points=points,
         umap=umap,
         changed_data=_has_changed(data, run),
+        curve=_curve(model, test, run),
     )
 
 
@@ -143,6 +151,7 @@ def assemble(
     points: int = POINTS,
     umap: bool = False,
     changed_data: bool = False,
+    curve: DecisionCurve | None = None,
 ) -> ReportData:
     """Compute scores, distances and confusions, and choose the samples to show.
 
@@ -156,6 +165,7 @@ def assemble(
         points: Number of samples on the embedding map.
         umap: Whether to add a UMAP layout to the map.
         changed_data: Whether the training samples differ from those of the checkpoint.
+        curve: Accuracies of all decisions of the model on the test samples.
     """
     num_classes = run.task.num_classes
     recall = recall_per_class(test.codes, test.predicted, num_classes)
@@ -179,7 +189,17 @@ def assemble(
         num_confusions=len(found),
         texts={"train": texts["train"](sorted(shown_training)), "test": texts["test"](sorted(shown_test))},
         changed_data=changed_data,
+        curve=curve,
     )
+
+
+def _curve(model: DrugClassifier, test: EvaluatedSamples, run: RunFiles) -> DecisionCurve | None:
+    import torch
+
+    from modules.evaluation.split_scores import SplitScores
+
+    rows, codes, logits = (torch.from_numpy(values) for values in (test.rows, test.codes, test.logits))
+    return decision_curve(model, SplitScores(rows, codes, logits), run.checkpoint, run.objective)
 
 
 def _set_up_data(run: RunFiles) -> DrugDataModule:

@@ -165,6 +165,7 @@ def texts(data: ReportData) -> dict[str, str]:
         "confusions": confusion_text(data),
         "reliability": "On the dashed line, 80 of 100 predictions with a probability of 80% are correct; below it, "
         "the model is overconfident. Head, middle and tail are groups of the predicted class.",
+        "decisions": decision_text(data),
         "rejected": rejected_text(data.run),
     }
 
@@ -206,6 +207,20 @@ def map_text(data: ReportData) -> str:
     if len(data.scores.names) > 8:
         text += " Colors repeat, but classes next to each other have different colors where possible."
     return text
+
+
+def decision_text(data: ReportData) -> str:
+    """What the curve of decisions shows, and how to move on it."""
+    text = (
+        "The same scores can be turned into labels in many ways. Along the lines, the more the sizes of the classes "
+        "count, the more head classes are predicted. The points show where this model stands, where plain "
+        "cross-entropy stands, and what other objectives give. "
+    )
+    if data.curve is not None and len(data.curve.points) > 2:
+        text += "Objectives were chosen without the samples that they are tested on. "
+    else:
+        text += "There is no file of scores beside the checkpoint, so no objectives are shown. "
+    return f"{text}To change the objective without training: lightning decide {data.run.folder} --objective NAME"
 
 
 def confusion_text(data: ReportData) -> str:

@@ -79,6 +79,7 @@ class RunFiles:
         times: Durations of the phases.
         rejected: Rows of the table that could not be used.
         metrics: Test metrics from `test_metrics.json`, by name; empty without that file.
+        objective: Objective that chose the decision of the checkpoint.
     """
 
     folder: Path
@@ -90,6 +91,7 @@ class RunFiles:
     times: Times
     rejected: Rejected
     metrics: dict[str, float | None]
+    objective: str = "as_trained"
 
     @property
     def name(self) -> str:
@@ -130,6 +132,7 @@ def read_run(path: Path) -> RunFiles:
         times=read_times(folder),
         rejected=read_rejected(folder / "rejected.csv"),
         metrics=json.loads(metrics_file.read_text()) if metrics_file.is_file() else {},
+        objective=str(saved.decision.get("objective", "as_trained")),
     )
 
 

@@ -20,6 +20,7 @@ from reports.figures.class_figures import (
     reliability_figure,
     weight_figure,
 )
+from reports.figures.decision_figure import decision_figure
 from reports.figures.map_figure import map_figure, map_points
 from reports.figures.plotly_figure import Figure, matrix_rows
 from reports.page_template import render_page
@@ -89,6 +90,7 @@ def build_report(data: ReportData, start: float | None = None) -> str:
         facts=facts(data),
         texts=texts(data),
         has_weights=data.run.weights is not None,
+        has_curve=data.curve is not None,
         has_confusions=bool(data.confusions),
         layouts=list(data.points.layouts),
         class_names=data.scores.names,
@@ -111,6 +113,8 @@ def report_figures(data: ReportData) -> dict[str, Figure]:
         "map": map_figure(data.points, data.training, test, scores),
         "reliability": reliability_figure(bins),
     }
+    if data.curve is not None:
+        figures["decisions"] = decision_figure(data.curve)
     if data.run.weights is not None:
         figures["weights"] = weight_figure(data.run.weights, scores)
     return figures

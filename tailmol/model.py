@@ -17,11 +17,13 @@ from base.errors import InputError
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.tables.columns import ColumnNames, InputKind
 from datamodules.tables.source_table import read_column_names
+from modules.decision_choice import choose_decision, read_scores
+from modules.decisions.settings import DecisionSettings, ObjectiveName
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction import Prediction
 from modules.evaluation.prediction_columns import PredictionColumns
 from modules.evaluation.prediction_evidence import PredictionEvidence, load_evidence
-from modules.evaluation.split_metrics import SplitMetrics
+from modules.evaluation.split_scores import ScoreCollector
 from modules.inference import infer
 from tailmol.frames import Frame, Sample, is_frame, like_given, list_to_frame, to_polars
 
@@ -44,7 +46,7 @@ def load(path: str | Path, device: torch.device | str = "cpu", trust: str | Sequ
     checkpoint = path / "checkpoints" / "best.ckpt" if path.is_dir() else path
     classifier = DrugClassifier.load_from_checkpoint(checkpoint, device, setting="path", trust=trust)
     evidence = load_evidence(checkpoint)
-    return Model(classifier, None if evidence is None else evidence.to(classifier.device))
+    return Model(classifier, None if evidence is None else evidence.to(classifier.device), checkpoint)
 
 
 class Model:
@@ -53,19 +55,24 @@ class Model:
     Attributes:
         classifier: The LightningModule, in evaluation mode.
         evidence: What predictions are compared with; None without the file beside the checkpoint.
+        checkpoint: The checkpoint of the model; None without one.
         settings: The settings of the run that trained the model.
     """
 
-    def __init__(self, classifier: DrugClassifier, evidence: PredictionEvidence | None = None) -> None:
+    def __init__(
+        self, classifier: DrugClassifier, evidence: PredictionEvidence | None = None, checkpoint: Path | None = None
+    ) -> None:
         """Wrap a trained classifier; `tailmol.load` reads one from a file.
 
         Args:
             classifier: The trained LightningModule.
             evidence: What predictions are compared with.
+            checkpoint: The checkpoint of the model.
         """
         if classifier.task is None or classifier.run_config is None:
             raise InputError("classifier: expected a trained model from a checkpoint, got one without a task.")
         self.classifier, self.evidence, self._task = classifier.eval(), evidence, classifier.task
+        self.checkpoint = checkpoint
         self.settings: dict[str, Any] = classifier.run_config
 
     @property
@@ -103,6 +110,21 @@ class Model:
 
         return like_given(polars.concat(frames), samples)
 
+    def decide(self, objective: ObjectiveName, **options: Any) -> None:
+        """Choose anew what the predictions are best at, without training; the checkpoint stays as it is.
+
+        Args:
+            objective: What the decision is best at, such as `balanced_accuracy` or `head_kept`.
+            **options: Options of the objective, as of `lightning decide`: `points`, `classes`, `least` and `costs`.
+
+        Raises:
+            InputError: If there are no scores beside the checkpoint, or an option is invalid.
+        """
+        if self.checkpoint is None:
+            raise InputError("objective: expected a model that was loaded from a checkpoint, got another one.")
+        scores = read_scores(self.classifier, self.checkpoint)
+        choose_decision(self.classifier, scores, DecisionSettings(objective, **options))
+
     def embed(self, samples: Samples) -> NDArray[numpy.float32]:
         """Embeddings, from which the classifier decides.
 
@@ -136,12 +158,12 @@ class Model:
         Raises:
             InputError: If the table cannot be used.
         """
-        decision, counts = self.classifier.decision, self.classifier.class_state.counts
-        metrics = SplitMetrics(counts, self.classifier.head_fraction, self.classifier.tail_fraction).to(counts.device)
+        collector = ScoreCollector(len(self.classes))
         with self._data(table, label_column, "test") as data:
             for batch, prediction in infer(self.classifier, data.test_dataloader()):
-                metrics.update(prediction.probabilities, batch.labels, decision.calibration)
-        values, recall = metrics.compute_and_reset()
+                collector.add(batch, prediction.logits)
+        refusal = "table: expected samples with finite scores, got NaN or infinite ones."
+        values, recall = self.classifier.evaluate(collector.take(self.classifier.device, refusal))
         recalls = {f"recall/{name}": recall[code] for code, name in enumerate(self.classes)}
         return {name: float(value) for name, value in {**values, **recalls}.items()}
 

@@ -15,6 +15,9 @@ import lightning
 import pytest
 
 from callbacks.recluster import Recluster
+from modules.decision_choice import choose_decision
+from modules.decisions.settings import DecisionSettings
+from modules.embedding_pass import score_validation_set
 from tailmol.model import Model
 from workflows.fit_cli import FitCLI
 
@@ -83,8 +86,8 @@ class WatchStep(lightning.Callback):
 
 
 def traced(options: Sequence[str]) -> dict[str, Called]:
-    """Train for one batch; what a table row, a sample, a class weight and a prediction passed through."""
-    row, sample, weight, prediction = Called(), Called(), Called(), Called()
+    """Train for one batch; what a table row, a sample, a class weight, a decision and a prediction passed through."""
+    row, sample, weight, decision, prediction = Called(), Called(), Called(), Called(), Called()
     cli = FitCLI([*options, *OPTIONS])
     trainer: Any = cli.trainer
     model, data = cli.model, cli.datamodule
@@ -97,9 +100,13 @@ def traced(options: Sequence[str]) -> dict[str, Called]:
     trainer.fit(model, data)
     with weight.watch():
         trainer.callbacks[0].recluster(trainer, model)
+    settings = DecisionSettings("head_kept")
+    with decision.watch():
+        choose_decision(model, score_validation_set(model, data), settings)
     with prediction.watch():
         Model(model).predict(["CCO", "[13CH4]", "not a molecule"])
-    return {"table row": row, "sample": sample, "class weight": weight, "prediction": prediction}
+    found = {"table row": row, "sample": sample, "class weight": weight}
+    return {**found, "decision": decision, "prediction": prediction}
 
 
 class Way(NamedTuple):
@@ -133,7 +140,7 @@ def default(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Called]:
         return traced(DEFAULT)
 
 
-@pytest.mark.parametrize("name", ["table row", "sample", "class weight", "prediction"])
+@pytest.mark.parametrize("name", ["table row", "sample", "class weight", "decision", "prediction"])
 def test_the_default_method_passes_through_the_listed_files_in_their_order(
     default: dict[str, Called], name: str
 ) -> None:

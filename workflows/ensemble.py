@@ -6,7 +6,7 @@ import copy
 import math
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,13 @@ from base.atomic_file import write_csv, write_file
 from base.errors import InputError
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.splits.divide import split_listing
-from modules.checkpoint_file import Checkpoint, read_checkpoint
+from modules.checkpoint_file import Checkpoint, read_checkpoint, weights_digest
+from modules.decision_choice import choose_decision
+from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
 from modules.ensemble import Ensemble
 from modules.evaluation.prediction_evidence import evidence_path
-from modules.evaluation.split_metrics import SplitMetrics
-from modules.evaluation.split_scores import SplitScores, joined, scores_path
+from modules.evaluation.split_scores import ScoreCollector, SplitScores, joined, scores_path
 from modules.inference import infer
 from modules.out_of_fold import out_of_fold_metrics
 from modules.saved_settings.checkpoint_check import CheckpointCheck
@@ -68,16 +69,18 @@ def assemble(
         own = SplitScores.load(scores_path(member.path), member.task.num_classes)
         scores.append(replace(own, logits=network.corrected(number, own.logits)))
     everywhere = joined(scores)
-    model.decision.fit(everywhere.logits, everywhere.labels, network.classifier)
+    deciding = check.make(settings, "decision", DecisionSettings)
+    choose_decision(model, everywhere, deciding)
     path = folder / "checkpoints" / "best.ckpt"
-    everywhere.in_order().save(scores_path(path))
-    _write(path, model, saved[0].path)
+    _write(path, model, saved[0].path, deciding)
+    everywhere.in_order().save(scores_path(path), weights_digest(path))
     evidence = evidence_path(saved[0].path)
     write_file(evidence_path(path), lambda temporary: shutil.copyfile(evidence, temporary))
     write_file(
         folder / "config.yaml", lambda temporary: temporary.write_text(yaml.safe_dump(settings, sort_keys=False))
     )
-    found = _test_metrics(model, whole) if whole.split.has_test_rows else out_of_fold_metrics(model, scores)
+    objective = deciding.make(whole.task.classes)
+    found = _test_metrics(model, whole) if whole.split.has_test_rows else out_of_fold_metrics(model, scores, objective)
     sizes = whole.records.sizes("test", whole.task.class_counts)
     named = {**sizes, **_plain(*found, whole.task.classes)}
     return path, {f"test/{name}": value for name, value in named.items()}, settings
@@ -90,13 +93,14 @@ def _settings(member: Checkpoint, members: int) -> dict[str, Any]:
     return settings
 
 
-def _write(path: Path, model: DrugClassifier, member: Path) -> None:
+def _write(path: Path, model: DrugClassifier, member: Path, deciding: DecisionSettings) -> None:
     """Write the checkpoint, with what Lightning needs of that of a member."""
     content = torch.load(member, map_location="cpu", weights_only=True)
     kept = ("epoch", "global_step", "pytorch-lightning_version")
     checkpoint: dict[str, Any] = {name: content[name] for name in kept}
     checkpoint["state_dict"] = model.state_dict()
     model.on_save_checkpoint(checkpoint)
+    checkpoint["decision"] = asdict(deciding)
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:
@@ -106,10 +110,11 @@ def _write(path: Path, model: DrugClassifier, member: Path) -> None:
 
 
 def _test_metrics(model: DrugClassifier, data: DrugDataModule) -> tuple[dict[str, Tensor], Tensor]:
-    metrics = SplitMetrics(model.class_state.counts, model.head_fraction, model.tail_fraction)
+    collector = ScoreCollector(data.task.num_classes)
     for batch, prediction in infer(model, data.test_dataloader()):
-        metrics.update(prediction.probabilities, batch.labels, model.decision.calibration)
-    return metrics.compute_and_reset()
+        collector.add(batch, prediction.logits)
+    refusal = "folds: expected models with finite scores, got NaN or infinite ones of test samples."
+    return model.evaluate(collector.take(model.device, refusal))
 
 
 def _plain(values: dict[str, Tensor], recall: Tensor, classes: Sequence[str]) -> dict[str, float | None]:

@@ -13,6 +13,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from base.errors import InputError
 from base.ranges import check_whole
+from callbacks.decision_writer import DecisionWriter
 from callbacks.evidence_writer import EvidenceWriter
 from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.own_checkpoints import OwnCheckpoints
@@ -22,6 +23,7 @@ from callbacks.requeue import Requeue
 from callbacks.training_progress import TrainingProgress
 from callbacks.training_stages import TrainingStages
 from modules.checkpoint_file import read_checkpoint
+from modules.decisions.settings import DecisionSettings
 from modules.training.lr_schedule import read_schedule
 from modules.training.stages import Stage
 from reports.wandb_panels import log_recluster_panels
@@ -57,6 +59,7 @@ class FitCLI(DrugCLI):
         "data": ("source", "input", "smiles_columns", "label_column", "split", "split_seed", "sampling", "batch_size"),
         "model": ("encoder", "classification_loss", "contrast", "optimizer", "lr_scheduler"),
         "recluster": ("start_epoch", "every_n_epochs", "difficulty", "strength"),
+        "decision": ("objective",),
         "early_stopping": ("patience",),
         "trainer": ("max_epochs", "accelerator", "devices", "precision"),
         "run": ("root", "name"),
@@ -87,6 +90,7 @@ class FitCLI(DrugCLI):
         """Add the settings of the training callbacks."""
         super().add_arguments_to_parser(parser)
         self.add_section(parser, Recluster, "recluster")
+        self.add_section(parser, DecisionSettings, "decision")
         self.add_section(parser, EarlyStopping, "early_stopping")
         parser.set_defaults({"early_stopping.monitor": MONITORED, "early_stopping.mode": "max"})
 
@@ -157,7 +161,8 @@ class FitCLI(DrugCLI):
         within = LastCheckpoint(self.config.checkpoint_every_n_steps)
         recluster: Recluster = self.config_init.recluster
         stages = TrainingStages(self.config_init.stages, self.trust)
-        own = [recluster, ReclusterReport(log_recluster_panels), stages, self._resuming()]
+        deciding = DecisionWriter(self.config_init.decision)
+        own = [recluster, ReclusterReport(log_recluster_panels), stages, deciding, self._resuming()]
         if self.config.data.fold in (None, 0):
             # An ensemble has the evidence of its first member.
             own.append(EvidenceWriter(recluster))

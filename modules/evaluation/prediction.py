@@ -17,6 +17,8 @@ class Prediction(NamedTuple):
         calibrated: Class probabilities after temperature scaling, float32 (B, C).
         uncertainty: Uncertainty of each prediction, (B,) in 0..1; None if the loss does not define one.
         embeddings: Embeddings, (B, d).
+        logits: Logits of the head before any correction, (B, C).
+        labels: Predicted labels, int64 (B,).
     """
 
     sample_index: Tensor
@@ -24,6 +26,8 @@ class Prediction(NamedTuple):
     calibrated: Tensor
     uncertainty: Tensor | None
     embeddings: Tensor
+    logits: Tensor
+    labels: Tensor
 
     @property
     def finite(self) -> Tensor:

@@ -101,7 +101,7 @@ class PredictionColumns:
             one.float().masked_fill(~finite[:, None], torch.nan).cpu().numpy()
             for one in (prediction.probabilities, prediction.calibrated)
         )
-        best = numpy.nan_to_num(probabilities).argmax(axis=1)
+        best = prediction.labels.cpu().numpy()
         places = numpy.arange(len(best))
         values: Values = {
             "rows": prediction.sample_index.cpu().numpy(),

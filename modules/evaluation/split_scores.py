@@ -34,6 +34,10 @@ class SplitScores:
         """The scores of the samples of all processes; must be called on all of them."""
         return SplitScores(*(gather_rows(own) for own in (self.rows, self.labels, self.logits)))
 
+    def to(self, device: torch.device) -> SplitScores:
+        """Copy the scores to a device."""
+        return SplitScores(self.rows.to(device), self.labels.to(device), self.logits.to(device))
+
     def part(self, chosen: Tensor) -> SplitScores:
         """The scores of some of the samples.
 
@@ -46,13 +50,15 @@ class SplitScores:
         """The scores in the order of the rows, which does not depend on batches and processes."""
         return self.part(self.rows.argsort(stable=True))
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, weights: str = "") -> None:
         """Write the scores as an .npz file of plain arrays.
 
         Args:
             path: Path of the file.
+            weights: `weights_digest` of the checkpoint that they were computed with.
         """
         arrays = {name: getattr(self, name).cpu().numpy() for name in ("rows", "labels", "logits")}
+        arrays["weights"] = numpy.array(weights)
 
         def write(temporary: Path) -> None:
             with temporary.open("wb") as file:
@@ -61,15 +67,17 @@ class SplitScores:
         write_file(path, write)
 
     @classmethod
-    def load(cls, path: Path, num_classes: int) -> SplitScores:
+    def load(cls, path: Path, num_classes: int, weights: str = "") -> SplitScores:
         """Read the scores, without pickle.
 
         Args:
             path: File written by `save`.
             num_classes: Number of classes C.
+            weights: `weights_digest` of the checkpoint to use them for; not compared if empty.
 
         Raises:
-            InputError: If there is no such file, it is damaged, or it holds no finite scores of C classes.
+            InputError: If there is no such file, it is damaged, it holds no finite scores of C classes, or they were
+                computed with other weights.
         """
         if not path.is_file():
             raise InputError(f"scores: expected the file {path}, which lightning fit writes, but there is none.")
@@ -77,9 +85,12 @@ class SplitScores:
             # Opened here, since numpy leaves a file open that it cannot read.
             with path.open("rb") as opened, numpy.load(opened, allow_pickle=False) as file:
                 rows, labels, logits = (torch.from_numpy(file[name]) for name in ("rows", "labels", "logits"))
+                computed_with = str(file["weights"]) if "weights" in file else ""
             _check(rows, labels, logits, num_classes)
         except Exception as error:
             raise InputError(f"scores: {path} is not a valid file of scores ({error}).") from error
+        if weights and computed_with and weights != computed_with:
+            raise InputError(f"scores: expected those of the weights in the checkpoint, got others in {path}.")
         return cls(rows, labels, logits)
 
 

@@ -133,12 +133,13 @@ class TailMetrics(Metric):
             self.add_state("labels", [], dist_reduce_fx="cat")
         self._start_lists()
 
-    def update(self, probabilities: Tensor, labels: Tensor) -> None:
+    def update(self, probabilities: Tensor, labels: Tensor, predicted: Tensor | None = None) -> None:
         """Add a batch, which may be empty.
 
         Args:
             probabilities: Class probabilities, floating point ``(B, C)``, in [0, 1].
             labels: Labels, integers ``(B,)`` in 0..C-1.
+            predicted: Predicted labels, integers ``(B,)``; those of the largest probabilities if None.
 
         Raises:
             ValueError: If a shape, dtype or value is invalid.
@@ -147,7 +148,7 @@ class TailMetrics(Metric):
         # float32 also under autocast, since rounding to 16 bits would introduce ties in the ranking.
         probabilities = probabilities.detach().float().clamp(0, 1)
         labels = labels.long()
-        cells = labels * self.num_classes + probabilities.argmax(dim=1)
+        cells = labels * self.num_classes + (probabilities.argmax(dim=1) if predicted is None else predicted)
         counts = torch.bincount(cells, minlength=self.num_classes**2).view_as(self.confusion)
         # Not in place, since a state created in inference mode could not be updated outside of it.
         self.confusion = self.confusion + counts

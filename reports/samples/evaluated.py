@@ -14,6 +14,7 @@ from reports.samples.stratified import draw_stratified
 
 if TYPE_CHECKING:
     from datamodules.drug_datamodule import DrugDataModule
+    from modules.decisions.objectives import DecisionObjective
     from modules.drug_classifier import DrugClassifier
 
 TRAINING_EMBEDDED = 4_000
@@ -33,6 +34,7 @@ class EvaluatedSamples:
         confidence: float32 (n,), probabilities of the predicted classes.
         embeddings: float32 (n, d), unit vectors.
         subclusters: int64 (n,), index of a training sample's sub-cluster within its class; -1 if unknown.
+        logits: float32 (n, C), logits of the head.
     """
 
     total: NDArray[Any]
@@ -42,6 +44,7 @@ class EvaluatedSamples:
     confidence: NDArray[Any]
     embeddings: NDArray[Any]
     subclusters: NDArray[Any]
+    logits: NDArray[Any]
 
     def __len__(self) -> int:
         """Number of samples n."""
@@ -68,7 +71,7 @@ def evaluate_split(
     rows = data.records.rows[split]
     codes = data.records.codes[rows]
     places = draw_stratified(codes, most, seed)
-    embeddings, predicted, confidence = _predict(model, data, rows[places])
+    embeddings, predicted, confidence, logits = _predict(model, data, rows[places])
     subclusters = numpy.full(len(places), -1)
     if split == "train":
         subclusters = _subclusters(model, places, codes, embeddings)
@@ -80,11 +83,17 @@ def evaluate_split(
         confidence=confidence,
         embeddings=embeddings,
         subclusters=subclusters,
+        logits=logits,
     )
 
 
 def evaluate_out_of_fold(
-    model: DrugClassifier, data: DrugDataModule, scores: SplitScores, most: int, seed: int = 0
+    model: DrugClassifier,
+    data: DrugDataModule,
+    scores: SplitScores,
+    objective: DecisionObjective,
+    most: int,
+    seed: int = 0,
 ) -> EvaluatedSamples:
     """Embed samples of all folds, with the predictions of the member that was not trained on them.
 
@@ -92,6 +101,7 @@ def evaluate_out_of_fold(
         model: The ensemble, on the device to use.
         data: The data module, after `setup`.
         scores: Out-of-fold scores of all samples.
+        objective: The objective, which chooses a decision for each fold on the scores of the others.
         most: Largest number of samples; more are sampled, stratified by class.
         seed: Random seed.
     """
@@ -102,13 +112,15 @@ def evaluate_out_of_fold(
     assert data.records.folds is not None
     fold_of = torch.from_numpy(data.records.folds[scores.rows.numpy()])
     folds = [scores.part(fold_of == fold) for fold in range(data.split.folds or 0)]
-    probabilities = [
-        decision.probabilities(own.logits) for decision, own in zip(cross_fitted(model, folds), folds, strict=True)
-    ]
+    probabilities, labels = [], []
+    for decision, own in zip(cross_fitted(model, folds, objective), folds, strict=True):
+        probabilities.append(decision.probabilities(own.logits))
+        labels.append(decision.labels(probabilities[-1]))
     every = joined(folds)
     codes = every.labels.numpy()
     places = draw_stratified(codes, most, seed)
-    confidence, predicted = torch.cat(probabilities)[places].max(dim=1)
+    predicted = torch.cat(labels)[places]
+    confidence = torch.cat(probabilities)[places].gather(1, predicted[:, None])[:, 0]
     rows = every.rows.numpy()[places]
     return EvaluatedSamples(
         total=numpy.bincount(codes, minlength=len(data.records.classes)),
@@ -118,22 +130,27 @@ def evaluate_out_of_fold(
         confidence=confidence.numpy(),
         embeddings=_predict(model, data, rows)[0],
         subclusters=numpy.full(len(places), -1),
+        logits=every.logits.numpy()[places],
     )
 
 
 def _predict(
     model: DrugClassifier, data: DrugDataModule, rows: NDArray[Any]
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Unit embeddings, predicted classes and their probabilities."""
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Unit embeddings, predicted classes, their probabilities, and logits."""
     import torch
 
     from modules.inference import infer
     from modules.unit_embeddings import unit_embeddings
 
     found = [prediction for _, prediction in infer(model, data.batches_of(rows))]
-    confidence, predicted = torch.cat([prediction.probabilities for prediction in found]).max(dim=1)
+    predicted = torch.cat([prediction.labels for prediction in found])
+    probabilities = torch.cat([prediction.probabilities for prediction in found])
+    confidence = probabilities.gather(1, predicted[:, None])[:, 0]
     unit = unit_embeddings(torch.cat([prediction.embeddings for prediction in found]))
-    return unit.cpu().numpy(), predicted.cpu().numpy(), confidence.float().cpu().numpy()
+    logits = torch.cat([prediction.logits for prediction in found])
+    arrays = [values.float().cpu().numpy() for values in (unit, confidence, logits)]
+    return arrays[0], predicted.cpu().numpy(), arrays[1], arrays[2]
 
 
 def _subclusters(

@@ -232,7 +232,7 @@ def test_two_processes(tmp_path: Path) -> None:
 def check_panels(logged: dict[str, Any]) -> None:
     """The figures and tables are there, as files that can be sent, and the tables hold every class."""
     kinds = {name: value["_type"] for name, value in logged["media"].items()}
-    figures = ("counts", "recall", "distances", "map", "reliability", "weights")
+    figures = ("counts", "recall", "decisions", "distances", "map", "reliability", "weights")
     assert {kinds.get(f"report/{name}") for name in figures} == {"plotly-file"}
     assert kinds["recluster/distances"] == "plotly-file"
     assert {kinds["recluster/classes"], kinds["report/classes"], kinds["report/confusions"]} == {"table-file"}

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from modules.decision import Decision
+from modules.decisions.objectives import AsTrained, BalancedAccuracy, CostMatrix, DecisionObjective
 from modules.evaluation.logit_correction import PriorCorrection
+from modules.evaluation.split_scores import SplitScores
 from modules.losses import CrossEntropyLoss
 from modules.losses.classification.evidential import EvidentialLoss
 
@@ -79,3 +81,102 @@ def test_uncertainty_is_defined_by_the_loss() -> None:
     assert uncertainty is not None
     # Two classes with samples and evidence exp z: K / S with S = sum(1 + exp z).
     torch.testing.assert_close(uncertainty, 2 / (2 + logits[:, :2].exp().sum(dim=1)))
+
+
+def scores_of(logits: torch.Tensor, labels: torch.Tensor) -> SplitScores:
+    return SplitScores(torch.arange(len(labels)), labels, logits)
+
+
+def chosen(objective: DecisionObjective, loss: float = 0.0) -> Decision:
+    decision = Decision(COUNTS, CrossEntropyLoss(loss))
+    decision.choose(scores_of(*drawn(200)), objective, [0])
+    return decision
+
+
+def test_a_choice_adds_its_offset_and_calibrates_after_it() -> None:
+    logits, labels = drawn(200)
+    decision = chosen(BalancedAccuracy())
+    samples = Decision(COUNTS, CrossEntropyLoss()).samples(scores_of(logits, labels), [0])
+    offset = BalancedAccuracy().choose(samples).offset
+    torch.testing.assert_close(decision.scores(logits)[:, :2], (logits + offset)[:, :2])
+    plain = Decision(COUNTS, CrossEntropyLoss())
+    plain.calibration.fit(decision.probabilities(logits), labels)
+    assert float(decision.calibration.temperature) == pytest.approx(float(plain.calibration.temperature))
+    probabilities = decision.probabilities(logits)
+    assert torch.equal(decision.labels(probabilities), probabilities.argmax(dim=1))
+
+
+def test_as_trained_is_the_decision_of_the_last_fit_also_with_a_correction() -> None:
+    logits, labels = drawn(200)
+    decision = Decision(COUNTS, CrossEntropyLoss())
+    decision.use(PriorCorrection())
+    decision.fit(logits, labels, torch.nn.Identity())
+    before = decision.probabilities(logits), float(decision.calibration.temperature)
+    decision.choose(scores_of(logits, labels), CostMatrix(1 - torch.eye(3)), [0])
+    assert not torch.equal(decision.probabilities(logits), before[0])
+    decision.choose(scores_of(logits, labels), AsTrained(), [0])
+    assert torch.equal(decision.probabilities(logits), before[0])
+    assert float(decision.calibration.temperature) == before[1]
+
+
+def test_training_on_forgets_the_choice() -> None:
+    logits, labels = drawn(200)
+    decision = chosen(CostMatrix(torch.tensor([[0.0, 9.0, 9.0], [1.0, 0.0, 9.0], [9.0, 9.0, 0.0]])))
+    assert set(decision.compared_labels(logits)) == {"head_kept", "at_prior"}
+    decision.fit(logits, labels, torch.nn.Identity())
+    assert torch.equal(decision.scores(logits)[:, :2], logits[:, :2])
+    assert decision.costs is None
+    assert decision.compared_labels(logits) == {}
+
+
+def test_costs_are_minimized_in_expectation_by_calibrated_probabilities_at_the_training_prior() -> None:
+    costs = torch.tensor([[0.0, 1.0, -5.0], [7.0, 0.0, -5.0], [9.0, 9.0, -5.0]])
+    logits, _ = drawn(200)
+    logits = logits - torch.tensor([20 / 26, 6 / 26, 1.0]).log()
+    decision = chosen(CostMatrix(costs), loss=1.0)
+    probabilities = decision.probabilities(logits)
+    prior = (logits + torch.tensor([20 / 26, 6 / 26, 0.0]).log()).softmax(dim=1)
+    torch.testing.assert_close(probabilities, prior, atol=1e-5, rtol=1e-4)
+    calibrated = decision.calibration(probabilities).double()
+    for row, label in zip(calibrated.tolist(), decision.labels(probabilities).tolist(), strict=True):
+        expected = [sum(row[true] * float(costs[true, told]) for true in (0, 1)) for told in (0, 1)]
+        # The third class is the cheapest, but has no training samples.
+        assert expected[label] == min(expected)
+    assert not torch.equal(decision.labels(probabilities), probabilities.argmax(dim=1))
+
+
+def test_a_choice_is_saved_and_checkpoints_from_before_it_load() -> None:
+    logits, _ = drawn(200)
+    costs = torch.tensor([[0.0, 1.0, 1.0], [9.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
+    for objective in (CostMatrix(costs), BalancedAccuracy()):
+        decision, loaded = chosen(objective), Decision(COUNTS, CrossEntropyLoss())
+        loaded.load_state_dict(decision.state_dict())
+        probabilities = loaded.probabilities(logits)
+        assert torch.equal(probabilities, decision.probabilities(logits))
+        assert torch.equal(loaded.labels(probabilities), decision.labels(probabilities))
+        for name, labels in decision.compared_labels(logits).items():
+            assert torch.equal(loaded.compared_labels(logits)[name], labels)
+    state = decision.state_dict()
+    old = {name: state[name] for name in ("logit_scale", "logit_offset", "calibration.temperature")}
+    loaded = Decision(COUNTS, CrossEntropyLoss())
+    loaded.load_state_dict(old)
+    assert torch.equal(loaded.scores(logits)[:, :2], logits[:, :2])
+    assert loaded.compared_labels(logits) == {}
+
+
+@pytest.mark.parametrize(
+    "costs",
+    [torch.zeros(2, 3), torch.zeros(10_000), torch.full((3, 3), torch.nan), torch.zeros(3, 3).char(), "x"],
+)
+def test_costs_of_a_checkpoint_that_are_none_are_refused(costs: object) -> None:
+    state = chosen(BalancedAccuracy()).state_dict()
+    state["_extra_state"] = {"costs": costs}
+    with pytest.raises(ValueError, match=r"^costs: expected finite float32 \(3, 3\)"):
+        Decision(COUNTS, CrossEntropyLoss()).load_state_dict(state)
+
+
+def test_nothing_is_chosen_without_samples() -> None:
+    decision = Decision(COUNTS, CrossEntropyLoss())
+    decision.choose(scores_of(torch.zeros(3, 3), torch.full((3,), 2)), BalancedAccuracy(), [0])
+    assert not decision.class_offset.any()
+    assert float(decision.calibration.temperature) == 1.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from modules.decisions.objectives import AsTrained
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP
 from modules.ensemble import NEVER_SEEN, Ensemble
@@ -76,16 +77,16 @@ def test_the_samples_of_a_fold_do_not_choose_its_decision() -> None:
     folds = [
         SplitScores(torch.arange(8), torch.arange(8) % 2, torch.randn(8, 3, generator=generator)) for _ in range(3)
     ]
-    before = cross_fitted(model, folds)
+    before = cross_fitted(model, folds, AsTrained())
     changed = [folds[0], SplitScores(folds[1].rows, 1 - folds[1].labels, folds[1].logits), folds[2]]
-    after = cross_fitted(model, changed)
+    after = cross_fitted(model, changed, AsTrained())
     temperatures = [float(decision.calibration.temperature) for decision in before]
     again = [float(decision.calibration.temperature) for decision in after]
     assert again[1] == temperatures[1]
     assert again[0] != temperatures[0]
     assert again[2] != temperatures[2]
     # Calibration keeps the most probable class, so these are the accuracies of the scores as they are.
-    values, recall = out_of_fold_metrics(model, folds)
+    values, recall = out_of_fold_metrics(model, folds, AsTrained())
     every = [
         (int(label), int(row[:2].argmax())) for own in folds for label, row in zip(own.labels, own.logits, strict=True)
     ]

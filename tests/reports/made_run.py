@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.drug_task import DrugTask
 from modules.evaluation.class_means_file import ClassMeans
 from reports.analysis.class_scores import class_groups
+from reports.analysis.decision_curve import OBJECTIVES, DecisionCurve, DecisionPoint
 from reports.report_data import POINTS, ReportData, SampleTexts, assemble
 from reports.run_files import ClassWeights, Rejected, RunFiles, Times
 from reports.samples.drawings import draw_molecule
@@ -53,6 +55,7 @@ def made_samples(codes: NDArray[Any], most: int, num_classes: int, seed: int) ->
         confidence=generator.uniform(0.3, 1.0, len(own)).astype(numpy.float32),
         embeddings=(vectors / numpy.linalg.norm(vectors, axis=1, keepdims=True)).astype(numpy.float32),
         subclusters=places % 3,
+        logits=numpy.zeros((len(own), 0), dtype=numpy.float32),
     )
 
 
@@ -92,6 +95,17 @@ MODEL = {
 }
 
 
+def made_curve() -> DecisionCurve:
+    """Head and tail accuracies that add up to 1.4, and all points on the line."""
+    strengths = tuple(
+        DecisionPoint(f"{step / 10:g}", 0.6 + step / 60, 0.8 - step / 60, 0.7 - (step - 5) ** 2 / 1000)
+        for step in range(16)
+    )
+    names = ("current", "at_prior", *OBJECTIVES)
+    points = tuple(replace(strengths[3 * place], name=name) for place, name in enumerate(names[:5]))
+    return DecisionCurve(strengths, (*points, replace(strengths[14], name=names[5])))
+
+
 def made_report(
     num_classes: int, num_samples: int, folder: Path, reclusters: int = 6, points: int = POINTS
 ) -> ReportData:
@@ -127,4 +141,5 @@ def made_report(
         },
         texts={"train": texts, "test": texts},
         points=points,
+        curve=made_curve(),
     )

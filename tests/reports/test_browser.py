@@ -14,7 +14,7 @@ from tests.reports.made_run import made_report
 
 pytestmark = [pytest.mark.slow, needs_browser]
 
-FIGURES = ("counts", "recall", "distances", "weights", "map", "reliability")
+FIGURES = ("counts", "recall", "decisions", "distances", "weights", "map", "reliability")
 MOST_BYTES = 15_000_000
 
 # How many values the traces of a figure have, and whether its drawing has any size.

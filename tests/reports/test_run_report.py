@@ -19,7 +19,7 @@ from reports.run_description import describe_class, facts, method_facts, seconds
 from reports.run_report import build_report, report_figures, report_payload
 from tests.reports.made_run import made_report
 
-FIGURES = {"counts", "recall", "distances", "weights", "map", "reliability"}
+FIGURES = {"counts", "recall", "decisions", "distances", "weights", "map", "reliability"}
 MEGABYTE = 1_000_000
 
 

@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "validate": ("validate", "--ckpt_path=run/checkpoints/best.ckpt", "--tracking.wandb=disabled", *QUIET),
     "report": ("report", "run"),
     "compare": ("compare", "run", "teacher"),
+    "decide": ("decide", "run", "--objective=accuracy"),
     "resume": ("fit", "--ckpt_path=run/checkpoints/last.ckpt", "--trainer.max_epochs=3", *QUIET),
     "prepare": ("prepare", "--ckpt_path=run/checkpoints/last.ckpt", *QUIET),
     "teacher": (
@@ -159,7 +160,7 @@ def test_a_resumed_run_writes_and_deletes_only_in_its_own_folder(machine: Machin
     (valuable / "inside").mkdir(parents=True)
     best = machine.folder / "best elsewhere.ckpt"
     best.write_bytes(Path("run/checkpoints/best.ckpt").read_bytes())
-    path = Path("run/checkpoints/last.ckpt")
+    before, path = best.read_bytes(), Path("run/checkpoints/last.ckpt")
     checkpoint = torch.load(path, weights_only=True)
     own = Path("run/checkpoints").resolve()
     # The path begins with the folder of the run, so that Lightning would delete it.
@@ -172,7 +173,9 @@ def test_a_resumed_run_writes_and_deletes_only_in_its_own_folder(machine: Machin
     torch.save(checkpoint, path)
     assert machine.use("resume") == 0
     assert (valuable / "inside").is_dir()
+    assert best.read_bytes() == before
     assert not best.with_suffix(".evidence.npz").exists()
+    assert not best.with_suffix(".scores.npz").exists()
 
 
 @pytest.mark.parametrize("command", ["predict", "smiles", "load"])

@@ -22,6 +22,11 @@ class ClassificationLoss(nn.Module):
     epoch = 0
     """Current epoch, for losses with a schedule."""
 
+    @property
+    def removed_prior(self) -> float:
+        """Factor of the log prior that the loss adds in training, so that the logits are without it; by default 0."""
+        return 0.0
+
     def set_epoch(self, epoch: int) -> None:
         """Set the current epoch.
 

@@ -34,6 +34,11 @@ class CrossEntropyLoss(ClassificationLoss):
         self.label_smoothing = label_smoothing
         self.uses_counts = logit_adjustment > 0
 
+    @property
+    def removed_prior(self) -> float:
+        """See `ClassificationLoss.removed_prior`."""
+        return self.logit_adjustment
+
     def adjust(self, logits: Tensor, labels: Tensor, class_counts: Tensor) -> Tensor:
         """Add the log priors."""
         return logits + self.logit_adjustment * log_priors(class_counts)

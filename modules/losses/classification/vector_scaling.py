@@ -30,6 +30,11 @@ class VectorScalingLoss(ClassificationLoss):
         check_range("logit_adjustment", logit_adjustment, 0)
         self.gamma, self.logit_adjustment = gamma, logit_adjustment
 
+    @property
+    def removed_prior(self) -> float:
+        """See `ClassificationLoss.removed_prior`."""
+        return self.logit_adjustment
+
     def adjust(self, logits: Tensor, labels: Tensor, class_counts: Tensor) -> Tensor:
         """Scale and shift the logits of each class."""
         return logits * relative_counts(class_counts) ** self.gamma + self.logit_adjustment * log_priors(class_counts)

@@ -16,9 +16,11 @@ def test_a_sample_with_any_value_that_is_not_finite_is_not(name: str, value: flo
     tensors = {"probabilities": torch.ones(3, 2), "calibrated": torch.ones(3, 2), "embeddings": torch.ones(3, 4)}
     tensors["uncertainty"] = torch.ones(3)
     tensors[name][1] = value
-    assert Prediction(torch.arange(3), **tensors).finite.tolist() == [True, False, True]
+    others = {"logits": torch.ones(3, 2), "labels": torch.zeros(3, dtype=torch.int64)}
+    assert Prediction(torch.arange(3), **tensors, **others).finite.tolist() == [True, False, True]
 
 
 def test_a_prediction_without_uncertainty_is_finite() -> None:
     shares = torch.ones(2, 3)
-    assert Prediction(torch.arange(2), shares, shares, None, torch.ones(2, 5)).finite.tolist() == [True, True]
+    tensors = (shares, shares, None, torch.ones(2, 5), shares, torch.zeros(2, dtype=torch.int64))
+    assert Prediction(torch.arange(2), *tensors).finite.tolist() == [True, True]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+import numpy
 import pytest
 import torch
 
 from base.errors import InputError
-from modules.evaluation.split_scores import ScoreCollector
+from modules.evaluation.split_scores import ScoreCollector, SplitScores, scores_path
 from tests.modules.small_model import make_batch
 
 
@@ -32,3 +34,45 @@ def test_infinite_scores_are_refused_and_forgotten() -> None:
     with pytest.raises(InputError, match=r"^the reason$"):
         collector.take(torch.device("cpu"), "the reason")
     assert len(collector.take(torch.device("cpu"), "unused").rows) == 0
+
+
+def made() -> SplitScores:
+    generator = torch.Generator().manual_seed(0)
+    return SplitScores(torch.tensor([4, 0, 9]), torch.tensor([1, 0, 1]), torch.randn(3, 2, generator=generator))
+
+
+def test_saved_scores_are_loaded_to_the_last_bit_and_without_pickle(tmp_path: Path) -> None:
+    path = scores_path(tmp_path / "best.ckpt")
+    assert path.name == "best.scores.npz"
+    made().save(path)
+    loaded = SplitScores.load(path, 2)
+    for name in ("rows", "labels", "logits"):
+        assert torch.equal(getattr(loaded, name), getattr(made(), name))
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    numpy.savez(path, rows=numpy.array([object()]), labels=numpy.zeros(1), logits=numpy.zeros(1))
+    with pytest.raises(InputError, match="is not a valid file of scores"):
+        SplitScores.load(path, 2)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"logits": torch.zeros(3, 3)},
+        {"logits": torch.zeros(3, 2, dtype=torch.float64)},
+        {"logits": torch.full((3, 2), torch.nan)},
+        {"labels": torch.tensor([0, 1, 2])},
+        {"labels": torch.tensor([0, 1])},
+        {"labels": torch.zeros(3)},
+        {"rows": torch.zeros(4, dtype=torch.int64)},
+    ],
+)
+def test_scores_that_do_not_fit_are_refused(changed: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    replace(made(), **changed).save(tmp_path / "scores.npz")
+    with pytest.raises(InputError, match=r"^scores: .* is not a valid file of scores \("):
+        SplitScores.load(tmp_path / "scores.npz", 2)
+
+
+def test_scores_in_order_and_of_some_samples() -> None:
+    assert made().in_order().rows.tolist() == [0, 4, 9]
+    assert made().in_order().labels.tolist() == [0, 1, 1]
+    assert made().part(torch.tensor([True, False, True])).rows.tolist() == [4, 9]

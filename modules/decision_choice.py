@@ -1,0 +1,114 @@
+"""Choosing the decision of a model anew, and what decisions are worth on scores."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from modules.checkpoint_file import Checkpoint, weights_digest
+from modules.decisions.objectives import CostMatrix, DecisionObjective
+from modules.decisions.settings import DecisionSettings
+from modules.drug_classifier import DrugClassifier
+from modules.evaluation.split_scores import SplitScores, scores_path
+from modules.saved_settings.checkpoint_check import CheckpointCheck
+
+_SHOWN = ("balanced_accuracy", "accuracy", "macro_f1", "head_accuracy", "middle_accuracy", "tail_accuracy")
+_FOLDS = 5
+
+
+def choose_decision(model: DrugClassifier, scores: SplitScores, settings: DecisionSettings) -> None:
+    """Choose the decision of a model anew.
+
+    Args:
+        model: The model, whose decision changes.
+        scores: Scores of samples that the model was not trained on, of all processes.
+        settings: The objective.
+
+    Raises:
+        InputError: If the settings do not fit the classes.
+    """
+    assert model.task is not None
+    objective = settings.make(model.task.classes)
+    model.decision.choose(scores.to(model.device), objective, model.metrics.tail_metrics.groups["head"])
+
+
+def read_scores(model: DrugClassifier, checkpoint: Path) -> SplitScores:
+    """Read the scores that `lightning fit` wrote beside the checkpoint of a model.
+
+    Args:
+        model: The model.
+        checkpoint: Its checkpoint.
+
+    Raises:
+        InputError: If there are none, or not of the classes and the weights of the model.
+    """
+    number, weights = len(model.decision.counts), weights_digest(checkpoint)
+    return SplitScores.load(scores_path(checkpoint), number, weights).to(model.device)
+
+
+def decision_metrics(model: DrugClassifier, scores: SplitScores) -> dict[str, float]:
+    """Accuracies of the decision of a model, by name, and the mean `cost` if it has costs.
+
+    Args:
+        model: The model.
+        scores: Scores of samples.
+    """
+    return _label_metrics(model, model.decision.labels(model.decision.probabilities(scores.logits)), scores)
+
+
+def crossed_metrics(model: DrugClassifier, scores: SplitScores, settings: DecisionSettings) -> dict[str, float]:
+    """As `decision_metrics`, of decisions that were chosen without the samples that they predict.
+
+    Args:
+        model: The model, which stays as it is.
+        scores: Scores of samples that it was not trained on.
+        settings: The objective.
+    """
+    scores = scores.in_order()
+    return _label_metrics(model, crossed_labels(model, scores, settings), scores)
+
+
+def crossed_labels(model: DrugClassifier, scores: SplitScores, settings: DecisionSettings) -> Tensor:
+    """Labels by decisions that were chosen without the samples that they predict, int64 (N,).
+
+    Args:
+        model: The model, which stays as it is.
+        scores: Scores of samples that it was not trained on.
+        settings: The objective.
+    """
+    own = deepcopy(model)
+    order = scores.labels.argsort(stable=True)
+    fold, predicted = torch.empty_like(scores.labels), torch.zeros_like(scores.labels)
+    fold[order] = torch.arange(len(order), device=fold.device) % _FOLDS
+    for number in range(_FOLDS):
+        inside = fold == number
+        choose_decision(own, scores.part(~inside), settings)
+        predicted[inside] = own.decision.labels(own.decision.probabilities(scores.logits[inside]))
+    return predicted
+
+
+def saved_objective(model: DrugClassifier, checkpoint: Checkpoint) -> DecisionObjective:
+    """The objective that chose the decision of a checkpoint.
+
+    Args:
+        model: The model of the checkpoint.
+        checkpoint: The checkpoint, whose settings are not checked yet.
+
+    Raises:
+        InputError: If its settings are not valid.
+    """
+    if model.decision.costs is not None:
+        return CostMatrix(model.decision.costs)
+    given = {"decision": checkpoint.decision or {}}
+    return CheckpointCheck(checkpoint.path).make(given, "decision", DecisionSettings).make(checkpoint.task.classes)
+
+
+def _label_metrics(model: DrugClassifier, predicted: Tensor, scores: SplitScores) -> dict[str, float]:
+    found, costs = model.metrics.of_labels(predicted, scores.labels), model.decision.costs
+    values = {name: float(found[name]) for name in _SHOWN}
+    if costs is not None:
+        values["cost"] = float(costs.to(predicted.device)[scores.labels, predicted].mean())
+    return values

@@ -1,0 +1,177 @@
+"""What the best decision is: objectives, each of which chooses a decision on samples."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from base.ranges import check_range
+from modules.decisions.confusions import (
+    EVIDENCE,
+    Confusions,
+    accuracy,
+    balanced_accuracy,
+    macro_f1,
+    nearest_of_the_best,
+    standard_errors,
+)
+from modules.decisions.group_offset import smallest_group_offset
+from modules.decisions.samples import Choice, DecisionSamples
+
+_log = logging.getLogger("tailmol")
+
+
+class DecisionObjective(ABC):
+    """Base class of objectives."""
+
+    @abstractmethod
+    def choose(self, samples: DecisionSamples) -> Choice:
+        """Choose the decision, deterministically.
+
+        Args:
+            samples: At least one sample.
+        """
+
+
+class AsTrained(DecisionObjective):
+    """Leaves the scores as training and its stages made them."""
+
+    def choose(self, samples: DecisionSamples) -> Choice:
+        """See `DecisionObjective.choose`."""
+        return Choice(torch.zeros_like(samples.scores[0]))
+
+
+class Utility(DecisionObjective):
+    """Base class of objectives that are a number to maximize.
+
+    The strength of the prior moves from where the utility would be highest with true probabilities as little as the
+    samples require, and classes get offsets if cross-fitting shows that these help.
+
+    Attributes:
+        start: Strength of the prior without samples.
+    """
+
+    start: float
+
+    @abstractmethod
+    def utility(self, counts: Confusions) -> Tensor:
+        """What candidates are worth, float64 (..., P); see `confusions.Utility`."""
+
+    def choose(self, samples: DecisionSamples) -> Choice:
+        """See `DecisionObjective.choose`."""
+        distances = (torch.tensor(samples.strengths) - self.start).abs()
+        strength = samples.strengths[nearest_of_the_best(self.utility, samples.by_strength, distances)]
+        offset, own = samples.offset(strength), samples.class_offsets
+        counts = samples.confusions((samples.predicted(offset), samples.predicted(offset + own.crossed)))
+        without, crossed = self.utility(counts.total()).tolist()
+        helps = crossed - without > EVIDENCE * float(standard_errors(self.utility, counts, 0)[1])
+        return Choice(offset + own.offsets if helps else offset)
+
+
+class BalancedAccuracy(Utility):
+    """Mean recall of the classes, for which the prior is left out (Menon et al., 2021, arXiv 2007.07314)."""
+
+    start = 0.0
+
+    def utility(self, counts: Confusions) -> Tensor:
+        """See `Utility.utility`."""
+        return balanced_accuracy(counts)
+
+
+class Accuracy(Utility):
+    """Share of correct predictions, for which the prior is that of the training samples."""
+
+    start = 1.0
+
+    def utility(self, counts: Confusions) -> Tensor:
+        """See `Utility.utility`."""
+        return accuracy(counts)
+
+
+class MacroF1(Utility):
+    """Mean F1 of the classes, whose strength of the prior lies between those of recall and of accuracy."""
+
+    start = 0.5
+
+    def utility(self, counts: Confusions) -> Tensor:
+        """See `Utility.utility`."""
+        return macro_f1(counts)
+
+
+class HeadKept(DecisionObjective):
+    """Balanced accuracy, with a head accuracy of at most some points below that at the training prior.
+
+    From the decision for balanced accuracy on, all head classes are raised together, by as little as is enough. This is
+    the best exchange of one for the other: recall of the head can only rise with it, and that of the other classes only
+    fall, and among the head classes nothing changes.
+    """
+
+    def __init__(self, points: float = 1.0) -> None:
+        """Create the objective.
+
+        Args:
+            points: Percentage points of head accuracy that may be lost, 0 to 100.
+
+        Raises:
+            ValueError: If a setting is out of range.
+        """
+        check_range("points", points, 0, highest=100)
+        self.points = points
+
+    def choose(self, samples: DecisionSamples) -> Choice:
+        """See `DecisionObjective.choose`."""
+        base, right = BalancedAccuracy().choose(samples).offset, samples.at_prior == samples.labels
+        raised, is_enough = smallest_group_offset(samples, base, samples.head, -self.points / 100, right)
+        at_prior = samples.offset(1.0)
+        if not is_enough:
+            return Choice(at_prior)
+        counts = samples.confusions((samples.predicted(raised), samples.predicted(at_prior))).total()
+        kept, reference = balanced_accuracy(counts).tolist()
+        return Choice(raised if kept >= reference else at_prior)
+
+
+class NamedRecall(DecisionObjective):
+    """Balanced accuracy, with a mean recall of named classes of at least some share.
+
+    The named classes are raised together, by as little as is enough, as the head classes are in `HeadKept`.
+    """
+
+    def __init__(self, classes: tuple[int, ...], least: float = 0.9) -> None:
+        """Create the objective.
+
+        Args:
+            classes: Codes of the named classes, at least one.
+            least: Smallest mean recall of the named classes, 0 to 1.
+
+        Raises:
+            ValueError: If a setting is out of range.
+        """
+        check_range("least", least, 0, highest=1)
+        self.classes, self.least = classes, least
+
+    def choose(self, samples: DecisionSamples) -> Choice:
+        """See `DecisionObjective.choose`; a warning says if the recall cannot be reached."""
+        base = BalancedAccuracy().choose(samples).offset
+        raised, is_enough = smallest_group_offset(samples, base, self.classes, self.least)
+        if not is_enough:
+            _log.warning(f"least: no decision has a recall of {self.least:g} on the scores; the nearest one is taken.")
+        return Choice(raised)
+
+
+class CostMatrix(DecisionObjective):
+    """The smallest expected cost, by probabilities at the training prior (Elkan, 2001)."""
+
+    def __init__(self, costs: Tensor) -> None:
+        """Create the objective.
+
+        Args:
+            costs: Cost of each true class (row) predicted as each class (column), (C, C).
+        """
+        self.costs = costs.float()
+
+    def choose(self, samples: DecisionSamples) -> Choice:
+        """See `DecisionObjective.choose`."""
+        return Choice(samples.offset(1.0), self.costs)

@@ -1,0 +1,87 @@
+"""Settings of the objective that chooses the decision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from base.errors import InputError
+from base.ranges import check_range
+from modules.decisions.cost_file import read_costs
+from modules.decisions.objectives import (
+    Accuracy,
+    AsTrained,
+    BalancedAccuracy,
+    CostMatrix,
+    DecisionObjective,
+    HeadKept,
+    MacroF1,
+    NamedRecall,
+)
+
+ObjectiveName = Literal["as_trained", "balanced_accuracy", "accuracy", "macro_f1", "head_kept", "recall", "cost_matrix"]
+
+_PLAIN: dict[str, type[DecisionObjective]] = {
+    "as_trained": AsTrained,
+    "balanced_accuracy": BalancedAccuracy,
+    "accuracy": Accuracy,
+    "macro_f1": MacroF1,
+}
+
+
+@dataclass(frozen=True)
+class DecisionSettings:
+    """What the best prediction is.
+
+    Args:
+        objective: What the decision is best at. as_trained leaves the scores as they are; head_kept is balanced
+            accuracy with the head accuracy near that of plain cross-entropy; recall is balanced accuracy with a recall
+            of some classes; cost_matrix is the smallest expected cost.
+        points: For head_kept, the percentage points of head accuracy that may be lost.
+        classes: For recall, the labels of the classes.
+        least: For recall, the smallest mean recall of the classes, 0 to 1.
+        costs: For cost_matrix, a CSV file with the cost of each true class (row) predicted as each class (column),
+            with the labels in the first row and in the first column.
+
+    Raises:
+        ValueError: If a number is out of range.
+    """
+
+    objective: ObjectiveName = "as_trained"
+    points: float = 1.0
+    classes: list[str] = field(default_factory=list)
+    least: float = 0.9
+    costs: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        check_range("points", self.points, 0, highest=100)
+        check_range("least", self.least, 0, highest=1)
+
+    def make(self, names: Sequence[str]) -> DecisionObjective:
+        """Create the objective.
+
+        Args:
+            names: Names of the C classes.
+
+        Raises:
+            InputError: If classes or a file of costs are missing or do not fit the classes of the model.
+        """
+        if self.objective == "head_kept":
+            return HeadKept(self.points)
+        if self.objective == "recall":
+            return NamedRecall(self._codes(names), self.least)
+        if self.objective == "cost_matrix":
+            if self.costs is None:
+                raise InputError("costs: expected a CSV file for the objective cost_matrix, got none.")
+            return CostMatrix(read_costs(Path(self.costs), names))
+        return _PLAIN[self.objective]()
+
+    def _codes(self, names: Sequence[str]) -> tuple[int, ...]:
+        unknown = [name for name in self.classes if name not in names]
+        if unknown or not self.classes:
+            got = repr(unknown[0]) if unknown else "none"
+            raise InputError(f"classes: expected labels of the model's classes for the objective recall, got {got}.")
+        return tuple(sorted({list(names).index(name) for name in self.classes}))

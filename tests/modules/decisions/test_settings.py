@@ -1,0 +1,87 @@
+"""The settings of an objective, and the file of costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from base.errors import InputError
+from modules.decisions.cost_file import read_costs
+from modules.decisions.objectives import (
+    Accuracy,
+    AsTrained,
+    BalancedAccuracy,
+    CostMatrix,
+    HeadKept,
+    MacroF1,
+    NamedRecall,
+)
+from modules.decisions.settings import DecisionSettings
+
+NAMES = ("a", "b, c", "ü")
+COSTS = 'true,ü,a,"b, c"\na,3,0,1.5\n"b, c",2,7,0\nü,0,1e2,-1\n'
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "costs.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_every_name_is_an_objective_with_its_options(tmp_path: Path) -> None:
+    plain = {"as_trained": AsTrained, "balanced_accuracy": BalancedAccuracy, "accuracy": Accuracy, "macro_f1": MacroF1}
+    for name, cls in plain.items():
+        assert type(DecisionSettings(name).make(NAMES)) is cls  # type: ignore[arg-type]
+    kept = DecisionSettings("head_kept", points=2.5).make(NAMES)
+    assert isinstance(kept, HeadKept)
+    assert kept.points == 2.5
+    named = DecisionSettings("recall", classes=["ü", "a"], least=0.7).make(NAMES)
+    assert isinstance(named, NamedRecall)
+    assert (named.classes, named.least) == ((0, 2), 0.7)
+    costly = DecisionSettings("cost_matrix", costs=str(written(tmp_path, COSTS))).make(NAMES)
+    assert isinstance(costly, CostMatrix)
+    assert torch.equal(costly.costs, read_costs(tmp_path / "costs.csv", NAMES))
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_costs_are_read_by_name_in_any_order(mark: str, tmp_path: Path) -> None:
+    found = read_costs(written(tmp_path, mark + COSTS), NAMES)
+    assert found.tolist() == [[0.0, 1.5, 3.0], [7.0, 0.0, 2.0], [100.0, -1.0, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "each of the 3 classes once in the first row"),
+        ("true,a,ü\n", "first row of .*, got others or too few, see 'b, c'"),
+        (COSTS + "a,1,2,3\n", "first column of .*, see 'a'"),
+        (COSTS.replace("ü,0", "x,0"), "first column of .*, see 'x'"),
+        (COSTS.replace("1e2", "high"), "expected 3 numbers in row 'ü' of .*, got '0,high,-1'"),
+        (COSTS.replace("1e2", "inf"), "expected finite numbers in row 'ü'"),
+        (COSTS.replace("1e2,", ""), "expected 3 numbers in row 'ü'"),
+    ],
+)
+def test_a_file_that_is_no_table_of_costs_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"^costs: .*{message}"):
+        read_costs(written(tmp_path, text), NAMES)
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^costs: expected a CSV file in UTF-8, got .*none\.csv"):
+        read_costs(tmp_path / "none.csv", NAMES)
+    (tmp_path / "costs.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="costs: expected a CSV file in UTF-8"):
+        read_costs(tmp_path / "costs.csv", NAMES)
+
+
+def test_options_that_an_objective_needs_are_asked_for() -> None:
+    with pytest.raises(InputError, match="costs: expected a CSV file for the objective cost_matrix, got none"):
+        DecisionSettings("cost_matrix").make(NAMES)
+    with pytest.raises(InputError, match=r"^classes: expected labels of the model's classes .* got none"):
+        DecisionSettings("recall").make(NAMES)
+    with pytest.raises(InputError, match=r"^classes: expected labels of the model's classes .* got 'd'"):
+        DecisionSettings("recall", classes=["a", "d"]).make(NAMES)
+    with pytest.raises(InputError, match="points: expected a number from 0 to 100, got nan"):
+        DecisionSettings(points=float("nan"))

@@ -1,0 +1,54 @@
+"""Choosing the decision of a trained model anew, without training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from modules.decisions.settings import DecisionSettings
+
+
+@dataclass(frozen=True)
+class Decided:
+    """Metrics of a decision before and after it was chosen anew, on the scores that it was chosen on.
+
+    Attributes:
+        checkpoint: The checkpoint.
+        samples: Number of samples with scores.
+        before: Metrics by name, of the decision that the checkpoint had.
+        after: Metrics by name, of the decision that it has now.
+        crossed: As `after`, of decisions that were chosen without the samples that they are tested on.
+    """
+
+    checkpoint: Path
+    samples: int
+    before: dict[str, float]
+    after: dict[str, float]
+    crossed: dict[str, float]
+
+
+def decide(run: Path, settings: DecisionSettings, trust: Sequence[str] = ()) -> Decided:
+    """Choose the decision of a checkpoint anew and write it into the checkpoint; nothing else in it changes.
+
+    Args:
+        run: Folder of a run, whose best checkpoint is taken, or a checkpoint.
+        settings: The objective.
+        trust: Modules with classes of the user that the checkpoint may name.
+
+    Raises:
+        DiskFullError: If no space is left; the checkpoint is unchanged.
+        InputError: If the checkpoint or its scores cannot be read, or the settings do not fit the classes.
+    """
+    from modules.checkpoint_file import write_decision
+    from modules.decision_choice import choose_decision, crossed_metrics, decision_metrics, read_scores
+    from modules.drug_classifier import DrugClassifier
+
+    checkpoint = run / "checkpoints" / "best.ckpt" if run.is_dir() else run
+    model = DrugClassifier.load_from_checkpoint(checkpoint, setting="RUN", trust=trust)
+    scores = read_scores(model, checkpoint)
+    before = decision_metrics(model, scores)
+    choose_decision(model, scores, settings)
+    after, crossed = decision_metrics(model, scores), crossed_metrics(model, scores, settings)
+    write_decision(checkpoint, model.decision.state_dict(), asdict(settings))
+    return Decided(checkpoint, len(scores.labels), before, after, crossed)

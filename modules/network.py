@@ -61,7 +61,8 @@ class Network(nn.Module):
         if INPUTS[task.input].sequence is not None and not self.encoder.reads_proteins:
             raise InputError(
                 f"model.encoder: expected an encoder of proteins for input {task.input}, such as a Fusion with "
-                f"modules.encoders.ProteinCNN (recommended/sbap.yaml), got {type(self.encoder).__name__} without one."
+                "modules.encoders.ProteinCNN (recommended/drug_protein.yaml), got "
+                f"{type(self.encoder).__name__} without one."
             )
         size = self.encoder.output_dim
         self.projection = perceptron([size, *self.projection_dims]) if self.projection_dims else nn.Identity()

@@ -13,6 +13,7 @@ from typing import Any
 
 from base.errors import InputError
 from datamodules.datasets.dataset_catalog import find_dataset
+from datamodules.tables.columns import INPUTS
 from workflows.settings.command_line import CommandLine, split_command_line
 from workflows.settings.config_files import (
     CONFIGS,
@@ -103,9 +104,11 @@ def _file_layers(command: CommandLine) -> list[Layer]:
     source = compose([base, *given["data"], *own, command.layer()]).settings.get("data", {}).get("source")
     if not given["data"]:
         given["data"] = shipped_layers("data", source if isinstance(source, str) and find_dataset(source) else None)
-    for layer in given["data"]:
+    # What is recommended for a data set, or else for the kind of its samples.
+    kind = _kind_of_samples(compose([base, *given["data"], *own, command.layer()]).settings.get("data", {}))
+    for name in (*(layer.path.stem for layer in given["data"]), kind):
         if not given["recommended"]:
-            given["recommended"] = shipped_layers("recommended", layer.path.stem)
+            given["recommended"] = shipped_layers("recommended", name)
     method = "default"
     for place, layer in enumerate(given["recommended"]):
         settings = dict(layer.settings)
@@ -114,6 +117,12 @@ def _file_layers(command: CommandLine) -> list[Layer]:
     if not given["method"]:
         given["method"] = [read_layer(find_config(f"method/{method}.yaml"))]
     return [base, *(layer for folder in FOLDERS for layer in given[folder]), *own]
+
+
+def _kind_of_samples(data: Mapping[str, Any]) -> str | None:
+    is_array_file = str(data.get("source")).lower().endswith(".npz")
+    kind = "array" if is_array_file else data.get("input")
+    return kind if isinstance(kind, str) and kind in INPUTS else None
 
 
 def _named_layers(command: CommandLine) -> list[FileLayer]:

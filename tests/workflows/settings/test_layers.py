@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datamodules.datasets.dataset_catalog import CATALOG
+from datamodules.tables.columns import INPUTS
 from workflows.settings.config_files import CONFIGS, find_config
 from workflows.settings.layers import read_command, settings_files
 from workflows.settings.merge import Layer
@@ -43,6 +44,16 @@ def names(*arguments: str) -> list[str]:
             ["--config", "method/ldam.yaml", "--config", "encoder/gin.yaml", "--data.source", "digits"],
             ["data/digits.yaml", "recommended/digits.yaml", "encoder/gin.yaml", "method/ldam.yaml"],
         ),
+        (
+            ["--data.source=drugbank"],
+            ["data/drugbank.yaml", "recommended/pair.yaml", "method/balanced_softmax.yaml"],
+        ),
+        (
+            ["--data.source", "my.csv", "--data.input=reaction"],
+            ["recommended/reaction.yaml", "method/balanced_softmax.yaml"],
+        ),
+        (["--data.source", "my.NPZ"], ["recommended/array.yaml", "method/default.yaml"]),
+        (["--data.source", "my.csv", "--data.input=5"], ["method/default.yaml"]),
         (["--config", "debug.yaml"], ["data/inn_stems.yaml", "method/default.yaml", "debug.yaml"]),
         (["--config", "base.yaml"], ["data/inn_stems.yaml", "method/default.yaml"]),
     ],
@@ -154,8 +165,8 @@ def test_a_checkpoint_takes_the_place_of_what_is_shipped() -> None:
 
 
 @pytest.mark.parametrize("path", RECOMMENDED, ids=lambda path: str(path.stem))
-def test_what_is_recommended_belongs_to_a_data_set_and_names_a_method(path: Path) -> None:
-    assert (CONFIGS / "data" / path.name).is_file()
+def test_what_is_recommended_belongs_to_a_data_set_or_a_kind_of_samples_and_names_a_method(path: Path) -> None:
+    assert (CONFIGS / "data" / path.name).is_file() or path.stem in INPUTS
     settings = yaml.safe_load(path.read_text())
     assert find_config(f"method/{settings.get('method', 'default')}.yaml") in METHODS
     assert set(settings) <= {"method", "model", "data"}

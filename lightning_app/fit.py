@@ -34,4 +34,4 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     if terminal.json:
         print(json.dumps({"run": str(result.folder), **result.metrics}))
     elif not terminal.quiet:
-        print_test_report(result.metrics, result.folder, terminal.command)
+        print_test_report(result.metrics, result.folder, terminal.command, out_of_fold=result.out_of_fold)

@@ -6,7 +6,7 @@ import copy
 import math
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,26 @@ from modules.out_of_fold import out_of_fold_metrics
 from modules.saved_settings.checkpoint_check import CheckpointCheck
 
 
+@dataclass(frozen=True)
+class Assembled:
+    """An ensemble.
+
+    Attributes:
+        checkpoint: Its checkpoint.
+        metrics: Its test metrics by name; None where a metric is undefined.
+        settings: Its settings, as plain types.
+        out_of_fold: Whether the metrics are of out-of-fold predictions, since there are no other test rows.
+    """
+
+    checkpoint: Path
+    metrics: dict[str, float | None]
+    settings: dict[str, Any]
+    out_of_fold: bool
+
+
 def assemble(
     members: Sequence[Path], folder: Path, data: DrugDataModule | None, trust: tuple[str, ...] = ()
-) -> tuple[Path, dict[str, float | None], dict[str, Any]]:
+) -> Assembled:
     """Join the members of an ensemble, choose its decision on out-of-fold scores and compute its metrics.
 
     Args:
@@ -40,9 +57,6 @@ def assemble(
         folder: Folder of the run.
         data: The data module of a member, whose table is used; None reads the table again.
         trust: Modules with classes of the user.
-
-    Returns:
-        The checkpoint of the ensemble, its test metrics by name, and its settings.
 
     Raises:
         InputError: If the members are not those of one run on one table.
@@ -80,10 +94,11 @@ def assemble(
         folder / "config.yaml", lambda temporary: temporary.write_text(yaml.safe_dump(settings, sort_keys=False))
     )
     objective = deciding.make(whole.task.classes)
-    found = _test_metrics(model, whole) if whole.split.has_test_rows else out_of_fold_metrics(model, scores, objective)
+    out_of_fold = not whole.split.has_test_rows
+    found = out_of_fold_metrics(model, scores, objective) if out_of_fold else _test_metrics(model, whole)
     sizes = whole.records.sizes("test", whole.task.class_counts)
     named = {**sizes, **_plain(*found, whole.task.classes)}
-    return path, {f"test/{name}": value for name, value in named.items()}, settings
+    return Assembled(path, {f"test/{name}": value for name, value in named.items()}, settings, out_of_fold)
 
 
 def _settings(member: Checkpoint, members: int) -> dict[str, Any]:

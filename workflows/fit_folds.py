@@ -83,8 +83,8 @@ def fit_folds(
             _log.info(f"{folder}: the ensemble still needs the folds {', '.join(missing)}.")
         if missing or not is_first:
             return FitResult(folder, folder / "checkpoints" / "best.ckpt", {}, False)
-        checkpoint, metrics, config = assemble(members, folder, data, trusted_modules(trust))
-        write_json(metrics, folder / "test_metrics.json")
+        made = assemble(members, folder, data, trusted_modules(trust))
+        write_json(made.metrics, folder / "test_metrics.json")
     except Exception as error:
         if is_first and not (folder / "folds").is_dir():
             # The first member was refused before its first step.
@@ -94,8 +94,8 @@ def fit_folds(
         advice = how_to_go_on(command, words, folder)
         raise DiskFullError(f"The disk is full, and the files from before are whole; {advice}") from error
     if settings.get("report", True):
-        report_run(folder, trust=named_modules(config))
-    return FitResult(folder, checkpoint, metrics, True)
+        report_run(folder, trust=named_modules(made.settings))
+    return FitResult(folder, made.checkpoint, made.metrics, True, made.out_of_fold)
 
 
 def _train_members(

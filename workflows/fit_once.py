@@ -25,12 +25,14 @@ class FitResult:
         best_checkpoint: The checkpoint with the best validation metric.
         metrics: Test metrics by name, as in `test_metrics.json`; None where a metric is undefined.
         is_first_process: Whether this is the process that writes and prints.
+        out_of_fold: Whether the metrics are of out-of-fold predictions.
     """
 
     folder: Path
     best_checkpoint: Path
     metrics: dict[str, float | None]
     is_first_process: bool
+    out_of_fold: bool = False
 
 
 def train(cli: FitCLI) -> FitResult:

@@ -47,7 +47,11 @@ def split_metrics(trainer: Trainer, data: DrugDataModule, split: SplitName, pref
 
 
 def print_test_report(
-    metrics: Mapping[str, float | None], folder: Path, command: str = "lightning", console: Console | None = None
+    metrics: Mapping[str, float | None],
+    folder: Path,
+    command: str = "lightning",
+    console: Console | None = None,
+    out_of_fold: bool = False,
 ) -> None:
     """Print the main test metrics and the files of a run.
 
@@ -56,6 +60,7 @@ def print_test_report(
         folder: Folder of the run.
         command: Name of the command, for the example.
         console: Console to print to; the terminal if None.
+        out_of_fold: Whether the metrics are of out-of-fold predictions.
     """
     from rich.console import Console
     from rich.table import Table
@@ -68,6 +73,8 @@ def print_test_report(
         value = metrics.get(f"test/{name}")
         table.add_row(title, "-" if value is None else f"{value:.3f}")
     console.print(table)
+    if out_of_fold:
+        console.print("Each row was tested by the member of the ensemble that was not trained on it.", soft_wrap=True)
     console.print(_sizes_text(metrics), soft_wrap=True, highlight=False)
     console.print("Written:")
     names = (*sorted(folder.glob("*.*")), *sorted(folder.glob("checkpoints/*.ckpt")), *folder.glob("wandb"))

@@ -137,6 +137,7 @@ def test_kept_test_rows_test_the_ensemble(run: Path, tmp_path: Path, monkeypatch
     options = [*SHORT, "--data.source", str(table_of(run)), "--data.batch_size=8", "--data.keep_test=true"]
     result = fit(options, show_progress=False)
     assert result.metrics["test/rows"] == 7
+    assert not result.out_of_fold
     listed = polars.read_csv(result.folder / "splits.csv")
     assert listed.filter(split="test")["fold"].null_count() == 7
     model = tailmol.load(result.folder)
@@ -162,6 +163,7 @@ def test_members_can_be_trained_by_several_processes(
         assert not fit([*options, "--only_folds=[2,0]"], show_progress=False).metrics
     assert "the ensemble still needs the folds 1." in caplog.text
     result = fit([*options, "--only_folds=1"], show_progress=False)
+    assert result.out_of_fold
     assert result.metrics == json.loads((run / "test_metrics.json").read_text())
     with pytest.raises(InputError, match=r"only_folds: expected numbers from 0 to 2, got 3"):
         fit([*options, "--only_folds=3"])

@@ -68,13 +68,13 @@ def test_an_npz_of_features_is_learned(tmp_path: Path) -> None:
     assert metrics["test/balanced_accuracy"] > 0.95
 
 
-def test_the_default_encoder_says_what_reads_arrays(
+def test_an_encoder_of_molecules_says_what_reads_arrays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     features, labels = blobs()
     save(tmp_path / "blobs.npz", features=features, labels=labels)
-    assert in_this_process(monkeypatch, "fit", "--data.source=blobs.npz", *TINY) == 2
+    assert in_this_process(monkeypatch, "fit", "--data.source=blobs.npz", "--config=encoder/fusion.yaml", *TINY) == 2
     assert (
         "for input array, got GIN, which reads input molecule, reaction, pair, drug_protein." in capsys.readouterr().err
     )

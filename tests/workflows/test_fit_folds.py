@@ -101,6 +101,7 @@ def test_the_report_shows_the_out_of_fold_recall(run: Path) -> None:
     assert (run / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_the_member_that_was_cut_off(run: Path, tmp_path: Path) -> None:
     source = table_of(run)
     again = tmp_path / run.parent.name / run.name
@@ -132,6 +133,7 @@ def test_the_rows_of_the_folds_do_not_test_the_ensemble(
     assert in_this_process(monkeypatch, command, *options, "--data.split=all") == 0
 
 
+@pytest.mark.slow
 def test_kept_test_rows_test_the_ensemble(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     options = [*SHORT, "--data.source", str(table_of(run)), "--data.batch_size=8", "--data.keep_test=true"]
@@ -154,6 +156,7 @@ def test_folds_that_are_no_number_above_one_are_refused(folds: str) -> None:
         fit([*SHORT, f"--folds={folds}"])
 
 
+@pytest.mark.slow
 def test_members_can_be_trained_by_several_processes(
     run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -75,7 +75,7 @@ class Fitted:
     Attributes:
         validation: fp32 (n, C).
         test: fp32 (m, C).
-        prior_removed: 1 if class weights have removed the prior from the probabilities, else 0.
+        prior_removed: See `peer_decision.strengths`.
     """
 
     validation: Tensor

@@ -11,12 +11,11 @@ from torch.nn.functional import one_hot
 
 from modules.evaluation.tail_metrics import TailMetrics
 
-STRENGTHS = tuple(step / 10 for step in range(21))
-"""Strengths on the prior: 0 leaves the probabilities as they are, 1 divides them by the prior of the classes."""
-
 HEAD_SLACK = 0.01
 """Accuracy of the head classes that may be lost where the head is to be kept."""
 
+_STEPS = 20
+_STEPS_TO_1 = 10
 _SMALLEST_PROBABILITY = 1e-12
 _ROUNDING = 1e-6
 
@@ -34,6 +33,17 @@ class Choice:
 
     balanced: float
     head_kept: float
+
+
+def strengths(prior_removed: float) -> tuple[float, ...]:
+    """The strengths on the prior to choose from, ascending: 0 is at the prior of the training samples, 1 without it.
+
+    Args:
+        prior_removed: Strength with which training has removed the prior from the probabilities: 1 for a classifier
+            with balanced class weights, else 0. As on all probabilities, up to 2 more may be chosen.
+    """
+    steps = _STEPS + round(_STEPS_TO_1 * prior_removed)
+    return tuple(step / _STEPS_TO_1 for step in range(steps + 1))
 
 
 def corrected(probabilities: Tensor, class_counts: Tensor, strength: float) -> Tensor:
@@ -80,7 +90,7 @@ def ranking(probabilities: Tensor, labels: Tensor, class_counts: Tensor) -> dict
 
 
 def choose(
-    probabilities: Tensor, labels: Tensor, class_counts: Tensor, removed: float, head_reference: float
+    probabilities: Tensor, labels: Tensor, class_counts: Tensor, prior_removed: float, head_reference: float
 ) -> Choice:
     """Choose strengths on the validation samples.
 
@@ -88,13 +98,12 @@ def choose(
         probabilities: Class probabilities of the validation samples, (N, C).
         labels: Labels, int64 (N,).
         class_counts: Training samples of each class, int64 (C,).
-        removed: Strength with which training has removed the prior from the probabilities: 1 for a classifier with
-            balanced class weights, else 0. The strengths of the choice include it.
+        prior_removed: See `strengths`; the strengths of the choice include it.
         head_reference: Head accuracy on the validation samples, 0..1, of the classifier without class weights.
     """
     found = {
-        strength: accuracies(corrected(probabilities, class_counts, strength - removed), labels, class_counts)
-        for strength in STRENGTHS
+        strength: accuracies(corrected(probabilities, class_counts, strength - prior_removed), labels, class_counts)
+        for strength in strengths(prior_removed)
     }
     heads = {strength: own["head_accuracy"] for strength, own in found.items()}
     # Without head classes among the samples, the accuracies are NaN and everything keeps the head.

@@ -179,7 +179,8 @@ FAMILIES: Mapping[str, Family] = {
     "forest": Family(
         {
             "forest": partial(fit_sklearn, partial(_forest, False), 0.0),
-            "forest_balanced": partial(fit_sklearn, partial(_forest, True), 1.0),
+            # Fully grown trees vote for the labels of their leaves whatever the weights, so the prior is still in.
+            "forest_balanced": partial(fit_sklearn, partial(_forest, True), 0.0),
         },
         f"RandomForestClassifier({_TREES}), balanced_subsample",
     ),

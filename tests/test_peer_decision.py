@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.peer_decision import STRENGTHS, Choice, accuracies, choose, corrected, ranking
+from benchmarks.peer_decision import Choice, accuracies, choose, corrected, ranking, strengths
 
 COUNTS = torch.tensor([90, 10])
 
@@ -31,9 +31,14 @@ def test_strength_1_divides_by_the_prior() -> None:
     assert corrected(two_classes(0.4), COUNTS, 0).exp().tolist() == [pytest.approx([0.6, 0.4])]
 
 
+def test_class_weights_leave_the_same_room_above_and_the_way_back_to_the_prior() -> None:
+    assert strengths(0) == pytest.approx([0.1 * step for step in range(21)])
+    assert strengths(1) == pytest.approx([0.1 * step for step in range(31)])
+
+
 def test_a_class_without_training_samples_is_never_predicted() -> None:
     probabilities = torch.tensor([[0.1, 0.0, 0.9], [0.0, 1.0, 0.0]])
-    for strength in STRENGTHS:
+    for strength in strengths(0):
         assert corrected(probabilities, torch.tensor([5, 5, 0]), strength).argmax(dim=1).tolist() == [0, 1]
 
 
@@ -70,10 +75,10 @@ def test_choices_are_those_of_a_loop() -> None:
 
     # With four classes the two largest are the head.
     reference = sum(recalls(0)[:2]) / 2
-    kept = [strength for strength in STRENGTHS if sum(recalls(strength)[:2]) / 2 >= reference - 0.01]
+    kept = [strength for strength in strengths(0) if sum(recalls(strength)[:2]) / 2 >= reference - 0.01]
     expected = [
         max(allowed, key=lambda strength: (round(sum(recalls(strength)), 9), -abs(strength - 1)))
-        for allowed in (STRENGTHS, kept)
+        for allowed in (strengths(0), kept)
     ]
     found = choose(torch.from_numpy(chances), torch.from_numpy(labels), torch.from_numpy(counts), 0, reference)
     assert [found.balanced, found.head_kept] == expected

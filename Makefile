@@ -70,9 +70,9 @@ results: setup ## the tables of docs/results.md: some nights on two cores; QUICK
 	$(BIN)/python -m benchmarks.peer_classifiers --config benchmark/quick.yaml
 	$(BIN)/lightning benchmark --config benchmark/quick.yaml --tables-only
 else
-results: setup $(TABLES)
+results: setup peers $(TABLES)
 	for grid in $(GRIDS); do $(BIN)/lightning benchmark --config benchmark/$$grid.yaml || exit 1; done
-	for grid in comparison comparison_samples; do \
+	for grid in comparison comparison_samples full_tables; do \
 		$(BIN)/python -m benchmarks.peer_classifiers --config benchmark/$$grid.yaml \
 		&& $(BIN)/lightning benchmark --config benchmark/$$grid.yaml --tables-only || exit 1; done
 	$(BIN)/python -m benchmarks.central_claim --config benchmark/central_claim.yaml

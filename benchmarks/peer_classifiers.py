@@ -1,9 +1,13 @@
-"""Classifiers of scikit-learn on the splits of a benchmark.
+"""Other classifiers on the splits of a benchmark.
 
-Logistic regression and random forests, each plain and with balanced class weights, on the fingerprint counts of
-`data.fingerprint_kinds` (for a reaction, product minus reactants; for a pair, both) or on the values of arrays. Writes
-`peers.csv` into the folder of the benchmark, whose rows `lightning benchmark` includes in its tables. Rows that exist
-are computed again only if the settings have changed.
+Logistic regression, random forests, gradient boosting, a small network and chemprop, each as it comes, with balanced
+class weights, and with its decision chosen on the validation samples as that of our models is (the rows `_decided`).
+All but chemprop, which reads the SMILES, get the fingerprint counts of `data.fingerprint_kinds` (for a reaction,
+product minus reactants; for a pair, both) or the values of arrays; gradient boosting also gets descriptors of RDKit.
+
+Writes `peers.csv` into the folder of the benchmark, whose rows `lightning benchmark` includes in its tables. Rows that
+exist are computed again only if the settings have changed. Gradient boosting and chemprop run in the environment of
+`make peers` and are left out without it.
 
     python -m benchmarks.peer_classifiers --config benchmark/comparison.yaml
 """
@@ -11,90 +15,113 @@ are computed again only if the settings have changed.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shlex
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import polars
-import torch
-from scipy.sparse import csr_matrix, hstack
-from sklearn.base import ClassifierMixin
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
 
 from base.atomic_file import write_csv
-from datamodules.drug_datamodule import DrugDataModule
-from datamodules.splits.splitters import SplitName
+from benchmarks.measuring import PEERS_PYTHON
+from benchmarks.peer_data import Fitted, PeerData, peer_data
+from benchmarks.peer_decision import accuracies, choose, corrected, ranking
+from benchmarks.peer_fits import DECIDED, FAMILIES, Family
 from experiments.benchmark_plan import Cell, read_plan
-from modules.evaluation.tail_metrics import TailMetrics
 from workflows.fit_cli import FitCLI
 from workflows.settings.config_files import find_config
 from workflows.settings.layers import settings_files
 
-PEERS: dict[str, Callable[[int], ClassifierMixin]] = {
-    "logistic": lambda seed: LogisticRegression(max_iter=1000),
-    "logistic_balanced": lambda seed: LogisticRegression(max_iter=1000, class_weight="balanced"),
-    "forest": lambda seed: RandomForestClassifier(500, n_jobs=-1, random_state=seed),
-    "forest_balanced": lambda seed: RandomForestClassifier(
-        500, n_jobs=-1, random_state=seed, class_weight="balanced_subsample"
-    ),
-}
+Row = dict[str, Any]
 
 
-def load(cell: Cell, folder: str) -> DrugDataModule:
+def load(cell: Cell) -> PeerData:
     """The data of a cell, split."""
     words = shlex.split(os.path.expandvars(cell.arguments))
-    data = FitCLI([*words, "--run.root", folder, "--tracking.wandb", "disabled"]).datamodule
-    data.setup("fit")
-    return data
+    with tempfile.TemporaryDirectory() as runs:
+        data = FitCLI([*words, "--run.root", runs, "--tracking.wandb", "disabled"]).datamodule
+        data.setup("fit")
+        return peer_data(data)
 
 
-def features(data: DrugDataModule, split: SplitName) -> csr_matrix:
-    """Fingerprint counts of the samples of a split, or the values of arrays."""
-    rows = data.records.rows[split]
-    batch = data.table.store.batch(rows, rows, data.records.codes[rows])
-    fingerprints = batch.fingerprints
-    assert fingerprints is not None
-    places = (fingerprints.molecule.numpy(), fingerprints.bin.numpy())
-    counts = csr_matrix((fingerprints.count.numpy(), places), fingerprints.shape)
-    if counts.shape[0] == len(rows):
-        return counts
-    first, second = counts[0::2], counts[1::2]
-    return second - first if data.task.input == "reaction" else hstack([first, second]).tocsr()
+def measure(family: Family, data: PeerData, seed: int) -> dict[str, Row]:
+    """Test metrics of the variants of a peer by method, and their seconds.
+
+    Args:
+        family: The peer.
+        data: The samples.
+        seed: Random seed of the fits.
+    """
+    counts, validation = data.counts, data.labels("validation")
+    found: dict[str, Row] = {}
+    reference = math.nan
+    for name, fit in family.fits.items():
+        start = time.monotonic()
+        fitted = fit(data, seed)
+        seconds = round(time.monotonic() - start, 1)
+        if not found:
+            reference = accuracies(corrected(fitted.validation, counts, 0), validation, counts)["head_accuracy"]
+        choice = choose(fitted.validation, validation, counts, fitted.prior_removed, reference)
+        kept = _accuracies(fitted, data, choice.head_kept)["balanced_accuracy"]
+        shared = {
+            **ranking(fitted.test, data.labels("test"), counts),
+            "balanced_accuracy_head_kept": kept,
+            "train_samples": len(data.codes["train"]),
+            "test_samples": len(data.codes["test"]),
+            "seconds": seconds,
+        }
+        for method, strength in ((name, fitted.prior_removed), (f"{name}{DECIDED}", choice.balanced)):
+            row = {**_accuracies(fitted, data, strength), **shared, "strength": strength}
+            found[method] = {key: None if value != value else value for key, value in row.items()}
+    return found
 
 
-def measure(name: str, data: DrugDataModule, seed: int) -> dict[str, Any]:
-    """Test metrics of one classifier, and its seconds."""
-    codes = {split: data.records.codes[rows] for split, rows in data.records.rows.items()}
-    start = time.monotonic()
-    model: Any = PEERS[name](seed).fit(features(data, "train"), codes["train"])
-    probabilities = torch.zeros(len(codes["test"]), data.task.num_classes)
-    probabilities[:, model.classes_] = torch.from_numpy(model.predict_proba(features(data, "test"))).float()
-    metrics = TailMetrics(torch.tensor(data.task.class_counts))
-    metrics.update(probabilities, torch.from_numpy(codes["test"]))
-    values = {key: float(value) for key, value in metrics.compute().items() if value.ndim == 0}
-    return {
-        **{key: value if value == value else None for key, value in values.items()},
-        "train_samples": len(codes["train"]),
-        "test_samples": len(codes["test"]),
-        "seconds": round(time.monotonic() - start, 1),
-    }
+def _accuracies(fitted: Fitted, data: PeerData, strength: float) -> dict[str, float]:
+    """Accuracies on the test samples with a strength on the prior that includes what training has removed."""
+    scores = corrected(fitted.test, data.counts, strength - fitted.prior_removed)
+    return accuracies(scores, data.labels("test"), data.counts)
 
 
-def _is_current(row: dict[str, Any], cell: Cell | None) -> bool:
-    """Whether a row has the current settings, or its settings are unknown or not part of the plan."""
-    return cell is None or all(row.get(name) in (None, getattr(cell, name)) for name in ("settings", "arguments"))
+def is_current(row: Mapping[str, Any], cell: Cell | None) -> bool:
+    """Whether a row has the current settings, or is not one that this script would compute.
+
+    Args:
+        row: A row of `peers.csv`.
+        cell: The cell of the plan with its data and split; None if there is none.
+    """
+    family = next((own for own in FAMILIES.values() if row["method"] in own.methods), None)
+    if cell is None or family is None:
+        return True
+    same = all(row.get(name) in (None, getattr(cell, name)) for name in ("settings", "arguments"))
+    return same and row.get("peer_settings") == family.settings
+
+
+def chosen_families(names: list[str] | None) -> dict[str, Family]:
+    """The families to fit, without those whose environment is missing.
+
+    Args:
+        names: Their names; those that are fitted by default if None.
+    """
+    families = {name: own for name, own in FAMILIES.items() if (own.by_default if names is None else name in names)}
+    if PEERS_PYTHON.is_file():
+        return families
+    left_out = [name for name, own in families.items() if own.elsewhere]
+    if left_out:
+        print(f"Left out: {', '.join(left_out)}; `make peers` installs what they need.", file=sys.stderr)
+    return {name: own for name, own in families.items() if not own.elsewhere}
 
 
 def main() -> None:
-    """Evaluate each classifier on each split of each data set."""
+    """Evaluate each peer on each split of each data set."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", required=True, help="the file of the benchmark")
     parser.add_argument("--folder", type=Path, help="default: results/<name of the file>")
+    parser.add_argument("--peers", nargs="+", choices=FAMILIES, help="default: all but chemprop_ensemble")
     arguments = parser.parse_args()
     plan = read_plan(find_config(arguments.config), settings_files)
     folder = arguments.folder or Path("results") / plan.name
@@ -102,19 +129,23 @@ def main() -> None:
     path = folder / "peers.csv"
     rows = polars.read_csv(path, infer_schema_length=None).rows(named=True) if path.is_file() else []
     firsts = {(cell.data, cell.split_seed): cell for cell in reversed(plan.cells)}
-    rows = [row for row in rows if _is_current(row, firsts.get((row["data"], row["split_seed"])))]
-    known = {(row["data"], row["split_seed"], row["method"]) for row in rows}
+    rows = [row for row in rows if is_current(row, firsts.get((row["data"], row["split_seed"])))]
+    families = chosen_families(arguments.peers)
     for (name, split_seed), cell in sorted(firsts.items()):
-        missing = [peer for peer in PEERS if (name, split_seed, peer) not in known]
+        known = {row["method"] for row in rows if (row["data"], row["split_seed"]) == (name, split_seed)}
+        missing = [family for family in families.values() if not known.issuperset(family.methods)]
         if not missing:
             continue
-        with tempfile.TemporaryDirectory() as runs:
-            data = load(cell, runs)
-        for peer in missing:
-            identity = {"data": name, "encoder": "fingerprint", "method": peer, "split_seed": split_seed, "seed": 0}
-            made = {"settings": cell.settings, "arguments": cell.arguments}
-            rows.append({**identity, "state": "complete", **measure(peer, data, split_seed), **made})
-            print(f"{name} split {split_seed} {peer}: {rows[-1]['balanced_accuracy']:.4f}", flush=True)
+        data = load(cell)
+        for family in missing:
+            if family.needs_molecules and not data.has_molecules:
+                continue
+            made = {"settings": cell.settings, "arguments": cell.arguments, "peer_settings": family.settings}
+            for method, values in measure(family, data, split_seed).items():
+                identity = {"data": name, "encoder": family.encoder, "method": method, "split_seed": split_seed}
+                if method not in known:
+                    rows.append({**identity, "seed": 0, "state": "complete", **values, **made})
+                print(f"{name} split {split_seed} {method}: {values['balanced_accuracy']:.4f}", flush=True)
             write_csv(polars.DataFrame(rows, infer_schema_length=None), path)
 
 

@@ -67,7 +67,7 @@ GRIDS := comparison ablation failure_signatures central_claim comparison_samples
 ifdef QUICK
 results: setup ## the tables of docs/results.md: some nights on two cores; QUICK=1: minutes, on embedded data
 	$(BIN)/lightning benchmark --config benchmark/quick.yaml
-	$(BIN)/python -m benchmarks.peer_classifiers --config benchmark/quick.yaml
+	$(BIN)/python -m benchmarks.peer_classifiers --config benchmark/quick.yaml --peers logistic forest
 	$(BIN)/lightning benchmark --config benchmark/quick.yaml --tables-only
 else
 results: setup peers $(TABLES)

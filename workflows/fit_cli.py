@@ -137,7 +137,16 @@ class FitCLI(DrugCLI):
         return str(path) if is_same else None
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """A trainer that validates a fold after the last epoch alone, since the fold chooses nothing before."""
+        """A trainer that validates a fold after the last epoch alone, since the fold chooses nothing before.
+
+        Raises:
+            InputError: If several models are asked for, since this is the trainer of one.
+        """
+        if self.config.folds is not None:
+            raise InputError(
+                f"folds: expected null for a resumed run and in a search, got {self.config.folds}; an ensemble goes on "
+                "with its own command and --run.version."
+            )
         epochs = self.config.trainer.max_epochs
         if self.config.data.fold is not None and epochs and epochs > 0:
             kwargs["check_val_every_n_epoch"] = epochs

@@ -150,6 +150,12 @@ def test_kept_test_rows_test_the_ensemble(run: Path, tmp_path: Path, monkeypatch
     assert model.settings["model"]["members"] == 3
 
 
+def test_a_resumed_run_is_no_ensemble(run: Path) -> None:
+    last = run / "folds" / "0" / "checkpoints" / "last.ckpt"
+    with pytest.raises(InputError, match=r"folds: expected null for a resumed run and in a search, got 3"):
+        fit(["--ckpt_path", str(last), "--folds=3"], show_progress=False)
+
+
 @pytest.mark.parametrize("folds", ["1", "two", "2.5"])
 def test_folds_that_are_no_number_above_one_are_refused(folds: str) -> None:
     with pytest.raises(InputError, match=r"folds: expected a whole number of 2 or more, got"):

@@ -191,6 +191,7 @@ class DrugDataModule(lightning.LightningDataModule):
         self.cache_folder = Path(cache_folder) if cache_folder else default_cache_folder()
         self._featured: FeaturedTable | None = None
         self._identity: SampleIdentity | None = None
+        self._shares_table = False
         self._records: DrugRecords | None = None
         self._prediction_rows: PredictionRows | None = None
 
@@ -235,12 +236,15 @@ class DrugDataModule(lightning.LightningDataModule):
         identity = self._identity
         reasons = reject_unusable(self.table, identity, known)
         listing = self._write("rejected.csv", rejected_rows(table, reasons))
-        check_rejected(reasons, self.max_rejected, listing)
+        if not self._shares_table:
+            check_rejected(reasons, self.max_rejected, listing)
         records = divide(self.table, reasons, identity, self.split, known)
         self._write("splits.csv", split_listing(table, records))
-        _log.info(f"{self.source}: {records.summary()}.")
         check = check_split(table, identity, records, self.split)
-        _log.log(logging.WARNING if check.shared else logging.INFO, check.sentence)
+        if not (self._shares_table and self.split.fold is None):
+            _log.info(f"{self.source}: {records.summary()}.")
+        if not self._shares_table:
+            _log.log(logging.WARNING if check.shared else logging.INFO, check.sentence)
         self._records = records
         if self.trained_task is not None and self._own_task().training_digest != self.trained_task.training_digest:
             _log.warning(
@@ -251,10 +255,12 @@ class DrugDataModule(lightning.LightningDataModule):
     def share_table(self, other: DrugDataModule) -> None:
         """Take the table and its features from another data module, before `setup`, instead of reading them again.
 
+        What the other one has said of the table is not said again.
+
         Args:
             other: A data module that is set up, with the same settings but for the fold.
         """
-        self._featured, self._identity = other._featured, other._identity
+        self._featured, self._identity, self._shares_table = other._featured, other._identity, True
 
     @property
     def table(self) -> FeaturedTable:

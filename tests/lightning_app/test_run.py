@@ -66,6 +66,7 @@ def test_a_run_writes_what_it_promises(trained: Path) -> None:
         "rejected.csv",
         "checkpoints/best.ckpt",
         "checkpoints/best.evidence.npz",
+        "checkpoints/best.scores.npz",
         "checkpoints/last.ckpt",
         *(f"class_means/epoch_{epoch:04}.npz" for epoch in (1, 2, 3)),
         "report.html",

@@ -87,8 +87,11 @@ class FingerprintMLP(Encoder):
         weights, starts = _signed_log(counts.count).to(first.weight.dtype), sizes.cumsum(0) - sizes
         # Without the copy, the kernel falls back to a slow path.
         rows = first.weight.t().contiguous()
-        sums = functional.embedding_bag(counts.bin, rows, starts, mode="sum", per_sample_weights=weights)
-        return cast(Tensor, layers[1:](sums + first.bias))
+        sums = functional.embedding_bag(counts.bin, rows, starts, mode="sum", per_sample_weights=weights) + first.bias
+        device = sums.device.type
+        # As the linear layer does, which autocast lowers; it leaves embedding_bag as it is.
+        lowered = sums.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else sums
+        return cast(Tensor, layers[1:](lowered))
 
 
 def _arrays(batch: Batch) -> Tensor:

@@ -60,7 +60,6 @@ class Decision(nn.Module):
         self.register_buffer("class_offset", torch.zeros(len(class_counts)))
         self.register_buffer("head_kept_offset", torch.full((len(class_counts),), torch.nan))
         self.calibration = TemperatureScaling(class_counts)
-        self.register_load_state_dict_pre_hook(_fill_in)  # type: ignore[no-untyped-call]
 
     def corrected(self, logits: Tensor) -> Tensor:
         """Scores before the choice of an objective, fp32 (B, C), from the logits of the head, (B, C)."""
@@ -202,10 +201,3 @@ class Decision(nn.Module):
         if costs is not None and not (valid and bool(costs.isfinite().all())):
             raise ValueError(f"costs: expected finite float32 {shape}, got other values.")
         self.costs = costs
-
-
-def _fill_in(decision: Decision, state: dict[str, Any], prefix: str, *unused: object) -> None:
-    """Let checkpoints from before a choice was made be loaded."""
-    for name in ("class_offset", "head_kept_offset", "_extra_state"):
-        empty: Any = {} if name == "_extra_state" else getattr(decision, name)
-        state.setdefault(f"{prefix}{name}", empty)

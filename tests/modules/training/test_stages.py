@@ -27,7 +27,7 @@ def test_an_epoch_belongs_to_the_last_stage_that_has_begun() -> None:
         ),
         ({"distillation": Distillation()}, r"stages\.start_epoch: expected 1 or more for distillation .*, got 0"),
     ],
-    ids=str,
+    ids=["negative_epoch", "frozen_and_reset", "distillation_from_the_first_epoch_on"],
 )
 def test_invalid_settings_are_named(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):

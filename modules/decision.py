@@ -11,6 +11,8 @@ from modules.decisions.objectives import DecisionObjective, HeadKept
 from modules.decisions.samples import DecisionSamples
 from modules.evaluation.calibration import TemperatureScaling
 from modules.evaluation.logit_correction import LogitCorrection
+from modules.evaluation.prediction import Prediction
+from modules.evaluation.split_metrics import SplitMetrics
 from modules.evaluation.split_scores import SplitScores
 from modules.losses import ClassificationLoss
 from modules.losses.classification.class_priors import log_priors
@@ -83,6 +85,32 @@ class Decision(nn.Module):
         """Labels as plain cross-entropy predicts them, with the prior that the loss has removed; int64 (B,)."""
         scores = logits.float() + self.loss.removed_prior * log_priors(self.counts)
         return scores.masked_fill(self.counts == 0, NEVER).argmax(dim=1)
+
+    def predict(self, sample_index: Tensor, embeddings: Tensor, logits: Tensor) -> Prediction:
+        """Predict the samples of a batch.
+
+        Args:
+            sample_index: Index of each sample, int64 (B,).
+            embeddings: Embeddings, (B, d).
+            logits: Logits of the head, (B, C).
+        """
+        probabilities = self.probabilities(logits)
+        calibrated, uncertainty = self.calibration(probabilities), self.uncertainty(logits)
+        labels = self.labels(probabilities)
+        return Prediction(sample_index, probabilities, calibrated, uncertainty, embeddings, logits, labels)
+
+    def evaluate(self, scores: SplitScores, metrics: SplitMetrics) -> tuple[dict[str, Tensor], Tensor]:
+        """Compute the metrics of a split; must be called on all processes.
+
+        Args:
+            scores: Scores of the samples of this process.
+            metrics: Metrics without samples, which are reset.
+
+        Returns:
+            Metrics by name, and the recall of each class, (C,), NaN for a class without samples.
+        """
+        probabilities, compared = self.probabilities(scores.logits), self.compared_labels(scores.logits)
+        return metrics.of_split(probabilities, scores.labels, self.calibration, self.labels(probabilities), compared)
 
     def compared_labels(self, logits: Tensor) -> dict[str, Tensor]:
         """Labels of the decisions that this one is compared with, int64 (B,) each; none before `choose`.

@@ -21,10 +21,10 @@ from modules.class_state import ClassState
 from modules.decision import Decision
 from modules.encoders import Encoder
 from modules.ensemble import Ensemble
+from modules.evaluation.class_groups import ClassGroups
 from modules.evaluation.prediction import Prediction
 from modules.evaluation.split_metrics import SplitMetrics
 from modules.evaluation.split_scores import ScoreCollector, SplitScores
-from modules.evaluation.tail_metrics import check_fractions
 from modules.heads.head import HeadSettings
 from modules.losses import ClassificationLoss
 from modules.network import Network
@@ -67,8 +67,7 @@ class DrugClassifier(lightning.LightningModule):
         head: HeadSettings = HeadSettings(),  # noqa: B008
         mixing: Mixup | None = None,
         classification_start_epoch: int = 0,
-        head_fraction: float = 0.3,
-        tail_fraction: float = 0.3,
+        groups: ClassGroups = ClassGroups(),  # noqa: B008
         optimizer: OptimizerCallable = torch.optim.Adam,
         lr_scheduler: LRSchedulerCallable | None = None,
         members: int = 1,
@@ -82,8 +81,7 @@ class DrugClassifier(lightning.LightningModule):
             head: Classification head, from embeddings to logits.
             mixing: Mixes samples for the classification loss; none if null.
             classification_start_epoch: First epoch with the classification loss.
-            head_fraction: Share of the classes that are head classes.
-            tail_fraction: Share of the classes that are tail classes.
+            groups: Which classes are head and tail classes in metrics, decisions and reports.
             optimizer: Optimizer of all parameters.
             lr_scheduler: Learning-rate schedule, stepped once per epoch; none if null.
             members: Number of networks whose mean logits are the model's; fit --folds makes models of several.
@@ -92,15 +90,13 @@ class DrugClassifier(lightning.LightningModule):
             ValueError: If a setting is out of range.
         """
         super().__init__()
-        check_fractions(head_fraction, tail_fraction)
         check_optimizer(optimizer, lr_scheduler)
         layers = encoder, head, None if contrast is None else contrast.projection_dims
         self.network = Network(*layers) if members == 1 else Ensemble(*layers, members)
         self.objective = Objective(
             classification_loss, contrast, mixing, classification_start_epoch, head.expert_diversity
         )
-        self.head_fraction, self.tail_fraction = head_fraction, tail_fraction
-        self.make_optimizer, self.make_lr_scheduler = optimizer, lr_scheduler
+        self.groups, self.make_optimizer, self.make_lr_scheduler = groups, optimizer, lr_scheduler
         self.task: DrugTask | None = None
         self.run_config: dict[str, Any] | None = None
         self.validation_recall: Tensor | None = None
@@ -126,7 +122,7 @@ class DrugClassifier(lightning.LightningModule):
         temperature = 0.1 if contrast is None else contrast.loss.temperature
         self.class_state = ClassState(counts, self.network.encoder.output_dim, temperature)
         self.decision = Decision(counts, self.objective.classification_loss)
-        self.metrics = SplitMetrics(counts, self.head_fraction, self.tail_fraction)
+        self.metrics = SplitMetrics(counts, self.groups)
         self.scores = ScoreCollector(task.num_classes)
 
     @classmethod
@@ -215,7 +211,7 @@ class DrugClassifier(lightning.LightningModule):
             strength = self.decision.fit(everywhere.logits, everywhere.labels, self.network.classifier)
             if strength is not None:
                 self.log("val/correction_strength", strength)
-        values, self.validation_recall = self.evaluate(scores)
+        values, self.validation_recall = self.decision.evaluate(scores, self.metrics)
         self._log_metrics("val", values)
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
@@ -227,17 +223,14 @@ class DrugClassifier(lightning.LightningModule):
         assert self.task is not None
         refusal = "ckpt_path: expected a model with finite scores, got NaN or infinite ones of test samples."
         self.tested = self.scores.take(self.device, refusal)
-        values, recall = self.evaluate(self.tested)
+        values, recall = self.decision.evaluate(self.tested, self.metrics)
         self._log_metrics("test", values)
         self._log_metrics("test/recall", dict(zip(self.task.classes, recall, strict=True)))
 
     def predict_step(self, batch: Batch, batch_index: int) -> Prediction:
         """Predict a batch."""
         embeddings, logits = self.network(batch)
-        probabilities = self.decision.probabilities(logits)
-        calibrated, uncertainty = self.decision.calibration(probabilities), self.decision.uncertainty(logits)
-        labels = self.decision.labels(probabilities)
-        return Prediction(batch.sample_index, probabilities, calibrated, uncertainty, embeddings, logits, labels)
+        return self.decision.predict(batch.sample_index, embeddings, logits)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the task and the settings, from which the model is built and new data are read."""
@@ -256,20 +249,6 @@ class DrugClassifier(lightning.LightningModule):
             self.build(saved)
         else:
             self.task.check_same(saved)
-
-    def evaluate(self, scores: SplitScores) -> tuple[dict[str, Tensor], Tensor]:
-        """Compute the metrics of a split; must be called on all processes.
-
-        Args:
-            scores: Scores of the samples of this process.
-
-        Returns:
-            Metrics by name, and the recall of each class, (C,).
-        """
-        decision, logits = self.decision, scores.logits
-        probabilities, compared = decision.probabilities(logits), decision.compared_labels(logits)
-        predicted = decision.labels(probabilities)
-        return self.metrics.of_split(probabilities, scores.labels, decision.calibration, predicted, compared)
 
     def _log_metrics(self, prefix: str, values: dict[str, Tensor]) -> None:
         for name, value in values.items():

@@ -14,8 +14,8 @@ from torch import Tensor
 from datamodules.batch import Batch
 from datamodules.drug_datamodule import DrugDataModule
 from modules.drug_classifier import DrugClassifier
-from modules.evaluation.split_scores import ScoreCollector, SplitScores
-from modules.inference import infer
+from modules.evaluation.split_scores import SplitScores
+from modules.inference import infer, infer_scores
 from modules.processes import broadcast_from_first, gather_rows, rank_and_world_size
 
 Precision = Callable[[], AbstractContextManager[None]]
@@ -82,11 +82,8 @@ def score_validation_set(
         data: The data module, set up.
         precision: Creates the context of a forward pass, as for `infer`.
     """
-    collector = ScoreCollector(len(model.decision.counts))
-    for batch, prediction in infer(model, data.val_dataloader(), precision=precision):
-        collector.add(batch, prediction.logits)
     refusal = "ckpt_path: expected a model with finite scores, got NaN or infinite ones of validation samples."
-    return collector.take(model.device, refusal).of_all_processes().in_order()
+    return infer_scores(model, data.val_dataloader(), refusal, precision).of_all_processes().in_order()
 
 
 def _embed(model: DrugClassifier, batches: Iterable[Batch], precision: Precision) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Inference loop."""
+"""The loop of inference, and the scores that it gives."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from datamodules.batch import Batch
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction import Prediction
+from modules.evaluation.split_scores import ScoreCollector, SplitScores
 
 
 def infer(
@@ -43,3 +44,26 @@ def infer(
             for module, training in modes.items():
                 module.training = training
         yield batch, prediction
+
+
+def infer_scores(
+    model: DrugClassifier,
+    batches: Iterable[Batch],
+    refusal: str,
+    precision: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> SplitScores:
+    """Compute the scores of the samples of this process; must be called on all processes.
+
+    Args:
+        model: A built model.
+        batches: Batches with labels, without augmentation.
+        refusal: The message of the error.
+        precision: As of `infer`.
+
+    Raises:
+        InputError: If a score of any process is NaN or infinite.
+    """
+    collector = ScoreCollector(len(model.decision.counts))
+    for batch, prediction in infer(model, batches, precision=precision):
+        collector.add(batch, prediction.logits)
+    return collector.take(model.device, refusal)

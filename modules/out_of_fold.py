@@ -44,7 +44,7 @@ def out_of_fold_metrics(
     Returns:
         See `SplitMetrics.of_split`.
     """
-    metrics = SplitMetrics(model.class_state.counts, model.head_fraction, model.tail_fraction)
+    metrics = SplitMetrics(model.class_state.counts, model.groups)
     compared: dict[str, list[Tensor]] = {}
     for decision, scores in zip(cross_fitted(model, folds, objective), folds, strict=True):
         probabilities = decision.probabilities(scores.logits)

@@ -129,7 +129,7 @@ def collect(path: Path, points: int = POINTS, umap: bool = False, trust: Sequenc
         run,
         training,
         test,
-        groups=class_groups(run.task.class_counts, model.head_fraction, model.tail_fraction),
+        groups=class_groups(run.task.class_counts, model.groups.head_fraction, model.groups.tail_fraction),
         split_sizes={
             name: (len(rows), data.records.different_samples(rows)) for name, rows in data.records.rows.items()
         },

@@ -90,13 +90,12 @@ def compare_runs(runs: Sequence[RunFiles]) -> Comparison:
                 f"RUN: expected runs with the same classes, got {first.task.num_classes} in {first.folder} and "
                 f"{run.task.num_classes} in {run.folder}{_only(first, run)}{_only(run, first)}."
             )
-    model = first.settings["model"]
-    fractions = (model.get("head_fraction", 0.3), model.get("tail_fraction", 0.3))
+    groups = first.settings["model"]["groups"]
     recalls = [[run.metrics.get(f"test/recall/{name}") for name in first.task.classes] for run in runs]
     return Comparison(
         tuple(runs),
         _unique_names(runs),
-        class_groups(first.task.class_counts, *fractions),
+        class_groups(first.task.class_counts, groups["head_fraction"], groups["tail_fraction"]),
         numpy.array(recalls, dtype=numpy.float64),
     )
 

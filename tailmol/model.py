@@ -23,8 +23,7 @@ from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction import Prediction
 from modules.evaluation.prediction_columns import PredictionColumns
 from modules.evaluation.prediction_evidence import PredictionEvidence, load_evidence
-from modules.evaluation.split_scores import ScoreCollector
-from modules.inference import infer
+from modules.inference import infer, infer_scores
 from tailmol.frames import Frame, Sample, is_frame, like_given, list_to_frame, to_polars
 
 Samples: TypeAlias = "Sequence[Sample] | Frame | str | Path"
@@ -158,12 +157,10 @@ class Model:
         Raises:
             InputError: If the table cannot be used.
         """
-        collector = ScoreCollector(len(self.classes))
-        with self._data(table, label_column, "test") as data:
-            for batch, prediction in infer(self.classifier, data.test_dataloader()):
-                collector.add(batch, prediction.logits)
         refusal = "table: expected samples with finite scores, got NaN or infinite ones."
-        values, recall = self.classifier.evaluate(collector.take(self.classifier.device, refusal))
+        with self._data(table, label_column, "test") as data:
+            scores = infer_scores(self.classifier, data.test_dataloader(), refusal)
+        values, recall = self.classifier.decision.evaluate(scores, self.classifier.metrics)
         recalls = {f"recall/{name}": recall[code] for code, name in enumerate(self.classes)}
         return {name: float(value) for name, value in {**values, **recalls}.items()}
 

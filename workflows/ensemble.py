@@ -24,8 +24,8 @@ from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
 from modules.ensemble import Ensemble
 from modules.evaluation.prediction_evidence import evidence_path
-from modules.evaluation.split_scores import ScoreCollector, SplitScores, joined, scores_path
-from modules.inference import infer
+from modules.evaluation.split_scores import SplitScores, joined, scores_path
+from modules.inference import infer_scores
 from modules.out_of_fold import out_of_fold_metrics
 from modules.saved_settings.checkpoint_check import CheckpointCheck
 
@@ -125,11 +125,8 @@ def _write(path: Path, model: DrugClassifier, member: Path, deciding: DecisionSe
 
 
 def _test_metrics(model: DrugClassifier, data: DrugDataModule) -> tuple[dict[str, Tensor], Tensor]:
-    collector = ScoreCollector(data.task.num_classes)
-    for batch, prediction in infer(model, data.test_dataloader()):
-        collector.add(batch, prediction.logits)
     refusal = "folds: expected models with finite scores, got NaN or infinite ones of test samples."
-    return model.evaluate(collector.take(model.device, refusal))
+    return model.decision.evaluate(infer_scores(model, data.test_dataloader(), refusal), model.metrics)
 
 
 def _plain(values: dict[str, Tensor], recall: Tensor, classes: Sequence[str]) -> dict[str, float | None]:

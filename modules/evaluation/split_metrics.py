@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modules.evaluation.calibration import LogLosses, TemperatureScaling
+from modules.evaluation.class_groups import ClassGroups
 from modules.evaluation.tail_metrics import TailMetrics
 
 
@@ -20,20 +21,17 @@ class SplitMetrics(nn.Module):
 
     seen: Tensor
 
-    def __init__(self, class_counts: Tensor, head_fraction: float, tail_fraction: float) -> None:
+    def __init__(self, class_counts: Tensor, groups: ClassGroups) -> None:
         """Create the metrics without samples.
 
         Args:
             class_counts: Training samples of each class, int64 (C,).
-            head_fraction: Share of the classes that are head classes.
-            tail_fraction: Share of the classes that are tail classes.
-
-        Raises:
-            ValueError: If a fraction is out of range.
+            groups: Which classes are head and tail classes.
         """
         super().__init__()
-        self.tail_metrics = TailMetrics(class_counts, head_fraction, tail_fraction)
-        self.label_metrics = TailMetrics(class_counts, head_fraction, tail_fraction, ranking=False)
+        fractions = groups.head_fraction, groups.tail_fraction
+        self.tail_metrics = TailMetrics(class_counts, *fractions)
+        self.label_metrics = TailMetrics(class_counts, *fractions, ranking=False)
         self.log_losses = LogLosses()
         self.register_buffer("seen", class_counts > 0, persistent=False)
 

@@ -64,7 +64,7 @@ def test_help_shows_the_rest_where_it_is_asked_for(
 ) -> None:
     assert in_this_process(monkeypatch, "fit", "--help", "all") == 0
     text = capsys.readouterr().out
-    assert all(f"  --{name} " in text for name in ("model.head_fraction", "trainer.gradient_clip_val", "stages"))
+    assert all(f"  --{name} " in text for name in ("model.groups.head_fraction", "trainer.gradient_clip_val", "stages"))
 
 
 @pytest.mark.parametrize("subcommand", ["validate", "test", "predict", "prepare"])

@@ -23,12 +23,6 @@ from modules.losses import CrossEntropyLoss, SupervisedContrastiveLoss
 from tests.modules.small_model import TASK, contrast, make_batch, make_model, step
 
 
-@pytest.mark.parametrize("settings", [{"head_fraction": 0.0}, {"head_fraction": 0.6, "tail_fraction": 0.5}], ids=str)
-def test_invalid_fractions_are_refused_by_the_constructor(settings: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="_fraction: expected a number"):
-        DrugClassifier(FingerprintMLP([8]), CrossEntropyLoss(), **settings)
-
-
 def test_a_training_step_logs_each_loss_and_their_sum() -> None:
     model = make_model(contrast=contrast(SupervisedContrastiveLoss(), view_probabilities=(0.0, 0.0))).eval()
     logged: dict[str, float] = {}

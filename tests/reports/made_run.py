@@ -92,6 +92,7 @@ MODEL = {
     "encoder": {"class_path": "modules.encoders.GIN", "init_args": {"hidden_dim": 64}},
     "classification_loss": {"class_path": "modules.losses.CrossEntropyLoss"},
     "contrast": None,
+    "groups": {"head_fraction": 0.3, "tail_fraction": 0.3},
 }
 
 

@@ -142,7 +142,7 @@ MODEL = {
     "further arguments": put(
         "model/encoder", {"class_path": "modules.encoders.GIN", "dict_kwargs": {"more": spec("trap.Encoder")}}
     ),
-    "class for a number": put("model/head_fraction", spec("trap.Encoder")),
+    "class for a number": put("model/groups/head_fraction", spec("trap.Encoder")),
 }
 
 # What only a resumed run needs.

@@ -93,9 +93,8 @@ class DrugClassifier(lightning.LightningModule):
         check_optimizer(optimizer, lr_scheduler)
         layers = encoder, head, None if contrast is None else contrast.projection_dims
         self.network = Network(*layers) if members == 1 else Ensemble(*layers, members)
-        self.objective = Objective(
-            classification_loss, contrast, mixing, classification_start_epoch, head.expert_diversity
-        )
+        diversity = head.expert_diversity if head.experts > 1 else 0.0
+        self.objective = Objective(classification_loss, contrast, mixing, classification_start_epoch, diversity)
         self.groups, self.make_optimizer, self.make_lr_scheduler = groups, optimizer, lr_scheduler
         self.task: DrugTask | None = None
         self.run_config: dict[str, Any] | None = None

@@ -66,7 +66,7 @@ class Network(nn.Module):
             )
         size = self.encoder.output_dim
         self.projection = perceptron([size, *self.projection_dims]) if self.projection_dims else nn.Identity()
-        self.classifier = make_head(self.head, size, task.num_classes)
+        self.classifier = make_head(self.head, self.encoder.part_dims, task.num_classes)
 
     @property
     def projection_dim(self) -> int:

@@ -31,6 +31,11 @@ class Encoder(nn.Module, ABC):
     output_dim: int
     reads_proteins: bool = False
 
+    @property
+    def part_dims(self) -> list[int]:
+        """Sizes of the embeddings of the encoders that this one consists of, which add up to `output_dim`."""
+        return [self.output_dim]
+
     @abstractmethod
     def build(self, task: DrugTask) -> None:
         """Create the layers.

@@ -26,13 +26,20 @@ class Fusion(Encoder):
 
     def build(self, task: DrugTask) -> None:
         """See `Encoder.build`."""
-        self.output_dim, self.reads_proteins = 0, False
-        for encoder in self.encoders:
-            assert isinstance(encoder, Encoder)
+        self.reads_proteins = False
+        for encoder in self._each():
             encoder.build(task)
-            self.output_dim += encoder.output_dim
             self.reads_proteins |= encoder.reads_proteins
+        self.output_dim = sum(self.part_dims)
+
+    @property
+    def part_dims(self) -> list[int]:
+        """See `Encoder.part_dims`."""
+        return [encoder.output_dim for encoder in self._each()]
 
     def forward(self, batch: Batch) -> Tensor:
         """See `Encoder.forward`."""
         return torch.cat([encoder(batch) for encoder in self.encoders], dim=1)
+
+    def _each(self) -> list[Encoder]:
+        return [encoder for encoder in self.encoders if isinstance(encoder, Encoder)]

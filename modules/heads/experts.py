@@ -1,8 +1,8 @@
-"""Ensemble of classifiers on the same embedding."""
+"""Several classifiers, on the same embedding or on the embeddings of different encoders."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,33 +12,41 @@ from modules.heads.classifier_head import ClassifierHead
 
 
 class Experts(nn.Module):
-    """Classifiers on the same embedding that learn diverse predictions; the logits are their mean.
+    """Classifiers with a loss each, whose mean logits are those of the head.
 
-    A variant of RIDE (Wang et al., 2021, arXiv 2010.01809) without routing, whose experts share the whole encoder.
+    If all of them read the whole embedding, this is a variant of RIDE (Wang et al., 2021, arXiv 2010.01809) without
+    routing, whose experts share the whole encoder.
     """
 
-    def __init__(self, number: int, make_head: Callable[[], ClassifierHead]) -> None:
+    def __init__(self, heads: Sequence[ClassifierHead], parts: Sequence[int] | None = None) -> None:
         """Create the experts.
 
         Args:
-            number: Number of experts.
-            make_head: Creates the classifier of an expert.
+            heads: The classifier of each expert.
+            parts: Sizes of the parts of the embedding that the experts read, one part each; all read the whole
+                embedding if None.
         """
         super().__init__()
-        self.heads = nn.ModuleList(make_head() for _ in range(number))
+        self.heads = nn.ModuleList(heads)
+        self.parts = None if parts is None else list(parts)
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Compute the mean logits of the experts, (B, C), from embeddings, (B, d)."""
-        return torch.stack([head(embeddings) for head in self.heads]).mean(dim=0)
+        read = self._read(embeddings)
+        return torch.stack([head(part) for head, part in zip(self.heads, read, strict=True)]).mean(dim=0)
 
     def training_outputs(self, embeddings: Tensor, scales_only: bool) -> list[Tensor]:
         """Compute the logits of each expert for training; see `ClassifierHead.training_outputs`."""
         return [
             output
-            for head in self.heads
+            for head, part in zip(self.heads, self._read(embeddings), strict=True)
             if isinstance(head, ClassifierHead)
-            for output in head.training_outputs(embeddings, scales_only)
+            for output in head.training_outputs(part, scales_only)
         ]
+
+    def _read(self, embeddings: Tensor) -> Sequence[Tensor]:
+        """What each expert reads of embeddings, (B, d)."""
+        return [embeddings] * len(self.heads) if self.parts is None else torch.split(embeddings, self.parts, dim=1)
 
 
 def diversity(outputs: list[Tensor]) -> Tensor:

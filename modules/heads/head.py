@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from base.errors import InputError
 from base.ranges import check_positive, check_range, check_sizes, check_whole
 from modules.heads.classifier_head import ClassifierHead
 from modules.heads.experts import Experts
@@ -21,6 +23,8 @@ class HeadSettings:
             freezes the classifier.
         experts: Number of experts, whose mean logits are used.
         expert_diversity: Factor of the experts' mean divergence, which is subtracted from the classification loss.
+        per_encoder: Whether each encoder of a Fusion has a classifier and a loss of its own, so that none waits for
+            another to learn; the mean logits are used.
 
     Raises:
         ValueError: If a setting is out of range.
@@ -32,6 +36,7 @@ class HeadSettings:
     class_scales: bool = False
     experts: int = 1
     expert_diversity: float = 0.2
+    per_encoder: bool = False
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -41,27 +46,38 @@ class HeadSettings:
             check_positive("model.head.cosine_scale", self.cosine_scale)
         check_whole("model.head.experts", self.experts, 1)
         check_range("model.head.expert_diversity", self.expert_diversity, 0)
+        if self.per_encoder and self.experts > 1:
+            raise ValueError(f"model.head.experts: expected 1 with per_encoder, got {self.experts}.")
 
     @property
     def is_linear(self) -> bool:
         """Whether the head ends with a single linear layer, as tau-normalization requires."""
-        return self.experts == 1 and self.cosine_scale is None and not self.class_scales
+        single = self.experts == 1 and not self.per_encoder
+        return single and self.cosine_scale is None and not self.class_scales
 
 
-def make_head(settings: HeadSettings, embedding_dim: int, num_classes: int) -> ClassifierHead | Experts:
+def make_head(settings: HeadSettings, embedding_dims: Sequence[int], num_classes: int) -> ClassifierHead | Experts:
     """Create a classification head.
 
     Args:
         settings: Settings of the head.
-        embedding_dim: Size d of embeddings.
+        embedding_dims: Sizes of the encoders' embeddings, which are concatenated.
         num_classes: Number of classes C.
 
     Returns:
-        A classifier, or experts if `settings.experts` is above 1.
+        A classifier; experts if there are several or one for each encoder.
+
+    Raises:
+        InputError: If there is to be one for each of several encoders, but there is one encoder.
     """
 
-    def one() -> ClassifierHead:
-        sizes = [embedding_dim, *(settings.hidden_dims or [])]
+    def reading(size: int) -> ClassifierHead:
+        sizes = [size, *(settings.hidden_dims or [])]
         return ClassifierHead(sizes, num_classes, settings.dropout, settings.cosine_scale, settings.class_scales)
 
-    return one() if settings.experts == 1 else Experts(settings.experts, one)
+    if settings.per_encoder:
+        if len(embedding_dims) == 1:
+            raise InputError("model.head.per_encoder: expected a Fusion of several encoders, got one encoder.")
+        return Experts([reading(size) for size in embedding_dims], embedding_dims)
+    whole = sum(embedding_dims)
+    return reading(whole) if settings.experts == 1 else Experts([reading(whole) for _ in range(settings.experts)])

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional
 
+from base.errors import InputError
+from modules.drug_classifier import DrugClassifier
+from modules.encoders import FingerprintMLP, Fusion
+from modules.heads.experts import Experts
 from modules.heads.head import HeadSettings
-from modules.losses import SupervisedContrastiveLoss
-from tests.modules.small_model import contrast, make_batch, make_model, step
+from modules.losses import CrossEntropyLoss, SupervisedContrastiveLoss
+from tests.modules.small_model import TASK, contrast, make_batch, make_model, step
 
 
 def test_a_frozen_encoder_gets_no_gradient_and_keeps_its_statistics() -> None:
@@ -60,6 +65,23 @@ def test_a_cosine_head_is_bounded_by_its_scale(hidden_dims: list[int] | None) ->
     assert logits.abs().max() <= 3.0001
 
 
+def test_with_a_classifier_for_each_encoder_no_encoder_feels_the_error_of_another() -> None:
+    encoder = Fusion([FingerprintMLP([8]), FingerprintMLP([4])])
+    model = DrugClassifier(encoder, CrossEntropyLoss(), head=HeadSettings(per_encoder=True))
+    model.build(TASK)
+    heads, batch = model.network.classifier, make_batch()
+    assert isinstance(heads, Experts)
+    alone = [head(part(batch)) for head, part in zip(heads.heads, encoder.encoders, strict=True)]
+    torch.testing.assert_close(model.network(batch)[1], (alone[0] + alone[1]) / 2)
+    expected = sum(functional.cross_entropy(logits, batch.labels) for logits in alone) / 2
+    torch.testing.assert_close(step(model, batch).total, expected)
+
+
+def test_a_classifier_for_each_encoder_needs_several() -> None:
+    with pytest.raises(InputError, match=r"model\.head\.per_encoder: expected a Fusion of several encoders, got one"):
+        make_model(head=HeadSettings(per_encoder=True))
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -70,6 +92,7 @@ def test_a_cosine_head_is_bounded_by_its_scale(hidden_dims: list[int] | None) ->
             {"expert_diversity": -0.5},
             r"model\.head\.expert_diversity: expected a finite number of 0 or more, got -0\.5",
         ),
+        ({"experts": 2, "per_encoder": True}, r"model\.head\.experts: expected 1 with per_encoder, got 2"),
     ],
     ids=str,
 )

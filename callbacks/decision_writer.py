@@ -15,6 +15,8 @@ from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
 from modules.embedding_pass import score_validation_set
 from modules.evaluation.split_scores import scores_path
+from modules.neighbor_choice import choose_neighbors
+from modules.neighbors.settings import NeighborSettings
 
 
 class DecisionWriter(lightning.Callback):
@@ -23,13 +25,14 @@ class DecisionWriter(lightning.Callback):
     The choice comes after training, so that it is the one that `lightning decide` makes from the file of scores.
     """
 
-    def __init__(self, settings: DecisionSettings) -> None:
+    def __init__(self, settings: DecisionSettings, neighbors: NeighborSettings = NeighborSettings()) -> None:  # noqa: B008
         """Create the callback.
 
         Args:
             settings: The objective.
+            neighbors: The nearest training samples that are asked.
         """
-        self.settings = settings
+        self.settings, self.neighbors = settings, neighbors
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Check that the settings fit the classes, before the hours of training.
@@ -50,6 +53,7 @@ class DecisionWriter(lightning.Callback):
         if data.split.fold is not None:
             return
         scores = score_validation_set(model, data, trainer.precision_plugin.forward_context)
+        (scores,) = choose_neighbors(model, data, [scores], self.neighbors)
         choose_decision(model, scores, self.settings)
         if trainer.is_global_zero:
             checkpoint = Path(str(trainer.ckpt_path))

@@ -112,4 +112,6 @@ def write_decision(path: Path, state: Mapping[str, Any], settings: Mapping[str, 
 
 
 def _to_cpu(value: Any) -> Any:
-    return {name: inner.cpu() for name, inner in value.items()} if isinstance(value, dict) else value.cpu()
+    if isinstance(value, dict):
+        return {name: _to_cpu(inner) for name, inner in value.items()}
+    return value.cpu() if hasattr(value, "cpu") else value

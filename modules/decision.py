@@ -16,6 +16,7 @@ from modules.evaluation.split_metrics import SplitMetrics
 from modules.evaluation.split_scores import SplitScores
 from modules.losses import ClassificationLoss
 from modules.losses.classification.class_priors import log_priors
+from modules.neighbors.nearest_samples import NearestSamples
 
 NEVER = -1e4
 """Score of a class that is never predicted; its probability is 0 in every precision."""
@@ -30,6 +31,7 @@ class Decision(nn.Module):
     Attributes:
         correction: Chooses scale and offset on the validation samples; None leaves them unchanged.
         calibration: Temperature scaling, fitted on the validation samples.
+        neighbors: The nearest training samples, whose opinion is part of the logits that the decision is given.
         logit_scale: Scale of each class's logit, fp32 (C,).
         logit_offset: Offset of each class's logit, fp32 (C,).
         class_offset: Offset of each class that the objective has chosen, fp32 (C,).
@@ -61,6 +63,7 @@ class Decision(nn.Module):
         self.register_buffer("class_offset", torch.zeros(len(class_counts)))
         self.register_buffer("head_kept_offset", torch.full((len(class_counts),), torch.nan))
         self.calibration = TemperatureScaling(class_counts)
+        self.neighbors = NearestSamples(len(class_counts))
 
     def corrected(self, logits: Tensor) -> Tensor:
         """Scores before the choice of an objective, fp32 (B, C), from the logits of the head, (B, C)."""
@@ -158,6 +161,7 @@ class Decision(nn.Module):
         Returns:
             Strength of the correction; None without correction.
         """
+        self.neighbors.forget()
         self.class_offset.zero_()
         self.head_kept_offset.fill_(torch.nan)
         self.costs, strength = None, None
@@ -199,10 +203,10 @@ class Decision(nn.Module):
         seen = self.counts[known.labels] > 0
         logits, labels = known.logits[seen], known.labels[seen]
         corrected, at_prior = self.corrected(logits).cpu(), self.labels_at_prior(logits).cpu()
-        strength = self._prior_strength()
+        strength = self.prior_strength()
         return DecisionSamples(corrected, labels.cpu(), self.counts.cpu(), tuple(head), strength, at_prior)
 
-    def _prior_strength(self) -> float:
+    def prior_strength(self) -> float:
         """Strength of the prior that corrected scores contain."""
         if not bool((self.logit_scale == 1).all()):
             # What normalized weights leave of the prior is not known, but they are meant to remove it.

@@ -151,6 +151,7 @@ class DrugClassifier(lightning.LightningModule):
         model.run_config = checkpoint.settings
         model.build(checkpoint.task)
         model.load_state_dict(checkpoint.state_dict())
+        model.decision.neighbors.check_width(checkpoint.task)
         return model.to(map_location).eval()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -162,7 +163,7 @@ class DrugClassifier(lightning.LightningModule):
 
     def forward(self, batch: Batch) -> Tensor:
         """Compute corrected class scores, fp32 (B, C)."""
-        return self.decision.scores(self.network(batch)[1])
+        return self.decision.scores(self._scored(batch)[1])
 
     def on_fit_start(self) -> None:
         """Check that batch normalization has samples enough in every batch."""
@@ -199,7 +200,7 @@ class DrugClassifier(lightning.LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Collect the scores of a batch, for `on_validation_epoch_end`."""
-        self.scores.add(batch, self.network(batch)[1])
+        self.scores.add(batch, self._scored(batch)[1])
 
     def on_validation_epoch_end(self) -> None:
         """Fit the decision, if the model is training, and log the validation metrics."""
@@ -215,7 +216,7 @@ class DrugClassifier(lightning.LightningModule):
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
         """Collect the scores of a batch, for `on_test_epoch_end`."""
-        self.scores.add(batch, self.network(batch)[1])
+        self.scores.add(batch, self._scored(batch)[1])
 
     def on_test_epoch_end(self) -> None:
         """Log the test metrics and the recall of each class."""
@@ -228,7 +229,7 @@ class DrugClassifier(lightning.LightningModule):
 
     def predict_step(self, batch: Batch, batch_index: int) -> Prediction:
         """Predict a batch."""
-        embeddings, logits = self.network(batch)
+        embeddings, logits = self._scored(batch)
         return self.decision.predict(batch.sample_index, embeddings, logits)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -248,6 +249,12 @@ class DrugClassifier(lightning.LightningModule):
             self.build(saved)
         else:
             self.task.check_same(saved)
+
+    def _scored(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Embeddings, (B, d), and logits with the opinion of the nearest training samples, (B, C)."""
+        assert self.task is not None
+        embeddings, logits = self.network(batch)
+        return embeddings, self.decision.neighbors.add_to(logits, batch, self.task)
 
     def _log_metrics(self, prefix: str, values: dict[str, Tensor]) -> None:
         for name, value in values.items():

@@ -12,6 +12,7 @@ import numpy
 from numpy.typing import NDArray
 
 from base.errors import InputError
+from base.stratified import draw_stratified
 from modules.evaluation.class_means_file import ClassMeans
 from modules.evaluation.split_scores import SplitScores, scores_path
 from reports.analysis.class_scores import ClassScores, Group, class_groups, recall_per_class
@@ -28,7 +29,6 @@ from reports.samples.evaluated import (
     evaluate_out_of_fold,
     evaluate_split,
 )
-from reports.samples.stratified import draw_stratified
 
 if TYPE_CHECKING:
     from datamodules.drug_datamodule import DrugDataModule

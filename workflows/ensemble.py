@@ -26,6 +26,8 @@ from modules.ensemble import Ensemble
 from modules.evaluation.prediction_evidence import evidence_path
 from modules.evaluation.split_scores import SplitScores, joined, scores_path
 from modules.inference import infer_scores
+from modules.neighbor_choice import choose_neighbors
+from modules.neighbors.settings import NeighborSettings
 from modules.out_of_fold import out_of_fold_metrics
 from modules.saved_settings.checkpoint_check import CheckpointCheck
 
@@ -82,6 +84,7 @@ def assemble(
     for number, member in enumerate(saved):
         own = SplitScores.load(scores_path(member.path), member.task.num_classes)
         scores.append(replace(own, logits=network.corrected(number, own.logits)))
+    scores = choose_neighbors(model, whole, scores, check.make(settings, "neighbors", NeighborSettings))
     everywhere = joined(scores)
     deciding = check.make(settings, "decision", DecisionSettings)
     choose_decision(model, everywhere, deciding)

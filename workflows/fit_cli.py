@@ -24,6 +24,7 @@ from callbacks.training_progress import TrainingProgress
 from callbacks.training_stages import TrainingStages
 from modules.checkpoint_file import read_checkpoint
 from modules.decisions.settings import DecisionSettings
+from modules.neighbors.settings import NeighborSettings
 from modules.training.lr_schedule import read_schedule
 from modules.training.stages import Stage
 from reports.wandb_panels import log_recluster_panels
@@ -91,6 +92,7 @@ class FitCLI(DrugCLI):
         super().add_arguments_to_parser(parser)
         self.add_section(parser, Recluster, "recluster")
         self.add_section(parser, DecisionSettings, "decision")
+        self.add_section(parser, NeighborSettings, "neighbors")
         self.add_section(parser, EarlyStopping, "early_stopping")
         parser.set_defaults({"early_stopping.monitor": MONITORED, "early_stopping.mode": "max"})
 
@@ -170,7 +172,7 @@ class FitCLI(DrugCLI):
         within = LastCheckpoint(self.config.checkpoint_every_n_steps)
         recluster: Recluster = self.config_init.recluster
         stages = TrainingStages(self.config_init.stages, self.trust)
-        deciding = DecisionWriter(self.config_init.decision)
+        deciding = DecisionWriter(self.config_init.decision, self.config_init.neighbors)
         own = [recluster, ReclusterReport(log_recluster_panels), stages, deciding, self._resuming()]
         if self.config.data.fold in (None, 0):
             # An ensemble has the evidence of its first member.

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy
 from numpy.typing import NDArray
 
+from base.stratified import draw_stratified
 from datamodules.splits.splitters import SplitName
 from modules.evaluation.split_scores import SplitScores, joined
-from reports.samples.stratified import draw_stratified
 
 if TYPE_CHECKING:
     from datamodules.drug_datamodule import DrugDataModule

@@ -11,6 +11,7 @@ import numpy
 import polars
 from numpy.typing import NDArray
 
+from base.stratified import draw_stratified
 from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.drug_task import DrugTask
 from modules.evaluation.class_means_file import ClassMeans
@@ -20,7 +21,6 @@ from reports.report_data import POINTS, ReportData, SampleTexts, assemble
 from reports.run_files import ClassWeights, Rejected, RunFiles, Times
 from reports.samples.drawings import draw_molecule
 from reports.samples.evaluated import TEST_EVALUATED, TRAINING_EMBEDDED, EvaluatedSamples
-from reports.samples.stratified import draw_stratified
 
 DRUGS = Path(__file__).resolve().parents[2] / "datamodules/datasets/inn_stems/inn_stems.csv"
 WIDTH = 64

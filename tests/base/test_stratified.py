@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy
 import pytest
 
-from reports.samples.stratified import class_quotas, draw_stratified
+from base.stratified import class_quotas, draw_stratified
 
 
 def test_quotas_are_equal_as_far_as_classes_allow() -> None:

@@ -1,0 +1,75 @@
+"""Letting a trained model ask the nearest training samples, as much as samples that training did not see advise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from base.stratified import draw_stratified
+from datamodules.drug_datamodule import DrugDataModule
+from modules.drug_classifier import DrugClassifier
+from modules.evaluation.split_scores import SplitScores, joined
+from modules.losses.classification.class_priors import log_priors
+from modules.neighbors.sample_bits import bits_width, sample_bits
+from modules.neighbors.settings import NeighborSettings
+from modules.neighbors.weight_choice import best_weight
+
+
+def choose_neighbors(
+    model: DrugClassifier, data: DrugDataModule, folds: Sequence[SplitScores], settings: NeighborSettings
+) -> list[SplitScores]:
+    """Let a model remember its training samples, and choose how much their opinion counts.
+
+    Args:
+        model: The model, which forgets what it remembered.
+        data: The data module, set up, whose training rows are remembered.
+        folds: Scores, of all processes, without the opinion. If there is one set, training did not see its samples. If
+            there are several, they are those of folds: the opinion on a fold is that of the other training rows.
+        settings: The settings.
+
+    Returns:
+        The scores with the opinion.
+    """
+    from scipy.sparse import vstack
+
+    neighbors, task = model.decision.neighbors, model.task
+    assert task is not None
+    neighbors.forget()
+    rows, codes, together = numpy.sort(data.records.rows["train"]), data.records.codes, joined(folds)
+    if not settings.number or not bits_width(task) or not len(together.rows):
+        return list(folds)
+    every = numpy.union1d(rows, together.rows.cpu().numpy())
+    bits = vstack([sample_bits(batch, task) for batch in data.batches_of(every)], format="csr")
+
+    def remember(kept: NDArray[numpy.int64]) -> None:
+        kept = kept[draw_stratified(codes[kept], settings.most)]
+        neighbors.remember(bits[numpy.searchsorted(every, kept)], codes[kept].astype(numpy.int64), settings.number)
+
+    opinions = []
+    for scores in folds:
+        tested = scores.rows.cpu().numpy()
+        remember(rows[~numpy.isin(rows, tested)])
+        opinions.append(neighbors.opinions(bits[numpy.searchsorted(every, tested)]))
+    remember(rows)
+    neighbors.weight = _weight(model, together, torch.cat(opinions))
+    if neighbors.weight == 0:
+        neighbors.forget()
+    return [
+        replace(scores, logits=scores.logits + neighbors.weight * opinion.to(scores.logits))
+        for scores, opinion in zip(folds, opinions, strict=True)
+    ]
+
+
+def _weight(model: DrugClassifier, scores: SplitScores, opinions: Tensor) -> float:
+    decision, labels = model.decision, scores.labels.cpu()
+    # Without the prior, as the opinions are.
+    corrected = decision.corrected(scores.logits).cpu()
+    unbiased = corrected - decision.prior_strength() * log_priors(decision.counts).cpu()
+    known = decision.counts.cpu() > 0
+    kept, place = known[labels], known.cumsum(dim=0) - 1
+    return best_weight(unbiased[kept][:, known], opinions[kept][:, known], place[labels[kept]])

@@ -1,0 +1,172 @@
+"""The nearest training samples, as a second opinion on the logits of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from datamodules.batch import Batch
+from datamodules.drug_task import DrugTask
+from modules.neighbors.sample_bits import bits_width, sample_bits
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+_POWER = 4
+_DOUBT = 0.05
+# Bounds the memory of the similarities of some samples to all that are remembered.
+_AT_ONCE = 256
+
+
+class NearestSamples(nn.Module):
+    """Remembers training samples, and says which classes are frequent among those that are most similar to a sample.
+
+    With the Tanimoto similarities t_i of the `number` nearest remembered samples i, their classes y_i, and the share
+    r_c of class c among all remembered samples, the opinion on class c is
+
+        log((sum_i t_i^4 [y_i = c] / r_c + 0.05) / (sum_i t_i^4 + 0.05)),
+
+    the logarithm of how many times more frequent the class is among the neighbors than everywhere. It is near 0 for a
+    sample that is like no other. Classes that are not remembered get the mean opinion.
+
+    Attributes:
+        weight: Factor of the opinion that is added to logits; 0 before it is chosen.
+        number: Number of nearest samples.
+        bits: Bins of the remembered samples, fp32 (N, W); None before there are any.
+        codes: Their class codes, int64 (N,).
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        """Remember nothing.
+
+        Args:
+            num_classes: Number of classes C.
+        """
+        super().__init__()
+        self.num_classes = num_classes
+        self.forget()
+
+    def forget(self) -> None:
+        """Remember nothing and have no opinion."""
+        self.weight, self.number = 0.0, 0
+        self.bits: csr_array | None = None
+        self.codes: NDArray[Any] = numpy.zeros(0, dtype=numpy.int64)
+
+    def remember(self, bits: csr_array, codes: NDArray[Any], number: int) -> None:
+        """Remember training samples in place of those before.
+
+        Args:
+            bits: Bins of the samples, fp32 (N, W), of zeros and ones.
+            codes: Their class codes, int64 (N,).
+            number: Number of nearest samples to ask.
+        """
+        self.bits, self.codes, self.number = bits, codes, number
+        self._columns = bits.T.tocsr()
+        self._sizes = numpy.diff(bits.indptr).astype(numpy.float32)
+
+    def add_to(self, logits: Tensor, batch: Batch, task: DrugTask) -> Tensor:
+        """Add the weighted opinion to the logits of a batch, (B, C); without weight they stay as they are.
+
+        Args:
+            logits: Logits, (B, C).
+            batch: The batch.
+            task: Description of the data.
+        """
+        if self.weight == 0:
+            return logits
+        return logits + self.weight * self.opinions(sample_bits(batch, task)).to(logits)
+
+    def opinions(self, bits: csr_array) -> Tensor:
+        """Compute the opinions on samples, fp32 (n, C), on the CPU.
+
+        Args:
+            bits: Bins of the samples, fp32 (n, W).
+        """
+        found = [self._of_some(bits[start : start + _AT_ONCE]) for start in range(0, bits.shape[0], _AT_ONCE)]
+        return torch.cat(found) if found else torch.zeros(0, self.num_classes)
+
+    def _of_some(self, bits: csr_array) -> Tensor:
+        shared = (bits @ self._columns).toarray()
+        either = numpy.diff(bits.indptr).astype(numpy.float32)[:, None] + self._sizes[None] - shared
+        similarity = torch.from_numpy(numpy.divide(shared, either, out=shared, where=either > 0))
+        nearest, places = similarity.topk(min(self.number, len(self.codes)), dim=1)
+        counts = torch.from_numpy(numpy.bincount(self.codes, minlength=self.num_classes)).float()
+        votes = nearest**_POWER
+        of_class = torch.zeros(len(votes), self.num_classes)
+        of_class.scatter_add_(1, torch.from_numpy(self.codes)[places], votes)
+        lift = of_class * len(self.codes) / counts.clamp(min=1)
+        opinion = ((lift + _DOUBT) / (votes.sum(dim=1, keepdim=True) + _DOUBT)).log()
+        known = counts > 0
+        return torch.where(known, opinion, opinion[:, known].mean(dim=1, keepdim=True))
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """What is remembered, as tensors and numbers."""
+        if self.weight == 0 or self.bits is None:
+            return {}
+        return {
+            "weight": float(self.weight),
+            "number": self.number,
+            "width": self.bits.shape[1],
+            "starts": torch.from_numpy(self.bits.indptr.astype(numpy.int64)),
+            "bins": torch.from_numpy(self.bits.indices.astype(numpy.int32)),
+            "codes": torch.from_numpy(self.codes),
+        }
+
+    def set_extra_state(self, state: Mapping[str, Any]) -> None:
+        """Restore what a checkpoint remembers.
+
+        Raises:
+            ValueError: If it is not valid.
+        """
+        from scipy.sparse import csr_array
+
+        self.forget()
+        if not state:
+            return
+        starts, bins, codes = (_integers(state, name) for name in ("starts", "bins", "codes"))
+        weight, number, width = state["weight"], state["number"], state["width"]
+        valid = (
+            isinstance(weight, float)
+            and 0 <= weight < numpy.inf
+            and all(type(value) is int and value >= 1 for value in (number, width))
+            and len(codes) >= 1
+            and len(starts) == len(codes) + 1
+            and starts[0] == 0
+            and starts[-1] == len(bins)
+            and bool((numpy.diff(starts) >= 0).all())
+            and _within(bins, width)
+            and _within(codes, self.num_classes)
+        )
+        if not valid:
+            raise ValueError("neighbors: expected bins and class codes of training samples, got other values.")
+        ones = numpy.ones(len(bins), dtype=numpy.float32)
+        self.remember(csr_array((ones, bins, starts), shape=(len(codes), width)), codes.astype(numpy.int64), number)
+        self.weight = weight
+
+    def check_width(self, task: DrugTask) -> None:
+        """Check that the remembered samples have the features of a task.
+
+        Args:
+            task: Description of the data.
+
+        Raises:
+            ValueError: If they have others.
+        """
+        if self.bits is not None and self.bits.shape[1] != bits_width(task):
+            raise ValueError(f"neighbors: expected {bits_width(task)} bins, got {self.bits.shape[1]}.")
+
+
+def _integers(state: Mapping[str, Any], name: str) -> NDArray[Any]:
+    values = state.get(name)
+    if not isinstance(values, Tensor) or values.ndim != 1 or values.dtype not in (torch.int32, torch.int64):
+        raise ValueError(f"neighbors.{name}: expected a vector of integers, got another value.")
+    return values.cpu().numpy()
+
+
+def _within(values: NDArray[Any], end: int) -> bool:
+    return not len(values) or bool(values.min() >= 0 and values.max() < end)

@@ -1,0 +1,49 @@
+"""How much the opinion of the nearest training samples counts beside the logits."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from modules.evaluation.calibration import LARGEST_TEMPERATURE
+
+WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0)
+"""The weights to choose from."""
+
+_BOUND = math.log(LARGEST_TEMPERATURE)
+
+
+def best_weight(scores: Tensor, opinions: Tensor, labels: Tensor) -> float:
+    """Choose the weight w of the smallest class-balanced log loss of ``softmax((scores + w opinions) / T)``.
+
+    The loss is the mean over classes of the mean negative log-likelihood of their samples, at the temperature T that is
+    best for the weight, so that the choice does not depend on the scale of the scores.
+
+    Args:
+        scores: Scores without the prior of the classes, fp32 (n, C), of samples that training did not see.
+        opinions: Opinions on the same samples, fp32 (n, C).
+        labels: Labels, int64 (n,).
+
+    Returns:
+        One of `WEIGHTS`, the smaller one of equal ones; 0 without samples.
+    """
+    from scipy.optimize import minimize_scalar
+
+    if not len(labels):
+        return 0.0
+    share = 1 / torch.bincount(labels)[labels].double()
+    share = share / share.sum()
+
+    def loss(weight: float) -> float:
+        mixed = scores + weight * opinions
+
+        def at(log_temperature: float) -> float:
+            each = functional.cross_entropy(mixed / math.exp(log_temperature), labels, reduction="none")
+            return float((share * each.double()).sum())
+
+        return float(minimize_scalar(at, bounds=(-_BOUND, _BOUND), method="bounded").fun)
+
+    return min(WEIGHTS, key=loss)

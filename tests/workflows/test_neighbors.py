@@ -1,0 +1,98 @@
+"""Models that ask the nearest training samples: what they remember, and that no sample is asked about itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy
+import pytest
+import torch
+
+import tailmol
+from datamodules.drug_datamodule import DrugDataModule
+from modules.drug_classifier import DrugClassifier
+from modules.evaluation.split_scores import SplitScores, scores_path
+from modules.neighbors.nearest_samples import NearestSamples
+from modules.neighbors.sample_bits import sample_bits
+from tests.lightning_app.command import TINY
+from workflows.fit import fit
+
+SHORT = [*TINY, "--tracking.wandb=disabled", "--config=encoder/fingerprint.yaml", "--trainer.max_epochs=1"]
+SHORT += ["--config=method/balanced_neighbors.yaml", "--neighbors.number=3", "--data.batch_size=8"]
+
+
+def table(folder: Path) -> Path:
+    """Ethers and amines of many lengths, and one drug that is the only one of its class."""
+    lines = [f"{'C' * size}OC,ether" for size in range(1, 25)] + [f"{'C' * size}N,amine" for size in range(1, 13)]
+    path = folder / "drugs.csv"
+    path.write_text("\n".join(["smiles,label", *lines, "c1ccccc1,ring"]) + "\n")
+    return path
+
+
+def trained(folder: Path, *options: str) -> tuple[DrugClassifier, SplitScores, Path]:
+    """A model, the scores that its decision was chosen on, and its folder."""
+    run = fit([*SHORT, "--data.source", str(table(folder)), f"--run.root={folder}", *options], show_progress=False)
+    scores = SplitScores.load(scores_path(run.best_checkpoint), 3)
+    return DrugClassifier.load_from_checkpoint(run.best_checkpoint), scores, run.folder
+
+
+def data_of(folder: Path) -> DrugDataModule:
+    """All rows of the table, in one split."""
+    data = DrugDataModule(str(folder / "drugs.csv"), split="all", fingerprint_size=256)
+    data.setup("test")
+    return data
+
+
+def opinions(model: DrugClassifier, data: DrugDataModule, known: list[int], asked: list[int]) -> torch.Tensor:
+    """The opinions of some rows on others."""
+    assert model.task is not None
+    (batch,) = list(data.batches_of(numpy.arange(37)))
+    bits = sample_bits(batch, model.task)
+    neighbors = NearestSamples(3)
+    neighbors.remember(bits[known], data.records.codes[known], 3)
+    return neighbors.opinions(bits[asked])
+
+
+def test_validation_samples_are_asked_of_the_training_samples(tmp_path: Path) -> None:
+    model, scores, _ = trained(tmp_path)
+    neighbors, task, data = model.decision.neighbors, model.task, data_of(tmp_path)
+    assert neighbors.weight > 0
+    assert task is not None
+    (batch,) = list(data.batches_of(scores.rows.numpy()))
+    with torch.no_grad():
+        alone = model.network(batch)[1]
+        found = model.predict_step(batch, 0)
+    torch.testing.assert_close(found.logits, scores.logits)
+    opinion = neighbors.opinions(sample_bits(batch, task))
+    torch.testing.assert_close(found.logits, alone + neighbors.weight * opinion)
+    assert numpy.bincount(neighbors.codes).tolist() == list(task.class_counts)
+
+
+def test_samples_of_a_fold_are_asked_of_the_other_folds(tmp_path: Path) -> None:
+    model, scores, run = trained(tmp_path, "--folds=3")
+    weight, data = model.decision.neighbors.weight, data_of(tmp_path)
+    assert weight > 0
+    assert sorted(scores.rows.tolist()) == list(range(36))
+    for fold in range(3):
+        own = SplitScores.load(scores_path(run / "folds" / str(fold) / "checkpoints" / "best.ckpt"), 3)
+        rows = own.rows.tolist()
+        others = [row for row in range(37) if row not in rows]
+        expected = own.logits + weight * opinions(model, data, others, rows)
+        torch.testing.assert_close(scores.part(torch.isin(scores.rows, own.rows)).logits, expected)
+    # In the end it remembers all, the drug that no fold tests too.
+    assert numpy.bincount(model.decision.neighbors.codes).tolist() == [12, 24, 1]
+    assert tailmol.load(run).predict(["CCCCCCN"])["predicted_label"].to_list() == ["amine"]
+
+
+@pytest.mark.parametrize("options", [["--neighbors.number=0"], ["--config=method/cross_entropy.yaml"]])
+def test_without_neighbors_nothing_is_remembered(tmp_path: Path, options: list[str]) -> None:
+    words = [word for word in SHORT if not word.startswith(("--neighbors", "--config=method"))]
+    run = fit([*words, *options, "--data.source", str(table(tmp_path)), f"--run.root={tmp_path}"], show_progress=False)
+    model = DrugClassifier.load_from_checkpoint(run.best_checkpoint)
+    assert model.decision.neighbors.bits is None
+    assert model.decision.neighbors.weight == 0
+
+
+def test_the_largest_classes_are_drawn_from_if_there_are_too_many(tmp_path: Path) -> None:
+    model, _, _ = trained(tmp_path, "--folds=3", "--neighbors.most=11")
+    assert numpy.bincount(model.decision.neighbors.codes).tolist() == [5, 5, 1]

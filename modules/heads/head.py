@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from base.errors import InputError
 from base.ranges import check_positive, check_range, check_sizes, check_whole
 from modules.heads.classifier_head import ClassifierHead
 from modules.heads.experts import Experts
@@ -24,7 +23,7 @@ class HeadSettings:
         experts: Number of experts, whose mean logits are used.
         expert_diversity: Factor of the experts' mean divergence, which is subtracted from the classification loss.
         per_encoder: Whether each encoder of a Fusion has a classifier and a loss of its own, so that none waits for
-            another to learn; the mean logits are used.
+            another to learn; the mean logits are used. A single encoder has a single classifier.
 
     Raises:
         ValueError: If a setting is out of range.
@@ -66,18 +65,13 @@ def make_head(settings: HeadSettings, embedding_dims: Sequence[int], num_classes
 
     Returns:
         A classifier; experts if there are several or one for each encoder.
-
-    Raises:
-        InputError: If there is to be one for each of several encoders, but there is one encoder.
     """
 
     def reading(size: int) -> ClassifierHead:
         sizes = [size, *(settings.hidden_dims or [])]
         return ClassifierHead(sizes, num_classes, settings.dropout, settings.cosine_scale, settings.class_scales)
 
-    if settings.per_encoder:
-        if len(embedding_dims) == 1:
-            raise InputError("model.head.per_encoder: expected a Fusion of several encoders, got one encoder.")
+    if settings.per_encoder and len(embedding_dims) > 1:
         return Experts([reading(size) for size in embedding_dims], embedding_dims)
     whole = sum(embedding_dims)
     return reading(whole) if settings.experts == 1 else Experts([reading(whole) for _ in range(settings.experts)])

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from base.errors import InputError
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP, Fusion
+from modules.heads.classifier_head import ClassifierHead
 from modules.heads.experts import Experts
 from modules.heads.head import HeadSettings
 from modules.losses import CrossEntropyLoss, SupervisedContrastiveLoss
@@ -77,9 +77,9 @@ def test_with_a_classifier_for_each_encoder_no_encoder_feels_the_error_of_anothe
     torch.testing.assert_close(step(model, batch).total, expected)
 
 
-def test_a_classifier_for_each_encoder_needs_several() -> None:
-    with pytest.raises(InputError, match=r"model\.head\.per_encoder: expected a Fusion of several encoders, got one"):
-        make_model(head=HeadSettings(per_encoder=True))
+def test_a_single_encoder_has_a_single_classifier() -> None:
+    network = make_model(head=HeadSettings(per_encoder=True)).network
+    assert isinstance(network.classifier, ClassifierHead)
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def _file_layers(command: CommandLine) -> list[Layer]:
 
 def _kind_of_samples(data: Mapping[str, Any]) -> str | None:
     is_array_file = str(data.get("source")).lower().endswith(".npz")
-    kind = "array" if is_array_file else data.get("input")
+    kind = "array" if is_array_file else data.get("input", "molecule")
     return kind if isinstance(kind, str) and kind in INPUTS else None
 
 

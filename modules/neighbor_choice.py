@@ -56,20 +56,22 @@ def choose_neighbors(
         remember(rows[~numpy.isin(rows, tested)])
         opinions.append(neighbors.opinions(bits[numpy.searchsorted(every, tested)]))
     remember(rows)
-    neighbors.weight = _weight(model, together, torch.cat(opinions))
-    if neighbors.weight == 0:
+    prior = (model.decision.prior_strength() * log_priors(model.decision.counts)).cpu()
+    weight, temperature = _best(model, together, torch.cat(opinions), prior)
+    if weight == 0:
         neighbors.forget()
+        return list(folds)
+    neighbors.weight, neighbors.temperature, neighbors.prior = weight, temperature, prior
     return [
-        replace(scores, logits=scores.logits + neighbors.weight * opinion.to(scores.logits))
+        replace(scores, logits=neighbors.mixed(scores.logits, opinion))
         for scores, opinion in zip(folds, opinions, strict=True)
     ]
 
 
-def _weight(model: DrugClassifier, scores: SplitScores, opinions: Tensor) -> float:
+def _best(model: DrugClassifier, scores: SplitScores, opinions: Tensor, prior: Tensor) -> tuple[float, float]:
     decision, labels = model.decision, scores.labels.cpu()
     # Without the prior, as the opinions are.
-    corrected = decision.corrected(scores.logits).cpu()
-    unbiased = corrected - decision.prior_strength() * log_priors(decision.counts).cpu()
+    unbiased = decision.corrected(scores.logits).cpu() - prior
     known = decision.counts.cpu() > 0
     kept, place = known[labels], known.cumsum(dim=0) - 1
     return best_weight(unbiased[kept][:, known], opinions[kept][:, known], place[labels[kept]])

@@ -36,6 +36,8 @@ class NearestSamples(nn.Module):
 
     Attributes:
         weight: Factor of the opinion that is added to logits; 0 before it is chosen.
+        temperature: What the sum is divided by, so that its softmax is as sure as it is right.
+        prior: Logarithms of class frequencies that logits contain, and that are not divided, fp32 (C,).
         number: Number of nearest samples.
         bits: Bins of the remembered samples, fp32 (N, W); None before there are any.
         codes: Their class codes, int64 (N,).
@@ -53,7 +55,8 @@ class NearestSamples(nn.Module):
 
     def forget(self) -> None:
         """Remember nothing and have no opinion."""
-        self.weight, self.number = 0.0, 0
+        self.weight, self.temperature, self.number = 0.0, 1.0, 0
+        self.prior = torch.zeros(self.num_classes)
         self.bits: csr_array | None = None
         self.codes: NDArray[Any] = numpy.zeros(0, dtype=numpy.int64)
 
@@ -70,7 +73,7 @@ class NearestSamples(nn.Module):
         self._sizes = numpy.diff(bits.indptr).astype(numpy.float32)
 
     def add_to(self, logits: Tensor, batch: Batch, task: DrugTask) -> Tensor:
-        """Add the weighted opinion to the logits of a batch, (B, C); without weight they stay as they are.
+        """Add the opinion to the logits of a batch, (B, C); without weight they stay as they are.
 
         Args:
             logits: Logits, (B, C).
@@ -79,7 +82,17 @@ class NearestSamples(nn.Module):
         """
         if self.weight == 0:
             return logits
-        return logits + self.weight * self.opinions(sample_bits(batch, task)).to(logits)
+        return self.mixed(logits, self.opinions(sample_bits(batch, task)))
+
+    def mixed(self, logits: Tensor, opinions: Tensor) -> Tensor:
+        """Compute ``(logits - prior + weight opinions) / temperature + prior``, fp32 (n, C).
+
+        Args:
+            logits: Logits, (n, C).
+            opinions: Opinions, (n, C).
+        """
+        prior, logits = self.prior.to(logits.device), logits.float()
+        return (logits - prior + self.weight * opinions.to(logits)) / self.temperature + prior
 
     def opinions(self, bits: csr_array) -> Tensor:
         """Compute the opinions on samples, fp32 (n, C), on the CPU.
@@ -110,6 +123,8 @@ class NearestSamples(nn.Module):
             return {}
         return {
             "weight": float(self.weight),
+            "temperature": float(self.temperature),
+            "prior": self.prior,
             "number": self.number,
             "width": self.bits.shape[1],
             "starts": torch.from_numpy(self.bits.indptr.astype(numpy.int64)),
@@ -129,10 +144,14 @@ class NearestSamples(nn.Module):
         if not state:
             return
         starts, bins, codes = (_integers(state, name) for name in ("starts", "bins", "codes"))
-        weight, number, width = state["weight"], state["number"], state["width"]
+        weight, temperature, prior = state["weight"], state["temperature"], state["prior"]
+        number, width = state["number"], state["width"]
         valid = (
-            isinstance(weight, float)
-            and 0 <= weight < numpy.inf
+            all(isinstance(value, float) and 0 < value < numpy.inf for value in (weight, temperature))
+            and isinstance(prior, Tensor)
+            and prior.dtype == torch.float32
+            and prior.shape == (self.num_classes,)
+            and bool(prior.isfinite().all())
             and all(type(value) is int and value >= 1 for value in (number, width))
             and len(codes) >= 1
             and len(starts) == len(codes) + 1
@@ -146,7 +165,7 @@ class NearestSamples(nn.Module):
             raise ValueError("neighbors: expected bins and class codes of training samples, got other values.")
         ones = numpy.ones(len(bins), dtype=numpy.float32)
         self.remember(csr_array((ones, bins, starts), shape=(len(codes), width)), codes.astype(numpy.int64), number)
-        self.weight = weight
+        self.weight, self.temperature, self.prior = weight, temperature, prior
 
     def check_width(self, task: DrugTask) -> None:
         """Check that the remembered samples have the features of a task.

@@ -16,7 +16,7 @@ WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0)
 _BOUND = math.log(LARGEST_TEMPERATURE)
 
 
-def best_weight(scores: Tensor, opinions: Tensor, labels: Tensor) -> float:
+def best_weight(scores: Tensor, opinions: Tensor, labels: Tensor) -> tuple[float, float]:
     """Choose the weight w of the smallest class-balanced log loss of ``softmax((scores + w opinions) / T)``.
 
     The loss is the mean over classes of the mean negative log-likelihood of their samples, at the temperature T that is
@@ -28,22 +28,25 @@ def best_weight(scores: Tensor, opinions: Tensor, labels: Tensor) -> float:
         labels: Labels, int64 (n,).
 
     Returns:
-        One of `WEIGHTS`, the smaller one of equal ones; 0 without samples.
+        One of `WEIGHTS`, the smaller one of equal ones, and its temperature; 0 and 1 without samples.
     """
     from scipy.optimize import minimize_scalar
 
     if not len(labels):
-        return 0.0
+        return 0.0, 1.0
     share = 1 / torch.bincount(labels)[labels].double()
     share = share / share.sum()
 
-    def loss(weight: float) -> float:
+    def found(weight: float) -> tuple[float, float]:
+        """Smallest loss of a weight, and the logarithm of its temperature."""
         mixed = scores + weight * opinions
 
         def at(log_temperature: float) -> float:
             each = functional.cross_entropy(mixed / math.exp(log_temperature), labels, reduction="none")
             return float((share * each.double()).sum())
 
-        return float(minimize_scalar(at, bounds=(-_BOUND, _BOUND), method="bounded").fun)
+        best = minimize_scalar(at, bounds=(-_BOUND, _BOUND), method="bounded")
+        return float(best.fun), float(best.x)
 
-    return min(WEIGHTS, key=loss)
+    (_, log_temperature), weight = min(((found(weight), weight) for weight in WEIGHTS), key=lambda each: each[0][0])
+    return weight, math.exp(log_temperature)

@@ -19,6 +19,7 @@ from workflows.fit import fit
 
 SHORT = [*TINY, "--tracking.wandb=disabled", "--config=encoder/fingerprint.yaml", "--trainer.max_epochs=1"]
 SHORT += ["--config=method/balanced_neighbors.yaml", "--neighbors.number=3", "--data.batch_size=8"]
+SHORT += ["--data.fingerprint_kinds=[morgan]"]
 
 
 def table(folder: Path) -> Path:
@@ -64,20 +65,20 @@ def test_validation_samples_are_asked_of_the_training_samples(tmp_path: Path) ->
         found = model.predict_step(batch, 0)
     torch.testing.assert_close(found.logits, scores.logits)
     opinion = neighbors.opinions(sample_bits(batch, task))
-    torch.testing.assert_close(found.logits, alone + neighbors.weight * opinion)
+    torch.testing.assert_close(found.logits, (alone + neighbors.weight * opinion) / neighbors.temperature)
     assert numpy.bincount(neighbors.codes).tolist() == list(task.class_counts)
 
 
 def test_samples_of_a_fold_are_asked_of_the_other_folds(tmp_path: Path) -> None:
     model, scores, run = trained(tmp_path, "--folds=3")
-    weight, data = model.decision.neighbors.weight, data_of(tmp_path)
-    assert weight > 0
+    neighbors, data = model.decision.neighbors, data_of(tmp_path)
+    assert neighbors.weight > 0
     assert sorted(scores.rows.tolist()) == list(range(36))
     for fold in range(3):
         own = SplitScores.load(scores_path(run / "folds" / str(fold) / "checkpoints" / "best.ckpt"), 3)
         rows = own.rows.tolist()
         others = [row for row in range(37) if row not in rows]
-        expected = own.logits + weight * opinions(model, data, others, rows)
+        expected = (own.logits + neighbors.weight * opinions(model, data, others, rows)) / neighbors.temperature
         torch.testing.assert_close(scores.part(torch.isin(scores.rows, own.rows)).logits, expected)
     # In the end it remembers all, the drug that no fold tests too.
     assert numpy.bincount(model.decision.neighbors.codes).tolist() == [12, 24, 1]

@@ -72,10 +72,12 @@ def test_more_samples_than_are_compared_at_once_get_their_opinions_in_order() ->
 def test_what_is_remembered_is_saved_and_restored() -> None:
     neighbors = remembering([{0, 1}, {2}], [0, 2], number=2)
     assert neighbors.state_dict()["_extra_state"] == {}
-    neighbors.weight = 0.5
+    neighbors.weight, neighbors.temperature, neighbors.prior = 0.5, 2.0, torch.tensor([-1.0, -2.0, 0.0])
     loaded = NearestSamples(3)
     loaded.load_state_dict(neighbors.state_dict())
     assert (loaded.weight, loaded.number) == (0.5, 2)
+    logits = torch.tensor([[1.0, 2.0, 3.0]])
+    assert loaded.mixed(logits, torch.tensor([[4.0, 0.0, 2.0]])).tolist() == [[1.0, 0.0, 2.0]]
     assert torch.equal(loaded.opinions(bits([{1}])), neighbors.opinions(bits([{1}])))
     neighbors.forget()
     loaded.load_state_dict(neighbors.state_dict())
@@ -88,6 +90,8 @@ def test_what_is_remembered_is_saved_and_restored() -> None:
         ("weight", -1.0),
         ("weight", float("nan")),
         ("weight", "1"),
+        ("temperature", 0.0),
+        ("prior", torch.zeros(2)),
         ("number", 0),
         ("width", 2),
         ("starts", torch.tensor([0, 5, 3])),

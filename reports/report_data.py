@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from reports.analysis.confusions import Confusion, Example, find_confusions, fin
 from reports.analysis.decision_curve import DecisionCurve, decision_curve
 from reports.analysis.distance_matrix import ClassDistances, compare_classes
 from reports.analysis.layouts import principal_components, umap_layout
+from reports.run_data import has_changed, set_up_data
 from reports.run_files import RunFiles, read_run
 from reports.samples.drawings import draw_samples
 from reports.samples.evaluated import (
@@ -33,8 +33,6 @@ from reports.samples.stratified import draw_stratified
 if TYPE_CHECKING:
     from datamodules.drug_datamodule import DrugDataModule
     from modules.drug_classifier import DrugClassifier
-
-_log = logging.getLogger("tailmol")
 
 POINTS = 2_000
 """Default number of samples on the embedding map."""
@@ -113,7 +111,7 @@ def collect(path: Path, points: int = POINTS, umap: bool = False, trust: Sequenc
         raise InputError(f"points: expected 1 or more, got {points}.")
     run = read_run(path)
     model = DrugClassifier.load_from_checkpoint(run.checkpoint, setting="RUN", trust=trust)
-    data = _set_up_data(run)
+    data = set_up_data(run)
     training = evaluate_split(model, data, "train", TRAINING_EMBEDDED)
     if data.split.has_test_rows:
         test = evaluate_split(model, data, "test", TEST_EVALUATED)
@@ -136,7 +134,7 @@ def collect(path: Path, points: int = POINTS, umap: bool = False, trust: Sequenc
         texts=texts,
         points=points,
         umap=umap,
-        changed_data=_has_changed(data, run),
+        changed_data=has_changed(data, run),
         curve=_curve(model, test, run),
     )
 
@@ -200,32 +198,6 @@ def _curve(model: DrugClassifier, test: EvaluatedSamples, run: RunFiles) -> Deci
 
     rows, codes, logits = (torch.from_numpy(values) for values in (test.rows, test.codes, test.logits))
     return decision_curve(model, SplitScores(rows, codes, logits), run.checkpoint, run.objective)
-
-
-def _set_up_data(run: RunFiles) -> DrugDataModule:
-    """The data module of a run, after `setup`."""
-    from datamodules.drug_datamodule import DrugDataModule
-    from modules.saved_settings.checkpoint_check import CheckpointCheck
-
-    # A report draws no batches for training, and folders are the user's choice.
-    unused = ("sampling", "num_workers", "cache_folder")
-    data = CheckpointCheck(run.checkpoint, "RUN").make(run.settings, "data", DrugDataModule, unused)
-    data.trained_task = run.task
-    level = _log.level
-    # Fitting has already logged these messages.
-    _log.setLevel(logging.ERROR)
-    try:
-        data.prepare_data()
-        data.setup("test")
-    finally:
-        _log.setLevel(level)
-    return data
-
-
-def _has_changed(data: DrugDataModule, run: RunFiles) -> bool:
-    """Whether the training samples differ from those that the model was trained on."""
-    data.trained_task = None
-    return data.task.training_digest != run.task.training_digest
 
 
 def _examples(confusion: Confusion, test: EvaluatedSamples, training: EvaluatedSamples) -> list[Example]:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from base.errors import InputError
 from modules.evaluation.class_means_file import ClassMeans
 from modules.evaluation.split_scores import SplitScores, scores_path
+from reports.analysis.baseline import Baseline, compare_baseline
+from reports.analysis.baseline_fit import FittedBaseline, fit_baseline
 from reports.analysis.class_scores import ClassScores, Group, class_groups, recall_per_class
 from reports.analysis.confusions import Confusion, Example, find_confusions, find_examples, shown_confusions
 from reports.analysis.decision_curve import DecisionCurve, decision_curve
@@ -75,6 +77,7 @@ class ReportData:
         texts: Names and drawings of the samples to show, by split (train and test).
         changed_data: Whether the training samples differ from those of the checkpoint.
         curve: Accuracies of all decisions of the model on the test samples; None without it.
+        baseline: A logistic regression against the model; None without it.
     """
 
     run: RunFiles
@@ -89,6 +92,7 @@ class ReportData:
     texts: dict[str, SampleTexts]
     changed_data: bool
     curve: DecisionCurve | None
+    baseline: Baseline | None
 
 
 def collect(path: Path, points: int = POINTS, umap: bool = False, trust: Sequence[str] = ()) -> ReportData:
@@ -134,8 +138,9 @@ def collect(path: Path, points: int = POINTS, umap: bool = False, trust: Sequenc
         texts=texts,
         points=points,
         umap=umap,
-        changed_data=has_changed(data, run),
         curve=_curve(model, test, run),
+        baseline=_fit_baseline(data, test, run),
+        changed_data=has_changed(data, run),
     )
 
 
@@ -150,6 +155,7 @@ def assemble(
     umap: bool = False,
     changed_data: bool = False,
     curve: DecisionCurve | None = None,
+    baseline: FittedBaseline | None = None,
 ) -> ReportData:
     """Compute scores, distances and confusions, and choose the samples to show.
 
@@ -164,6 +170,7 @@ def assemble(
         umap: Whether to add a UMAP layout to the map.
         changed_data: Whether the training samples differ from those of the checkpoint.
         curve: Accuracies of all decisions of the model on the test samples.
+        baseline: What a logistic regression predicts for the test samples.
     """
     num_classes = run.task.num_classes
     recall = recall_per_class(test.codes, test.predicted, num_classes)
@@ -175,10 +182,11 @@ def assemble(
     examples = [example for _, several in confusions for example in several]
     shown_training = {*chosen.training.tolist(), *(one.training for one in examples if one.training is not None)}
     shown_test = {*chosen.test.tolist(), *(one.test for one in examples)}
+    scores = ClassScores(run.task.classes, numpy.array(run.task.class_counts), test.total, recall, groups)
     return ReportData(
         run=run,
         split_sizes=dict(split_sizes),
-        scores=ClassScores(run.task.classes, numpy.array(run.task.class_counts), test.total, recall, groups),
+        scores=scores,
         distances=compare_classes(run.class_means or (means_of(training),)),
         training=training,
         test=test,
@@ -188,6 +196,7 @@ def assemble(
         texts={"train": texts["train"](sorted(shown_training)), "test": texts["test"](sorted(shown_test))},
         changed_data=changed_data,
         curve=curve,
+        baseline=None if baseline is None else compare_baseline(baseline, test.codes, test.predicted, scores),
     )
 
 
@@ -198,6 +207,19 @@ def _curve(model: DrugClassifier, test: EvaluatedSamples, run: RunFiles) -> Deci
 
     rows, codes, logits = (torch.from_numpy(values) for values in (test.rows, test.codes, test.logits))
     return decision_curve(model, SplitScores(rows, codes, logits), run.checkpoint, run.objective)
+
+
+def _fit_baseline(data: DrugDataModule, test: EvaluatedSamples, run: RunFiles) -> FittedBaseline:
+    """The logistic regression of the rows that the model, or each member of an ensemble without test rows, has seen."""
+    if data.split.has_test_rows or data.split.fold is not None:
+        return fit_baseline(data, test.rows, [(data.records.rows["train"], numpy.arange(len(test)))])
+    assert data.records.folds is not None
+    fold_of = data.records.folds[test.rows]
+    parts = (
+        (set_up_data(run, fold, data).records.rows["train"], numpy.flatnonzero(fold_of == fold))
+        for fold in range(data.split.folds or 0)
+    )
+    return fit_baseline(data, test.rows, parts)
 
 
 def _examples(confusion: Confusion, test: EvaluatedSamples, training: EvaluatedSamples) -> list[Example]:

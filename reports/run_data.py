@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger("tailmol")
 
 
-def set_up_data(run: RunFiles) -> DrugDataModule:
+def set_up_data(run: RunFiles, fold: int | None = None, like: DrugDataModule | None = None) -> DrugDataModule:
     """The data module of a run, after `setup`.
 
     Args:
         run: The files in the run's folder.
+        fold: The fold to leave out; that of the settings if None.
+        like: A data module of the run, whose table is used; None reads the table.
 
     Raises:
         InputError: If the table cannot be read.
@@ -25,10 +27,13 @@ def set_up_data(run: RunFiles) -> DrugDataModule:
     from datamodules.drug_datamodule import DrugDataModule
     from modules.saved_settings.checkpoint_check import CheckpointCheck
 
+    settings = run.settings if fold is None else {**run.settings, "data": {**run.settings["data"], "fold": fold}}
     # A report draws no batches for training, and folders are the user's choice.
     unused = ("sampling", "num_workers", "cache_folder")
-    data = CheckpointCheck(run.checkpoint, "RUN").make(run.settings, "data", DrugDataModule, unused)
+    data = CheckpointCheck(run.checkpoint, "RUN").make(settings, "data", DrugDataModule, unused)
     data.trained_task = run.task
+    if like is not None:
+        data.share_table(like)
     level = _log.level
     # Fitting has already logged these messages.
     _log.setLevel(logging.ERROR)

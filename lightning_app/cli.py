@@ -32,7 +32,7 @@ SUBCOMMANDS = {
 
 _EXTRAS = {
     **dict.fromkeys(
-        ("optuna", "optuna_integration", "jsonschema", "sklearn", "scikit_posthocs", "statsmodels", "matplotlib"),
+        ("optuna", "optuna_integration", "jsonschema", "scikit_posthocs", "statsmodels", "matplotlib"),
         "experiments",
     ),
     "umap": "umap",

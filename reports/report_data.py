@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,14 @@ from base.errors import InputError
 from base.stratified import draw_stratified
 from modules.evaluation.class_means_file import ClassMeans
 from modules.evaluation.split_scores import SplitScores, scores_path
+from reports.analysis.baseline import Baseline, compare_baseline
+from reports.analysis.baseline_fit import FittedBaseline, fit_baseline
 from reports.analysis.class_scores import ClassScores, Group, class_groups, recall_per_class
 from reports.analysis.confusions import Confusion, Example, find_confusions, find_examples, shown_confusions
 from reports.analysis.decision_curve import DecisionCurve, decision_curve
 from reports.analysis.distance_matrix import ClassDistances, compare_classes
 from reports.analysis.layouts import principal_components, umap_layout
+from reports.run_data import has_changed, set_up_data
 from reports.run_files import RunFiles, read_run
 from reports.samples.drawings import draw_samples
 from reports.samples.evaluated import (
@@ -33,8 +35,6 @@ from reports.samples.evaluated import (
 if TYPE_CHECKING:
     from datamodules.drug_datamodule import DrugDataModule
     from modules.drug_classifier import DrugClassifier
-
-_log = logging.getLogger("tailmol")
 
 POINTS = 2_000
 """Default number of samples on the embedding map."""
@@ -77,6 +77,7 @@ class ReportData:
         texts: Names and drawings of the samples to show, by split (train and test).
         changed_data: Whether the training samples differ from those of the checkpoint.
         curve: Accuracies of all decisions of the model on the test samples; None without it.
+        baseline: A logistic regression against the model; None without it.
     """
 
     run: RunFiles
@@ -91,6 +92,7 @@ class ReportData:
     texts: dict[str, SampleTexts]
     changed_data: bool
     curve: DecisionCurve | None
+    baseline: Baseline | None
 
 
 def collect(path: Path, points: int = POINTS, umap: bool = False, trust: Sequence[str] = ()) -> ReportData:
@@ -113,7 +115,7 @@ def collect(path: Path, points: int = POINTS, umap: bool = False, trust: Sequenc
         raise InputError(f"points: expected 1 or more, got {points}.")
     run = read_run(path)
     model = DrugClassifier.load_from_checkpoint(run.checkpoint, setting="RUN", trust=trust)
-    data = _set_up_data(run)
+    data = set_up_data(run)
     training = evaluate_split(model, data, "train", TRAINING_EMBEDDED)
     if data.split.has_test_rows:
         test = evaluate_split(model, data, "test", TEST_EVALUATED)
@@ -136,8 +138,9 @@ def collect(path: Path, points: int = POINTS, umap: bool = False, trust: Sequenc
         texts=texts,
         points=points,
         umap=umap,
-        changed_data=_has_changed(data, run),
         curve=_curve(model, test, run),
+        baseline=_fit_baseline(data, test, run),
+        changed_data=has_changed(data, run),
     )
 
 
@@ -152,6 +155,7 @@ def assemble(
     umap: bool = False,
     changed_data: bool = False,
     curve: DecisionCurve | None = None,
+    baseline: FittedBaseline | None = None,
 ) -> ReportData:
     """Compute scores, distances and confusions, and choose the samples to show.
 
@@ -166,6 +170,7 @@ def assemble(
         umap: Whether to add a UMAP layout to the map.
         changed_data: Whether the training samples differ from those of the checkpoint.
         curve: Accuracies of all decisions of the model on the test samples.
+        baseline: What a logistic regression predicts for the test samples.
     """
     num_classes = run.task.num_classes
     recall = recall_per_class(test.codes, test.predicted, num_classes)
@@ -177,10 +182,11 @@ def assemble(
     examples = [example for _, several in confusions for example in several]
     shown_training = {*chosen.training.tolist(), *(one.training for one in examples if one.training is not None)}
     shown_test = {*chosen.test.tolist(), *(one.test for one in examples)}
+    scores = ClassScores(run.task.classes, numpy.array(run.task.class_counts), test.total, recall, groups)
     return ReportData(
         run=run,
         split_sizes=dict(split_sizes),
-        scores=ClassScores(run.task.classes, numpy.array(run.task.class_counts), test.total, recall, groups),
+        scores=scores,
         distances=compare_classes(run.class_means or (means_of(training),)),
         training=training,
         test=test,
@@ -190,6 +196,7 @@ def assemble(
         texts={"train": texts["train"](sorted(shown_training)), "test": texts["test"](sorted(shown_test))},
         changed_data=changed_data,
         curve=curve,
+        baseline=None if baseline is None else compare_baseline(baseline, test.codes, test.predicted, scores),
     )
 
 
@@ -202,30 +209,17 @@ def _curve(model: DrugClassifier, test: EvaluatedSamples, run: RunFiles) -> Deci
     return decision_curve(model, SplitScores(rows, codes, logits), run.checkpoint, run.objective)
 
 
-def _set_up_data(run: RunFiles) -> DrugDataModule:
-    """The data module of a run, after `setup`."""
-    from datamodules.drug_datamodule import DrugDataModule
-    from modules.saved_settings.checkpoint_check import CheckpointCheck
-
-    # A report draws no batches for training, and folders are the user's choice.
-    unused = ("sampling", "num_workers", "cache_folder")
-    data = CheckpointCheck(run.checkpoint, "RUN").make(run.settings, "data", DrugDataModule, unused)
-    data.trained_task = run.task
-    level = _log.level
-    # Fitting has already logged these messages.
-    _log.setLevel(logging.ERROR)
-    try:
-        data.prepare_data()
-        data.setup("test")
-    finally:
-        _log.setLevel(level)
-    return data
-
-
-def _has_changed(data: DrugDataModule, run: RunFiles) -> bool:
-    """Whether the training samples differ from those that the model was trained on."""
-    data.trained_task = None
-    return data.task.training_digest != run.task.training_digest
+def _fit_baseline(data: DrugDataModule, test: EvaluatedSamples, run: RunFiles) -> FittedBaseline:
+    """The logistic regression of the rows that the model, or each member of an ensemble without test rows, has seen."""
+    if data.split.has_test_rows or data.split.fold is not None:
+        return fit_baseline(data, test.rows, [(data.records.rows["train"], numpy.arange(len(test)))])
+    assert data.records.folds is not None
+    fold_of = data.records.folds[test.rows]
+    parts = (
+        (set_up_data(run, fold, data).records.rows["train"], numpy.flatnonzero(fold_of == fold))
+        for fold in range(data.split.folds or 0)
+    )
+    return fit_baseline(data, test.rows, parts)
 
 
 def _examples(confusion: Confusion, test: EvaluatedSamples, training: EvaluatedSamples) -> list[Example]:

@@ -23,7 +23,7 @@ _NAMES_LISTED = 12
 
 def number(value: float | None) -> str:
     """A number with three decimals, or a dash for None and NaN."""
-    return "–" if value is None or math.isnan(value) else f"{value:.3f}"
+    return "–" if value is None or math.isnan(value) else f"{value:z.3f}"
 
 
 def tiles(data: ReportData) -> list[dict[str, str]]:
@@ -146,6 +146,38 @@ def warnings(data: ReportData) -> list[str]:
     return found
 
 
+def baseline_text(data: ReportData) -> str:
+    """Whether the model is better than the logistic regression; empty without one."""
+    baseline = data.baseline
+    if baseline is None:
+        return ""
+    fitted, (low, high) = baseline.fitted, baseline.interval
+    ours, other = (number(summary_metrics(scores)["balanced_accuracy"]) for scores in (data.scores, baseline.scores))
+    trained = "the same rows"
+    if fitted.fitted_rows < fitted.training_rows:
+        trained = f"{fitted.fitted_rows:,} of the same {fitted.training_rows:,} rows"
+    if fitted.fits > 1:
+        trained += f" (in {fitted.fits} fits, each without the fold that it predicts)"
+    size, bounds, verdict = abs(baseline.difference), (low, high), "better by"
+    if high < 0:
+        bounds, verdict = (-high, -low), "worse by"
+    elif low <= 0:
+        size, verdict = baseline.difference, "not clearly better: the difference is"
+    return (
+        f"Balanced accuracy {ours}, against {other} of a balanced logistic regression on {fitted.features}, trained on "
+        f"{trained}: {verdict} {number(size)} [95 % interval {number(bounds[0])} to {number(bounds[1])}]."
+    )
+
+
+def baseline_rows(data: ReportData) -> list[tuple[str, str, str]]:
+    """Title, value of the model and value of the logistic regression of accuracies; empty without one."""
+    if data.baseline is None:
+        return []
+    ours, other = summary_metrics(data.scores), summary_metrics(data.baseline.scores)
+    names = ("balanced_accuracy", "head_accuracy", "tail_accuracy")
+    return [(ACCURACIES[name], number(ours[name]), number(other[name])) for name in names]
+
+
 def texts(data: ReportData) -> dict[str, str]:
     """The leads of the sections, by name."""
     scores = data.scores
@@ -166,6 +198,7 @@ def texts(data: ReportData) -> dict[str, str]:
         "reliability": "On the dashed line, 80 of 100 predictions with a probability of 80% are correct; below it, "
         "the model is overconfident. Head, middle and tail are groups of the predicted class.",
         "decisions": decision_text(data),
+        "baseline": baseline_text(data),
         "rejected": rejected_text(data.run),
     }
 

@@ -25,7 +25,7 @@ from reports.figures.map_figure import map_figure, map_points
 from reports.figures.plotly_figure import Figure, matrix_rows
 from reports.page_template import render_page
 from reports.report_data import POINTS, ReportData, SampleTexts, collect
-from reports.run_description import facts, texts, tiles, warnings
+from reports.run_description import baseline_rows, facts, texts, tiles, warnings
 from reports.samples.drawings import HEIGHT, WIDTH, pack
 
 
@@ -87,6 +87,7 @@ def build_report(data: ReportData, start: float | None = None) -> str:
         subtitle=f"{data.run.settings['data']['source']}: results for common and rare classes",
         warnings=warnings(data),
         values=tiles(data),
+        baseline=baseline_rows(data),
         facts=facts(data),
         texts=texts(data),
         has_weights=data.run.weights is not None,

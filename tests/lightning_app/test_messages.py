@@ -65,7 +65,7 @@ def test_other_errors_are_called_bugs(monkeypatch: pytest.MonkeyPatch, capsys: p
 @pytest.mark.parametrize(
     ("package", "extra"),
     [
-        *((name, "experiments") for name in ("sklearn", "optuna", "matplotlib", "scikit_posthocs", "statsmodels")),
+        *((name, "experiments") for name in ("optuna", "matplotlib", "scikit_posthocs", "statsmodels")),
         ("umap.umap_", "umap"),
         ("dgl", "dgl"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,17 @@ from reports.analysis.distance_matrix import CLASSES_SHOWN
 from reports.figures.class_figures import NAMED
 from reports.page_template import to_json
 from reports.report_data import ReportData
-from reports.run_description import describe_class, facts, method_facts, seconds, texts, tiles, warnings
+from reports.run_description import (
+    baseline_rows,
+    baseline_text,
+    describe_class,
+    facts,
+    method_facts,
+    seconds,
+    texts,
+    tiles,
+    warnings,
+)
 from reports.run_report import build_report, report_figures, report_payload
 from tests.reports.made_run import made_report
 
@@ -86,6 +97,56 @@ def test_texts_say_what_was_sampled(tmp_path: Path) -> None:
 def test_a_sampled_test_split_is_a_warning(tmp_path: Path) -> None:
     data = made_report(5, 120_000, tmp_path)
     assert "based on 20,000 of 23,998 test samples" in warnings(data)[0]
+
+
+def test_the_baseline_is_beside_the_model(small: ReportData) -> None:
+    assert small.baseline is not None
+    rows = {title: (ours, other) for title, ours, other in baseline_rows(small)}
+    assert list(rows) == ["Balanced accuracy", "Head accuracy", "Tail accuracy"]
+    balanced = {tile["title"]: tile["value"] for tile in tiles(small)}["Balanced accuracy"]
+    assert rows["Balanced accuracy"][0] == balanced
+    page = build_report(small)
+    assert texts(small)["baseline"] in page
+    assert page.index("simple baseline") < page.index("Class sizes")
+    for ours, other in rows.values():
+        assert f'<td class="number">{ours}</td><td class="number">{other}</td>' in page
+
+
+@pytest.mark.parametrize(
+    ("difference", "interval", "verdict"),
+    [
+        (0.039, (0.012, 0.067), "better by 0.039 [95 % interval 0.012 to 0.067]."),
+        (-0.039, (-0.067, -0.012), "worse by 0.039 [95 % interval 0.012 to 0.067]."),
+        (0.039, (-0.012, 0.09), "not clearly better: the difference is 0.039 [95 % interval -0.012 to 0.090]."),
+        (-0.01, (-0.1, 0.0), "not clearly better: the difference is -0.010 [95 % interval -0.100 to 0.000]."),
+        (0.0, (0.0, 0.0), "not clearly better: the difference is 0.000 [95 % interval 0.000 to 0.000]."),
+    ],
+)
+def test_the_verdict_on_the_baseline(
+    small: ReportData, difference: float, interval: tuple[float, float], verdict: str
+) -> None:
+    assert small.baseline is not None
+    other = replace(small.baseline, difference=difference, interval=interval)
+    assert baseline_text(replace(small, baseline=other)).endswith(f"trained on the same rows: {verdict}")
+
+
+@pytest.mark.parametrize(
+    ("fitted", "fits", "said"),
+    [
+        (90, 1, "on Morgan counts, trained on 90 of the same 7,200 rows: "),
+        (7_200, 5, "trained on the same rows (in 5 fits, each without the fold that it predicts): "),
+    ],
+)
+def test_the_rows_of_the_baseline_are_named(small: ReportData, fitted: int, fits: int, said: str) -> None:
+    assert small.baseline is not None
+    made = replace(small.baseline.fitted, fitted_rows=fitted, training_rows=7_200, fits=fits)
+    assert said in baseline_text(replace(small, baseline=replace(small.baseline, fitted=made)))
+
+
+def test_without_a_baseline_nothing_is_said(small: ReportData) -> None:
+    without = replace(small, baseline=None)
+    assert "simple baseline" not in build_report(without)
+    assert baseline_text(without) == ""
 
 
 def test_a_run_without_reclusters_has_a_matrix_of_the_checkpoint(tmp_path: Path) -> None:

@@ -15,6 +15,10 @@ from sklearn.metrics import accuracy_score, recall_score
 import tailmol
 from base.errors import InputError
 from modules.evaluation.split_scores import SplitScores, scores_path
+from reports.analysis.baseline_fit import fit_baseline
+from reports.report_data import collect
+from reports.run_data import set_up_data
+from reports.run_files import read_run
 from tests.lightning_app.command import TINY, in_this_process, succeed
 from workflows.fit import fit
 from workflows.run_folder import how_to_go_on
@@ -91,13 +95,22 @@ def test_the_ensemble_predicts_the_mean_of_its_members(run: Path) -> None:
 
 def test_the_report_shows_the_out_of_fold_recall(run: Path) -> None:
     written = json.loads((run / "test_metrics.json").read_text())
-    from reports.report_data import collect
-
     data = collect(run)
     recall = dict(zip(data.scores.names, data.scores.recall.tolist(), strict=True))
     assert recall["ether"] == pytest.approx(written["test/recall/ether"])
     assert recall["amine"] == pytest.approx(written["test/recall/amine"])
     assert len(data.test) == 36
+    assert data.baseline is not None
+    listed = polars.read_csv(run / "splits.csv")
+    trained = [polars.read_csv(run / "folds" / str(fold) / "splits.csv").filter(split="train") for fold in range(3)]
+    assert data.baseline.fitted.fits == 3
+    assert data.baseline.fitted.fitted_rows == sum(map(len, trained))
+    whole = set_up_data(read_run(run))
+    for fold, own in enumerate(trained):
+        tested = listed.filter(fold=fold)["row"].to_numpy() - 1
+        alone = fit_baseline(whole, tested, [((own["row"] - 1).to_numpy(), numpy.arange(len(tested)))])
+        predicted = dict(zip(data.test.rows.tolist(), data.baseline.fitted.predicted.tolist(), strict=True))
+        assert [predicted[row] for row in tested.tolist()] == alone.predicted.tolist()
     assert (run / "report.html").is_file()
 
 

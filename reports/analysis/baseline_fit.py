@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy
 from numpy.typing import NDArray
 
-from reports.samples.stratified import draw_stratified
+from base.stratified import draw_stratified
 
 if TYPE_CHECKING:
     from datamodules.batch import Batch

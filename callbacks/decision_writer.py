@@ -52,6 +52,8 @@ class DecisionWriter(lightning.Callback):
         model, data = cast(DrugClassifier, pl_module), cast(DrugDataModule, trainer.datamodule)  # type: ignore[attr-defined]
         if data.split.fold is not None:
             return
+        # The checkpoint of a resumed run may have neighbors already, and their opinion is not part of the scores.
+        model.decision.neighbors.forget()
         scores = score_validation_set(model, data, trainer.precision_plugin.forward_context)
         (scores,) = choose_neighbors(model, data, [scores], self.neighbors)
         choose_decision(model, scores, self.settings)

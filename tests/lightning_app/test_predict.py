@@ -25,7 +25,7 @@ ON_CPU = ("--trainer.accelerator=cpu", "--trainer.devices=1")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The best checkpoint of a short run on the embedded drugs."""
     folder = tmp_path_factory.mktemp("trained")
-    succeed(folder, "fit", *OPTIONS, "--tracking.wandb=disabled")
+    succeed(folder, "fit", *OPTIONS, "--tracking.wandb=disabled", "--neighbors.number=0")
     return folder / "runs/inn_stems/version_0/checkpoints/best.ckpt"
 
 

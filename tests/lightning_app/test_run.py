@@ -158,10 +158,11 @@ def test_predict_refuses_to_overwrite_a_column(trained: Path, tmp_path: Path) ->
 
 def test_the_last_checkpoint_is_of_the_last_epoch_also_where_an_earlier_one_was_best(tmp_path: Path) -> None:
     stuck = ("--model.optimizer.init_args.lr=0", "--trainer.max_epochs=3", "--tracking.wandb=disabled")
-    succeed(tmp_path, "fit", *TINY, *stuck)
+    # Here the statistics of batch normalization, which still change, do not improve the validation.
+    before = ("--model.head.per_encoder=false", "--data.fingerprint_kinds=[morgan]")
+    succeed(tmp_path, "fit", *TINY, *stuck, *before)
     folder = tmp_path / "runs/inn_stems/version_0/checkpoints"
-    best, last = (read_checkpoint(folder / f"{name}.ckpt")["epoch"] for name in ("best", "last"))
-    assert best < last == 2
+    assert [read_checkpoint(folder / f"{name}.ckpt")["epoch"] for name in ("best", "last")] == [0, 2]
 
 
 def kill_within_an_epoch(folder: Path, arguments: tuple[str, ...], last: Path, steps: int) -> None:

@@ -10,7 +10,7 @@ import lightning
 
 from datamodules.drug_datamodule import DrugDataModule
 from modules.checkpoint_file import weights_digest, write_decision
-from modules.decision_choice import choose_decision, read_scores
+from modules.decision_choice import choose_decision, choose_from_file
 from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
 from modules.embedding_pass import score_validation_set
@@ -81,4 +81,4 @@ class DecisionUser(lightning.Callback):
             InputError: If there are no scores, or the settings do not fit the classes.
         """
         model = cast(DrugClassifier, pl_module)
-        choose_decision(model, read_scores(model, Path(str(trainer.ckpt_path))), self.settings)
+        choose_from_file(model, Path(str(trainer.ckpt_path)), self.settings)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
 import lightning
 from numpy.typing import NDArray
+from torch import Tensor
 
 from callbacks.recluster import Recluster
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.sampling import draw_per_class
 from datamodules.tables.drug_table import DrugTable
 from modules.drug_classifier import DrugClassifier
-from modules.embedding_pass import embed_training_set, embed_validation_set
+from modules.embedding_pass import Precision, embed_training_set, embed_validation_set
 from modules.evaluation.make_evidence import make_evidence
 from modules.evaluation.prediction_evidence import PredictionEvidence, encoder_digest, evidence_path
 
@@ -49,19 +51,41 @@ class EvidenceWriter(lightning.Callback):
             digest: The `encoder_digest` of the checkpoint.
         """
         data = cast(DrugDataModule, trainer.datamodule)  # type: ignore[attr-defined]
-        assert model.task is not None
-        train, settings = data.records.rows["train"], self.recluster.settings
-        rows = draw_per_class(data.records.codes[train], self.recluster.sample_per_class, settings.seed)
         precision = trainer.precision_plugin.forward_context
-        return make_evidence(
-            digest,
-            embed_training_set(model, data, rows, precision),
-            embed_validation_set(model, data, precision),
-            model.task.classes,
-            _texts(data.table.table, train[rows]),
-            None if self.recluster.start_epoch is None else settings,
-            settings.seed,
-        )
+        validation = embed_validation_set(model, data, precision)
+        return find_evidence(model, data, self.recluster, digest, validation, precision)
+
+
+def find_evidence(
+    model: DrugClassifier,
+    data: DrugDataModule,
+    recluster: Recluster,
+    digest: str,
+    validation: Tensor,
+    precision: Precision = nullcontext,
+) -> PredictionEvidence:
+    """Compute the evidence of a model; must be called on all processes.
+
+    Args:
+        model: The model.
+        data: Its data module, set up.
+        recluster: The recluster callback of its run, for its settings.
+        digest: The `encoder_digest` of its checkpoint.
+        validation: Embeddings of the validation samples, fp32 (V, d).
+        precision: Creates the context of a forward pass, as for `infer`.
+    """
+    assert model.task is not None
+    train, settings = data.records.rows["train"], recluster.settings
+    rows = draw_per_class(data.records.codes[train], recluster.sample_per_class, settings.seed)
+    return make_evidence(
+        digest,
+        embed_training_set(model, data, rows, precision),
+        validation,
+        model.task.classes,
+        _texts(data.table.table, train[rows]),
+        None if recluster.start_epoch is None else settings,
+        settings.seed,
+    )
 
 
 def _texts(table: DrugTable, rows: NDArray[Any]) -> list[str]:

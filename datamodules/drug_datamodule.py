@@ -83,6 +83,7 @@ class DrugDataModule(lightning.LightningDataModule):
         folds: int | None = None,
         fold: int | None = None,
         keep_test: bool = False,
+        train_on_all: bool = False,
         max_rejected: float = 0.05,
         fingerprint_radius: int = 2,
         fingerprint_size: int = 2048,
@@ -138,6 +139,7 @@ class DrugDataModule(lightning.LightningDataModule):
             fold: The fold that is left out of training, to be tested, from 0; fit --folds sets it.
             keep_test: Whether the test rows of the split stay out of all folds, to test the ensemble on them; those of
                 split file always do.
+            train_on_all: Whether every row is trained on, and none validates or tests; fit --refit sets it.
             max_rejected: Largest share of rows that may be unusable.
             fingerprint_radius: Radius of the Morgan count fingerprint, in bonds.
             fingerprint_size: Number of bins of each fingerprint.
@@ -177,6 +179,7 @@ class DrugDataModule(lightning.LightningDataModule):
             folds,
             fold,
             keep_test,
+            train_on_all,
         )
         self.standardise, self.ordered_pairs, self.agents = standardise, ordered_pairs, agents
         self.labels = LabelSettings(
@@ -223,7 +226,12 @@ class DrugDataModule(lightning.LightningDataModule):
             raise InputError(
                 "data.fold: expected the fold to leave out, got null; fit --folds trains one after another."
             )
-        if self.trainer is not None and self.split.fold is None and not self.split.has_test_rows:
+        if stage != "fit" and self.split.train_on_all and not self.split.has_test_rows:
+            raise InputError(
+                "ckpt_path: expected a checkpoint that was not trained on the test rows, got that of a refit on all "
+                "rows; best.ckpt beside it was tested, and --data.split all tests this one on another table."
+            )
+        if self.trainer is not None and self.split.fold is None and not self.split.has_test_rows and stage != "fit":
             raise InputError(
                 "data.source: expected a table that the ensemble was not trained on, with --data.split all, got one "
                 "of which all rows are in its folds; test_metrics.json has its out-of-fold metrics."
@@ -246,7 +254,15 @@ class DrugDataModule(lightning.LightningDataModule):
         if not self._shares_table:
             _log.log(logging.WARNING if check.shared else logging.INFO, check.sentence)
         self._records = records
-        if self.trained_task is not None and self._own_task().training_digest != self.trained_task.training_digest:
+        if self.trained_task is not None:
+            self._compare_with_training(self.trained_task)
+
+    def _compare_with_training(self, task: DrugTask) -> None:
+        """Warn if metrics would be too good, or might be."""
+        is_same = self._own_task().training_digest == task.training_digest
+        if is_same and self.split.method == "all" and self.split.train_on_all:
+            _log.warning("The model was trained on the rows of this very table, so the metrics are too good.")
+        if not is_same:
             _log.warning(
                 "The table or its split is not the one that the model was trained on; "
                 "if they share drugs, the metrics are too good."

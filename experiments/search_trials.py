@@ -84,6 +84,8 @@ def check_settings(space: SearchSpace, further: list[str], parse: ParseSettings)
         settings = parse([*_TRIAL_OPTIONS, *fit_arguments(space, values, further)])
     if settings["ckpt_path"] is not None:
         raise InputError(f"ckpt_path: expected none, since each trial starts anew, got {settings['ckpt_path']}.")
+    if settings["refit"]:
+        raise InputError("refit: expected false in a search, whose trials only compare settings, got true.")
     devices = settings["trainer"]["devices"]
     if str(devices) != "1" and not (isinstance(devices, list) and len(devices) == 1):
         raise InputError(f"trainer.devices: expected one per trial, got {devices}; start one worker per device.")

@@ -35,7 +35,7 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     decided = decide(given.run, settings, trusted_modules(given.trust))
     if terminal.json:
         metrics = {name: _finite(getattr(decided, name)) for name in ("before", "after", "crossed")}
-        print(json.dumps({"checkpoint": str(decided.checkpoint), "samples": decided.samples, **metrics}))
+        print(json.dumps({"checkpoint": str(decided.checkpoints[0]), "samples": decided.samples, **metrics}))
     elif not terminal.quiet:
         _show(decided)
 
@@ -101,7 +101,8 @@ def _show(decided: Decided) -> None:
         table.add_row(_title(name), *("-" if one is None or math.isnan(one) else f"{one:.3f}" for one in given))
     console = Console()
     console.print(table)
-    console.print(printable(f"Written: {decided.checkpoint}"), soft_wrap=True, highlight=False, markup=False)
+    written = ", ".join(map(str, decided.checkpoints))
+    console.print(printable(f"Written: {written}"), soft_wrap=True, highlight=False, markup=False)
 
 
 def _title(name: str) -> str:

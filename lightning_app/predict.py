@@ -16,11 +16,14 @@ from base.ranges import check_whole
 from callbacks.decision_writer import DecisionUser
 from callbacks.prediction_writer import PredictionWriter
 from datamodules.prediction_rows import CHUNK_ROWS
+from modules.checkpoint_file import checkpoint_to_predict_with
 from modules.decisions.settings import DecisionSettings, ObjectiveName
 from modules.evaluation.prediction_columns import PredictionColumns
 from modules.evaluation.prediction_evidence import load_evidence
 from workflows.drug_cli import DrugCLI
 from workflows.settings.command_help import Option
+from workflows.settings.command_line import split_command_line
+from workflows.settings.layers import CommandSettings
 from workflows.terminal import Terminal, quiet_lightning
 
 
@@ -67,6 +70,13 @@ class PredictCLI(DrugCLI):
         if given.decision is None:
             return None
         return DecisionSettings(given.decision, given.points, given.classes, given.least, given.costs)
+
+    def read_settings(self, arguments: list[str]) -> CommandSettings:
+        """See `DrugCLI`; of a run, the checkpoint of its refit is taken, or else the best one."""
+        given = split_command_line(arguments).value("ckpt_path")
+        if given is not None and Path(given).is_dir():
+            arguments = [*arguments, f"--ckpt_path={checkpoint_to_predict_with(Path(given))}"]
+        return super().read_settings(arguments)
 
     def before_instantiate_classes(self) -> None:
         """Check the options.

@@ -18,7 +18,7 @@ from datamodules.tables.columns import INPUTS, Columns
 from datamodules.tables.drug_table import make_table
 from datamodules.tables.smiles_cells import split_sample
 from datamodules.tables.table_chunks import TableChunk
-from modules.decision_choice import choose_decision, read_scores
+from modules.decision_choice import choose_from_file
 from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction_columns import PredictionColumns
@@ -53,7 +53,7 @@ def predict_one(
     model = DrugClassifier.load_from_checkpoint(checkpoint, setting="ckpt_path", trust=trust)
     assert model.task is not None
     if decision is not None:
-        choose_decision(model, read_scores(model, checkpoint), decision)
+        choose_from_file(model, checkpoint, decision)
     chunk = _read(text, model)
     top = top or min(_SHOWN_CLASSES, model.task.num_classes)
     columns = PredictionColumns(model.task.classes, model.decision.has_uncertainty, load_evidence(checkpoint), top)

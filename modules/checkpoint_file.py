@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +17,13 @@ from modules.saved_settings.plain_values import plain_settings
 if TYPE_CHECKING:
     from torch import Tensor
 
+_log = logging.getLogger("tailmol")
+
 _DECISION = "decision."
 """Prefix of the names of the decision's state."""
+
+OF_LIGHTNING = ("epoch", "global_step", "pytorch-lightning_version")
+"""What Lightning needs of a checkpoint that is not resumed."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +42,27 @@ class Checkpoint:
     task: DrugTask
     decision: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_refit(self) -> bool:
+        """Whether all rows of the table have trained the model, so that none could choose its decision or test it."""
+        return bool((self.settings.get("data") or {}).get("train_on_all"))
+
+    @property
+    def measured(self) -> Path:
+        """The checkpoint whose scores choose the decision: `best.ckpt` beside that of a refit, else this one."""
+        return self.path.with_name("best.ckpt") if self.is_refit else self.path
+
     def state_dict(self) -> dict[str, Tensor]:
         """Read the parameters and buffers of the model to the CPU."""
         import torch
 
         state: dict[str, Tensor] = torch.load(self.path, map_location="cpu", weights_only=True)["state_dict"]
         return state
+
+    def decision_state(self) -> dict[str, Any]:
+        """Read the state of the decision to the CPU, as its `load_state_dict` takes it."""
+        own = self.state_dict().items()
+        return {name.removeprefix(_DECISION): value for name, value in own if name.startswith(_DECISION)}
 
 
 def read_checkpoint(path: Path, setting: str = "ckpt_path") -> Checkpoint:
@@ -64,6 +85,31 @@ def read_checkpoint(path: Path, setting: str = "ckpt_path") -> Checkpoint:
         return Checkpoint(path, settings, DrugTask.from_dict(content["drug_task"]), decision)
     except Exception as error:
         raise InputError(f"{setting}: {path} is not a valid tailmol checkpoint ({error}).") from error
+
+
+def final_checkpoint(best: Path) -> Path | None:
+    """The checkpoint of the refit beside the best one of a run; None without a refit.
+
+    Args:
+        best: The best checkpoint.
+    """
+    final = best.with_name("final.ckpt")
+    return final if best.name == "best.ckpt" and final.is_file() else None
+
+
+def checkpoint_to_predict_with(path: Path) -> Path:
+    """The checkpoint of a run that predicts: that of its refit, or else the best one.
+
+    Args:
+        path: Folder of a run, or a checkpoint, which is returned.
+    """
+    if not path.is_dir():
+        return path
+    best = path / "checkpoints" / "best.ckpt"
+    final = final_checkpoint(best)
+    if final is not None:
+        _log.info(f"{final} predicts, which was trained on all rows; best.ckpt beside it was tested.")
+    return final or best
 
 
 def weights_digest(path: Path) -> str:
@@ -101,8 +147,34 @@ def write_decision(path: Path, state: Mapping[str, Any], settings: Mapping[str, 
 
     content = torch.load(path, map_location="cpu", weights_only=True)
     own = {f"{_DECISION}{name}": _to_cpu(value) for name, value in state.items()}
-    kept = {name: value for name, value in content["state_dict"].items() if not name.startswith(_DECISION)}
-    content = {**content, "state_dict": {**kept, **own}, "decision": dict(settings)}
+    _write(path, _with_decision(content, own, settings))
+
+
+def write_refit(path: Path, refit: Path, best: Path) -> None:
+    """Write the checkpoint of a refit with the decision of the best checkpoint, atomically.
+
+    Args:
+        path: The file to write.
+        refit: Checkpoint of the refit, as its training left it.
+        best: The best checkpoint of the run.
+
+    Raises:
+        DiskFullError: If no space is left; an existing file is unchanged.
+    """
+    import torch
+
+    trained, tested = (torch.load(one, map_location="cpu", weights_only=True) for one in (refit, best))
+    kept = {name: trained[name] for name in (*OF_LIGHTNING, "state_dict", "drug_task", "run_config")}
+    own = {name: value for name, value in tested["state_dict"].items() if name.startswith(_DECISION)}
+    _write(path, _with_decision(kept, own, tested["decision"]))
+
+
+def _with_decision(content: dict[str, Any], own: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {**content, "state_dict": {**content["state_dict"], **own}, "decision": dict(settings)}
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    import torch
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:

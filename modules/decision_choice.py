@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from modules.checkpoint_file import Checkpoint, weights_digest
+from modules.checkpoint_file import Checkpoint, read_checkpoint, weights_digest
+from modules.decision import Decision
 from modules.decisions.objectives import CostMatrix, DecisionObjective
 from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
+from modules.evaluation.split_metrics import SplitMetrics
 from modules.evaluation.split_scores import SplitScores, scores_path
 from modules.saved_settings.checkpoint_check import CheckpointCheck
 
@@ -33,6 +37,42 @@ def choose_decision(model: DrugClassifier, scores: SplitScores, settings: Decisi
     assert model.task is not None
     objective = settings.make(model.task.classes)
     model.decision.choose(scores.to(model.device), objective, model.metrics.tail_metrics.groups["head"])
+
+
+def choose_from_file(model: DrugClassifier, checkpoint: Path, settings: DecisionSettings) -> None:
+    """Choose the decision of a model anew, on the scores beside its checkpoint.
+
+    All rows have trained the model of a refit, so it takes the decision that is chosen for the best checkpoint of its
+    run.
+
+    Args:
+        model: The model, whose decision changes.
+        checkpoint: Its checkpoint.
+        settings: The objective.
+
+    Raises:
+        InputError: If there are no scores of the weights that they are for, or the settings do not fit the classes.
+    """
+    saved = read_checkpoint(checkpoint)
+    if not saved.is_refit:
+        choose_decision(model, read_scores(model, checkpoint), settings)
+        return
+    best = read_checkpoint(saved.measured)
+    counts = torch.tensor(best.task.class_counts)
+    decision, metrics = Decision(counts, model.decision.loss), SplitMetrics(counts, model.groups)
+    decision.load_state_dict(best.decision_state())
+    scores = SplitScores.load(scores_path(best.path), len(counts), weights_digest(best.path))
+    decision.choose(scores, settings.make(best.task.classes), metrics.tail_metrics.groups["head"])
+    model.decision.load_state_dict(without_neighbors(decision.state_dict()), strict=False)
+
+
+def without_neighbors(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The state of a decision without the training samples that it remembers, which a choice leaves as they are.
+
+    Args:
+        state: State of a `Decision`.
+    """
+    return {name: value for name, value in state.items() if not name.startswith("neighbors.")}
 
 
 def read_scores(model: DrugClassifier, checkpoint: Path) -> SplitScores:

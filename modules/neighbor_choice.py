@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy
 import torch
@@ -12,12 +13,16 @@ from torch import Tensor
 
 from base.stratified import draw_stratified
 from datamodules.drug_datamodule import DrugDataModule
+from datamodules.drug_task import DrugTask
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.split_scores import SplitScores, joined
 from modules.losses.classification.class_priors import log_priors
 from modules.neighbors.sample_bits import bits_width, sample_bits
 from modules.neighbors.settings import NeighborSettings
 from modules.neighbors.weight_choice import best_weight
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 
 def choose_neighbors(
@@ -35,8 +40,6 @@ def choose_neighbors(
     Returns:
         The scores with the opinion.
     """
-    from scipy.sparse import vstack
-
     neighbors, task = model.decision.neighbors, model.task
     assert task is not None
     neighbors.forget()
@@ -44,7 +47,7 @@ def choose_neighbors(
     if not settings.number or not bits_width(task) or not len(together.rows):
         return list(folds)
     every = numpy.union1d(rows, together.rows.cpu().numpy())
-    bits = vstack([sample_bits(batch, task) for batch in data.batches_of(every)], format="csr")
+    bits = _bits(data, every, task)
 
     def remember(kept: NDArray[numpy.int64]) -> None:
         kept = kept[draw_stratified(codes[kept], settings.most)]
@@ -66,6 +69,28 @@ def choose_neighbors(
         replace(scores, logits=neighbors.mixed(scores.logits, opinion))
         for scores, opinion in zip(folds, opinions, strict=True)
     ]
+
+
+def remember_training_set(model: DrugClassifier, data: DrugDataModule, settings: NeighborSettings) -> None:
+    """Let a model remember the training rows of a data module in place of those before; the weight stays.
+
+    Args:
+        model: The model; nothing changes if it asks no neighbors.
+        data: The data module, set up.
+        settings: The settings.
+    """
+    neighbors, codes = model.decision.neighbors, data.records.codes
+    assert model.task is not None
+    if neighbors.weight > 0:
+        rows = numpy.sort(data.records.rows["train"])
+        kept = rows[draw_stratified(codes[rows], settings.most)]
+        neighbors.remember(_bits(data, kept, model.task), codes[kept].astype(numpy.int64), neighbors.number)
+
+
+def _bits(data: DrugDataModule, rows: NDArray[numpy.int64], task: DrugTask) -> csr_array:
+    from scipy.sparse import vstack
+
+    return vstack([sample_bits(batch, task) for batch in data.batches_of(rows)], format="csr")
 
 
 def _best(model: DrugClassifier, scores: SplitScores, opinions: Tensor, prior: Tensor) -> tuple[float, float]:

@@ -52,7 +52,24 @@ def facts(data: ReportData) -> list[tuple[str, str]]:
         *method_facts(settings),
         ("Seeds", ", ".join(f"{name} {seed}" for name, seed in seeds.items())),
         ("Time", "; ".join(time_texts(data.run.times)) or "unknown"),
-        ("Checkpoint", str(data.run.checkpoint)),
+        *checkpoint_facts(data.run),
+    ]
+
+
+def checkpoint_facts(run: RunFiles) -> list[tuple[str, str]]:
+    """The checkpoint that the report is on, and that of the refit, if there is one.
+
+    Args:
+        run: The files of the run.
+    """
+    if run.final is None:
+        return [("Checkpoint", str(run.checkpoint))]
+    return [
+        ("Checkpoint", f"{run.checkpoint}, which all numbers and figures of this report are of"),
+        (
+            "To predict",
+            f"{run.final}, which was trained on all rows with the same settings, so that none tests it",
+        ),
     ]
 
 

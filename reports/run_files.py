@@ -80,6 +80,7 @@ class RunFiles:
         rejected: Rows of the table that could not be used.
         metrics: Test metrics from `test_metrics.json`, by name; empty without that file.
         objective: Objective that chose the decision of the checkpoint.
+        final: Checkpoint of the refit of the run; None without a refit.
     """
 
     folder: Path
@@ -92,6 +93,7 @@ class RunFiles:
     rejected: Rejected
     metrics: dict[str, float | None]
     objective: str = "as_trained"
+    final: Path | None = None
 
     @property
     def name(self) -> str:
@@ -108,7 +110,7 @@ def read_run(path: Path) -> RunFiles:
     Raises:
         InputError: If there is no such path, or it has no valid checkpoint.
     """
-    from modules.checkpoint_file import read_checkpoint
+    from modules.checkpoint_file import final_checkpoint, read_checkpoint
 
     if not path.exists():
         raise InputError(f"RUN: expected the folder of a run or a checkpoint, got {str(path)!r}, which does not exist.")
@@ -118,6 +120,11 @@ def read_run(path: Path) -> RunFiles:
     parent = checkpoint.resolve().parent
     folder = path if path.is_dir() else parent.parent if parent.name == "checkpoints" else parent
     saved = read_checkpoint(checkpoint, "RUN")
+    if saved.is_refit:
+        raise InputError(
+            f"RUN: expected a checkpoint that was tested, got {checkpoint}, which was trained on all rows; best.ckpt "
+            "beside it was tested."
+        )
     for section in ("model", "data"):
         if not isinstance(saved.settings.get(section), dict):
             raise InputError(f"RUN: expected settings of {section} in {checkpoint}, got none.")
@@ -133,6 +140,7 @@ def read_run(path: Path) -> RunFiles:
         rejected=read_rejected(folder / "rejected.csv"),
         metrics=json.loads(metrics_file.read_text()) if metrics_file.is_file() else {},
         objective=str(saved.decision.get("objective", "as_trained")),
+        final=final_checkpoint(checkpoint),
     )
 
 

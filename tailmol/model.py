@@ -17,7 +17,8 @@ from base.errors import InputError
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.tables.columns import ColumnNames, InputKind
 from datamodules.tables.source_table import read_column_names
-from modules.decision_choice import choose_decision, read_scores
+from modules.checkpoint_file import checkpoint_to_predict_with
+from modules.decision_choice import choose_from_file
 from modules.decisions.settings import DecisionSettings, ObjectiveName
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction import Prediction
@@ -33,7 +34,8 @@ def load(path: str | Path, device: torch.device | str = "cpu", trust: str | Sequ
     """Load a trained model.
 
     Args:
-        path: The folder of a run, whose best checkpoint is taken, or a checkpoint.
+        path: The folder of a run, whose best checkpoint is taken, or that of its refit if there is one; or a
+            checkpoint.
         device: The device to compute on.
         trust: Modules with classes of yours that the checkpoint may name, such as `my_encoders`; by default it may name
             those of tailmol alone.
@@ -41,8 +43,7 @@ def load(path: str | Path, device: torch.device | str = "cpu", trust: str | Sequ
     Raises:
         InputError: If there is no valid tailmol checkpoint, or its model has a class that is not trusted.
     """
-    path = Path(path)
-    checkpoint = path / "checkpoints" / "best.ckpt" if path.is_dir() else path
+    checkpoint = checkpoint_to_predict_with(Path(path))
     classifier = DrugClassifier.load_from_checkpoint(checkpoint, device, setting="path", trust=trust)
     evidence = load_evidence(checkpoint)
     return Model(classifier, None if evidence is None else evidence.to(classifier.device), checkpoint)
@@ -121,8 +122,7 @@ class Model:
         """
         if self.checkpoint is None:
             raise InputError("objective: expected a model that was loaded from a checkpoint, got another one.")
-        scores = read_scores(self.classifier, self.checkpoint)
-        choose_decision(self.classifier, scores, DecisionSettings(objective, **options))
+        choose_from_file(self.classifier, self.checkpoint, DecisionSettings(objective, **options))
 
     def embed(self, samples: Samples) -> NDArray[numpy.float32]:
         """Embeddings, from which the classifier decides.

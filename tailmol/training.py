@@ -26,19 +26,21 @@ class Run:
         folder: The folder of the run, with its report, metrics and checkpoints.
         checkpoint: The checkpoint with the best validation metric.
         metrics: Metrics on the test split, such as `test/balanced_accuracy`; None where a metric does not exist.
+        final_checkpoint: The checkpoint of the refit, which was not tested; None without `refit`.
     """
 
     folder: Path
     checkpoint: Path
     metrics: dict[str, float | None]
+    final_checkpoint: Path | None = None
 
     def load(self, trust: str | Sequence[str] = ()) -> Model:
-        """The trained model.
+        """The trained model, which is that of the refit if there is one.
 
         Args:
             trust: Modules with classes of yours in the model, such as `my_encoders`.
         """
-        return load(self.checkpoint, trust=trust)
+        return load(self.final_checkpoint or self.checkpoint, trust=trust)
 
 
 def fit(
@@ -61,7 +63,7 @@ def fit(
     given: dict[str, Setting] = {**frame, **(settings or {})}
     options = [f"--{name}={_text(value)}" for name, value in given.items()]
     result = run_fit(options, configs, command="tailmol")
-    return Run(result.folder, result.best_checkpoint, result.metrics)
+    return Run(result.folder, result.best_checkpoint, result.metrics, result.final_checkpoint)
 
 
 def _stored(frame: Frame) -> str:

@@ -14,14 +14,14 @@ class Decided:
     """Metrics of a decision before and after it was chosen anew, on the scores that it was chosen on.
 
     Attributes:
-        checkpoint: The checkpoint.
+        checkpoints: The checkpoint, and that of the refit of its run if there is one.
         samples: Number of samples with scores.
         before: Metrics by name, of the decision that the checkpoint had.
         after: Metrics by name, of the decision that it has now.
         crossed: As `after`, of decisions that were chosen without the samples that they are tested on.
     """
 
-    checkpoint: Path
+    checkpoints: tuple[Path, ...]
     samples: int
     before: dict[str, float]
     after: dict[str, float]
@@ -31,8 +31,10 @@ class Decided:
 def decide(run: Path, settings: DecisionSettings, trust: Sequence[str] = ()) -> Decided:
     """Choose the decision of a checkpoint anew and write it into the checkpoint; nothing else in it changes.
 
+    A refit of the run, which has no scores of its own, gets the same decision.
+
     Args:
-        run: Folder of a run, whose best checkpoint is taken, or a checkpoint.
+        run: Folder of a run, whose best checkpoint is taken, or a checkpoint; that of a refit stands for the best one.
         settings: The objective.
         trust: Modules with classes of the user that the checkpoint may name.
 
@@ -40,15 +42,24 @@ def decide(run: Path, settings: DecisionSettings, trust: Sequence[str] = ()) -> 
         DiskFullError: If no space is left; the checkpoint is unchanged.
         InputError: If the checkpoint or its scores cannot be read, or the settings do not fit the classes.
     """
-    from modules.checkpoint_file import write_decision
-    from modules.decision_choice import choose_decision, crossed_metrics, decision_metrics, read_scores
+    from modules.checkpoint_file import final_checkpoint, read_checkpoint, write_decision
+    from modules.decision_choice import (
+        choose_decision,
+        crossed_metrics,
+        decision_metrics,
+        read_scores,
+        without_neighbors,
+    )
     from modules.drug_classifier import DrugClassifier
 
-    checkpoint = run / "checkpoints" / "best.ckpt" if run.is_dir() else run
+    checkpoint = read_checkpoint(run / "checkpoints" / "best.ckpt" if run.is_dir() else run, "RUN").measured
     model = DrugClassifier.load_from_checkpoint(checkpoint, setting="RUN", trust=trust)
     scores = read_scores(model, checkpoint)
     before = decision_metrics(model, scores)
     choose_decision(model, scores, settings)
     after, crossed = decision_metrics(model, scores), crossed_metrics(model, scores, settings)
-    write_decision(checkpoint, model.decision.state_dict(), asdict(settings))
-    return Decided(checkpoint, len(scores.labels), before, after, crossed)
+    final = final_checkpoint(checkpoint)
+    checkpoints = (checkpoint,) if final is None else (checkpoint, final)
+    for path in checkpoints:
+        write_decision(path, without_neighbors(model.decision.state_dict()), asdict(settings))
+    return Decided(checkpoints, len(scores.labels), before, after, crossed)

@@ -18,7 +18,7 @@ from base.atomic_file import write_csv, write_file
 from base.errors import InputError
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.splits.divide import split_listing
-from modules.checkpoint_file import Checkpoint, read_checkpoint, weights_digest
+from modules.checkpoint_file import OF_LIGHTNING, Checkpoint, read_checkpoint, weights_digest
 from modules.decision_choice import choose_decision
 from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
@@ -114,8 +114,7 @@ def _settings(member: Checkpoint, members: int) -> dict[str, Any]:
 def _write(path: Path, model: DrugClassifier, member: Path, deciding: DecisionSettings) -> None:
     """Write the checkpoint, with what Lightning needs of that of a member."""
     content = torch.load(member, map_location="cpu", weights_only=True)
-    kept = ("epoch", "global_step", "pytorch-lightning_version")
-    checkpoint: dict[str, Any] = {name: content[name] for name in kept}
+    checkpoint: dict[str, Any] = {name: content[name] for name in OF_LIGHTNING}
     checkpoint["state_dict"] = model.state_dict()
     model.on_save_checkpoint(checkpoint)
     checkpoint["decision"] = asdict(deciding)

@@ -8,7 +8,8 @@ from pathlib import Path
 from base.errors import DiskFullError, is_disk_full
 from workflows.fit_cli import FitCLI
 from workflows.fit_folds import asked_folds, fit_folds
-from workflows.fit_once import FitResult, train
+from workflows.fit_once import FitResult
+from workflows.refit import train_and_refit
 from workflows.run_folder import how_to_go_on
 from workflows.stop_signals import StopSignals
 from workflows.terminal import quiet_lightning
@@ -22,7 +23,7 @@ def fit(
     show_progress: bool = True,
     signals: StopSignals | None = None,
 ) -> FitResult:
-    """Train a model, test its best checkpoint and write the report.
+    """Train a model, test its best checkpoint and write the report; train once more on all rows if asked to.
 
     Args:
         options: Options as on the command line, such as `["--data.source", "my_drugs.csv", "--trainer.max_epochs=5"]`.
@@ -43,7 +44,7 @@ def fit(
         signals.speaks = cli.trainer.is_global_zero
         signals.folder = cli.folder if signals.speaks else None
     try:
-        return train(cli)
+        return train_and_refit(cli, command, show_progress)
     except Exception as error:
         if not is_disk_full(error):
             raise

@@ -56,10 +56,12 @@ class FitCLI(DrugCLI):
     # A checkpoint contains its state, which would override other settings.
     fixed_settings = ("model.optimizer",)
     needs_checkpoint = False
+    trains_on_all = False
+    """Whether all rows are trained on, and none are left to validate and test."""
     common_settings: Mapping[str, tuple[str, ...]] = {
         "data": ("source", "input", "smiles_columns", "label_column", "split", "split_seed", "sampling", "batch_size"),
         "model": ("encoder", "classification_loss", "contrast", "optimizer", "lr_scheduler"),
-        "recluster": ("start_epoch", "every_n_epochs", "difficulty", "strength"),
+        "recluster": ("start_epoch", "every_n_epochs", "difficulty"),
         "decision": ("objective",),
         "early_stopping": ("patience",),
         "trainer": ("max_epochs", "accelerator", "devices", "precision"),
@@ -83,6 +85,12 @@ class FitCLI(DrugCLI):
                 None,
                 "Folds whose models to train now, counted from 0; the others are trained by other processes with the "
                 "same run.version, of which the one that finds all finished joins them. null trains all.",
+            ),
+            "refit": Option(
+                bool,
+                False,
+                "Whether to train once more after the test, with the same settings on all rows; "
+                "checkpoints/final.ckpt then predicts, best.ckpt was tested (docs/ensembles.md).",
             ),
             "report": Option(bool, True, "Whether to write report.html at the end."),
         }
@@ -120,6 +128,19 @@ class FitCLI(DrugCLI):
             raise InputError(f"model.members: expected 1 for fit, got {self.config.model.members}; use --folds.")
         if self.config.trainer.max_epochs == 0:
             raise InputError("trainer.max_epochs: expected 1 or more, or -1 for no limit, got 0.")
+        if self.config.data.train_on_all and not self.trains_on_all:
+            raise InputError("data.train_on_all: expected false, got true; use --refit true, which tests first.")
+        if self.config.refit:
+            self._check_refit()
+
+    def _check_refit(self) -> None:
+        if self.config.data.folds is not None:
+            raise InputError("refit: expected false with data.folds, got true.")
+        trainer = self.config.trainer
+        if trainer.max_epochs == -1 and trainer.max_steps == -1 and trainer.max_time is None:
+            raise InputError(
+                "refit: expected false with trainer.max_epochs -1, since no rows are left to stop it early, got true."
+            )
 
     def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Let the schedule follow `trainer.max_epochs`."""

@@ -68,6 +68,10 @@ def fit_folds(
     trust, rest = take_option(list(words), "trust")
     settings = read_command(rest).composition.settings
     folds = _number(settings["folds"])
+    if settings.get("refit") not in (None, False):
+        raise InputError(
+            f"refit: expected false with folds, whose members are trained on all rows, got {settings['refit']}."
+        )
     wanted = _wanted(settings.get("only_folds"), folds)
     is_first = process_number() == 0
     claimed = _claim(RunSettings(**settings.get("run", {})), settings, is_first)

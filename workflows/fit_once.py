@@ -26,6 +26,7 @@ class FitResult:
         metrics: Test metrics by name, as in `test_metrics.json`; None where a metric is undefined.
         is_first_process: Whether this is the process that writes and prints.
         out_of_fold: Whether the metrics are of out-of-fold predictions.
+        final_checkpoint: The checkpoint of the refit, which predicts but was not tested; None without a refit.
     """
 
     folder: Path
@@ -33,6 +34,7 @@ class FitResult:
     metrics: dict[str, float | None]
     is_first_process: bool
     out_of_fold: bool = False
+    final_checkpoint: Path | None = None
 
 
 def train(cli: FitCLI) -> FitResult:

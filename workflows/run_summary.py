@@ -9,6 +9,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from base.printable import printable
+from modules.checkpoint_file import final_checkpoint
 from reports.metric_titles import METRICS
 
 if TYPE_CHECKING:
@@ -82,9 +83,13 @@ def print_test_report(
         console.print(printable(f"  {path}"), soft_wrap=True, highlight=False, markup=False)
     best = folder / "checkpoints" / "best.ckpt"
     if best.is_file():
+        final = final_checkpoint(best)
+        if final is not None:
+            text = "The metrics are those of best.ckpt. final.ckpt was trained on all rows; none is left to test it."
+            console.print(text, soft_wrap=True, highlight=False)
         console.print("To predict new samples:")
-        line = f"  {command} predict --ckpt_path {quote(str(best))} --data.source new.csv --output predictions.csv"
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+        line = f"  {command} predict --ckpt_path {quote(str(final or best))} --data.source new.csv"
+        console.print(f"{line} --output predictions.csv", soft_wrap=True, highlight=False, markup=False)
 
 
 def _sizes_text(metrics: Mapping[str, float | None]) -> str:

@@ -126,6 +126,8 @@ def divide(
     folds = None
     if split.method == "all":
         rows = dict.fromkeys(SPLIT_NAMES, places)
+    elif split.train_on_all:
+        rows = {"train": places, "validation": places[:0], "test": places[:0]}
     elif split.folds is not None and not split.has_test_rows:
         rows, folds = fold_rows(featured.table, identity, places, codes, split)
     else:
@@ -137,8 +139,9 @@ def divide(
             rows, folds = fold_rows(featured.table, identity, own, codes, split)
             if split.fold is None:
                 rows["test"] = test
-    for name, members in rows.items():
-        if not len(members):
+    needed: Sequence[SplitName] = ("train",) if split.train_on_all and split.method != "all" else SPLIT_NAMES
+    for name in needed:
+        if not len(rows[name]):
             raise InputError(
                 f"data.split: expected rows in every split, got none for {name} of {len(places):,} usable rows."
             )
@@ -149,7 +152,7 @@ def divide(
     # Where all rows are in every split, one of them tells all; a class of few samples is missing in most folds.
     whole = split.method == "all" or split.folds is not None
     if split.fold is None:
-        _warn_missing_classes(records, {"test": rows["test"]} if whole else rows)
+        _warn_missing_classes(records, {"test": rows["test"]} if whole else {name: rows[name] for name in needed})
     return records
 
 
@@ -163,7 +166,7 @@ def split_listing(table: DrugTable, records: DrugRecords) -> polars.DataFrame:
     if records.folds is not None:
         del listed["validation"]
         listed["test"] = numpy.setdiff1d(listed["test"], listed["train"])
-    splits = [polars.DataFrame({"row": rows, "split": name}) for name, rows in listed.items()]
+    splits = [polars.DataFrame({"row": rows, "split": name}) for name, rows in listed.items() if len(rows)]
     listing = polars.concat(splits).sort("row", maintain_order=True)
     rows = listing["row"]
     assert table.labels is not None
@@ -209,7 +212,7 @@ def _warn_left_out(left_out: int, rows: int, method: SplitMethod) -> None:
 def _check_known_classes(records: DrugRecords) -> None:
     trained = records.codes[records.rows["train"]]
     for name, rows in records.rows.items():
-        if not numpy.isin(records.codes[rows], trained).any():
+        if len(rows) and not numpy.isin(records.codes[rows], trained).any():
             raise InputError(
                 f"data.split: expected samples of classes that are in training in the {name} split, got only others."
             )

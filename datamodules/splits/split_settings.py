@@ -30,6 +30,7 @@ class SplitSettings:
         fold: The fold that is left out of training, which is then validation and test, counted from 0; None trains on
             all folds.
         keep_test: Whether the test rows of the split stay out of all folds.
+        train_on_all: Whether every row is in training, and none in validation and test.
 
     Raises:
         ValueError: If a number is out of range.
@@ -46,6 +47,7 @@ class SplitSettings:
     folds: int | None = None
     fold: int | None = None
     keep_test: bool = False
+    train_on_all: bool = False
 
     def __post_init__(self) -> None:
         check_seed("data.split_seed", self.seed)
@@ -54,6 +56,8 @@ class SplitSettings:
             check_range("data.imbalance", self.imbalance, 1)
         check_whole("data.folds", self.folds, 2, optional=True)
         check_whole("data.fold", self.fold, 0, optional=True)
+        if self.folds is not None and self.train_on_all:
+            raise InputError(f"data.train_on_all: expected false with folds, got true with {self.folds} folds.")
         if self.folds is not None and self.method == "standard":
             raise InputError(f"data.split: expected random, scaffold, cold or file with folds, got {self.method}.")
         if self.fold is not None and (self.folds is None or self.fold >= self.folds):
@@ -61,5 +65,7 @@ class SplitSettings:
 
     @property
     def has_test_rows(self) -> bool:
-        """Whether there are test rows besides the folds, if there are folds."""
+        """Whether there are test rows besides those that are trained on, in folds or altogether."""
+        if self.train_on_all:
+            return self.method == "all"
         return self.folds is None or self.keep_test or self.method in ("file", "all")

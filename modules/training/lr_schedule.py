@@ -12,6 +12,8 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from base.errors import InputError
+
 EPOCH_SHARES = "epoch_shares"
 """Key of a checkpoint: arguments of the schedule that are shares of `trainer.max_epochs`, by name."""
 
@@ -36,8 +38,13 @@ def read_schedule(path: Path) -> SavedSchedule:
 
     Args:
         path: Checkpoint written by `lightning fit`.
+
+    Raises:
+        InputError: If it holds a model without the state of its training, such as that of a refit or an ensemble.
     """
     content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    if "loops" not in content:
+        raise InputError(f"ckpt_path: expected a checkpoint of a training to go on from, got {path}; use last.ckpt.")
     epoch = int(content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
     shares = {str(name): float(share) for name, share in content.get(EPOCH_SHARES, {}).items()}
     return SavedSchedule(epoch, _steps(content, epoch), shares)

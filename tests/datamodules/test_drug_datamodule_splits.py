@@ -57,6 +57,30 @@ def disjoint(sets: Iterable[set[str]]) -> bool:
 
 
 @pytest.mark.parametrize("method", ["random", "standard", "scaffold", "cold"])
+def test_a_training_on_all_rows_leaves_none_to_validate_or_test(folder: Path, method: SplitMethod) -> None:
+    module = embedded(folder, method, train_on_all=True)
+    assert {name: len(rows) for name, rows in module.records.rows.items()} == {"train": 654, "validation": 0, "test": 0}
+    assert module.task.class_counts == embedded(folder, "random", train_on_all=True).task.class_counts
+    assert sum(module.task.class_counts) == 654
+    assert len(served(module.train_embedding_dataloader())) == 654
+    for stage in ("test", "validate"):
+        again = DrugDataModule(split=method, cache_folder=str(folder), fingerprint_size=64, train_on_all=True)
+        with pytest.raises(InputError, match=r"ckpt_path: expected a checkpoint that was not trained on the test rows"):
+            again.setup(stage)
+
+
+def test_all_rows_test_a_model_that_was_trained_on_another_table(folder: Path) -> None:
+    module = DrugDataModule(split="all", cache_folder=str(folder), fingerprint_size=64, train_on_all=True)
+    module.setup("test")
+    assert {len(rows) for rows in module.records.rows.values()} == {654}
+
+
+def test_a_training_on_all_rows_is_no_training_on_folds() -> None:
+    with pytest.raises(InputError, match=r"data\.train_on_all: expected false with folds, got true with 3 folds"):
+        DrugDataModule(folds=3, train_on_all=True)
+
+
+@pytest.mark.parametrize("method", ["random", "standard", "scaffold", "cold"])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_every_drug_is_in_one_split_and_no_skeleton_in_two(method: SplitMethod, seed: int, folder: Path) -> None:
     module = embedded(folder, method, split_seed=seed)

@@ -97,7 +97,7 @@ def test_the_settings_of_every_listed_value_are_parsed() -> None:
 
     def parse(arguments: list[str]) -> Mapping[str, Any]:
         parsed.append(arguments)
-        return {"ckpt_path": None, "trainer": {"devices": [3]}}
+        return {"ckpt_path": None, "refit": False, "trainer": {"devices": [3]}}
 
     check_settings(SPACE, ["--y=1"], parse)
     assert [arguments[-3:] for arguments in parsed] == [["--config=a.yaml", "--y=1", f"--x={x}"] for x in (1, 2)]
@@ -108,9 +108,10 @@ def test_the_settings_of_every_listed_value_are_parsed() -> None:
     [
         ({"ckpt_path": "a.ckpt"}, "ckpt_path: expected none, since each trial starts anew, got a.ckpt."),
         ({"trainer": {"devices": 2}}, "trainer.devices: expected one per trial, got 2; start one worker per device."),
+        ({"refit": True}, "refit: expected false in a search, whose trials only compare settings, got true."),
         ({"trainer": {"devices": [0, 1]}}, r"trainer.devices: expected one per trial, got \[0, 1\]"),
     ],
 )
 def test_settings_that_no_trial_can_have_are_rejected(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
-        check_settings(SPACE, [], lambda _: {"ckpt_path": None, "trainer": {"devices": 1}, **changes})
+        check_settings(SPACE, [], lambda _: {"ckpt_path": None, "refit": False, "trainer": {"devices": 1}, **changes})

@@ -10,11 +10,13 @@ import torch
 
 import tailmol
 from datamodules.drug_datamodule import DrugDataModule
+from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.split_scores import SplitScores, scores_path
 from modules.neighbors.nearest_samples import NearestSamples
 from modules.neighbors.sample_bits import sample_bits
 from tests.lightning_app.command import TINY
+from workflows.decide import decide
 from workflows.fit import fit
 
 SHORT = [*TINY, "--tracking.wandb=disabled", "--config=encoder/fingerprint.yaml", "--trainer.max_epochs=1"]
@@ -97,3 +99,21 @@ def test_without_neighbors_nothing_is_remembered(tmp_path: Path, options: list[s
 def test_the_largest_classes_are_drawn_from_if_there_are_too_many(tmp_path: Path) -> None:
     model, _, _ = trained(tmp_path, "--folds=3", "--neighbors.most=11")
     assert numpy.bincount(model.decision.neighbors.codes).tolist() == [5, 5, 1]
+
+
+def test_a_refit_remembers_all_rows_with_the_weight_that_was_chosen(tmp_path: Path) -> None:
+    best, _, folder = trained(tmp_path, "--refit=true")
+    path = folder / "checkpoints" / "final.ckpt"
+    for objective in (None, "accuracy"):
+        if objective is not None:
+            decide(folder, DecisionSettings(objective))
+        final = DrugClassifier.load_from_checkpoint(path)
+        neighbors = final.decision.neighbors
+        assert numpy.bincount(neighbors.codes).tolist() == [12, 24, 1]
+        assert (neighbors.weight, neighbors.temperature) == (
+            best.decision.neighbors.weight,
+            best.decision.neighbors.temperature,
+        )
+    model = tailmol.load(folder)
+    model.decide("balanced_accuracy")
+    assert len(model.classifier.decision.neighbors.codes) == 37

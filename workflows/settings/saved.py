@@ -73,6 +73,18 @@ def left_to_the_user(settings: Mapping[str, Any], used: Mapping[str, Any]) -> li
     ]
 
 
+def without_own(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without those that change no training, or that a resumed run does not take from its checkpoint.
+
+    Args:
+        settings: Settings of a run, as plain types.
+    """
+    kept = {name: value for name, value in settings.items() if name not in ("run", "tracking", "report")}
+    for section, names in _OF_THE_USER.items():
+        kept[section] = {name: value for name, value in settings[section].items() if name not in names}
+    return kept
+
+
 def named_modules(settings: Any) -> tuple[str, ...]:
     """The modules of the classes that settings name.
 

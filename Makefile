@@ -64,7 +64,7 @@ $(VENV)/.bench: $(STAMP)
 	touch $@
 
 TABLES := $(foreach table,uspto_50k hiv drugbank,$(addprefix $(TAILMOL_TABLES)/$(table),.csv _6000.csv))
-GRIDS := comparison ablation failure_signatures central_claim comparison_samples full_tables
+GRIDS := comparison ablation failure_signatures central_claim comparison_samples full_tables ensembles
 ifdef QUICK
 results: setup ## the tables of docs/results.md: some nights on two cores; QUICK=1: minutes, on embedded data
 	$(BIN)/lightning benchmark --config benchmark/quick.yaml
@@ -73,7 +73,7 @@ results: setup ## the tables of docs/results.md: some nights on two cores; QUICK
 else
 results: setup peers $(TABLES)
 	for grid in $(GRIDS); do $(BIN)/lightning benchmark --config benchmark/$$grid.yaml || exit 1; done
-	for grid in comparison comparison_samples full_tables; do \
+	for grid in comparison comparison_samples full_tables ensembles; do \
 		$(BIN)/python -m benchmarks.peer_classifiers --config benchmark/$$grid.yaml \
 		&& $(BIN)/lightning benchmark --config benchmark/$$grid.yaml --tables-only || exit 1; done
 	$(BIN)/python -m benchmarks.central_claim --config benchmark/central_claim.yaml

@@ -41,8 +41,8 @@ Row = dict[str, Any]
 
 
 def load(cell: Cell) -> PeerData:
-    """The data of a cell, split."""
-    words = shlex.split(os.path.expandvars(cell.arguments))
+    """The data of a cell, split; an ensemble of folds is compared with peers on its split into three."""
+    words = [*shlex.split(os.path.expandvars(cell.arguments)), "--folds", "null", "--data.keep_test", "false"]
     with tempfile.TemporaryDirectory() as runs:
         data = FitCLI([*words, "--run.root", runs, "--tracking.wandb", "disabled"]).datamodule
         data.setup("fit")

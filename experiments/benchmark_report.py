@@ -10,11 +10,14 @@ from base.atomic_file import write_csv, write_file
 from experiments.rank_plot import plot_ranks
 from experiments.result_tables import rank_summary, signed, summarize, to_latex, to_markdown
 
+_HEAD_KEPT = {"balanced_accuracy_head_kept", "head_accuracy_head_kept"}
 _RANKED = "Methods that every data set has, on the splits that all of them completed."
 
 
 def write_tables(cells: polars.DataFrame, baseline: str, ours: str | None, folder: Path) -> list[Path]:
-    """Write `tables.md`, `tables.csv`, `tables.tex`, `ours.md` and, from two data sets on, `ranks.svg`.
+    """Write `tables.md`, `tables.csv`, `tables.tex`, `ours.md`, `head_kept.md` and `ranks.svg`.
+
+    The last one needs two data sets, `head_kept.md` a metric that runs have had since decisions are chosen.
 
     Args:
         cells: The frame that `BenchmarkStudy.frame` returns.
@@ -55,6 +58,10 @@ def write_tables(cells: polars.DataFrame, baseline: str, ours: str | None, folde
         written.append(folder / "ours.md")
         table = compare_ours(cells, ours)
         write_file(written[-1], lambda path: path.write_text(table))
+        if _HEAD_KEPT.issubset(cells.columns) and ours != baseline:
+            written.append(folder / "head_kept.md")
+            kept = compare_head_kept(cells, baseline, ours)
+            write_file(written[-1], lambda path: path.write_text(kept))
     return written
 
 
@@ -74,6 +81,32 @@ def compare_ours(cells: polars.DataFrame, ours: str) -> str:
         gains = [_gain(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in names]
         rival = row["method"] if row["encoder"] == "default" else f"{row['encoder']} {row['method']}"
         lines.append(f"| {row['data']} | {rival} | {row['paired_splits']} | {' | '.join(gains)} |")
+    return "\n".join(lines) + "\n"
+
+
+def compare_head_kept(cells: polars.DataFrame, baseline: str, ours: str) -> str:
+    """The baseline against one method whose decision keeps the head, as a Markdown table.
+
+    Args:
+        cells: The frame that `BenchmarkStudy.frame` returns, with the metrics of the objective `head_kept`.
+        baseline: The method to compare with, as it was decided.
+        ours: The method; a positive difference is in its favor.
+    """
+    columns = ("balanced accuracy, head kept", "against", "difference", "head accuracy", "difference")
+    lines = [f"| data | splits | {' | '.join(columns)} |", "| --- | ---: |" + " ---: |" * len(columns)]
+    of_ours = polars.col("method") == ours
+    kept = [
+        polars.when(of_ours).then(f"{name}_head_kept").otherwise(name).alias(name)
+        for name in ("balanced_accuracy", "head_accuracy")
+    ]
+    pair = summarize(cells.filter(of_ours | (polars.col("method") == baseline)).with_columns(kept), ours)
+    for row in pair.filter(~polars.col("is_baseline")).iter_rows(named=True):
+        own = pair.row(by_predicate=(polars.col("data") == row["data"]) & polars.col("is_baseline"), named=True)
+        gains = [
+            _gain(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in ("difference", "head_difference")
+        ]
+        shown = (f"{own['mean']:.3f}", f"{row['mean']:.3f}", gains[0], f"{own['head']:.3f}", gains[1])
+        lines.append(f"| {row['data']} | {row['paired_splits']} | {' | '.join(shown)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -18,7 +18,7 @@ _SCHEMA: dict[str, type[polars.DataType]] = {
     "is_baseline": polars.Boolean,
     **dict.fromkeys(("splits", "paired_splits"), polars.Int64),
     **dict.fromkeys(("mean", "low", "high", "difference", "difference_low", "difference_high"), polars.Float64),
-    **dict.fromkeys(("p_value", "p_holm", "effect_size", *_GROUPS, "accuracy"), polars.Float64),
+    **dict.fromkeys(("p_value", "p_holm", "effect_size", *_GROUPS, "accuracy", "auroc"), polars.Float64),
     **dict.fromkeys(("head_difference", "head_difference_low", "head_difference_high"), polars.Float64),
     **dict.fromkeys(("tail_difference", "tail_difference_low", "tail_difference_high"), polars.Float64),
     "trade": polars.Boolean,
@@ -43,7 +43,7 @@ def summarize(cells: polars.DataFrame, baseline: str, metric: str = "balanced_ac
     Args:
         cells: One row per run: `data`, `encoder`, `method`, `split_seed`, `seed`, `state` ("complete" or another,
             then left out), `train_samples`, `test_samples`, `seconds`, and scores between 0 and 1, null or NaN where
-            undefined: `metric`, `accuracy`, and `head_accuracy`, `middle_accuracy`, `tail_accuracy`.
+            undefined: `metric`, `accuracy`, `head_accuracy`, `middle_accuracy`, `tail_accuracy` and, if known, `auroc`.
         baseline: The method that all others are compared with.
         metric: Column of the scores to compare; higher is better.
 
@@ -54,7 +54,8 @@ def summarize(cells: polars.DataFrame, baseline: str, metric: str = "balanced_ac
         - `is_baseline`; `splits`, the number of splits with a score; `paired_splits`, those that the baseline also has.
         - `mean`, `low`, `high`: mean of the metric with its 95 % interval; `difference` to the baseline likewise.
         - `p_value`; `p_holm`, adjusted for the number of methods of the data set and encoder; `effect_size`, Cohen's d.
-        - `head`, `middle`, `tail`, `accuracy`: means over splits; `head_difference` and `tail_difference` with bounds.
+        - `head`, `middle`, `tail`, `accuracy`, `auroc`: means over splits; `head_difference` and `tail_difference` with
+          bounds.
         - `trade`: whether the interval of the tail lies above 0 and that of the head below.
         - `seconds`: median duration of a run.
 
@@ -65,7 +66,8 @@ def summarize(cells: polars.DataFrame, baseline: str, metric: str = "balanced_ac
     if baseline not in methods:
         raise ValueError(f"baseline must be one of the methods {', '.join(methods)}, got {baseline!r}")
     scores = list(dict.fromkeys([metric, *(f"{group}_accuracy" for group in _GROUPS), "accuracy"]))
-    splits = _split_means(cells, scores)
+    cells = cells if "auroc" in cells.columns else cells.with_columns(auroc=polars.lit(None, polars.Float64))
+    splits = _split_means(cells, [*scores, "auroc"] if metric != "auroc" else scores)
     rows: list[dict[str, Any]] = []
     for data in splits["data"].unique().sort():
         rows += _data_set_rows(_complete(cells).filter(data=data), splits.filter(data=data), baseline, metric)
@@ -224,13 +226,13 @@ def _row(
         if not name:
             row |= {"paired_splits": len(differences), "p_value": result.p_value, "effect_size": result.effect_size}
     row |= {group: splits[f"{group}_accuracy"].mean() for group in _GROUPS}
-    row |= {"accuracy": splits["accuracy"].mean()}
+    row |= {name: splits[name].mean() for name in ("accuracy", "auroc")}
     return row | {"trade": row["tail_difference_low"] > 0 and row["head_difference_high"] < 0}
 
 
 def _titles(metric: str) -> list[str]:
     compared = [f"{metric.replace('_', ' ')} [95% interval]", "difference [95% interval]"]
-    return ["method", "splits", *compared, "p (Holm)", "effect", *_GROUPS, "accuracy", "time (s)"]
+    return ["method", "splits", *compared, "p (Holm)", "effect", *_GROUPS, "accuracy", "AUROC", "time (s)"]
 
 
 def _name(row: dict[str, Any], several_encoders: bool) -> str:
@@ -248,7 +250,7 @@ def _numbers(row: dict[str, Any]) -> list[str]:
         else _with_interval(row, "difference", ("difference_low", "difference_high"), signed),
         _shown(row["p_holm"], _p_value),
         _shown(row["effect_size"], signed),
-        *(_shown(row[column], "{:.3f}".format) for column in (*_GROUPS, "accuracy")),
+        *(_shown(row[column], "{:.3f}".format) for column in (*_GROUPS, "accuracy", "auroc")),
         _shown(row["seconds"], "{:.1f}".format),
     ]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars
 
-from experiments.benchmark_report import compare_ours, write_tables
+from experiments.benchmark_report import compare_head_kept, compare_ours, write_tables
 
 
 def made_cells() -> polars.DataFrame:
@@ -55,3 +55,15 @@ def test_every_file_is_written(tmp_path: Path) -> None:
         "tables.tex",
         "tables.csv",
     ]
+
+
+def test_the_head_kept_is_compared_with_the_baseline_as_it_is(tmp_path: Path) -> None:
+    cells = made_cells().with_columns(
+        balanced_accuracy_head_kept=polars.col("balanced_accuracy") - 0.05, head_accuracy_head_kept=0.695
+    )
+    lines = compare_head_kept(cells, "plain", "ours").splitlines()
+    assert len(lines) == 2 + 2
+    # The splits of ours have 0.6, 0.7 and 0.8, those of the baseline 0.5.
+    assert lines[2].startswith("| one | 3 | 0.650 | 0.500 | +0.150 [")
+    assert lines[2].endswith("| 0.695 | -0.005 [-0.005, -0.005] |")
+    assert "head_kept.md" in [path.name for path in write_tables(cells, "plain", "ours", tmp_path)]

@@ -47,6 +47,7 @@ def runs(
             "seconds": 10.0 + seed,
             "balanced_accuracy": None if score is None else score + (0.02 if seed else -0.02),
             "accuracy": None if score is None else 0.9,
+            "auroc": None if score is None else 0.75 + split / 100,
             "head_accuracy": None if score is None else head + split / 1000,
             "middle_accuracy": None,
             "tail_accuracy": None if score is None else tail - split / 1000,
@@ -247,12 +248,12 @@ class TestMarkdown:
         assert lines[0] == "### hiv"
         assert lines[2] == (
             "| method | splits | balanced accuracy [95% interval] | difference [95% interval] "
-            "| p (Holm) | effect | head | middle | tail | accuracy | time (s) |"
+            "| p (Holm) | effect | head | middle | tail | accuracy | AUROC | time (s) |"
         )
         # Margins 4.302653 * 7 / 60 and 4.302653 * sqrt(7) / 60; p is 0.0942.
         assert lines[4] == (
             r"| focal\|x_1 † | 3 | 0.733 [0.231, 1.235] | +0.133 [-0.056, +0.323] "
-            "| 0.094 | +2.309 | 0.701 | – | 0.599 | 0.900 | 10.5 |"
+            "| 0.094 | +2.309 | 0.701 | – | 0.599 | 0.900 | 0.760 | 10.5 |"
         )
         assert "| cross_entropy | 3 | 0.600 [0.271, 0.929] | baseline | – | – | 0.801 |" in lines[5]
         # The differences are -0.1 and -0.1.
@@ -293,8 +294,8 @@ class TestLatex:
         text = to_latex(summarize(frame(traded(), traded("tox")), "cross_entropy"))
         for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\begin{table}", r"\end{tabular}"):
             assert text.count(rule) == 2
-        assert text.count(r"\begin{tabular}{lrrrrrrrrrr}") == 2
-        assert {line.count(" & ") for line in text.splitlines() if line.endswith(r"\\")} == {10}
+        assert text.count(r"\begin{tabular}{lrrrrrrrrrrr}") == 2
+        assert {line.count(" & ") for line in text.splitlines() if line.endswith(r"\\")} == {11}
 
 
 class TestPlotRanks:

@@ -85,22 +85,28 @@ class Decision(nn.Module):
         return expected.masked_fill(self.counts == 0, torch.inf).argmin(dim=1)
 
     def labels_at_prior(self, logits: Tensor) -> Tensor:
-        """Labels as plain cross-entropy predicts them, with the prior that the loss has removed; int64 (B,)."""
+        """Labels as plain cross-entropy predicts them, with the prior that the loss has removed; int64 (B,).
+
+        Args:
+            logits: Logits of the head alone, (B, C). The temperature that comes with the opinion of neighbors makes
+                them less sure, and the prior beside them stronger, than they are after cross-entropy.
+        """
         scores = logits.float() + self.loss.removed_prior * log_priors(self.counts)
         return scores.masked_fill(self.counts == 0, NEVER).argmax(dim=1)
 
-    def predict(self, sample_index: Tensor, embeddings: Tensor, logits: Tensor) -> Prediction:
+    def predict(self, sample_index: Tensor, embeddings: Tensor, logits: Tensor, at_prior: Tensor) -> Prediction:
         """Predict the samples of a batch.
 
         Args:
             sample_index: Index of each sample, int64 (B,).
             embeddings: Embeddings, (B, d).
-            logits: Logits of the head, (B, C).
+            logits: Logits of the head with the opinion of neighbors, (B, C).
+            at_prior: `labels_at_prior` without that opinion, int64 (B,).
         """
         probabilities = self.probabilities(logits)
         calibrated, uncertainty = self.calibration(probabilities), self.uncertainty(logits)
         labels = self.labels(probabilities)
-        return Prediction(sample_index, probabilities, calibrated, uncertainty, embeddings, logits, labels)
+        return Prediction(sample_index, probabilities, calibrated, uncertainty, embeddings, logits, labels, at_prior)
 
     def evaluate(self, scores: SplitScores, metrics: SplitMetrics) -> tuple[dict[str, Tensor], Tensor]:
         """Compute the metrics of a split; must be called on all processes.
@@ -112,22 +118,22 @@ class Decision(nn.Module):
         Returns:
             Metrics by name, and the recall of each class, (C,), NaN for a class without samples.
         """
-        probabilities, compared = self.probabilities(scores.logits), self.compared_labels(scores.logits)
+        probabilities, compared = self.probabilities(scores.logits), self.compared_labels(scores)
         return metrics.of_split(probabilities, scores.labels, self.calibration, self.labels(probabilities), compared)
 
-    def compared_labels(self, logits: Tensor) -> dict[str, Tensor]:
-        """Labels of the decisions that this one is compared with, int64 (B,) each; none before `choose`.
+    def compared_labels(self, scores: SplitScores) -> dict[str, Tensor]:
+        """Labels of the decisions that this one is compared with, int64 (N,) each; none before `choose`.
 
         Args:
-            logits: Logits of the head, (B, C).
+            scores: Scores of N samples.
 
         Returns:
             Labels by the objective `HeadKept`, as `head_kept`, and at the training prior, as `at_prior`.
         """
         if bool(self.head_kept_offset.isnan().any()):
             return {}
-        kept = (self.corrected(logits) + self.head_kept_offset).argmax(dim=1)
-        return {"head_kept": kept, "at_prior": self.labels_at_prior(logits)}
+        kept = (self.corrected(scores.logits) + self.head_kept_offset).argmax(dim=1)
+        return {"head_kept": kept, "at_prior": scores.at_prior}
 
     def uncertainty(self, logits: Tensor) -> Tensor | None:
         """Uncertainty of each prediction, (B,) in 0..1; None if the loss does not define one."""
@@ -201,10 +207,9 @@ class Decision(nn.Module):
         """
         known = scores.in_order()
         seen = self.counts[known.labels] > 0
-        logits, labels = known.logits[seen], known.labels[seen]
-        corrected, at_prior = self.corrected(logits).cpu(), self.labels_at_prior(logits).cpu()
-        strength = self.prior_strength()
-        return DecisionSamples(corrected, labels.cpu(), self.counts.cpu(), tuple(head), strength, at_prior)
+        of_each = (self.corrected(known.logits), known.labels, known.at_prior)
+        corrected, labels, at_prior = (values[seen].cpu() for values in of_each)
+        return DecisionSamples(corrected, labels, self.counts.cpu(), tuple(head), self.prior_strength(), at_prior)
 
     def prior_strength(self) -> float:
         """Strength of the prior that corrected scores contain."""

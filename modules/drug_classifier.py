@@ -200,7 +200,8 @@ class DrugClassifier(lightning.LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Collect the scores of a batch, for `on_validation_epoch_end`."""
-        self.scores.add(batch, self._scored(batch)[1])
+        _, logits, at_prior = self._scored(batch)
+        self.scores.add(batch, logits, at_prior)
 
     def on_validation_epoch_end(self) -> None:
         """Fit the decision, if the model is training, and log the validation metrics."""
@@ -216,7 +217,8 @@ class DrugClassifier(lightning.LightningModule):
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
         """Collect the scores of a batch, for `on_test_epoch_end`."""
-        self.scores.add(batch, self._scored(batch)[1])
+        _, logits, at_prior = self._scored(batch)
+        self.scores.add(batch, logits, at_prior)
 
     def on_test_epoch_end(self) -> None:
         """Log the test metrics and the recall of each class."""
@@ -229,8 +231,7 @@ class DrugClassifier(lightning.LightningModule):
 
     def predict_step(self, batch: Batch, batch_index: int) -> Prediction:
         """Predict a batch."""
-        embeddings, logits = self._scored(batch)
-        return self.decision.predict(batch.sample_index, embeddings, logits)
+        return self.decision.predict(batch.sample_index, *self._scored(batch))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the task and the settings, from which the model is built and new data are read."""
@@ -250,11 +251,12 @@ class DrugClassifier(lightning.LightningModule):
         else:
             self.task.check_same(saved)
 
-    def _scored(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Embeddings, (B, d), and logits with the opinion of the nearest training samples, (B, C)."""
+    def _scored(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Embeddings, (B, d), logits with the opinion of neighbors, (B, C), and labels at the prior without, (B,)."""
         assert self.task is not None
         embeddings, logits = self.network(batch)
-        return embeddings, self.decision.neighbors.add_to(logits, batch, self.task)
+        with_opinion = self.decision.neighbors.add_to(logits, batch, self.task)
+        return embeddings, with_opinion, self.decision.labels_at_prior(logits)
 
     def _log_metrics(self, prefix: str, values: dict[str, Tensor]) -> None:
         for name, value in values.items():

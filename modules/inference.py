@@ -65,5 +65,5 @@ def infer_scores(
     """
     collector = ScoreCollector(len(model.decision.counts))
     for batch, prediction in infer(model, batches, precision=precision):
-        collector.add(batch, prediction.logits)
+        collector.add(batch, prediction.logits, prediction.at_prior)
     return collector.take(model.device, refusal)

@@ -49,7 +49,7 @@ def out_of_fold_metrics(
     for decision, scores in zip(cross_fitted(model, folds, objective), folds, strict=True):
         probabilities = decision.probabilities(scores.logits)
         metrics.update(probabilities, scores.labels, decision.calibration, decision.labels(probabilities))
-        for name, labels in decision.compared_labels(scores.logits).items():
+        for name, labels in decision.compared_labels(scores).items():
             compared.setdefault(name, []).append(labels)
     values, recall = metrics.compute_and_reset()
     labels = torch.cat([scores.labels for scores in folds])

@@ -205,8 +205,9 @@ def _curve(model: DrugClassifier, test: EvaluatedSamples, run: RunFiles) -> Deci
 
     from modules.evaluation.split_scores import SplitScores
 
-    rows, codes, logits = (torch.from_numpy(values) for values in (test.rows, test.codes, test.logits))
-    return decision_curve(model, SplitScores(rows, codes, logits), run.checkpoint, run.objective)
+    arrays = (test.rows, test.codes, test.logits, test.at_prior)
+    scores = SplitScores(*(torch.from_numpy(values) for values in arrays))
+    return decision_curve(model, scores, run.checkpoint, run.objective)
 
 
 def _fit_baseline(data: DrugDataModule, test: EvaluatedSamples, run: RunFiles) -> FittedBaseline:

@@ -15,6 +15,8 @@ from base.errors import InputError
 from datamodules.batch import Batch
 from modules.processes import gather_rows
 
+_NAMES = ("rows", "labels", "logits", "at_prior")
+
 
 @dataclass(frozen=True)
 class SplitScores:
@@ -23,20 +25,23 @@ class SplitScores:
     Attributes:
         rows: Row of each sample in its table, int64 (N,).
         labels: Labels, int64 (N,).
-        logits: Logits of the head, before any correction, fp32 (N, C).
+        logits: Logits of the head with the opinion of neighbors, before any correction, fp32 (N, C).
+        at_prior: Labels predicted without that opinion at the training prior, as plain cross-entropy predicts them,
+            int64 (N,).
     """
 
     rows: Tensor
     labels: Tensor
     logits: Tensor
+    at_prior: Tensor
 
     def of_all_processes(self) -> SplitScores:
         """The scores of the samples of all processes; must be called on all of them."""
-        return SplitScores(*(gather_rows(own) for own in (self.rows, self.labels, self.logits)))
+        return SplitScores(*(gather_rows(getattr(self, name)) for name in _NAMES))
 
     def to(self, device: torch.device) -> SplitScores:
         """Copy the scores to a device."""
-        return SplitScores(self.rows.to(device), self.labels.to(device), self.logits.to(device))
+        return SplitScores(*(getattr(self, name).to(device) for name in _NAMES))
 
     def part(self, chosen: Tensor) -> SplitScores:
         """The scores of some of the samples.
@@ -44,7 +49,7 @@ class SplitScores:
         Args:
             chosen: Which samples, bool (N,), or their places, int64 (n,).
         """
-        return SplitScores(self.rows[chosen], self.labels[chosen], self.logits[chosen])
+        return SplitScores(*(getattr(self, name)[chosen] for name in _NAMES))
 
     def in_order(self) -> SplitScores:
         """The scores in the order of the rows, which does not depend on batches and processes."""
@@ -57,7 +62,7 @@ class SplitScores:
             path: Path of the file.
             weights: `weights_digest` of the checkpoint that they were computed with.
         """
-        arrays = {name: getattr(self, name).cpu().numpy() for name in ("rows", "labels", "logits")}
+        arrays = {name: getattr(self, name).cpu().numpy() for name in _NAMES}
         arrays["weights"] = numpy.array(weights)
 
         def write(temporary: Path) -> None:
@@ -84,14 +89,14 @@ class SplitScores:
         try:
             # Opened here, since numpy leaves a file open that it cannot read.
             with path.open("rb") as opened, numpy.load(opened, allow_pickle=False) as file:
-                rows, labels, logits = (torch.from_numpy(file[name]) for name in ("rows", "labels", "logits"))
+                scores = cls(*(torch.from_numpy(file[name]) for name in _NAMES))
                 computed_with = str(file["weights"]) if "weights" in file else ""
-            _check(rows, labels, logits, num_classes)
+            _check(scores, num_classes)
         except Exception as error:
             raise InputError(f"scores: {path} is not a valid file of scores ({error}).") from error
         if weights and computed_with and weights != computed_with:
             raise InputError(f"scores: expected those of the weights in the checkpoint, got others in {path}.")
-        return cls(rows, labels, logits)
+        return scores
 
 
 def scores_path(checkpoint: Path) -> Path:
@@ -105,16 +110,19 @@ def joined(parts: Sequence[SplitScores]) -> SplitScores:
     Args:
         parts: One set or more.
     """
-    return SplitScores(*(torch.cat([getattr(part, name) for part in parts]) for name in ("rows", "labels", "logits")))
+    return SplitScores(*(torch.cat([getattr(part, name) for part in parts]) for name in _NAMES))
 
 
-def _check(rows: Tensor, labels: Tensor, logits: Tensor, num_classes: int) -> None:
+def _check(scores: SplitScores, num_classes: int) -> None:
+    logits = scores.logits
     if logits.ndim != 2 or logits.dtype != torch.float32 or logits.shape[1] != num_classes:
         raise ValueError(f"logits: expected float32 (N, {num_classes}), got {logits.dtype} {tuple(logits.shape)}")
-    for name, values in (("rows", rows), ("labels", labels)):
+    for name in ("rows", "labels", "at_prior"):
+        values = getattr(scores, name)
         if values.dtype != torch.int64 or values.shape != logits.shape[:1]:
             raise ValueError(f"{name}: expected int64 ({len(logits)},), got {values.dtype} {tuple(values.shape)}")
-    if not bool(((labels >= 0) & (labels < num_classes)).all()) or not bool(logits.isfinite().all()):
+    codes = torch.cat([scores.labels, scores.at_prior])
+    if not bool(((codes >= 0) & (codes < num_classes)).all()) or not bool(logits.isfinite().all()):
         raise ValueError(f"expected labels in 0..{num_classes - 1} and finite logits")
 
 
@@ -130,14 +138,15 @@ class ScoreCollector:
         self.num_classes = num_classes
         self._batches: list[SplitScores] = []
 
-    def add(self, batch: Batch, logits: Tensor) -> None:
+    def add(self, batch: Batch, logits: Tensor, at_prior: Tensor) -> None:
         """Add a batch.
 
         Args:
             batch: Batch of B samples.
-            logits: Logits of the head, (B, C).
+            logits: Logits, (B, C), see `SplitScores`.
+            at_prior: Labels, int64 (B,), see `SplitScores`.
         """
-        self._batches.append(SplitScores(batch.sample_index, batch.labels, logits.float()))
+        self._batches.append(SplitScores(batch.sample_index, batch.labels, logits.float(), at_prior))
 
     def take(self, device: torch.device, refusal: str) -> SplitScores:
         """Return the scores of this process and forget them; must be called on all processes.
@@ -152,7 +161,7 @@ class ScoreCollector:
         batches, self._batches = self._batches, []
         # A process may have no samples of a small split.
         none = torch.zeros(0, dtype=torch.int64, device=device)
-        batches.append(SplitScores(none, none, torch.zeros(0, self.num_classes, device=device)))
+        batches.append(SplitScores(none, none, torch.zeros(0, self.num_classes, device=device), none))
         scores = joined(batches)
         # All processes must raise, or those that do not would wait for the others.
         if not bool(gather_rows(scores.logits.isfinite().all().reshape(1)).all()):

@@ -34,7 +34,8 @@ class EvaluatedSamples:
         confidence: float32 (n,), probabilities of the predicted classes.
         embeddings: float32 (n, d), unit vectors.
         subclusters: int64 (n,), index of a training sample's sub-cluster within its class; -1 if unknown.
-        logits: float32 (n, C), logits of the head.
+        logits: float32 (n, C), logits with the opinion of neighbors.
+        at_prior: int64 (n,), class codes predicted without that opinion at the training prior; see `SplitScores`.
     """
 
     total: NDArray[Any]
@@ -45,6 +46,7 @@ class EvaluatedSamples:
     embeddings: NDArray[Any]
     subclusters: NDArray[Any]
     logits: NDArray[Any]
+    at_prior: NDArray[Any]
 
     def __len__(self) -> int:
         """Number of samples n."""
@@ -71,19 +73,16 @@ def evaluate_split(
     rows = data.records.rows[split]
     codes = data.records.codes[rows]
     places = draw_stratified(codes, most, seed)
-    embeddings, predicted, confidence, logits = _predict(model, data, rows[places])
+    predictions = _predict(model, data, rows[places])
     subclusters = numpy.full(len(places), -1)
     if split == "train":
-        subclusters = _subclusters(model, places, codes, embeddings)
+        subclusters = _subclusters(model, places, codes, predictions["embeddings"])
     return EvaluatedSamples(
         total=numpy.bincount(codes, minlength=len(data.records.classes)),
         rows=rows[places],
         codes=codes[places],
-        predicted=predicted,
-        confidence=confidence,
-        embeddings=embeddings,
         subclusters=subclusters,
-        logits=logits,
+        **predictions,
     )
 
 
@@ -128,29 +127,34 @@ def evaluate_out_of_fold(
         codes=codes[places],
         predicted=predicted.numpy(),
         confidence=confidence.numpy(),
-        embeddings=_predict(model, data, rows)[0],
+        embeddings=_predict(model, data, rows)["embeddings"],
         subclusters=numpy.full(len(places), -1),
         logits=every.logits.numpy()[places],
+        at_prior=every.at_prior.numpy()[places],
     )
 
 
-def _predict(
-    model: DrugClassifier, data: DrugDataModule, rows: NDArray[Any]
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Unit embeddings, predicted classes, their probabilities, and logits."""
+def _predict(model: DrugClassifier, data: DrugDataModule, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """The attributes of `EvaluatedSamples` that a model computes."""
     import torch
 
     from modules.inference import infer
     from modules.unit_embeddings import unit_embeddings
 
     found = [prediction for _, prediction in infer(model, data.batches_of(rows))]
-    predicted = torch.cat([prediction.labels for prediction in found])
-    probabilities = torch.cat([prediction.probabilities for prediction in found])
-    confidence = probabilities.gather(1, predicted[:, None])[:, 0]
-    unit = unit_embeddings(torch.cat([prediction.embeddings for prediction in found]))
-    logits = torch.cat([prediction.logits for prediction in found])
-    arrays = [values.float().cpu().numpy() for values in (unit, confidence, logits)]
-    return arrays[0], predicted.cpu().numpy(), arrays[1], arrays[2]
+
+    def all_of(name: str) -> torch.Tensor:
+        return torch.cat([getattr(prediction, name) for prediction in found])
+
+    predicted = all_of("labels")
+    values = {
+        "predicted": predicted,
+        "confidence": all_of("probabilities").gather(1, predicted[:, None])[:, 0].float(),
+        "embeddings": unit_embeddings(all_of("embeddings")).float(),
+        "logits": all_of("logits").float(),
+        "at_prior": all_of("at_prior"),
+    }
+    return {name: value.cpu().numpy() for name, value in values.items()}
 
 
 def _subclusters(

@@ -84,7 +84,8 @@ def test_uncertainty_is_defined_by_the_loss() -> None:
 
 
 def scores_of(logits: torch.Tensor, labels: torch.Tensor) -> SplitScores:
-    return SplitScores(torch.arange(len(labels)), labels, logits)
+    at_prior = Decision(COUNTS, CrossEntropyLoss()).labels_at_prior(logits)
+    return SplitScores(torch.arange(len(labels)), labels, logits, at_prior)
 
 
 def chosen(objective: DecisionObjective, loss: float = 0.0) -> Decision:
@@ -122,11 +123,12 @@ def test_as_trained_is_the_decision_of_the_last_fit_also_with_a_correction() -> 
 def test_training_on_forgets_the_choice() -> None:
     logits, labels = drawn(200)
     decision = chosen(CostMatrix(torch.tensor([[0.0, 9.0, 9.0], [1.0, 0.0, 9.0], [9.0, 9.0, 0.0]])))
-    assert set(decision.compared_labels(logits)) == {"head_kept", "at_prior"}
+    scores = scores_of(logits, labels)
+    assert set(decision.compared_labels(scores)) == {"head_kept", "at_prior"}
     decision.fit(logits, labels, torch.nn.Identity())
     assert torch.equal(decision.scores(logits)[:, :2], logits[:, :2])
     assert decision.costs is None
-    assert decision.compared_labels(logits) == {}
+    assert decision.compared_labels(scores) == {}
 
 
 def test_costs_are_minimized_in_expectation_by_calibrated_probabilities_at_the_training_prior() -> None:
@@ -146,7 +148,8 @@ def test_costs_are_minimized_in_expectation_by_calibrated_probabilities_at_the_t
 
 
 def test_a_choice_is_saved() -> None:
-    logits, _ = drawn(200)
+    logits, drawn_labels = drawn(200)
+    scores = scores_of(logits, drawn_labels)
     costs = torch.tensor([[0.0, 1.0, 1.0], [9.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
     for objective in (CostMatrix(costs), BalancedAccuracy()):
         decision, loaded = chosen(objective), Decision(COUNTS, CrossEntropyLoss())
@@ -154,8 +157,8 @@ def test_a_choice_is_saved() -> None:
         probabilities = loaded.probabilities(logits)
         assert torch.equal(probabilities, decision.probabilities(logits))
         assert torch.equal(loaded.labels(probabilities), decision.labels(probabilities))
-        for name, labels in decision.compared_labels(logits).items():
-            assert torch.equal(loaded.compared_labels(logits)[name], labels)
+        for name, labels in decision.compared_labels(scores).items():
+            assert torch.equal(loaded.compared_labels(scores)[name], labels)
 
 
 @pytest.mark.parametrize(

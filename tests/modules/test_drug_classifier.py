@@ -175,7 +175,8 @@ def test_a_process_without_validation_samples_leaves_them_to_the_others() -> Non
 
 def test_scores_that_are_not_finite_are_an_input_error() -> None:
     model = make_model()
-    model.scores.add(make_batch(), torch.tensor([[0.5, float("nan"), 0.0]] * 6))
+    batch = make_batch()
+    model.scores.add(batch, torch.tensor([[0.5, float("nan"), 0.0]] * 6), batch.labels)
     with (
         patch.object(DrugClassifier, "current_epoch", new_callable=PropertyMock, return_value=3),
         pytest.raises(InputError, match=r"Epoch 3: the scores of validation samples are NaN or infinite; try a lower"),

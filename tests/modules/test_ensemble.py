@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -75,10 +77,11 @@ def test_the_samples_of_a_fold_do_not_choose_its_decision() -> None:
     model, _ = ensemble()
     generator = torch.Generator().manual_seed(3)
     folds = [
-        SplitScores(torch.arange(8), torch.arange(8) % 2, torch.randn(8, 3, generator=generator)) for _ in range(3)
+        SplitScores(torch.arange(8), torch.arange(8) % 2, torch.randn(8, 3, generator=generator), torch.arange(8) % 2)
+        for _ in range(3)
     ]
     before = cross_fitted(model, folds, AsTrained())
-    changed = [folds[0], SplitScores(folds[1].rows, 1 - folds[1].labels, folds[1].logits), folds[2]]
+    changed = [folds[0], replace(folds[1], labels=1 - folds[1].labels), folds[2]]
     after = cross_fitted(model, changed, AsTrained())
     temperatures = [float(decision.calibration.temperature) for decision in before]
     again = [float(decision.calibration.temperature) for decision in after]

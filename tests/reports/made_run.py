@@ -57,6 +57,7 @@ def made_samples(codes: NDArray[Any], most: int, num_classes: int, seed: int) ->
         embeddings=(vectors / numpy.linalg.norm(vectors, axis=1, keepdims=True)).astype(numpy.float32),
         subclusters=places % 3,
         logits=numpy.zeros((len(own), 0), dtype=numpy.float32),
+        at_prior=own,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from modules.decision import Decision
@@ -28,12 +30,14 @@ def made_scores(samples: int = 400, seed: int = 0, counts: torch.Tensor = COUNTS
     labels = torch.cat([few, drawn])
     logits = torch.randn(samples, len(counts), generator=generator)
     logits[torch.arange(samples), labels] += margin
-    return SplitScores(torch.randperm(samples, generator=generator), labels, margin * logits)
+    logits, prior = margin * logits, (counts / counts.sum()).log()
+    rows = torch.randperm(samples, generator=generator)
+    return SplitScores(rows, labels, logits, (logits + prior).argmax(dim=1))
 
 
 def with_prior(scores: SplitScores, counts: torch.Tensor = COUNTS) -> SplitScores:
     """The scores as cross-entropy without logit adjustment would train them."""
-    return SplitScores(scores.rows, scores.labels, scores.logits + (counts / counts.sum()).log())
+    return replace(scores, logits=scores.logits + (counts / counts.sum()).log())
 
 
 def made_decision(logit_adjustment: float = 1.0, counts: torch.Tensor = COUNTS) -> Decision:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -129,7 +130,7 @@ def test_a_miscalibrated_strength_is_found_where_samples_show_it() -> None:
     scores = made_scores(5_000)
     priors = (made_decision().counts / made_decision().counts.sum()).log()
     # The logits claim to be without the prior and contain it once.
-    wrong = type(scores)(scores.rows, scores.labels, scores.logits + priors)
+    wrong = replace(scores, logits=scores.logits + priors)
     samples = made_samples(wrong)
     before = mean(recalls(samples.predicted(samples.offset(0.0)), samples.labels))
     after = mean(recalls(samples.predicted(BalancedAccuracy().choose(samples).offset), samples.labels))

@@ -18,11 +18,13 @@ def test_scores_are_those_of_all_batches_in_order_and_forgotten() -> None:
     batch = make_batch()
     logits = torch.randn(len(batch), 3, generator=torch.Generator().manual_seed(0))
     collector = ScoreCollector(3)
-    collector.add(batch, logits)
-    collector.add(replace(batch, sample_index=batch.sample_index + 100), logits.half())
+    at_prior = logits.argmax(dim=1)
+    collector.add(batch, logits, at_prior)
+    collector.add(replace(batch, sample_index=batch.sample_index + 100), logits.half(), 2 - at_prior)
     scores = collector.take(torch.device("cpu"), "unused")
     assert scores.rows.tolist() == [*batch.sample_index.tolist(), *(batch.sample_index + 100).tolist()]
     assert scores.labels.tolist() == batch.labels.tolist() * 2
+    assert scores.at_prior.tolist() == torch.cat([at_prior, 2 - at_prior]).tolist()
     assert scores.logits.dtype == torch.float32
     torch.testing.assert_close(scores.logits[: len(batch)], logits)
     assert collector.take(torch.device("cpu"), "unused").logits.shape == (0, 3)
@@ -30,7 +32,7 @@ def test_scores_are_those_of_all_batches_in_order_and_forgotten() -> None:
 
 def test_infinite_scores_are_refused_and_forgotten() -> None:
     batch, collector = make_batch(), ScoreCollector(2)
-    collector.add(batch, torch.full((len(batch), 2), torch.inf))
+    collector.add(batch, torch.full((len(batch), 2), torch.inf), batch.labels)
     with pytest.raises(InputError, match=r"^the reason$"):
         collector.take(torch.device("cpu"), "the reason")
     assert len(collector.take(torch.device("cpu"), "unused").rows) == 0
@@ -38,7 +40,8 @@ def test_infinite_scores_are_refused_and_forgotten() -> None:
 
 def made() -> SplitScores:
     generator = torch.Generator().manual_seed(0)
-    return SplitScores(torch.tensor([4, 0, 9]), torch.tensor([1, 0, 1]), torch.randn(3, 2, generator=generator))
+    logits = torch.randn(3, 2, generator=generator)
+    return SplitScores(torch.tensor([4, 0, 9]), torch.tensor([1, 0, 1]), logits, torch.tensor([0, 0, 1]))
 
 
 def test_saved_scores_are_loaded_to_the_last_bit_and_without_pickle(tmp_path: Path) -> None:
@@ -46,10 +49,11 @@ def test_saved_scores_are_loaded_to_the_last_bit_and_without_pickle(tmp_path: Pa
     assert path.name == "best.scores.npz"
     made().save(path)
     loaded = SplitScores.load(path, 2)
-    for name in ("rows", "labels", "logits"):
+    for name in ("rows", "labels", "logits", "at_prior"):
         assert torch.equal(getattr(loaded, name), getattr(made(), name))
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
-    numpy.savez(path, rows=numpy.array([object()]), labels=numpy.zeros(1), logits=numpy.zeros(1))
+    ones = numpy.ones(1, dtype=numpy.int64)
+    numpy.savez(path, rows=numpy.array([object()]), labels=ones, logits=ones, at_prior=ones)
     with pytest.raises(InputError, match="is not a valid file of scores"):
         SplitScores.load(path, 2)
 
@@ -64,6 +68,8 @@ def test_saved_scores_are_loaded_to_the_last_bit_and_without_pickle(tmp_path: Pa
         {"labels": torch.tensor([0, 1])},
         {"labels": torch.zeros(3)},
         {"rows": torch.zeros(4, dtype=torch.int64)},
+        {"at_prior": torch.tensor([0, 1, -1])},
+        {"at_prior": torch.tensor([0, 1])},
     ],
 )
 def test_scores_that_do_not_fit_are_refused(changed: dict[str, torch.Tensor], tmp_path: Path) -> None:

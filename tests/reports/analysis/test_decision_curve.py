@@ -30,7 +30,8 @@ def drawn(seed: int, samples: int = 300) -> SplitScores:
     labels = (torch.rand(samples, generator=generator) < 6 / 26).long()
     logits = torch.randn(samples, 3, generator=generator)
     logits[torch.arange(samples), labels] += 1.0
-    return SplitScores(1_000 * seed + torch.arange(samples), labels, logits)
+    at_prior = torch.rand(samples, generator=generator).lt(0.1).long()
+    return SplitScores(1_000 * seed + torch.arange(samples), labels, logits, at_prior)
 
 
 def accuracies(predicted: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
@@ -54,7 +55,7 @@ def test_points_are_those_of_the_decisions_chosen_on_other_samples(model: DrugCl
     assert [point.name for point in curve.points] == ["current", "at_prior", *OBJECTIVES]
     decision, points = model.decision, {point.name: point for point in curve.points}
     check(points["current"], decision.labels(decision.probabilities(test.logits)), test.labels)
-    check(points["at_prior"], decision.labels_at_prior(test.logits), test.labels)
+    check(points["at_prior"], test.at_prior, test.labels)
     assert curve.objective == "accuracy"
     for name in OBJECTIVES:
         choose_decision(model, chosen_on, DecisionSettings(name))
@@ -94,4 +95,4 @@ def test_the_line_goes_from_below_no_prior_to_above_the_training_prior(
 
 def test_without_samples_there_is_no_curve(model: DrugClassifier, tmp_path: Path) -> None:
     none = torch.zeros(0, dtype=torch.int64)
-    assert decision_curve(model, SplitScores(none, none, torch.zeros(0, 3)), tmp_path / "best.ckpt") is None
+    assert decision_curve(model, SplitScores(none, none, torch.zeros(0, 3), none), tmp_path / "best.ckpt") is None

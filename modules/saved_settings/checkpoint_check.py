@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from argparse import ArgumentError
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -103,7 +104,8 @@ class CheckpointCheck:
         parser.add_class_arguments(cls, name)
         used = self.section(settings, name, cls, unused)
         try:
-            made = parser.instantiate(parser.parse_object({name: used}))[name]
+            # The parser replaces what it finds in a list.
+            made = parser.instantiate(parser.parse_object({name: deepcopy(used)}))[name]
         except (ArgumentError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise InputError(f"{self.setting}: {self.path} is not a valid tailmol checkpoint ({reason}).") from error

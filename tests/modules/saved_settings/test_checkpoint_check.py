@@ -177,3 +177,12 @@ def test_every_shipped_method_passes(path: Path) -> None:
         if name in settings:
             one.section(settings, name, cls)
     one.check_value(list[Stage], settings.get("stages", []), "stages")
+
+
+def test_make_leaves_the_settings_as_they_are() -> None:
+    fusion = {"class_path": "modules.encoders.Fusion", "init_args": {"encoders": [MLP, MLP]}}
+    loss = {"class_path": "modules.losses.CrossEntropyLoss"}
+    settings = {"model": {"encoder": fusion, "classification_loss": loss}}
+    before = json.dumps(settings)
+    CheckpointCheck(Path("a.ckpt")).make(settings, "model", DrugClassifier)
+    assert json.dumps(settings) == before

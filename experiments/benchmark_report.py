@@ -17,7 +17,7 @@ _RANKED = "Methods that every data set has, on the splits that all of them compl
 def write_tables(cells: polars.DataFrame, baseline: str, ours: str | None, folder: Path) -> list[Path]:
     """Write `tables.md`, `tables.csv`, `tables.tex`, `ours.md`, `head_kept.md` and `ranks.svg`.
 
-    The last one needs two data sets, `head_kept.md` a metric that runs have had since decisions are chosen.
+    `ranks.svg` is written for two data sets or more, `head_kept.md` if the runs have the metrics of that objective.
 
     Args:
         cells: The frame that `BenchmarkStudy.frame` returns.

@@ -139,6 +139,7 @@ class Batch(_Tensors):
         labels: (B,) int64 class codes; -1 for samples to predict.
         molecules: Graphs of M = B P molecules, P for each sample.
         fingerprints: Fingerprints of the same molecules.
+        vectors: (M, D) float32, the pretrained vectors of the same molecules.
         proteins: The protein of each sample.
         arrays: (B, ...) float32, features or images.
     """
@@ -147,6 +148,7 @@ class Batch(_Tensors):
     labels: Tensor
     molecules: MoleculeBatch | None = None
     fingerprints: FingerprintBatch | None = None
+    vectors: Tensor | None = None
     proteins: ProteinBatch | None = None
     arrays: Tensor | None = None
 

@@ -22,6 +22,7 @@ from base.ranges import check_range, check_seed, check_whole
 from datamodules.batch import Batch
 from datamodules.chemistry.molecule_features import FeatureSettings, FingerprintKind
 from datamodules.chemistry.parent_molecule import Standardise
+from datamodules.chemistry.pretrained_vectors import PretrainedModel
 from datamodules.datasets.dataset_catalog import find_source
 from datamodules.drug_task import DrugTask
 from datamodules.feature_cache import default_cache_folder
@@ -88,6 +89,7 @@ class DrugDataModule(lightning.LightningDataModule):
         fingerprint_radius: int = 2,
         fingerprint_size: int = 2048,
         fingerprint_kinds: tuple[FingerprintKind, ...] = ("morgan",),
+        pretrained: PretrainedModel | None = None,
         sampling: Sampling | None = None,
         batch_size: int = 128,
         evaluation_batch_size: int = 512,
@@ -145,6 +147,8 @@ class DrugDataModule(lightning.LightningDataModule):
             fingerprint_size: Number of bins of each fingerprint.
             fingerprint_kinds: The count fingerprints that encoders see: morgan, path (bonds along paths of up to 5),
                 atom_pair, torsion.
+            pretrained: A pretrained model whose vectors of the molecules modules.encoders.PretrainedMLP reads. minimol:
+                512 numbers a molecule, by the extra minimol (docs/data.md).
             sampling: How often each class is drawn in training; every sample once an epoch if null.
             batch_size: Training samples in a batch on one process.
             evaluation_batch_size: Samples in a batch of validation, test, prediction and reclustering.
@@ -187,7 +191,7 @@ class DrugDataModule(lightning.LightningDataModule):
             None if label_thresholds is None else tuple(_several(label_thresholds)),
         )
         self.max_rejected = max_rejected
-        self.features = FeatureSettings(fingerprint_radius, fingerprint_size, tuple(fingerprint_kinds))
+        self.features = FeatureSettings(fingerprint_radius, fingerprint_size, tuple(fingerprint_kinds), pretrained)
         self.sampling = sampling
         self.batch_size, self.evaluation_batch_size = batch_size, evaluation_batch_size
         self.order_seed, self.num_workers = order_seed, num_workers

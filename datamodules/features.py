@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,12 +21,15 @@ from datamodules.chemistry.molecule_features import (
     featurize,
     why_refused,
 )
+from datamodules.chemistry.pretrained_vectors import check_installed, model_version
 from datamodules.chemistry.protein_sequences import ProteinSequences
 from datamodules.feature_cache import Arrays, Setting, cache_key, cached_arrays
 from datamodules.part_files import write_parts
 from datamodules.sample_store import SampleMolecules, SampleStore
 from datamodules.tables.drug_table import DrugTable
 from datamodules.tables.sample_arrays import SampleArrays
+
+_log = logging.getLogger("tailmol")
 
 Featurize = Callable[[Sequence[str], FeatureSettings], MoleculeFeatures]
 """From distinct SMILES, the empty text among them, and settings to features."""
@@ -75,6 +79,7 @@ def featurize_cached(smiles: Sequence[str], settings: FeatureSettings, cache_fol
         "fingerprint_radius": settings.fingerprint_radius,
         "fingerprint_size": settings.fingerprint_size,
         "fingerprint_kinds": list(settings.fingerprint_kinds),
+        "pretrained": model_version(settings.pretrained) if settings.pretrained else "",
     }
     key = cache_key(smiles, named)
     compute = partial(feature_arrays, settings=settings)
@@ -98,7 +103,8 @@ def featurize_table(
         featurize_smiles: Computes the features of molecules, or takes them from a cache.
 
     Raises:
-        InputError: If arrays do not have the shape that a trained model expects.
+        InputError: If arrays do not have the shape that a trained model expects, or the package of the pretrained model
+            is not installed.
     """
     if table.arrays is not None:
         return _with_arrays(table, table.arrays, settings)
@@ -108,8 +114,17 @@ def featurize_table(
         distinct.to_frame().with_row_index("number"), on="text", how="left", maintain_order="left"
     )
     molecules_of_row = numbered["number"].to_numpy().astype(numpy.int64).reshape(len(table.smiles), -1).T
+    if settings.pretrained:
+        check_installed(settings.pretrained)
     features = featurize_smiles(distinct.to_list(), settings)
     readable = features.graphs.atom_counts > 0
+    if settings.pretrained:
+        unread = int(numpy.count_nonzero(readable & ~features.vectors.any(axis=1)))
+        if unread:
+            _log.warning(
+                f"{settings.pretrained} cannot read {unread:,} of {numpy.count_nonzero(readable):,} molecules; their "
+                "pretrained vectors are zeros."
+            )
     reasons = table.reasons
     refused = numpy.full(len(distinct), None, dtype=object)
     for number in numpy.flatnonzero(~readable).tolist():

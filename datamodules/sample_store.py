@@ -7,6 +7,7 @@ from typing import Any
 import numpy
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from datamodules.batch import Batch, FingerprintBatch, MoleculeBatch, ProteinBatch
@@ -28,12 +29,13 @@ class SampleMolecules:
         """
         graphs, fingerprints = features.graphs, features.fingerprints
         self._graphs, self._fingerprints = graphs, fingerprints
+        self._vectors = features.vectors
         self._molecules_of_row, self._width = molecules_of_row, fingerprint_width
         counts = (graphs.atom_counts, graphs.bond_counts, fingerprints.entry_counts)
         self._starts = [numpy.cumsum(own) - own for own in counts]
 
-    def gather(self, rows: NDArray[Any]) -> tuple[MoleculeBatch, FingerprintBatch]:
-        """Graphs and fingerprints of the molecules of some rows.
+    def gather(self, rows: NDArray[Any]) -> tuple[MoleculeBatch, FingerprintBatch, Tensor | None]:
+        """Graphs, fingerprints and any pretrained vectors of the molecules of some rows.
 
         Args:
             rows: (B,) rows of the table.
@@ -59,7 +61,8 @@ class SampleMolecules:
             count=torch.from_numpy(fingerprints.counts[entry_places].astype(numpy.float32)),
             shape=(len(molecules), self._width),
         )
-        return molecule_batch, fingerprint_batch
+        vectors = torch.from_numpy(self._vectors[molecules]) if self._vectors.shape[1] else None
+        return molecule_batch, fingerprint_batch, vectors
 
 
 def _flat_places(
@@ -99,13 +102,16 @@ class SampleStore:
             sample_index: (B,) integers, see `Batch`.
             labels: (B,) class codes, see `Batch`.
         """
-        molecules, fingerprints = (None, None) if self._molecules is None else self._molecules.gather(rows)
+        molecules, fingerprints, vectors = None, None, None
+        if self._molecules is not None:
+            molecules, fingerprints, vectors = self._molecules.gather(rows)
         proteins = None if self._proteins is None else map(torch.from_numpy, self._proteins.gather(rows))
         return Batch(
             sample_index=torch.from_numpy(sample_index.astype(numpy.int64)),
             labels=torch.from_numpy(labels.astype(numpy.int64)),
             molecules=molecules,
             fingerprints=fingerprints,
+            vectors=vectors,
             proteins=None if proteins is None else ProteinBatch(*proteins),
             arrays=None if self._arrays is None else torch.from_numpy(self._arrays.dense(rows)),
         )

@@ -25,6 +25,7 @@ def test_the_dictionary_has_plain_types_only() -> None:
             "fingerprint_radius": 3,
             "fingerprint_size": 512,
             "fingerprint_kinds": ["morgan"],
+            "pretrained": None,
             "array_shape": [],
         },
         "training_digest": "",

@@ -1,6 +1,6 @@
 import sys
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import numpy
@@ -108,6 +108,16 @@ def test_types_and_shapes_are_as_documented(rows: list[int]) -> None:
     assert torch.equal(molecules.target, molecules.target.sort().values)
     assert batch.proteins is None
     assert batch.arrays is None
+    assert batch.vectors is None
+
+
+@pytest.mark.parametrize("rows", [[], [4], [0, 4, 4, 1]])
+def test_each_molecule_has_its_pretrained_vector(rows: list[int]) -> None:
+    vectors = numpy.random.default_rng(0).normal(size=(len(SMILES), 3)).astype(numpy.float32)
+    store = SampleStore(SampleMolecules(replace(FEATURES, vectors=vectors), PAIRS, SETTINGS.fingerprint_width))
+    found = store.batch(numpy.array(rows, dtype=numpy.int64), numpy.array(rows), numpy.array(rows)).vectors
+    assert found is not None
+    assert found.tolist() == vectors[PAIRS[rows].reshape(-1)].tolist() if rows else found.shape == (0, 3)
 
 
 def test_two_molecules_by_hand() -> None:

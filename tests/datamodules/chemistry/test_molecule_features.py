@@ -97,6 +97,7 @@ def test_types_are_as_documented_for_any_number_of_molecules() -> None:
         "counts": "int32",
         "skeletons": "uint64",
         "parents": "uint64",
+        "vectors": "float32",
     }
     for smiles in ([], ["C1"], ["C"], READABLE):
         features = featurize(smiles, SETTINGS)
@@ -249,7 +250,7 @@ def test_another_atom_or_bond_is_another_hash(name: str) -> None:
 def test_the_version_belongs_to_these_arrays() -> None:
     # Of acetic acid; who changes what any array holds must change the version, or old caches are read as new ones.
     features = featurize(["CC(=O)O"], FeatureSettings(1, 16))
-    assert molecule_features.FEATURE_VERSION == 7
+    assert molecule_features.FEATURE_VERSION == 8
     assert features["atom_codes"].tolist() == [
         [6, 1, 3, 5, 0, 4, 0, 3, 0, 0],
         [6, 3, 0, 5, 0, 3, 0, 0, 0, 0],

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 _POWER = 4
 _DOUBT = 0.05
-# Bounds the memory of the similarities of some samples to all that are remembered.
+# Both bound the memory of the similarities of some samples to all that are remembered.
 _AT_ONCE = 256
+_BINS_AT_ONCE = 2**21
 
 
 class NearestSamples(nn.Module):
@@ -69,8 +70,7 @@ class NearestSamples(nn.Module):
             number: Number of nearest samples to ask.
         """
         self.bits, self.codes, self.number = bits, codes, number
-        self._columns = bits.T.tocsr()
-        self._sizes = numpy.diff(bits.indptr).astype(numpy.float32)
+        self._sizes = torch.from_numpy(numpy.diff(bits.indptr)).float()
 
     def add_to(self, logits: Tensor, batch: Batch, task: DrugTask) -> Tensor:
         """Add the opinion to the logits of a batch, (B, C); without weight they stay as they are.
@@ -100,13 +100,16 @@ class NearestSamples(nn.Module):
         Args:
             bits: Bins of the samples, fp32 (n, W).
         """
-        found = [self._of_some(bits[start : start + _AT_ONCE]) for start in range(0, bits.shape[0], _AT_ONCE)]
+        samples, width = bits.shape
+        size = max(1, min(_AT_ONCE, _BINS_AT_ONCE // width))
+        found = [self._of_some(bits[start : start + size]) for start in range(0, samples, size)]
         return torch.cat(found) if found else torch.zeros(0, self.num_classes)
 
     def _of_some(self, bits: csr_array) -> Tensor:
-        shared = (bits @ self._columns).toarray()
-        either = numpy.diff(bits.indptr).astype(numpy.float32)[:, None] + self._sizes[None] - shared
-        similarity = torch.from_numpy(numpy.divide(shared, either, out=shared, where=either > 0))
+        # Times dense samples, a sparse product is five times as fast as times sparse ones.
+        shared = torch.from_numpy(self.bits @ numpy.ascontiguousarray(bits.toarray().T))
+        either = (self._sizes.unsqueeze(1) + torch.from_numpy(numpy.diff(bits.indptr))).sub_(shared)
+        similarity = shared.div_(either.clamp_(min=1)).t().contiguous()
         nearest, places = similarity.topk(min(self.number, len(self.codes)), dim=1)
         counts = torch.from_numpy(numpy.bincount(self.codes, minlength=self.num_classes)).float()
         votes = nearest**_POWER

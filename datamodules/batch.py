@@ -90,7 +90,7 @@ class FingerprintBatch(_Tensors):
     """Count fingerprints of M molecules with F bins that are not zero in all.
 
     Attributes:
-        molecule: (F,) int64, the molecule of each of these bins.
+        molecule: (F,) int64, the molecule of each of these bins, ascending.
         bin: (F,) int64.
         count: (F,) float32.
         shape: M and the number of bins of a molecule.

@@ -18,6 +18,7 @@ from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
 from modules.checkpoint_file import read_checkpoint
 from modules.class_state import ClassState
+from modules.compilation import compile_layers
 from modules.decision import Decision
 from modules.encoders import Encoder
 from modules.ensemble import Ensemble
@@ -71,6 +72,7 @@ class DrugClassifier(lightning.LightningModule):
         optimizer: OptimizerCallable = torch.optim.Adam,
         lr_scheduler: LRSchedulerCallable | None = None,
         members: int = 1,
+        compile: bool | None = None,
     ) -> None:
         """Create the model; `build` creates its layers.
 
@@ -85,6 +87,8 @@ class DrugClassifier(lightning.LightningModule):
             optimizer: Optimizer of all parameters.
             lr_scheduler: Learning-rate schedule, stepped once per epoch; none if null.
             members: Number of networks whose mean logits are the model's; fit --folds makes models of several.
+            compile: Whether to compile the layers of graph networks, so that a GPU runs fewer and longer operations;
+                null compiles them while training on a GPU.
 
         Raises:
             ValueError: If a setting is out of range.
@@ -96,6 +100,7 @@ class DrugClassifier(lightning.LightningModule):
         diversity = head.expert_diversity if head.experts > 1 else 0.0
         self.objective = Objective(classification_loss, contrast, mixing, classification_start_epoch, diversity)
         self.groups, self.make_optimizer, self.make_lr_scheduler = groups, optimizer, lr_scheduler
+        self._compile_asked, self._compiled = compile, False
         self.task: DrugTask | None = None
         self.run_config: dict[str, Any] | None = None
         self.validation_recall: Tensor | None = None
@@ -166,10 +171,19 @@ class DrugClassifier(lightning.LightningModule):
         return self.decision.scores(self._scored(batch)[1])
 
     def on_fit_start(self) -> None:
-        """Check that batch normalization has samples enough in every batch."""
+        """Check that batch normalization has samples enough in every batch, and compile the layers if that pays."""
+        self._compile_layers(self.device.type == "cuda")
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(data, DrugDataModule):
             self.network.check_batches(data.batch_size, data.smallest_batch)
+
+    def on_test_start(self) -> None:
+        """Compile the layers if that is asked for."""
+        self._compile_layers(False)
+
+    def on_predict_start(self) -> None:
+        """Compile the layers if that is asked for."""
+        self._compile_layers(False)
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         """Seed each step by its number, so that a resumed run repeats the draws of an uninterrupted one."""
@@ -250,6 +264,11 @@ class DrugClassifier(lightning.LightningModule):
             self.build(saved)
         else:
             self.task.check_same(saved)
+
+    def _compile_layers(self, pays: bool) -> None:
+        wanted = pays if self._compile_asked is None else self._compile_asked
+        if wanted and not self._compiled:
+            self._compiled = compile_layers(self.network.layers_to_compile(), self.device)
 
     def _scored(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Embeddings, (B, d), logits with the opinion of neighbors, (B, C), and labels at the prior without, (B,)."""

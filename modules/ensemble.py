@@ -66,6 +66,11 @@ class Ensemble(Network):
         self.register_buffer("logit_scale", torch.ones(size))
         self.register_buffer("logit_offset", torch.zeros(size))
 
+    def layers_to_compile(self) -> list[nn.Module]:
+        """See `Network.layers_to_compile`."""
+        others = (self._other(member).layers_to_compile() for member in range(1, self.members))
+        return [*super().layers_to_compile(), *(layers for own in others for layers in own)]
+
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Compute the embeddings of the first member, (B, d), and the mean logits, (B, C), of a batch."""
         embeddings, first = super().forward(batch)

@@ -102,6 +102,10 @@ class Network(nn.Module):
         embeddings = self.encoder(batch)
         return embeddings, self.classifier(embeddings)
 
+    def layers_to_compile(self) -> list[nn.Module]:
+        """Parts of the encoder that gain from compilation, see `Encoder.layers_to_compile`."""
+        return self.encoder.layers_to_compile()
+
     def training_embeddings(self, views: list[Batch]) -> list[Tensor]:
         """Compute the embeddings of each view for training.
 

@@ -36,6 +36,13 @@ class Encoder(nn.Module, ABC):
         """Sizes of the embeddings of the encoders that this one consists of, which add up to `output_dim`."""
         return [self.output_dim]
 
+    def layers_to_compile(self) -> list[nn.Module]:
+        """Parts whose many small operations on a GPU become few when compiled, after `build`; none by default.
+
+        They get tensors, or objects of tensors, whose sizes change from batch to batch.
+        """
+        return []
+
     @abstractmethod
     def build(self, task: DrugTask) -> None:
         """Create the layers.

@@ -83,8 +83,9 @@ class FingerprintMLP(Encoder):
         if isinstance(counts, Tensor):
             return cast(Tensor, layers(_signed_log(counts)))
         first = cast(nn.Linear, layers[0])
-        sizes = torch.bincount(counts.molecule, minlength=counts.shape[0])
-        weights, starts = _signed_log(counts.count).to(first.weight.dtype), sizes.cumsum(0) - sizes
+        # Bins follow their molecules; counting them would make the host wait for a GPU.
+        starts = torch.searchsorted(counts.molecule, torch.arange(counts.shape[0], device=counts.molecule.device))
+        weights = _signed_log(counts.count).to(first.weight.dtype)
         # Without the copy, the kernel falls back to a slow path.
         rows = first.weight.t().contiguous()
         sums = functional.embedding_bag(counts.bin, rows, starts, mode="sum", per_sample_weights=weights) + first.bias

@@ -41,5 +41,9 @@ class Fusion(Encoder):
         """See `Encoder.forward`."""
         return torch.cat([encoder(batch) for encoder in self.encoders], dim=1)
 
+    def layers_to_compile(self) -> list[nn.Module]:
+        """See `Encoder.layers_to_compile`."""
+        return [layers for encoder in self._each() for layers in encoder.layers_to_compile()]
+
     def _each(self) -> list[Encoder]:
         return [encoder for encoder in self.encoders if isinstance(encoder, Encoder)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from itertools import pairwise
 
 import torch
@@ -39,7 +40,7 @@ def canonical_atom_features(atom_codes: Tensor) -> Tensor:
     column = {name: atom_codes[:, place].long() for place, name in enumerate(ATOM_CODE_SIZES)}
 
     def one_hot(name: str, values: tuple[int, ...]) -> Tensor:
-        return (column[name].unsqueeze(1) == torch.tensor(values, device=atom_codes.device)).float()
+        return (column[name].unsqueeze(1) == _on_device(values, atom_codes.device)).float()
 
     return torch.cat(
         [
@@ -54,6 +55,12 @@ def canonical_atom_features(atom_codes: Tensor) -> Tensor:
         ],
         dim=1,
     )
+
+
+@functools.cache
+def _on_device(values: tuple[int, ...], device: torch.device) -> Tensor:
+    # A copy in each batch would make the host wait for the device.
+    return torch.tensor(values, device=device)
 
 
 class GCN(Encoder):

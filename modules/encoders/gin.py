@@ -11,7 +11,7 @@ from base.ranges import check_range, check_whole
 from datamodules.batch import Batch
 from datamodules.chemistry.atom_codes import ATOM_CODE_SIZES, BOND_CODE_SIZE
 from datamodules.drug_task import DrugTask
-from modules.encoders.aggregation import MessageSum, sum_by_molecule
+from modules.encoders.aggregation import MessageSum, sum_by_molecule, working_type
 from modules.encoders.encoder import MOLECULES, Encoder, combine_molecules, combined_size, require_input
 from modules.heads.perceptron import perceptron
 
@@ -58,7 +58,7 @@ class GIN(Encoder):
         self.register_buffer("code_strides", torch.cumprod(sizes, 0) // sizes, persistent=False)
         self.register_buffer("code_offsets", torch.cumsum(sizes, 0) - sizes, persistent=False)
         self.atom_embedding = nn.EmbeddingBag(int(sizes.sum()), self.hidden_dim, mode="sum")
-        self.layers = nn.ModuleList(_GINLayer(self.hidden_dim, self.dropout) for _ in range(self.num_layers))
+        self.layers = _GINLayers(_GINLayer(self.hidden_dim, self.dropout) for _ in range(self.num_layers))
         self.output_dim = combined_size(self.hidden_dim, task)
         self.norm = nn.BatchNorm1d(self.output_dim)
 
@@ -66,16 +66,53 @@ class GIN(Encoder):
         """See `Encoder.forward`."""
         molecules = batch.molecules
         assert molecules is not None
-        # A batch has few distinct atom codes, so each is embedded only once.
-        keys = (molecules.atom_codes.long() * self.code_strides).sum(dim=1)
-        kinds, kind_of_atom = torch.unique(keys, return_inverse=True)
-        codes = kinds.unsqueeze(1) // self.code_strides % self.code_sizes
-        atoms = self.atom_embedding(codes + self.code_offsets).index_select(0, kind_of_atom)
-        messages = MessageSum(molecules.source, molecules.target, molecules.bond_codes, len(keys), BOND_CODE_SIZE)
-        for layer in self.layers:
-            atoms = layer(atoms, messages)
+        codes = molecules.atom_codes
+        messages = MessageSum(molecules.source, molecules.target, molecules.bond_codes, len(codes), BOND_CODE_SIZE)
+        atoms = self.layers(self._embedded(codes), messages)
         sums = sum_by_molecule(atoms, molecules.molecule_of_atom, len(molecules))
         return cast(Tensor, self.norm(combine_molecules(sums, self.task)))
+
+    def _embedded(self, atom_codes: Tensor) -> Tensor:
+        """Sum the embeddings of the codes of each atom, (A, h)."""
+        if atom_codes.device.type != "cpu":
+            # Unlike the search for distinct codes, a product needs no wait for the device, nor its gradient a sort.
+            return (
+                multi_hot(atom_codes, self.code_offsets, self.atom_embedding.num_embeddings)
+                @ self.atom_embedding.weight
+            )
+        # A batch has few distinct atom codes, so each is embedded only once.
+        keys = (atom_codes.long() * self.code_strides).sum(dim=1)
+        kinds, kind_of_atom = torch.unique(keys, return_inverse=True)
+        codes = kinds.unsqueeze(1) // self.code_strides % self.code_sizes
+        return cast(Tensor, self.atom_embedding(codes + self.code_offsets)).index_select(0, kind_of_atom)
+
+    def layers_to_compile(self) -> list[nn.Module]:
+        """See `Encoder.layers_to_compile`."""
+        return [self.layers]
+
+
+def multi_hot(codes: Tensor, offsets: Tensor, width: int) -> Tensor:
+    """Mark the codes of each atom in one row of zeros and ones.
+
+    Args:
+        codes: Codes of each atom, integers (A, n).
+        offsets: Place of the first code of each column, int64 (n,).
+        width: Number of codes of all columns.
+
+    Returns:
+        (A, width) in the type of products, see `working_type`.
+    """
+    rows = torch.zeros(len(codes), width, dtype=working_type(codes.device), device=codes.device)
+    return rows.scatter_(1, codes.long() + offsets, 1.0)
+
+
+class _GINLayers(nn.ModuleList):
+    """The layers, one after the other; as one module they are compiled together."""
+
+    def forward(self, atoms: Tensor, messages: MessageSum) -> Tensor:
+        for layer in self:
+            atoms = layer(atoms, messages)
+        return atoms
 
 
 class _GINLayer(nn.Module):

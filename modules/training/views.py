@@ -29,7 +29,8 @@ def edge_drop_probabilities(target: Tensor, num_atoms: int, probability: float) 
     """
     if len(target) == 0:
         return torch.zeros(0, device=target.device)
-    degree = torch.bincount(target, minlength=num_atoms)[target]
+    # Unlike index_add, bincount makes the host wait for a GPU.
+    degree = target.new_zeros(num_atoms).index_add_(0, target, torch.ones_like(target))[target]
     # The denominator of w cancels in w / mean(w); computing it would divide by rounding errors at equal degrees.
     gap = degree.max().float().log() - degree.float().log()
     weight = torch.where(degree.max() > degree.min(), gap / gap.mean(), torch.ones_like(gap))
@@ -65,7 +66,8 @@ def make_view(batch: Batch, probability: float) -> Batch:
 
 def _drop_edges(molecules: MoleculeBatch, probability: float) -> MoleculeBatch:
     drop = edge_drop_probabilities(molecules.target, len(molecules.atom_codes), probability)
-    kept = torch.rand_like(drop) >= drop
+    # One search for the places; each mask would make the host wait for a GPU again.
+    kept = (torch.rand_like(drop) >= drop).nonzero().squeeze(1)
     source, target, bond_codes = (part[kept] for part in (molecules.source, molecules.target, molecules.bond_codes))
     return replace(molecules, source=source, target=target, bond_codes=bond_codes)
 
@@ -75,7 +77,7 @@ def _drop_bins(fingerprints: FingerprintBatch, num_samples: int, probability: fl
     # One draw per bin of a sample, so that counts common to both sides of a reaction still cancel.
     sample = fingerprints.molecule // max(1, num_molecules // max(1, num_samples))
     draws = torch.rand(num_samples, width, device=sample.device)
-    kept = draws[sample, fingerprints.bin] >= probability
+    kept = (draws[sample, fingerprints.bin] >= probability).nonzero().squeeze(1)
     molecule, bin, count = (part[kept] for part in (fingerprints.molecule, fingerprints.bin, fingerprints.count))
     return replace(fingerprints, molecule=molecule, bin=bin, count=count)
 

@@ -30,7 +30,7 @@ def compile_layers(layers: Iterable[nn.Module], device: torch.device) -> bool:
     # Compiling needs a C compiler and, on a GPU, Triton; what is missing shows only when something is compiled.
     try:
         numbers = torch.ones(4, device=device, requires_grad=True)
-        torch.compile(_probe)(numbers).backward()
+        torch.compile(_probe)(numbers).backward()  # type: ignore[no-untyped-call]
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         _log.warning(f"model.compile: the layers run without compilation, since it fails on {device}: {reason}")

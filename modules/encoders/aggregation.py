@@ -138,15 +138,15 @@ def sum_by_molecule(atoms: Tensor, molecule_of_atom: Tensor, num_molecules: int)
     return total.index_add(0, molecule_of_atom, atoms.float())
 
 
-def working_type(device: torch.device) -> torch.dtype:
-    """The type to which autocast lowers products on a GPU; float32 without autocast and on other devices.
+def working_type(device: torch.device, without: torch.dtype = torch.float32) -> torch.dtype:
+    """The type to which autocast lowers products on a GPU.
 
     Args:
         device: Device of the products.
+        without: The result without autocast, and on other devices.
     """
-    if device.type == "cuda" and torch.is_autocast_enabled(device.type):
-        return torch.get_autocast_dtype(device.type)
-    return torch.float32
+    lowered = device.type == "cuda" and torch.is_autocast_enabled(device.type)
+    return torch.get_autocast_dtype(device.type) if lowered else without
 
 
 class EdgeRows(NamedTuple):

@@ -76,10 +76,9 @@ class GIN(Encoder):
         """Sum the embeddings of the codes of each atom, (A, h)."""
         if atom_codes.device.type != "cpu":
             # Unlike the search for distinct codes, a product needs no wait for the device, nor its gradient a sort.
-            return (
-                multi_hot(atom_codes, self.code_offsets, self.atom_embedding.num_embeddings)
-                @ self.atom_embedding.weight
-            )
+            table = self.atom_embedding.weight
+            dtype = working_type(table.device, table.dtype)
+            return multi_hot(atom_codes, self.code_offsets, len(table), dtype) @ table
         # A batch has few distinct atom codes, so each is embedded only once.
         keys = (atom_codes.long() * self.code_strides).sum(dim=1)
         kinds, kind_of_atom = torch.unique(keys, return_inverse=True)
@@ -91,18 +90,19 @@ class GIN(Encoder):
         return [self.layers]
 
 
-def multi_hot(codes: Tensor, offsets: Tensor, width: int) -> Tensor:
+def multi_hot(codes: Tensor, offsets: Tensor, width: int, dtype: torch.dtype) -> Tensor:
     """Mark the codes of each atom in one row of zeros and ones.
 
     Args:
         codes: Codes of each atom, integers (A, n).
         offsets: Place of the first code of each column, int64 (n,).
         width: Number of codes of all columns.
+        dtype: Type of the result.
 
     Returns:
-        (A, width) in the type of products, see `working_type`.
+        (A, width).
     """
-    rows = torch.zeros(len(codes), width, dtype=working_type(codes.device), device=codes.device)
+    rows = torch.zeros(len(codes), width, dtype=dtype, device=codes.device)
     return rows.scatter_(1, codes.long() + offsets, 1.0)
 
 

@@ -153,7 +153,8 @@ def message_sum(
     Returns:
         (A, h) in the type of `atoms`.
     """
-    return row_sums(atoms, starts, sources, bond_embedding, codes, True, False)
+    total: Tensor = row_sums(atoms, starts, sources, bond_embedding, codes, True, False)
+    return total
 
 
 @message_sum.register_fake
@@ -180,7 +181,8 @@ message_sum.register_autograd(_messages_backward, setup_context=_keep_for_messag
 @torch.library.custom_op("tailmol::neighbor_sum", mutates_args=())
 def neighbor_sum(atoms: Tensor, starts: Tensor, sources: Tensor, starts_back: Tensor, targets: Tensor) -> Tensor:
     """Compute `sum_j h_j` over the neighbors j of each atom; arguments and result as for `message_sum`."""
-    return row_sums(atoms, starts, sources, None, None, False, False)
+    total: Tensor = row_sums(atoms, starts, sources, None, None, False, False)
+    return total
 
 
 @neighbor_sum.register_fake
@@ -211,7 +213,8 @@ def segment_sum(atoms: Tensor, starts: Tensor, molecule_of_atom: Tensor) -> Tens
     Returns:
         float32 (M, h).
     """
-    return row_sums(atoms, starts, None, None, None, False, True)
+    total: Tensor = row_sums(atoms, starts, None, None, None, False, True)
+    return total
 
 
 @segment_sum.register_fake

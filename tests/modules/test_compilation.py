@@ -43,7 +43,7 @@ def test_batches_of_other_sizes_compile_nothing_more(
         layers.compile(backend=counter, dynamic=True, fullgraph=True)
     found = []
     for size in SIZES:
-        gin(make_batch([[smiles] for smiles in size])).sum().backward()  # type: ignore[no-untyped-call]
+        gin(make_batch([[smiles] for smiles in size])).sum().backward()
         found.append(counter.frame_count)
     assert found == [1] * len(SIZES)
     gin.eval()

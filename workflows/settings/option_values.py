@@ -19,7 +19,9 @@ def import_classes() -> None:
     """Import every class of this project that an option may name."""
     for package in (importlib.import_module(name) for name in ("modules", "datamodules")):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            importlib.import_module(module.name)
+            # A kernel has no class to name, and needs Triton.
+            if not module.name.endswith("_kernel"):
+                importlib.import_module(module.name)
 
 
 def listed_values(hint: object) -> list[str]:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from datamodules.chemistry.molecule_features import FeatureSettings
+from datamodules.chemistry.molecule_features import FeatureSettings, featurize
 from datamodules.drug_task import DrugTask
+from datamodules.sample_store import SampleMolecules, SampleStore
 from modules.encoders import aggregation, message_kernel
 from modules.encoders.aggregation import EdgeRows, MessageSum, NeighborSum, sum_by_molecule
+from modules.encoders.encoder import Encoder
+from modules.encoders.gcn import GCN
 from modules.encoders.gin import GIN
 from tests.modules.encoders.test_aggregation import BOND_CODES, random_graph
 
@@ -167,3 +173,16 @@ def test_compiled_layers_use_the_kernel_in_one_graph_for_all_sizes() -> None:
         found.append(counter.frame_count)
     # The first batch may be traced twice.
     assert len(set(found)) == 1
+
+
+@pytest.mark.parametrize("make", [GIN, GCN])
+def test_graph_networks_with_the_kernel_need_no_value_on_the_host(make: Callable[[], Encoder]) -> None:
+    rows = numpy.arange(3)
+    features = featurize(["CC(=O)Oc1ccccc1C(=O)O", "C", "CCN"], TASK.features)
+    molecules = SampleMolecules(features, rows[:, None], TASK.features.fingerprint_width)
+    encoder, batch = make(), SampleStore(molecules).batch(rows, rows, rows)
+    encoder.build(TASK)
+    embeddings = encoder.to("meta")(batch.to("meta"))
+    assert embeddings.shape == (3, encoder.output_dim)
+    gradients = torch.autograd.grad(embeddings.sum(), list(encoder.parameters()))
+    assert [gradient.shape for gradient in gradients] == [parameter.shape for parameter in encoder.parameters()]

@@ -10,6 +10,7 @@ from datamodules.drug_task import DrugTask
 from datamodules.tables.columns import InputKind
 from modules.encoders import GIN
 from modules.encoders.encoder import combine_molecules
+from modules.encoders.gin import multi_hot
 from tests.datamodules.batch_parts import graphs, with_graphs
 
 MakeBatch = Callable[[list[list[str]]], Batch]
@@ -104,6 +105,19 @@ def test_columns_of_the_atom_codes_share_no_embeddings(make_task: MakeTask) -> N
     rows = (torch.cat([torch.zeros_like(largest), largest]) + gin.code_offsets).flatten().tolist()
     assert len(set(rows)) == len(rows)
     assert (min(rows), max(rows)) == (0, gin.atom_embedding.num_embeddings - 1)
+
+
+def test_a_product_embeds_atoms_as_the_sum_of_the_embeddings_of_their_codes(
+    make_batch: MakeBatch, make_task: MakeTask, randomize: Randomize
+) -> None:
+    gin = build(GIN(hidden_dim=8), make_task("molecule"), randomize)
+    codes = graphs(make_batch([["CC(=O)Oc1ccccc1"], ["[Na+].[Cl-]"]])).atom_codes
+    table = gin.atom_embedding.weight
+    expected = gin.atom_embedding(codes + gin.code_offsets)
+    marked = multi_hot(codes, gin.code_offsets, len(table), torch.bfloat16)
+    assert marked.dtype == torch.bfloat16
+    assert marked.sum(dim=1).tolist() == [len(ATOM_CODE_SIZES)] * len(codes)
+    torch.testing.assert_close(marked.float() @ table, expected)
 
 
 def test_bond_codes_matter(make_batch: MakeBatch, make_task: MakeTask, randomize: Randomize) -> None:

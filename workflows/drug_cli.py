@@ -14,6 +14,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 
 from base.errors import InputError
 from base.ranges import check_seed
+from callbacks.matmul_precision import MatmulPrecision
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
 from modules.checkpoint_file import Checkpoint, read_checkpoint
@@ -22,7 +23,7 @@ from modules.saved_settings.checkpoint_check import CheckpointCheck
 from modules.saved_settings.known_classes import trusted_modules
 from workflows.run_folder import RunFolder, RunSettings, claim_run_folder
 from workflows.run_trainer import RunTrainer, SaveSettings, strategy_for_unused_parameters, usable_accelerator
-from workflows.settings.command_help import TRUST, Option, add_config, add_options, common_help, option_type
+from workflows.settings.command_help import COMMON, TRUST, Option, add_config, add_options, common_help, option_type
 from workflows.settings.command_line import split_command_line, take_option
 from workflows.settings.errors import reword, reword_range
 from workflows.settings.guessed_columns import name_guessed_columns
@@ -83,13 +84,7 @@ class DrugCLI(LightningCLI):
         self.trained_task: DrugTask | None = None
         self.saved: Checkpoint | None = None
         self.trust: tuple[str, ...] = ()
-        self.options = {
-            "ckpt_path": Option(str | None, None, "Checkpoint file written by lightning fit."),
-            "seed_everything": Option(
-                bool | int, 0, "Random seed of weights, sampling and augmentation; true draws one."
-            ),
-            **self.own_options(),
-        }
+        self.options = {**COMMON, **self.own_options()}
         self.sections: dict[str, type] = {"trainer": Trainer, "model": DrugClassifier, "data": DrugDataModule}
         self.command, self.show_progress = command, show_progress
         super().__init__(
@@ -264,7 +259,8 @@ class DrugCLI(LightningCLI):
             settings["enable_progress_bar"] = False
         if self.has_unused_parameters():
             settings["strategy"] = strategy_for_unused_parameters(settings)
-        own = [SaveSettings()] if self.uses_run_folder else []
+        own: list[Callback] = [MatmulPrecision(self.config.float32_matmul_precision)]
+        own += [SaveSettings()] if self.uses_run_folder else []
         settings["callbacks"] = [*own, *self.callbacks(), *(settings["callbacks"] or [])]
         changed = {"logger": False, "use_distributed_sampler": False}
         if self.needs_checkpoint:

@@ -9,6 +9,8 @@ from typing import Any
 
 from lightning.pytorch.cli import LightningArgumentParser
 
+from callbacks.matmul_precision import Precision
+
 
 @dataclass(frozen=True)
 class Option:
@@ -18,17 +20,32 @@ class Option:
         hint: Type of the value.
         default: Default value.
         help: Description in one sentence.
+        is_common: Whether it is commonly changed.
     """
 
     hint: Any
     default: object
     help: str
+    is_common: bool = True
 
 
 TRUST = {
     "trust": Option(str, None, "Module with classes of yours that a checkpoint may name; may be repeated."),
 }
 """The option that is read before a parser is, since it decides what the parser may see."""
+
+COMMON = {
+    "ckpt_path": Option(str | None, None, "Checkpoint file written by lightning fit."),
+    "seed_everything": Option(bool | int, 0, "Random seed of weights, sampling and augmentation; true draws one."),
+    "float32_matmul_precision": Option(
+        Precision | None,
+        None,
+        "Precision of products of float32 matrices on a GPU: highest, high (TF32) or medium; null is high. It changes "
+        "nothing on the CPU.",
+        is_common=False,
+    ),
+}
+"""The options of every subcommand that are not arguments of a class."""
 
 
 def add_options(parser: LightningArgumentParser, options: Mapping[str, Option]) -> None:
@@ -68,7 +85,7 @@ def common_help(
         parser: Parser of the subcommand.
         sections: Classes whose arguments are options, by the name before the dot.
         common: Names of the arguments to show, by section; a section that the subcommand does not have is ignored.
-        options: Options that are not arguments of a class; all are shown.
+        options: Options that are not arguments of a class; the common ones are shown.
         settings: Settings to show as defaults.
     """
     shown = LightningArgumentParser(
@@ -80,7 +97,7 @@ def common_help(
     )
     common = {section: names for section, names in common.items() if section in sections}
     add_config(shown)
-    add_options(shown, options)
+    add_options(shown, {name: option for name, option in options.items() if option.is_common})
     for section, names in common.items():
         cls = sections[section]
         shown.add_class_arguments(cls, section, skip=set(inspect.signature(cls).parameters) - set(names))

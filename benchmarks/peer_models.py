@@ -15,19 +15,22 @@ HIDDEN, LAYERS = 300, 5
 GCN_HIDDEN, GCN_LAYERS = 128, 3
 
 
-def training_step(parameters: nn.Module, output: Callable[[], Tensor], bfloat16: bool = False) -> Work:
+def training_step(
+    parameters: nn.Module, output: Callable[[], Tensor], bfloat16: bool = False, device: str = "cpu"
+) -> Work:
     """A forward pass, a squared error, and a backward pass.
 
     Args:
         parameters: Module whose gradients are computed.
         output: The forward pass.
         bfloat16: Whether autocast lowers the precision of the forward pass.
+        device: Type of the device of the module.
     """
-    wanted = torch.randn(output().shape, generator=torch.Generator().manual_seed(0))
+    wanted = torch.randn(output().shape, generator=torch.Generator().manual_seed(0)).to(device)
 
     def work(turn: int) -> None:
         parameters.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
             result = output()
         (result.float() - wanted).square().mean().backward()  # type: ignore[no-untyped-call]
 
@@ -63,7 +66,8 @@ def _pyg_batch(smiles: list[str]) -> Any:
     from torch_geometric.data import Batch  # type: ignore[import-not-found]
     from torch_geometric.utils import from_smiles  # type: ignore[import-not-found]
 
-    return Batch.from_data_list([from_smiles(text) for text in smiles])
+    molecules = {text: from_smiles(text) for text in dict.fromkeys(smiles)}
+    return Batch.from_data_list([molecules[text] for text in smiles])
 
 
 def dense(smiles: list[str]) -> dict[str, Work]:
@@ -73,13 +77,13 @@ def dense(smiles: list[str]) -> dict[str, Work]:
     return {"peers_dense": training_step(layers, lambda: layers(atoms))}
 
 
-def pyg_gin(smiles: list[str]) -> dict[str, Work]:
-    """PyG's GIN with the same dense layers, in both precisions."""
+def pyg_gin_network(smiles: list[str], device: str = "cpu") -> tuple[nn.Module, Callable[[], Tensor]]:
+    """PyG's GIN with the same dense layers, and its forward pass on the molecules."""
     from torch_geometric.nn import GINConv, global_add_pool  # type: ignore[import-not-found]
 
-    batch = _pyg_batch(smiles)
-    embedding = AtomEmbedding()
-    layers = nn.ModuleList(GINConv(gin_update(), train_eps=True) for _ in range(LAYERS))
+    batch = _pyg_batch(smiles).to(device)
+    embedding = AtomEmbedding().to(device)
+    layers = nn.ModuleList(GINConv(gin_update(), train_eps=True) for _ in range(LAYERS)).to(device)
 
     def output() -> Any:
         atoms = embedding(batch.x)
@@ -87,7 +91,12 @@ def pyg_gin(smiles: list[str]) -> dict[str, Work]:
             atoms = layer(atoms, batch.edge_index)
         return global_add_pool(atoms, batch.batch, batch.num_graphs)
 
-    model = nn.ModuleList([embedding, layers])
+    return nn.ModuleList([embedding, layers]), output
+
+
+def pyg_gin(smiles: list[str]) -> dict[str, Work]:
+    """PyG's GIN with the same dense layers, in both precisions."""
+    model, output = pyg_gin_network(smiles)
     return {"pyg_gin": training_step(model, output), "pyg_gin_bf16": training_step(model, output, bfloat16=True)}
 
 

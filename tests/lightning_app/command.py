@@ -28,7 +28,10 @@ def lightning(folder: Path, *arguments: str, **environment: str) -> subprocess.C
         *arguments: After the command's name.
         **environment: Variables beside those of the test; an empty one is left out.
     """
-    command = [str(Path(sys.executable).with_name("lightning")), *arguments]
+    installed = Path(sys.executable).with_name("lightning")
+    # A source tree that is not installed has no command.
+    start = [str(installed)] if installed.is_file() else [sys.executable, "-m", "lightning_app.cli"]
+    command = [*start, *arguments]
     variables = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled", **environment}
     variables = {name: value for name, value in variables.items() if value}
     return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, timeout=300)

@@ -53,6 +53,7 @@ bench: $(VENV)/.bench peers ## speed and memory against other projects; an hour 
 	$(BIN)/python -m benchmarks.featurize
 	$(BIN)/python -m benchmarks.train_step
 	$(BIN)/python -m benchmarks.loader
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.loop
 	$(BIN)/python -m benchmarks.subclusters
 	$(BIN)/python -m benchmarks.recluster
 	$(BIN)/python -m benchmarks.contrastive_step

@@ -32,7 +32,7 @@ from modules.network import Network
 from modules.objective import Objective
 from modules.saved_settings.checkpoint_check import CheckpointCheck
 from modules.saved_settings.known_classes import trusted_modules
-from modules.seeding import step_seed
+from modules.seeding import seed_device, step_seed
 from modules.training.contrast import Contrast
 from modules.training.mixing import Mixup
 from modules.training.optimizer_check import check_optimizer
@@ -187,7 +187,7 @@ class DrugClassifier(lightning.LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         """Seed each step by its number, so that a resumed run repeats the draws of an uninterrupted one."""
-        torch.manual_seed(step_seed(self.current_epoch, batch_index, self.global_rank))
+        seed_device(step_seed(self.current_epoch, batch_index, self.global_rank), self.device)
 
     def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
         """Compute the losses of a step.

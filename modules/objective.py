@@ -17,6 +17,7 @@ from modules.losses.classification.class_priors import normalized_weights
 from modules.losses.classification.class_weighting import ClassWeighting
 from modules.network import Network
 from modules.processes import gather_rows, rank_and_world_size
+from modules.seeding import seed_device
 from modules.training.contrast import Contrast
 from modules.training.distillation import Distillation
 from modules.training.mixing import Mixup
@@ -215,7 +216,7 @@ class Objective(nn.Module):
         subclusters = state.subclusters_of(batch.sample_index, batch.labels, embeddings[0])
         groups = torch.stack([batch.labels, subclusters], dim=1)
         if rank_and_world_size()[1] > 1 and self.contrast.over_processes:
-            torch.manual_seed(shared_seed)
+            seed_device(shared_seed, batch.labels.device)
             projections, groups = gather_rows(projections), gather_rows(groups)
         value: Tensor = loss(projections, groups[:, 0], groups[:, 1], state.temperatures)
         return self.contrast.weight * value

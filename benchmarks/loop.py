@@ -18,7 +18,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from unittest.mock import patch
 
 import lightning
@@ -32,6 +32,7 @@ from benchmarks.measuring import class_of, describe_machine, print_table, read_s
 from callbacks.training_progress import TrainingProgress
 from datamodules.batch import Batch
 from datamodules.drug_task import DrugTask
+from modules.drug_classifier import DrugClassifier
 from modules.encoders import Encoder
 from modules.seeding import step_seed
 from workflows.fit_cli import FitCLI
@@ -142,15 +143,15 @@ class StepTimes(lightning.Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Wrap the methods of model and callbacks."""
-        model, timed = pl_module, self._watch.timed
-        objective: Any = model.objective
+        model, timed = cast(DrugClassifier, pl_module), self._watch.timed
+        objective = model.objective
         for owner, name, part in (
             (objective, "forward", "forward"),
             (objective, "views", "views"),
             (model, "backward", "backward"),
             (model, "optimizer_zero_grad", "optimizer"),
             (model, "on_train_batch_start", "seeding"),
-            (model, "log", "logging"),
+            (model.losses, "add", "logging"),
         ):
             setattr(owner, name, timed(part, getattr(owner, name)))
         for callback in trainer.callbacks:  # type: ignore[attr-defined]

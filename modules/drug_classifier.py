@@ -34,6 +34,7 @@ from modules.saved_settings.checkpoint_check import CheckpointCheck
 from modules.saved_settings.known_classes import trusted_modules
 from modules.seeding import seed_device, step_seed
 from modules.training.contrast import Contrast
+from modules.training.loss_means import LossMeans
 from modules.training.mixing import Mixup
 from modules.training.optimizer_check import check_optimizer
 
@@ -54,6 +55,7 @@ class DrugClassifier(lightning.LightningModule):
         validation_recall: Recall of each class in the last validation, (C,), NaN for a class without samples; None
             before the first validation.
         tested: Scores of the samples of this process in the last test.
+        losses: Losses of the steps of the current epoch.
     """
 
     tested: SplitScores
@@ -104,6 +106,7 @@ class DrugClassifier(lightning.LightningModule):
         self.task: DrugTask | None = None
         self.run_config: dict[str, Any] | None = None
         self.validation_recall: Tensor | None = None
+        self.losses = LossMeans()
 
     def configure_model(self) -> None:
         """Build the model for the trainer's data, unless it is already built."""
@@ -171,8 +174,12 @@ class DrugClassifier(lightning.LightningModule):
         return self.decision.scores(self._scored(batch)[1])
 
     def on_fit_start(self) -> None:
-        """Check that batch normalization has samples enough in every batch, and compile the layers if that pays."""
+        """Check that batch normalization has samples enough in every batch, and compile the layers if that pays.
+
+        The losses of an earlier fit are forgotten.
+        """
         self._compile_layers(self.device.type == "cuda")
+        self.losses = LossMeans()
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(data, DrugDataModule):
             self.network.check_batches(data.batch_size, data.smallest_batch)
@@ -199,18 +206,14 @@ class DrugClassifier(lightning.LightningModule):
         seed = step_seed(self.current_epoch, batch_index)
         step = self.objective(batch, self.network, self.class_state, self.current_epoch, seed)
         loss = step.total
-        for name, value in {**step.losses, "loss": loss}.items():
-            self.log(
-                f"train/{name}",
-                value.detach(),
-                prog_bar=name == "loss",
-                on_step=False,
-                on_epoch=True,
-                sync_dist=True,
-                batch_size=len(batch),
-            )
+        self.losses.add({**step.losses, "loss": loss}, len(batch))
         outputs = {"loss": loss, "embeddings": step.embeddings}
         return outputs if step.logits is None else {**outputs, "logits": step.logits}
+
+    def on_train_epoch_end(self) -> None:
+        """Log the mean losses of the epoch."""
+        for name, value in self.losses.take().items():
+            self.log(f"train/{name}", value, prog_bar=name == "loss")
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Collect the scores of a batch, for `on_validation_epoch_end`."""

@@ -23,7 +23,7 @@ from modules.losses import CrossEntropyLoss, SupervisedContrastiveLoss
 from tests.modules.small_model import TASK, contrast, make_batch, make_model, step
 
 
-def test_a_training_step_logs_each_loss_and_their_sum() -> None:
+def test_an_epoch_logs_the_mean_of_each_loss_and_of_their_sum() -> None:
     model = make_model(contrast=contrast(SupervisedContrastiveLoss(), view_probabilities=(0.0, 0.0))).eval()
     logged: dict[str, float] = {}
 
@@ -35,9 +35,13 @@ def test_a_training_step_logs_each_loss_and_their_sum() -> None:
         patch.object(model, "log", log),
     ):
         outputs = model.training_step(make_batch(), 0)
-    expected = step(model, make_batch())
+        model.training_step(make_batch(4), 1)
+        assert not logged
+        model.on_train_epoch_end()
+    expected, second = step(model, make_batch()), step(model, make_batch(4))
     assert set(logged) == {"train/classification", "train/contrastive", "train/loss"}
-    assert logged["train/loss"] == pytest.approx(float(expected.total.detach()), rel=1e-5)
+    mean = (6 * float(expected.total.detach()) + 4 * float(second.total.detach())) / 10
+    assert logged["train/loss"] == pytest.approx(mean, rel=1e-5)
     torch.testing.assert_close(outputs["loss"], expected.total)
     torch.testing.assert_close(outputs["embeddings"], expected.embeddings)
     torch.testing.assert_close(outputs["logits"], expected.logits)

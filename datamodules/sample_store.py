@@ -44,21 +44,23 @@ class SampleMolecules:
         graphs, fingerprints = self._graphs, self._fingerprints
         atom_starts, bond_starts, entry_starts = self._starts
         molecules = self._molecules_of_row[rows].reshape(-1)
-        _, atom_places, atoms = _flat_places(atom_starts, graphs.atom_counts, molecules)
-        bond_molecule, bond_places, _ = _flat_places(bond_starts, graphs.bond_counts, molecules)
-        entry_molecule, entry_places, _ = _flat_places(entry_starts, fingerprints.entry_counts, molecules)
-        shift = (numpy.cumsum(atoms) - atoms)[bond_molecule]
+        atom_places, atoms = _flat_places(atom_starts, graphs.atom_counts, molecules)
+        bond_places, bonds = _flat_places(bond_starts, graphs.bond_counts, molecules)
+        entry_places, entries = _flat_places(entry_starts, fingerprints.entry_counts, molecules)
+        shift = numpy.repeat(numpy.cumsum(atoms) - atoms, bonds)
         molecule_batch = MoleculeBatch(
-            atom_codes=torch.from_numpy(graphs.atom_codes[atom_places]),
+            # numpy copies whole rows with `take`, but single numbers with brackets.
+            atom_codes=torch.from_numpy(graphs.atom_codes.take(atom_places, axis=0)),
             bond_codes=torch.from_numpy(graphs.bond_codes[bond_places]),
             source=torch.from_numpy(graphs.source[bond_places] + shift),
             target=torch.from_numpy(graphs.target[bond_places] + shift),
             atoms_per_molecule=torch.from_numpy(atoms),
         )
         fingerprint_batch = FingerprintBatch(
-            molecule=torch.from_numpy(entry_molecule),
-            bin=torch.from_numpy(fingerprints.bins[entry_places].astype(numpy.int64)),
-            count=torch.from_numpy(fingerprints.counts[entry_places].astype(numpy.float32)),
+            molecule=torch.from_numpy(numpy.repeat(numpy.arange(len(molecules)), entries)),
+            # torch converts them faster than numpy.
+            bin=torch.from_numpy(fingerprints.bins[entry_places]).long(),
+            count=torch.from_numpy(fingerprints.counts[entry_places]).float(),
             shape=(len(molecules), self._width),
         )
         vectors = torch.from_numpy(self._vectors[molecules]) if self._vectors.shape[1] else None
@@ -67,13 +69,13 @@ class SampleMolecules:
 
 def _flat_places(
     starts: NDArray[Any], counts: NDArray[Any], molecules: NDArray[Any]
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Of the items of some molecules: the molecule in the batch, the place in the flat array; and how many each has."""
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Of the items of some molecules: the place of each in the flat array, and how many each molecule has."""
     lengths = counts[molecules]
-    owner = numpy.repeat(numpy.arange(len(molecules)), lengths)
     ends = numpy.cumsum(lengths)
-    places = numpy.arange(len(owner)) + (starts[molecules] - ends + lengths)[owner]
-    return owner, places, lengths
+    places = numpy.repeat(starts[molecules] - ends + lengths, lengths)
+    places += numpy.arange(len(places))
+    return places, lengths
 
 
 class SampleStore:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
@@ -15,12 +15,27 @@ class _Tensors:
     """A group of tensors that move between devices together."""
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
-        """The same with every tensor on `device`."""
+        """The same with every tensor on `device`; itself if they are there."""
+        device = torch.device(device)
+        if all(tensor.device == device for tensor in self._tensors()):
+            return self
         return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Self:
         """The same in page-locked memory, from which a loader copies to a GPU in the background."""
         return self._map(lambda tensor: tensor.pin_memory())
+
+    def record_stream(self, stream: torch.cuda.Stream) -> None:
+        """Say that a stream uses the tensors, other than the one that they were made on, so that it can finish."""
+        for tensor in self._tensors():
+            tensor.record_stream(stream)
+
+    def _tensors(self) -> Iterator[Tensor]:
+        for value in vars(self).values():
+            if isinstance(value, Tensor):
+                yield value
+            elif isinstance(value, _Tensors):
+                yield from value._tensors()
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -142,6 +157,8 @@ class Batch(_Tensors):
         vectors: (M, D) float32, the pretrained vectors of the same molecules.
         proteins: The protein of each sample.
         arrays: (B, ...) float32, features or images.
+        copied: Event after which any stream of a GPU may read the tensors; None if they were not copied by a stream of
+            their own.
     """
 
     sample_index: Tensor
@@ -151,6 +168,7 @@ class Batch(_Tensors):
     vectors: Tensor | None = None
     proteins: ProteinBatch | None = None
     arrays: Tensor | None = None
+    copied: torch.cuda.Event | None = None
 
     def __len__(self) -> int:
         """B."""

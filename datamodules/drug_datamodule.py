@@ -12,14 +12,15 @@ from typing import Any, TypeVar
 import lightning
 import numpy
 import polars
+import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
 
 from base.atomic_file import write_csv
 from base.errors import InputError
 from base.ranges import check_range, check_seed, check_whole
 from datamodules.batch import Batch
+from datamodules.batch_loader import BatchLoader
 from datamodules.chemistry.molecule_features import FeatureSettings, FingerprintKind
 from datamodules.chemistry.parent_molecule import Standardise
 from datamodules.chemistry.pretrained_vectors import PretrainedModel
@@ -153,7 +154,7 @@ class DrugDataModule(lightning.LightningDataModule):
             batch_size: Training samples in a batch on one process.
             evaluation_batch_size: Samples in a batch of validation, test, prediction and reclustering.
             order_seed: Random seed of the order of training samples.
-            num_workers: Worker processes of each loader; 0 slices batches in the main process.
+            num_workers: Worker processes of each loader; 0 slices batches in this process.
             cache_folder: Folder of cached features; $TAILMOL_CACHE or the user's cache folder if null.
 
         Raises:
@@ -313,7 +314,7 @@ class DrugDataModule(lightning.LightningDataModule):
         """Number of samples of the smallest training batch of any process, after `setup` for fit."""
         return self._batches(len(self.records.rows["train"]), self.batch_size, shuffle=True).smallest
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> BatchLoader:
         """Shuffled training batches; a run resumed within an epoch continues where it stopped."""
         codes, sampling = self.records.codes[self.records.rows["train"]], self.sampling
         draw = None if sampling is None else lambda epoch, generator: sampling.order(codes, epoch, generator)
@@ -326,7 +327,7 @@ class DrugDataModule(lightning.LightningDataModule):
                 batches.skip(self.trainer.current_epoch, done)
         return self._loader(self._split_rows("train"), batches)
 
-    def train_embedding_dataloader(self, samples: NDArray[Any] | None = None) -> DataLoader[Batch]:
+    def train_embedding_dataloader(self, samples: NDArray[Any] | None = None) -> BatchLoader:
         """Training samples once each, in order, each process its share.
 
         Args:
@@ -335,21 +336,25 @@ class DrugDataModule(lightning.LightningDataModule):
         rows = self._split_rows("train", samples)
         return self._loader(rows, self._batches(len(rows), self.evaluation_batch_size, shuffle=False))
 
-    def val_dataloader(self) -> DataLoader[Batch]:
+    def val_dataloader(self) -> BatchLoader:
         """Validation batches."""
         return self._evaluation_loader("validation")
 
-    def test_dataloader(self) -> DataLoader[Batch]:
+    def test_dataloader(self) -> BatchLoader:
         """Test batches."""
         return self._evaluation_loader("test")
 
-    def predict_dataloader(self) -> DataLoader[Batch]:
+    def predict_dataloader(self) -> BatchLoader:
         """Usable rows of the table, of several processes each in its share of chunks; `sample_index` is the row."""
         rank, world_size = self._rank_and_world_size()
         self.prediction_rows.share(rank, world_size)
-        return DataLoader(self.prediction_rows, batch_size=None, pin_memory=self._on_gpu())
+        return BatchLoader(self.prediction_rows, self._device)
 
-    def batches_of(self, rows: NDArray[Any]) -> DataLoader[Batch]:
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Leave a batch on the device that its loader has copied it to."""
+        return batch.to(device)
+
+    def batches_of(self, rows: NDArray[Any]) -> BatchLoader:
         """Some rows of the table in evaluation batches; `sample_index` is the row.
 
         Args:
@@ -389,7 +394,7 @@ class DrugDataModule(lightning.LightningDataModule):
             rows, index = rows[samples], index[samples]
         return SampleRows(self.table.store, rows, self.records.codes[rows], index)
 
-    def _evaluation_loader(self, split: SplitName) -> DataLoader[Batch]:
+    def _evaluation_loader(self, split: SplitName) -> BatchLoader:
         rows = self._split_rows(split)
         return self._loader(rows, self._batches(len(rows), self.evaluation_batch_size, shuffle=False))
 
@@ -400,12 +405,12 @@ class DrugDataModule(lightning.LightningDataModule):
     def _rank_and_world_size(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
-    def _on_gpu(self) -> bool:
-        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+    @property
+    def _device(self) -> torch.device:
+        return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
 
-    def _loader(self, rows: SampleRows, batches: EpochBatches) -> DataLoader[Batch]:
-        workers, pinned = self.num_workers, self._on_gpu()
-        return DataLoader(rows, sampler=batches, batch_size=None, num_workers=workers, pin_memory=pinned)
+    def _loader(self, rows: SampleRows, batches: EpochBatches) -> BatchLoader:
+        return BatchLoader(rows, self._device, batches, self.num_workers)
 
     def _own_task(self) -> DrugTask:
         records = self.records

@@ -8,9 +8,9 @@ from typing import Any
 
 import lightning
 import torch
-from torch.utils.data import DataLoader
 
 from datamodules.batch import Batch
+from datamodules.batch_loader import BatchLoader
 from datamodules.drug_datamodule import DrugDataModule
 
 ALCOHOLS = [f"{'C' * length}O" for length in range(1, 31)]
@@ -53,7 +53,7 @@ def served(loader: Iterable[Batch]) -> list[int]:
     return flat(batch.sample_index.tolist() for batch in loader)
 
 
-def fit_loader(module: DrugDataModule) -> DataLoader[Batch]:
+def fit_loader(module: DrugDataModule) -> BatchLoader:
     """The training batches of a data module that was not set up."""
     module.setup("fit")
     return module.train_dataloader()

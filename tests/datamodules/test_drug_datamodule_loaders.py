@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
-from datamodules.batch import Batch
+from datamodules.batch_loader import BatchLoader
 from datamodules.splits.splitters import SplitName
 from tests.datamodules.batch_parts import graphs
 from tests.datamodules.drug_module import Recorder, data_module, fit_loader, flat, served
@@ -76,7 +75,7 @@ def test_the_embedding_pass_meets_each_training_sample_once_in_order(tmp_path: P
 def test_evaluation_samples_are_numbered_by_their_row(tmp_path: Path) -> None:
     module = data_module(tmp_path, evaluation_batch_size=4)
     module.setup("fit")
-    loaders: dict[SplitName, DataLoader[Batch]] = {
+    loaders: dict[SplitName, BatchLoader] = {
         "validation": module.val_dataloader(),
         "test": module.test_dataloader(),
     }

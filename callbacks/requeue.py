@@ -14,7 +14,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Checkpoint
 
-from modules.processes import sum_over_processes
+from modules.processes import rank_and_world_size, sum_over_processes
 
 _log = logging.getLogger("tailmol")
 
@@ -60,8 +60,14 @@ class Requeue(Checkpoint):
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self._asked = True
 
+    def _any_is_asked(self, device: torch.device) -> bool:
+        """Whether a process was asked; a process without others need not wait for its GPU to know."""
+        if rank_and_world_size()[1] == 1:
+            return self._asked
+        return bool(sum_over_processes(torch.tensor(int(self._asked), device=device)))
+
     def _requeue_if_asked(self, trainer: lightning.Trainer, model: lightning.LightningModule) -> None:
-        if not self._is_active or not int(sum_over_processes(torch.tensor(int(self._asked), device=model.device))):
+        if not self._is_active or not self._any_is_asked(model.device):
             return
         # The signal may still be on its way to other processes.
         self._is_active = False

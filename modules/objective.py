@@ -21,7 +21,7 @@ from modules.seeding import seed_device
 from modules.training.contrast import Contrast
 from modules.training.distillation import Distillation
 from modules.training.mixing import Mixup
-from modules.training.views import make_view
+from modules.training.views import make_views
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class Objective(nn.Module):
         if self.contrast is None:
             return [batch]
         probabilities = self.contrast.view_probabilities if contrasted else self.contrast.view_probabilities[:1]
-        return [make_view(batch, probability) for probability in probabilities]
+        return make_views(batch, probabilities)
 
     def current_contrastive(self, network: Network, state: ClassState) -> ContrastiveLoss | None:
         """Contrastive loss of the next step; None if there is none yet or the encoder is frozen."""

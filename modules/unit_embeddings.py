@@ -25,6 +25,19 @@ def unit_embeddings(embeddings: Tensor) -> Tensor:
     return functional.normalize(values / scale, dim=-1, eps=0.5)
 
 
+def group_sizes(groups: Tensor, num_groups: int) -> Tensor:
+    """Count the members of each group, without waiting for a GPU as `torch.bincount` does.
+
+    Args:
+        groups: Group of each member, int64 (N,) in 0..num_groups-1.
+        num_groups: Number of groups.
+
+    Returns:
+        int64 (num_groups,).
+    """
+    return groups.new_zeros(num_groups).index_add_(0, groups, torch.ones_like(groups))
+
+
 def group_means(values: Tensor, groups: Tensor, num_groups: int) -> tuple[Tensor, Tensor]:
     """Compute the mean of the rows of each group.
 
@@ -36,7 +49,7 @@ def group_means(values: Tensor, groups: Tensor, num_groups: int) -> tuple[Tensor
     Returns:
         Means, (num_groups, d), 0 for a group without rows, and numbers of rows, int64 (num_groups,).
     """
-    counts = torch.bincount(groups, minlength=num_groups)
+    counts = group_sizes(groups, num_groups)
     sums = values.new_zeros(num_groups, values.shape[1]).index_add_(0, groups, values)
     return sums / counts.clamp(min=1).unsqueeze(1), counts
 

@@ -28,8 +28,9 @@ class RunningEmbeddings:
         """
         self._rows = torch.from_numpy(rows).to(device)
         self._known = torch.zeros(len(rows), dtype=torch.bool, device=device)
-        self._seen = torch.zeros(len(rows), dtype=torch.bool, device=device)
-        self._embeddings = torch.zeros(len(rows), width, dtype=torch.float16, device=device)
+        # The last row takes what is not stored, since leaving it out would wait for a GPU.
+        self._seen = torch.zeros(len(rows) + 1, dtype=torch.bool, device=device)
+        self._embeddings = torch.zeros(len(rows) + 1, width, dtype=torch.float16, device=device)
 
     def update(self, sample_index: Tensor, embeddings: Tensor) -> None:
         """Store the embeddings of a batch; samples that are not among the rows are ignored.
@@ -39,9 +40,8 @@ class RunningEmbeddings:
             embeddings: Embeddings, (B, d).
         """
         places = torch.searchsorted(self._rows, sample_index).clamp(max=len(self._rows) - 1)
-        kept = self._rows[places] == sample_index
-        places = places[kept]
-        self._embeddings[places] = unit_embeddings(embeddings[kept]).half()
+        places = places.where(self._rows[places] == sample_index, len(self._rows))
+        self._embeddings[places] = unit_embeddings(embeddings).half()
         self._seen[places] = True
 
     def collect(self) -> Tensor | None:
@@ -50,9 +50,9 @@ class RunningEmbeddings:
         Returns:
             Unit embeddings in the order of the rows, fp32 (S, d); None until all rows have been seen.
         """
-        self._known, self._embeddings = self._merged()
+        self._known, self._embeddings[:-1] = self._merged()
         self._seen.zero_()
-        return self._embeddings.float() if bool(self._known.all()) else None
+        return self._embeddings[:-1].float() if bool(self._known.all()) else None
 
     def fill(self, embeddings: Tensor) -> None:
         """Store the embeddings of all rows.
@@ -60,16 +60,16 @@ class RunningEmbeddings:
         Args:
             embeddings: Embeddings in the order of the rows, (S, d), equal on all processes.
         """
-        self._embeddings = unit_embeddings(embeddings).half()
+        self._embeddings[:-1] = unit_embeddings(embeddings).half()
         self._known.fill_(True)
         self._seen.zero_()
 
     def _merged(self) -> tuple[Tensor, Tensor]:
         """Rows seen on any process, bool (S,), and their embeddings; the mean for rows seen on several processes."""
-        times = sum_over_processes(self._seen.float()).unsqueeze(1)
-        seen = torch.where(self._seen.unsqueeze(1), self._embeddings.float(), 0.0)
-        mean = sum_over_processes(seen) / times.clamp(min=1)
-        return self._known | (times.squeeze(1) > 0), torch.where(times > 0, mean.half(), self._embeddings)
+        seen, embeddings = self._seen[:-1], self._embeddings[:-1]
+        times = sum_over_processes(seen.float()).unsqueeze(1)
+        mean = sum_over_processes(torch.where(seen.unsqueeze(1), embeddings.float(), 0.0)) / times.clamp(min=1)
+        return self._known | (times.squeeze(1) > 0), torch.where(times > 0, mean.half(), embeddings)
 
     def state_dict(self) -> dict[str, Any]:
         """Merged state of all processes, which must all call this method, for the checkpoint."""
@@ -79,4 +79,4 @@ class RunningEmbeddings:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the state of a checkpoint."""
         self._known.copy_(state_dict["known"])
-        self._embeddings.copy_(state_dict["embeddings"])
+        self._embeddings[:-1] = state_dict["embeddings"]

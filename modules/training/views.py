@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from datamodules.batch import Batch, FingerprintBatch, MoleculeBatch
+from modules.unit_embeddings import group_sizes
 
 _LARGEST_DROP_PROBABILITY = 0.7
 
@@ -29,12 +32,40 @@ def edge_drop_probabilities(target: Tensor, num_atoms: int, probability: float) 
     """
     if len(target) == 0:
         return torch.zeros(0, device=target.device)
-    # Unlike index_add, bincount makes the host wait for a GPU.
-    degree = target.new_zeros(num_atoms).index_add_(0, target, torch.ones_like(target))[target]
+    degree = group_sizes(target, num_atoms)[target]
     # The denominator of w cancels in w / mean(w); computing it would divide by rounding errors at equal degrees.
     gap = degree.max().float().log() - degree.float().log()
     weight = torch.where(degree.max() > degree.min(), gap / gap.mean(), torch.ones_like(gap))
     return (weight * probability).clamp(0, _LARGEST_DROP_PROBABILITY)
+
+
+def make_views(batch: Batch, probabilities: Sequence[float]) -> list[Batch]:
+    """Create several views of a batch, see `make_view`.
+
+    What is dropped decides the shapes of a view, and the CPU must wait for them. On a GPU, views are made on a stream
+    of their own, so that it does not wait for the steps before.
+
+    Args:
+        batch: Batch to augment, which is not changed.
+        probabilities: Drop probability of each view.
+    """
+    if batch.copied is None:
+        return [make_view(batch, probability) for probability in probabilities]
+    device = batch.labels.device
+    stream, training = _stream(device), torch.cuda.current_stream(device)
+    stream.wait_event(batch.copied)
+    with torch.cuda.stream(stream):
+        views = [make_view(batch, probability) for probability in probabilities]
+    training.wait_stream(stream)
+    for view in views:
+        view.record_stream(training)
+    return views
+
+
+@cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    # Before the kernels of training, which would make the CPU wait.
+    return torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
 
 
 def make_view(batch: Batch, probability: float) -> Batch:
@@ -66,7 +97,7 @@ def make_view(batch: Batch, probability: float) -> Batch:
 
 def _drop_edges(molecules: MoleculeBatch, probability: float) -> MoleculeBatch:
     drop = edge_drop_probabilities(molecules.target, len(molecules.atom_codes), probability)
-    # One search for the places; each mask would make the host wait for a GPU again.
+    # The places, since each mask that is an index would be searched again.
     kept = (torch.rand_like(drop) >= drop).nonzero().squeeze(1)
     source, target, bond_codes = (part[kept] for part in (molecules.source, molecules.target, molecules.bond_codes))
     return replace(molecules, source=source, target=target, bond_codes=bond_codes)

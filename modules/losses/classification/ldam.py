@@ -34,7 +34,7 @@ class LDAMLoss(ClassificationLoss):
     def adjust(self, logits: Tensor, labels: Tensor, class_counts: Tensor) -> Tensor:
         """Subtract the margin of each sample's class."""
         relative = relative_counts(class_counts)
-        smallest = relative[class_counts > 0].min() if bool((class_counts > 0).any()) else relative.min()
+        smallest = torch.where(class_counts > 0, relative, torch.ones_like(relative)).min()
         margins = self.scale * self.max_margin * (smallest / relative) ** 0.25
         own = torch.zeros_like(logits).scatter(1, labels.unsqueeze(1), margins[labels].unsqueeze(1))
         return logits - own

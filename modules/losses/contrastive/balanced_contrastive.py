@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from modules.losses.contrastive.contrastive_loss import ClassContrastiveLoss
 from modules.losses.contrastive.contrastive_terms import contrastive_term
-from modules.unit_embeddings import unit_embeddings
+from modules.unit_embeddings import group_sizes, unit_embeddings
 
 
 class BalancedContrastiveLoss(ClassContrastiveLoss):
@@ -19,7 +19,7 @@ class BalancedContrastiveLoss(ClassContrastiveLoss):
 
     Attributes:
         centers: Class centers, (C, d), created by `build`.
-        seen: Which classes have training samples, bool (C,).
+        seen: Labels of the classes with training samples, int64.
     """
 
     centers: nn.Parameter
@@ -28,19 +28,18 @@ class BalancedContrastiveLoss(ClassContrastiveLoss):
     def build(self, class_counts: Tensor, width: int) -> None:
         """Initialize the centers at random; classes without training samples are excluded."""
         self.centers = nn.Parameter(torch.randn(len(class_counts), width))
-        self.register_buffer("seen", class_counts > 0, persistent=False)
+        self.register_buffer("seen", (class_counts > 0).nonzero().squeeze(1), persistent=False)
 
     def term(self, views: Tensor, labels: Tensor) -> Tensor:
         """See `ClassContrastiveLoss.term`."""
         anchors = unit_embeddings(views).flatten(0, 1)
         anchor_labels = labels.repeat_interleave(views.shape[1])
-        classes = self.seen.nonzero().squeeze(1)
-        columns = torch.cat([anchors, unit_embeddings(self.centers)[classes]])
-        column_labels = torch.cat([anchor_labels, classes])
+        columns = torch.cat([anchors, unit_embeddings(self.centers)[self.seen]])
+        column_labels = torch.cat([anchor_labels, self.seen])
         same_class = anchor_labels.unsqueeze(1) == column_labels.unsqueeze(0)
         others = torch.ones_like(same_class)
         others.fill_diagonal_(False)
-        sizes = torch.bincount(column_labels, minlength=len(self.seen))[column_labels]
+        sizes = group_sizes(column_labels, len(self.centers))[column_labels]
         # Excludes the anchor from its own class, which still holds the center.
         log_sizes = (sizes.unsqueeze(0) - same_class.long()).clamp(min=1).log()
         similarity = anchors @ columns.T

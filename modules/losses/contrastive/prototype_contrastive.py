@@ -25,6 +25,7 @@ class PrototypeContrastiveLoss(ClassContrastiveLoss):
 
     seen: Tensor
     prototypes: Tensor
+    _has_prototypes = False
 
     def __init__(self, max_cosine: float = 0.5, temperature: float = 0.1, base_temperature: float = 0.07) -> None:
         """Create the loss.
@@ -49,8 +50,11 @@ class PrototypeContrastiveLoss(ClassContrastiveLoss):
 
     def term(self, views: Tensor, labels: Tensor) -> Tensor:
         """See `ClassContrastiveLoss.term`."""
-        if not bool(self.prototypes.any()):
-            self.prototypes.copy_(uniform_targets(*self.prototypes.shape))
+        if not self._has_prototypes:
+            if not bool(self.prototypes.any()):
+                self.prototypes.copy_(uniform_targets(*self.prototypes.shape))
+            # Reading them at every step would wait for a GPU.
+            self._has_prototypes = True
         anchors = unit_embeddings(views).flatten(0, 1)
         anchor_labels = labels.repeat_interleave(views.shape[1])
         similarity = anchors @ torch.cat([anchors, self.prototypes.float()]).T

@@ -1,5 +1,7 @@
 """Targeted supervised contrast: each class is attracted to one of a set of points spread evenly on the sphere."""
 
+from __future__ import annotations
+
 import torch
 from torch import Tensor
 
@@ -34,6 +36,7 @@ class TargetedContrastiveLoss(KPositiveContrastiveLoss):
     target_of: Tensor
     centers: Tensor
     calls: Tensor
+    _known_calls: int | None = None
 
     def __init__(
         self,
@@ -66,14 +69,19 @@ class TargetedContrastiveLoss(KPositiveContrastiveLoss):
         self.register_buffer("target_of", torch.zeros_like(class_counts))
         self.register_buffer("centers", torch.zeros(len(class_counts), width))
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
+        self.register_load_state_dict_post_hook(_forget_calls)  # type: ignore[no-untyped-call]
 
     def term(self, views: Tensor, labels: Tensor) -> Tensor:
         """See `ClassContrastiveLoss.term`."""
-        if not bool(self.targets.any()):
-            self.targets.copy_(uniform_targets(*self.targets.shape))
+        if self._known_calls is None:
+            # Reading buffers at every step would wait for a GPU.
+            self._known_calls = int(self.calls)
+            if not bool(self.targets.any()):
+                self.targets.copy_(uniform_targets(*self.targets.shape))
         anchors = unit_embeddings(views).flatten(0, 1)
         anchor_labels = labels.repeat_interleave(views.shape[1])
-        self._update_centers(anchors.detach(), anchor_labels)
+        self._update_centers(anchors.detach(), anchor_labels, assign=self._known_calls % CALLS_BETWEEN_ASSIGNMENTS == 0)
+        self._known_calls += 1
         own = same_sample(len(labels), views.shape[1], labels.device)
         similarity = anchors @ torch.cat([anchors, self.targets.float()]).T
         number = len(anchors)
@@ -87,15 +95,20 @@ class TargetedContrastiveLoss(KPositiveContrastiveLoss):
         return contrast + self.target_weight * contrastive_term(similarity, to_target, others, self.temperature)
 
     @torch.no_grad()
-    def _update_centers(self, anchors: Tensor, anchor_labels: Tensor) -> None:
-        """Update the running class means and, every `CALLS_BETWEEN_ASSIGNMENTS` calls, the assignment of targets."""
+    def _update_centers(self, anchors: Tensor, anchor_labels: Tensor, assign: bool) -> None:
+        """Update the running class means and, if asked to, the assignment of targets."""
         means, counts = group_means(anchors, anchor_labels, len(self.centers))
         here, known = counts > 0, self.centers.abs().sum(dim=1) > 0
         mixed = torch.where(known.unsqueeze(1), MOMENTUM * self.centers + (1 - MOMENTUM) * means, means)
         self.centers.copy_(torch.where(here.unsqueeze(1), mixed, self.centers))
-        if int(self.calls) % CALLS_BETWEEN_ASSIGNMENTS == 0:
+        if assign:
             self.target_of[self.seen] = assign_targets(self.centers[self.seen], self.targets)
         self.calls += 1
+
+
+def _forget_calls(loss: TargetedContrastiveLoss, keys: object) -> None:
+    """Let the loss read again how often it was called, after a checkpoint was loaded."""
+    loss._known_calls = None
 
 
 def uniform_targets(number: int, width: int) -> Tensor:

@@ -74,6 +74,27 @@ def test_centers_follow_the_class_means_and_are_saved() -> None:
     assert {"targets", "target_of", "centers", "calls"} <= set(loss.state_dict())
 
 
+def test_targets_are_assigned_again_at_the_same_calls_after_resuming() -> None:
+    whole, resumed = TargetedContrastiveLoss(0), TargetedContrastiveLoss(0)
+    generator = torch.Generator().manual_seed(0)
+    views = torch.randn(120, 4, 1, 3, generator=generator)
+    for loss in (whole, resumed):
+        loss.build(torch.tensor([5, 5, 5, 5]), 3)
+    assigned = []
+    for number, batch in enumerate(views):
+        whole(batch, torch.arange(4))
+        assigned.append(whole.target_of.tolist())
+        if number == 70:
+            resumed(views[0], torch.arange(4))
+            resumed.load_state_dict(whole.state_dict())
+        if number > 70:
+            resumed(batch, torch.arange(4))
+            assert resumed.target_of.tolist() == assigned[-1]
+    changes = {number for number in range(1, 120) if assigned[number] != assigned[number - 1]}
+    assert changes
+    assert changes <= {50, 100}
+
+
 def test_the_setting_is_checked() -> None:
     with pytest.raises(ValueError, match="target_weight: expected a finite number of 0 or more"):
         TargetedContrastiveLoss(6, -1.0)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
-_SECONDS_BETWEEN_UPDATES = 0.25
+_SECONDS_BETWEEN_UPDATES = 1.0
 
 
 class TrainingProgress(ProgressBar):
@@ -48,7 +48,9 @@ class TrainingProgress(ProgressBar):
         if not self._enabled or not console.is_terminal:
             return
         columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[values]}")
-        self._progress = Progress(*columns, TimeRemainingColumn(), TextColumn("left"), console=console, transient=True)
+        left = TimeRemainingColumn(), TextColumn("left")
+        # The thread that would draw the line ten times a second takes its time from training.
+        self._progress = Progress(*columns, *left, console=console, transient=True, auto_refresh=False)
         self._progress.start()
         self._progress.add_task(self._epoch(trainer), total=self._steps(trainer), values="")
         self._update(trainer)
@@ -62,7 +64,7 @@ class TrainingProgress(ProgressBar):
         batch_idx: int,
     ) -> None:
         """Update the line with the loss of this step."""
-        # Reading the loss synchronizes with the GPU, so it is not done at every step.
+        # Reading the loss waits for the GPU, so it is not done at every step.
         if self._progress is not None and time.monotonic() - self._shown_at > _SECONDS_BETWEEN_UPDATES:
             self._update(trainer, float(outputs["loss"]))
             self._shown_at = time.monotonic()
@@ -84,7 +86,8 @@ class TrainingProgress(ProgressBar):
         shown = {"loss": loss, "balanced accuracy": None if accuracy is None else float(accuracy)}
         values = "  ".join(f"{name} {value:.3f}" for name, value in shown.items() if value is not None)
         task = self._progress.task_ids[0]
-        self._progress.update(task, completed=trainer.global_step, description=self._epoch(trainer), values=values)
+        epoch = self._epoch(trainer)
+        self._progress.update(task, completed=trainer.global_step, description=epoch, values=values, refresh=True)
 
     def _stop(self) -> None:
         if self._progress is not None:

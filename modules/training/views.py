@@ -105,10 +105,14 @@ def _drop_edges(molecules: MoleculeBatch, probability: float) -> MoleculeBatch:
 
 def _drop_bins(fingerprints: FingerprintBatch, num_samples: int, probability: float) -> FingerprintBatch:
     num_molecules, width = fingerprints.shape
-    # One draw per bin of a sample, so that counts common to both sides of a reaction still cancel.
-    sample = fingerprints.molecule // max(1, num_molecules // max(1, num_samples))
-    draws = torch.rand(num_samples, width, device=sample.device)
-    kept = (draws[sample, fingerprints.bin] >= probability).nonzero().squeeze(1)
+    if num_molecules == num_samples:
+        # Most bins are zero, and need no draw.
+        draws = torch.rand_like(fingerprints.count)
+    else:
+        # One draw per bin of a sample, so that counts common to both sides of a reaction still cancel.
+        sample = fingerprints.molecule // max(1, num_molecules // max(1, num_samples))
+        draws = torch.rand(num_samples, width, device=sample.device)[sample, fingerprints.bin]
+    kept = (draws >= probability).nonzero().squeeze(1)
     molecule, bin, count = (part[kept] for part in (fingerprints.molecule, fingerprints.bin, fingerprints.count))
     return replace(fingerprints, molecule=molecule, bin=bin, count=count)
 

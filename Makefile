@@ -18,6 +18,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	# Its requirement of an older numpy is not needed for the one file that tests read: W&B's schema of sweeps.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps sweeps
+	# A torch for GPUs brings the Triton that it needs; elsewhere Triton's interpreter runs the GPU kernel in tests.
+	$(BIN)/python -c "import triton" 2>/dev/null || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps triton==3.6.0
 	touch $(STAMP)
 
 run: setup ## train, test and report on the embedded drugs (ARGS="--trainer.max_epochs 5" to change a setting)

@@ -50,7 +50,7 @@ class AtomEmbedding(nn.Module):
 
     def __init__(self) -> None:
         """Create an embedding for each value in PyG's lists."""
-        from torch_geometric.utils.smiles import x_map  # type: ignore[import-not-found]
+        from torch_geometric.utils.smiles import x_map
 
         super().__init__()
         sizes = torch.tensor([len(values) for values in x_map.values()])
@@ -63,8 +63,8 @@ class AtomEmbedding(nn.Module):
 
 
 def _pyg_batch(smiles: list[str]) -> Any:
-    from torch_geometric.data import Batch  # type: ignore[import-not-found]
-    from torch_geometric.utils import from_smiles  # type: ignore[import-not-found]
+    from torch_geometric.data import Batch
+    from torch_geometric.utils import from_smiles
 
     molecules = {text: from_smiles(text) for text in dict.fromkeys(smiles)}
     return Batch.from_data_list([molecules[text] for text in smiles])
@@ -79,7 +79,7 @@ def dense(smiles: list[str]) -> dict[str, Work]:
 
 def pyg_gin_network(smiles: list[str], device: str = "cpu") -> tuple[nn.Module, Callable[[], Tensor]]:
     """PyG's GIN with the same dense layers, and its forward pass on the molecules."""
-    from torch_geometric.nn import GINConv, global_add_pool  # type: ignore[import-not-found]
+    from torch_geometric.nn import GINConv, global_add_pool
 
     batch = _pyg_batch(smiles).to(device)
     embedding = AtomEmbedding().to(device)

@@ -55,7 +55,7 @@ def featurize(smiles: list[str], turns: int) -> list[Build]:
         return {"chemprop_cuik": work}
 
     def pyg() -> dict[str, Work]:
-        from torch_geometric.utils import from_smiles  # type: ignore[import-not-found]
+        from torch_geometric.utils import from_smiles
 
         return {"pyg": each(from_smiles)}
 
@@ -91,7 +91,7 @@ def loader(smiles: list[str], turns: int) -> list[Build]:
         return work
 
     def pyg() -> dict[str, Work]:
-        from torch_geometric.loader import DataLoader  # type: ignore[import-not-found]
+        from torch_geometric.loader import DataLoader
         from torch_geometric.utils import from_smiles
 
         data = [from_smiles(text) for text in smiles]

@@ -21,7 +21,7 @@ class BatchLoader:
     """An iterable of batches in the order of a sampler, or of an iterable data set.
 
     On a GPU, a thread slices the next batch, and copies it from page-locked memory on a stream of its own, while the
-    model works on the current one. On CPUs, a thread would take from the model what it gains.
+    model works on the current one. On CPUs, a thread gains nothing (docs/performance.md).
 
     Attributes:
         dataset: The samples, which Lightning asks for their type.

@@ -63,7 +63,9 @@ def methods(report: Report) -> None:
 
 def _run_tests(report: Report, section: str, chosen: list[str]) -> None:
     files = [str(path) for path in (CHECKOUT / "tests").rglob("test_*.py") if "mark.gpu" in path.read_text()]
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "-p", "no:benchmark", *sorted(files), *chosen]
+    # The plugin for benchmarks warns about processes that share the tests, and a warning is an error here.
+    plugins = ["-p", "no:cacheprovider", "-p", "no:benchmark"]
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", *plugins, *sorted(files), *chosen]
     command.append("--continue-on-collection-errors")
     if importlib.util.find_spec("xdist") is not None:
         command += ["-n", str(min(6, len(os.sched_getaffinity(0))))]

@@ -102,6 +102,9 @@ def main() -> None:
 
 
 def _run() -> None:
+    # Threads of torch wait in a loop, by default for milliseconds, in which they hold up those that work on a busy
+    # machine. GNU's OpenMP reads this when torch is imported.
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     terminal, arguments = take_terminal_options(sys.argv[1:], _command())
     if not arguments or arguments[0] in ("-h", "--help"):
         print(HELP.replace("{command}", terminal.command), end="")

@@ -156,6 +156,7 @@ def test_large_tables_are_decided_in_seconds() -> None:
     counts = (10_000 * 0.93 ** torch.arange(100)).long().clamp(min=5)
     scores = made_scores(100_000, counts=counts, margin=2.5)
     decision = made_decision(counts=counts)
-    start = time.monotonic()
+    # Time of the processor, which other programs on the machine do not change.
+    start = time.process_time()
     decision.choose(scores, Accuracy(), tuple(range(30)))
-    assert time.monotonic() - start < 15
+    assert time.process_time() - start < 15

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -43,6 +44,17 @@ def test_help_imports_nothing_slow_and_names_every_subcommand(tmp_path: Path) ->
     assert text.startswith("usage: tailmol <subcommand> [options]")
     assert all(f"  {name} " in text for name in SUBCOMMANDS)
     assert set(text.splitlines()[-1].split()) == {"base", "lightning_app", "workflows"}
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "2000"), ("7", "7")])
+def test_threads_of_torch_soon_give_up_their_core_unless_the_user_chooses(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, expected: str
+) -> None:
+    monkeypatch.setenv("GOMP_SPINCOUNT", given or "")
+    if given is None:
+        monkeypatch.delenv("GOMP_SPINCOUNT")
+    assert in_this_process(monkeypatch, "--version") == 0
+    assert os.environ["GOMP_SPINCOUNT"] == expected
 
 
 def test_help_of_fit_begins_with_what_is_changed_most(

@@ -15,8 +15,9 @@ from modules.heads.experts import diversity
 from modules.losses import ClassificationLoss, ContrastiveLoss
 from modules.losses.classification.class_priors import normalized_weights
 from modules.losses.classification.class_weighting import ClassWeighting
+from modules.losses.contrastive.contrastive_terms import WHOLE, Share
 from modules.network import Network
-from modules.processes import gather_rows, rank_and_world_size
+from modules.processes import add_shares, gather_rows, rank_and_world_size, row_counts, sum_over_processes
 from modules.seeding import seed_device
 from modules.training.contrast import Contrast
 from modules.training.distillation import Distillation
@@ -210,13 +211,22 @@ class Objective(nn.Module):
         state: ClassState,
         shared_seed: int,
     ) -> Tensor:
-        """Weighted contrastive loss of the batch or, with `over_processes`, of the batches of all processes."""
+        """Weighted contrastive loss of the batch or, with `over_processes`, of the batches of all processes.
+
+        Each process contrasts its own anchors with the samples of all.
+        """
         assert self.contrast is not None
         projections = torch.stack([network.projection(embedding) for embedding in embeddings], dim=1)
         subclusters = state.subclusters_of(batch.sample_index, batch.labels, embeddings[0])
         groups = torch.stack([batch.labels, subclusters], dim=1)
-        if rank_and_world_size()[1] > 1 and self.contrast.over_processes:
+        rank, processes = rank_and_world_size()
+        joint = processes > 1 and self.contrast.over_processes
+        share = WHOLE
+        if joint:
             seed_device(shared_seed, batch.labels.device)
-            projections, groups = gather_rows(projections), gather_rows(groups)
-        value: Tensor = loss(projections, groups[:, 0], groups[:, 1], state.temperatures)
-        return self.contrast.weight * value
+            counts = row_counts(groups)
+            share = Share(sum(counts[:rank]), sum(counts[: rank + 1]), sum_over_processes)
+            # Gradients are summed over the processes in fp32.
+            projections, groups = gather_rows(projections.float()), gather_rows(groups)
+        value: Tensor = loss(projections, groups[:, 0], groups[:, 1], state.temperatures, share)
+        return self.contrast.weight * (add_shares(value) if joint else value)

@@ -1,5 +1,7 @@
 """Collective operations, which do nothing in a run with a single process."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, distributed
 
@@ -42,8 +44,9 @@ def broadcast_from_first(values: Tensor) -> Tensor:
 def gather_rows(values: Tensor) -> Tensor:
     """Concatenate the rows of all processes, with gradients; the number of rows may differ between processes.
 
-    Every process must compute the same loss from the result, and gradients must be averaged over processes, as DDP
-    does. The averaged gradient is then the gradient of this loss.
+    Gradients are summed over processes on their way back, so if one process computes gradients through the result, all
+    must. If gradients of parameters are then averaged over processes, as DDP does, they are those of the mean of the
+    processes' losses.
 
     Args:
         values: Tensor (rows, ...), of the same shape on all processes except for the number of rows.
@@ -51,22 +54,58 @@ def gather_rows(values: Tensor) -> Tensor:
     Returns:
         Tensor (all rows, ...), equal on all processes.
     """
-    rank, processes = rank_and_world_size()
-    if processes == 1:
+    if rank_and_world_size()[1] == 1:
         return values
-    sizes = [torch.zeros(1, dtype=torch.int64, device=values.device) for _ in range(processes)]
-    distributed.all_gather(sizes, torch.tensor([len(values)], device=values.device))
-    counts = [int(size) for size in sizes]
-    # all_gather needs equal shapes.
-    padded = values.new_zeros(max(counts), *values.shape[1:])
-    padded[: len(values)] = values.detach()
-    shares = [torch.empty_like(padded) for _ in range(processes)]
-    distributed.all_gather(shares, padded)
-    pieces = [share[:count] for share, count in zip(shares, counts, strict=True)]
-    if values.requires_grad:
-        # Adds zero, but multiplies the gradient by the number of processes, which averaging divides by.
-        pieces[rank] = values.detach() + processes * (values - values.detach())
-    return torch.cat(pieces)
+    gathered: Tensor = _GatherRows.apply(values, row_counts(values))  # type: ignore[no-untyped-call]
+    return gathered
+
+
+def row_counts(values: Tensor) -> list[int]:
+    """Number of rows of each process, in the order in which `gather_rows` concatenates them."""
+    processes = rank_and_world_size()[1]
+    if processes == 1:
+        return [len(values)]
+    counts = [torch.zeros(1, dtype=torch.int64, device=values.device) for _ in range(processes)]
+    distributed.all_gather(counts, torch.tensor([len(values)], device=values.device))
+    found: list[int] = torch.cat(counts).tolist()
+    return found
+
+
+class _GatherRows(torch.autograd.Function):
+    """`gather_rows` of several processes with known numbers of rows."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, counts: list[int]) -> Tensor:
+        rank, processes = rank_and_world_size()
+        ctx.first, ctx.rows = sum(counts[:rank]), counts[rank]
+        # all_gather needs equal shapes.
+        padded = values.new_zeros(max(counts), *values.shape[1:])
+        padded[: len(values)] = values
+        shares = [torch.empty_like(padded) for _ in range(processes)]
+        distributed.all_gather(shares, padded)
+        return torch.cat([share[:count] for share, count in zip(shares, counts, strict=True)])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        summed = sum_over_processes(gradients[0].clone(memory_format=torch.contiguous_format))
+        return summed[ctx.first : ctx.first + ctx.rows], None
+
+
+def add_shares(share: Tensor) -> Tensor:
+    """Add up the parts of a loss that the processes computed.
+
+    Args:
+        share: Part of this process, floating-point scalar.
+
+    Returns:
+        The loss, equal on all processes. Its gradient is that of `share`, multiplied by the number of processes, which
+        averaging over processes, as DDP does, divides by.
+    """
+    processes = rank_and_world_size()[1]
+    if processes == 1:
+        return share
+    fixed = share.detach()
+    return sum_over_processes(fixed.clone()) + processes * (share - fixed)
 
 
 def leave_processes() -> None:

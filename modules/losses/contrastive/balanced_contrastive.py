@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from modules.losses.contrastive.contrastive_loss import ClassContrastiveLoss
-from modules.losses.contrastive.contrastive_terms import contrastive_term
+from modules.losses.contrastive.contrastive_terms import Share, contrastive_term, other_keys
 from modules.unit_embeddings import group_sizes, unit_embeddings
 
 
@@ -30,17 +30,17 @@ class BalancedContrastiveLoss(ClassContrastiveLoss):
         self.centers = nn.Parameter(torch.randn(len(class_counts), width))
         self.register_buffer("seen", (class_counts > 0).nonzero().squeeze(1), persistent=False)
 
-    def term(self, views: Tensor, labels: Tensor) -> Tensor:
+    def term(self, views: Tensor, labels: Tensor, share: Share) -> Tensor:
         """See `ClassContrastiveLoss.term`."""
-        anchors = unit_embeddings(views).flatten(0, 1)
-        anchor_labels = labels.repeat_interleave(views.shape[1])
-        columns = torch.cat([anchors, unit_embeddings(self.centers)[self.seen]])
-        column_labels = torch.cat([anchor_labels, self.seen])
-        same_class = anchor_labels.unsqueeze(1) == column_labels.unsqueeze(0)
+        keys, rows = unit_embeddings(views).flatten(0, 1), share.rows(views.shape[1])
+        columns = torch.cat([keys, unit_embeddings(self.centers)[self.seen]])
+        key_labels = labels.repeat_interleave(views.shape[1])
+        column_labels = torch.cat([key_labels, self.seen])
+        same_class = key_labels[rows].unsqueeze(1) == column_labels.unsqueeze(0)
         others = torch.ones_like(same_class)
-        others.fill_diagonal_(False)
+        others[:, : len(keys)] = other_keys(len(keys), rows, labels.device)
         sizes = group_sizes(column_labels, len(self.centers))[column_labels]
         # Excludes the anchor from its own class, which still holds the center.
         log_sizes = (sizes.unsqueeze(0) - same_class.long()).clamp(min=1).log()
-        similarity = anchors @ columns.T
-        return contrastive_term(similarity, same_class & others, others, self.temperature, log_sizes)
+        similarity = keys[rows] @ columns.T
+        return contrastive_term(similarity, same_class & others, others, self.temperature, log_sizes, total=share.total)

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from modules.losses.contrastive.contrastive_terms import check_contrastive_settings, check_views
+from modules.losses.contrastive.contrastive_terms import WHOLE, Share, check_contrastive_settings, check_views
 
 
 class ContrastiveLoss(nn.Module, ABC):
@@ -61,17 +61,22 @@ class ContrastiveLoss(nn.Module, ABC):
         labels: Tensor,
         subclusters: Tensor | None = None,
         class_temperatures: Tensor | None = None,
+        share: Share = WHOLE,
     ) -> Tensor:
         """Compute the loss in fp32, whatever the precision of the inputs and under autocast.
+
+        The time is proportional to the number of anchors times the number of keys.
 
         Args:
             views: Projections, floating point (B, V, d); normalized by the loss.
             labels: Labels, int64 (B,).
             subclusters: Sub-cluster of each sample, int64 (B,), numbered over all classes; required by some losses.
             class_temperatures: Positive temperature of each class, floating point (C,); required by some losses.
+            share: Samples whose views are the anchors; the values of shares add up to the loss. The draws and the
+                changes of buffers are those of the whole batch.
 
         Returns:
-            fp32 scalar.
+            fp32 scalar; 0 if there is no anchor.
 
         Raises:
             ValueError: If a shape is invalid.
@@ -87,19 +92,21 @@ class ClassContrastiveLoss(ContrastiveLoss):
         labels: Tensor,
         subclusters: Tensor | None = None,
         class_temperatures: Tensor | None = None,
+        share: Share = WHOLE,
     ) -> Tensor:
         """See `ContrastiveLoss.forward`."""
         check_views(views, labels=labels)
         with torch.autocast(device_type=views.device.type, enabled=False):
-            return self.temperature / self.base_temperature * self.term(views, labels)
+            return self.temperature / self.base_temperature * self.term(views, labels, share)
 
     @abstractmethod
-    def term(self, views: Tensor, labels: Tensor) -> Tensor:
-        """Mean loss over the anchors, before scaling.
+    def term(self, views: Tensor, labels: Tensor, share: Share) -> Tensor:
+        """Sum of the losses of the anchors, divided by their number in all shares, before scaling.
 
         Args:
             views: Projections, floating point (B, V, d).
             labels: Labels, int64 (B,).
+            share: Samples whose views are the anchors.
 
         Returns:
             fp32 scalar.

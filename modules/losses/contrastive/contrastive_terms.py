@@ -1,5 +1,7 @@
 """Functions shared by the contrastive losses."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -7,6 +9,43 @@ from torch import Tensor
 
 from base.ranges import check_positive
 from modules.unit_embeddings import unit_embeddings
+
+Total = Callable[[Tensor], Tensor]
+"""Adds up a number of anchors, int64 scalar, over all shares of a batch."""
+
+
+def only_share(number: Tensor) -> Tensor:
+    """Total of a batch with a single share."""
+    return number
+
+
+@dataclass(frozen=True)
+class Share:
+    """Consecutive samples of a batch whose views are anchors; the views of all samples are keys.
+
+    The values of a loss for shares that divide the batch add up to its value for the whole batch.
+
+    Attributes:
+        first: First sample.
+        end: Sample after the last; None for the end of the batch.
+        total: Adds up a number of anchors over all shares.
+    """
+
+    first: int = 0
+    end: int | None = None
+    total: Total = only_share
+
+    def rows(self, views: int) -> slice:
+        """Rows of the anchors among all keys.
+
+        Args:
+            views: Number of views V of a sample, which are adjacent.
+        """
+        return slice(self.first * views, None if self.end is None else self.end * views)
+
+
+WHOLE = Share()
+"""All samples of a batch."""
 
 
 def check_contrastive_settings(temperature: float, base_temperature: float) -> None:
@@ -43,32 +82,77 @@ def check_views(views: Tensor, **per_sample: Tensor) -> None:
             raise ValueError(f"{name}: expected shape ({views.shape[0]},), got {tuple(values.shape)}.")
 
 
-def pairwise_similarity(views: Tensor) -> Tensor:
-    """Compute the cosine similarities between all views of all samples.
+def pairwise_similarity(views: Tensor, share: Share = WHOLE) -> Tensor:
+    """Compute the cosine similarities of the anchors with all views of all samples.
 
     Args:
         views: Projections, floating point (B, V, d).
+        share: The anchors.
 
     Returns:
-        fp32 (B*V, B*V); the views of a sample are adjacent.
+        fp32 (anchors, B*V); the views of a sample are adjacent.
     """
-    anchors = unit_embeddings(views).flatten(0, 1)
-    return anchors @ anchors.T
+    keys = unit_embeddings(views).flatten(0, 1)
+    return keys[share.rows(views.shape[1])] @ keys.T
 
 
-def same_sample(samples: int, views: int, device: torch.device) -> Tensor:
-    """Mask of the pairs of anchors that are views of the same sample.
+def same_group(groups: Tensor, rows: slice) -> Tensor:
+    """Mask of the pairs of an anchor and a key of the same group.
 
     Args:
-        samples: Number of samples B.
-        views: Number of views V.
+        groups: Group of each key, (keys,).
+        rows: Rows of the anchors.
+
+    Returns:
+        bool (anchors, keys).
+    """
+    return groups[rows].unsqueeze(1) == groups.unsqueeze(0)
+
+
+def same_sample(views: Tensor, share: Share) -> Tensor:
+    """Mask of the pairs of an anchor and a key that are views of the same sample.
+
+    Args:
+        views: Projections, (B, V, d).
+        share: The anchors.
+
+    Returns:
+        bool (anchors, B*V).
+    """
+    samples, number = views.shape[:2]
+    owners = torch.arange(samples, device=views.device).repeat_interleave(number)
+    return same_group(owners, share.rows(number))
+
+
+def other_keys(keys: int, rows: slice, device: torch.device) -> Tensor:
+    """Mask of the pairs of an anchor and a key other than itself.
+
+    Args:
+        keys: Number of keys.
+        rows: Rows of the anchors among the keys.
         device: Device of the mask.
 
     Returns:
-        bool (B*V, B*V).
+        bool (anchors, keys).
     """
-    owners = torch.arange(samples, device=device).repeat_interleave(views)
-    return owners.unsqueeze(1) == owners.unsqueeze(0)
+    first, end, _ = rows.indices(keys)
+    others = torch.ones(end - first, keys, dtype=torch.bool, device=device)
+    others[:, first:end].fill_diagonal_(False)
+    return others
+
+
+def group_members(groups: Tensor) -> Tensor:
+    """Count the members of the group of each key, without comparing all pairs.
+
+    Args:
+        groups: Group of each key, (keys,).
+
+    Returns:
+        int64 (keys,).
+    """
+    groups = groups.contiguous()
+    ordered = groups.sort().values
+    return torch.searchsorted(ordered, groups, right=True) - torch.searchsorted(ordered, groups)
 
 
 def contrastive_term(
@@ -78,26 +162,30 @@ def contrastive_term(
     temperatures: Tensor | float,
     log_sizes: Tensor | None = None,
     anchor_weights: Tensor | None = None,
+    total: Total = only_share,
 ) -> Tensor:
     """Average the contrastive loss over the anchors that have a positive.
+
+    With a share of the anchors, the sum over its anchors is divided by the number of all shares.
 
     For anchor a, with positives P_a inside denominators D_a and temperature t_a:
     ``-1/|P_a| * sum_{p in P_a} log( exp(z_a.z_p / t_a) / sum_{k in D_a} exp(z_a.z_k / t_a) )``
     (Khosla et al., 2020, arXiv 2004.11362, equation 2).
 
     Args:
-        similarity: Similarities z_a.z_k, fp32 (anchors, columns). The first columns are the anchors; others may follow.
+        similarity: Similarities z_a.z_k, fp32 (anchors, columns).
         positives: P_a as a bool mask, (anchors, columns), or as weights whose sum is 0 or at least 1 for each anchor.
         denominators: D_a as a bool mask, (anchors, columns); contains all positives.
         temperatures: Temperature of all anchors, or of each, (anchors, 1).
         log_sizes: Logarithm of a divisor of each term of the denominator, (anchors, columns); 0 if None.
         anchor_weights: Factor of each anchor's loss, (anchors, 1); 1 if None.
+        total: Adds up the number of anchors that have a positive over all shares.
 
     Returns:
         fp32 scalar; a zero that is connected to the graph if no anchor has a positive.
     """
     value: Tensor = _ContrastiveTerm.apply(  # type: ignore[no-untyped-call]
-        similarity, positives, denominators, temperatures, log_sizes, anchor_weights
+        similarity, positives, denominators, temperatures, log_sizes, anchor_weights, total
     )
     return value
 
@@ -114,16 +202,17 @@ class _ContrastiveTerm(torch.autograd.Function):
         temperatures: Tensor | float,
         log_sizes: Tensor | None,
         anchor_weights: Tensor | None,
+        total: Total,
     ) -> Tensor:
         positive_counts = positives.sum(dim=1, keepdim=True)
         usable = positive_counts > 0
-        number = usable.sum().clamp(min=1)
-        # A full denominator keeps the loss of anchors without positives finite; it is multiplied by 0 below.
-        terms = (similarity / temperatures).masked_fill_(~(denominators | ~usable), float("-inf"))
+        number = total(usable.sum()).clamp(min=1)
+        # Unlike infinity, the lowest number keeps anchors without denominators finite, and its product with 0 is 0.
+        terms = (similarity / temperatures).masked_fill_(~denominators, torch.finfo(similarity.dtype).min)
         # Subtracting the maximum preserves precision at low temperatures and does not change the loss.
         terms -= terms.amax(dim=1, keepdim=True)
         shares = positives / positive_counts.clamp(min=1)
-        positive_logits = (terms * shares).masked_fill_(shares == 0, 0.0).sum(dim=1, keepdim=True)
+        positive_logits = (terms * shares).sum(dim=1, keepdim=True)
         if log_sizes is not None:
             terms -= log_sizes
         sums = terms.exp_().sum(dim=1, keepdim=True)
@@ -134,22 +223,25 @@ class _ContrastiveTerm(torch.autograd.Function):
         return losses.sum() / number
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None, None, None]:
         (slope,) = ctx.saved_tensors
-        return gradients[0] * slope, None, None, None, None, None
+        return gradients[0] * slope, None, None, None, None, None, None
 
 
-def group_term(similarity: Tensor, groups: Tensor, temperature: float) -> Tensor:
-    """Contrastive term whose positives are the other anchors of the same group, against all other anchors.
+def group_term(
+    similarity: Tensor, groups: Tensor, temperature: float, rows: slice = slice(None), total: Total = only_share
+) -> Tensor:
+    """Contrastive term whose positives are the other keys of the same group, against all other keys.
 
     Args:
-        similarity: Cosine similarities, fp32 (anchors, anchors).
-        groups: Class or sub-cluster of each anchor, int64 (anchors,).
+        similarity: Cosine similarities, fp32 (anchors, keys).
+        groups: Class or sub-cluster of each key, int64 (keys,).
         temperature: Temperature of all anchors.
+        rows: Rows of the anchors among the keys.
+        total: See `contrastive_term`.
 
     Returns:
         fp32 scalar.
     """
-    others = ~torch.eye(len(groups), dtype=torch.bool, device=groups.device)
-    same_group = groups.unsqueeze(1) == groups.unsqueeze(0)
-    return contrastive_term(similarity, same_group & others, others, temperature)
+    others = other_keys(len(groups), rows, groups.device)
+    return contrastive_term(similarity, same_group(groups, rows) & others, others, temperature, total=total)

@@ -1,11 +1,17 @@
 """Class-instance-balanced contrast: the share of contrast grows with the number of positives in the batch."""
 
-import torch
 from torch import Tensor
 
 from base.ranges import check_range
 from modules.losses.contrastive.contrastive_loss import ClassContrastiveLoss
-from modules.losses.contrastive.contrastive_terms import contrastive_term, pairwise_similarity
+from modules.losses.contrastive.contrastive_terms import (
+    Share,
+    contrastive_term,
+    group_members,
+    other_keys,
+    pairwise_similarity,
+    same_group,
+)
 
 
 class InstanceBalancedContrastiveLoss(ClassContrastiveLoss):
@@ -35,15 +41,16 @@ class InstanceBalancedContrastiveLoss(ClassContrastiveLoss):
 
     def classification_shares(self, labels: Tensor, num_views: int) -> Tensor:
         """See `ContrastiveLoss.classification_shares`."""
-        same_class = (labels.unsqueeze(1) == labels.unsqueeze(0)).sum(dim=1)
-        return 1 / (1 + self.alpha * (num_views * same_class - 1).float())
+        return 1 / (1 + self.alpha * (num_views * group_members(labels) - 1).float())
 
-    def term(self, views: Tensor, labels: Tensor) -> Tensor:
+    def term(self, views: Tensor, labels: Tensor, share: Share) -> Tensor:
         """See `ClassContrastiveLoss.term`."""
         number = views.shape[1]
-        anchor_labels = labels.repeat_interleave(number)
-        others = ~torch.eye(len(anchor_labels), dtype=torch.bool, device=labels.device)
-        positives = (anchor_labels.unsqueeze(1) == anchor_labels.unsqueeze(0)) & others
-        shares = 1 - self.classification_shares(labels, number).repeat_interleave(number)
-        similarity = pairwise_similarity(views)
-        return contrastive_term(similarity, positives, others, self.temperature, anchor_weights=shares.unsqueeze(1))
+        rows, key_labels = share.rows(number), labels.repeat_interleave(number)
+        others = other_keys(len(key_labels), rows, labels.device)
+        positives = same_group(key_labels, rows) & others
+        weights = 1 - self.classification_shares(labels, number).repeat_interleave(number)[rows].unsqueeze(1)
+        similarity = pairwise_similarity(views, share)
+        return contrastive_term(
+            similarity, positives, others, self.temperature, anchor_weights=weights, total=share.total
+        )

@@ -4,7 +4,14 @@ import torch
 from torch import Tensor
 
 from modules.losses.contrastive.contrastive_loss import ClassContrastiveLoss
-from modules.losses.contrastive.contrastive_terms import contrastive_term, pairwise_similarity, same_sample
+from modules.losses.contrastive.contrastive_terms import (
+    Share,
+    contrastive_term,
+    other_keys,
+    pairwise_similarity,
+    same_group,
+    same_sample,
+)
 
 
 class MinorityContrastiveLoss(ClassContrastiveLoss):
@@ -21,11 +28,12 @@ class MinorityContrastiveLoss(ClassContrastiveLoss):
         """Find the largest class, the lowest label if several are equally large."""
         self.register_buffer("largest", class_counts.argmax(), persistent=False)
 
-    def term(self, views: Tensor, labels: Tensor) -> Tensor:
+    def term(self, views: Tensor, labels: Tensor, share: Share) -> Tensor:
         """See `ClassContrastiveLoss.term`."""
-        own = same_sample(len(labels), views.shape[1], labels.device)
-        anchor_labels = labels.repeat_interleave(views.shape[1])
-        itself = torch.eye(len(own), dtype=torch.bool, device=own.device)
-        same_class = anchor_labels.unsqueeze(1) == anchor_labels.unsqueeze(0)
-        positives = torch.where((anchor_labels == self.largest).unsqueeze(1), own, same_class) & ~itself
-        return contrastive_term(pairwise_similarity(views), positives, ~itself, self.temperature)
+        rows = share.rows(views.shape[1])
+        key_labels = labels.repeat_interleave(views.shape[1])
+        others = other_keys(len(key_labels), rows, labels.device)
+        of_largest = (key_labels[rows] == self.largest).unsqueeze(1)
+        positives = torch.where(of_largest, same_sample(views, share), same_group(key_labels, rows)) & others
+        similarity = pairwise_similarity(views, share)
+        return contrastive_term(similarity, positives, others, self.temperature, total=share.total)

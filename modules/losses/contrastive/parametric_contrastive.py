@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from base.ranges import check_range, check_whole
 from modules.losses.contrastive.contrastive_loss import ClassContrastiveLoss
-from modules.losses.contrastive.contrastive_terms import contrastive_term
+from modules.losses.contrastive.contrastive_terms import Share, contrastive_term, other_keys
 from modules.unit_embeddings import unit_embeddings
 
 
@@ -59,24 +59,24 @@ class ParametricContrastiveLoss(ClassContrastiveLoss):
         self.register_buffer("queue", torch.zeros(self.queue_size, width))
         self.register_buffer("queue_labels", torch.full((self.queue_size,), -1))
 
-    def term(self, views: Tensor, labels: Tensor) -> Tensor:
+    def term(self, views: Tensor, labels: Tensor, share: Share) -> Tensor:
         """See `ClassContrastiveLoss.term`."""
-        anchors = unit_embeddings(views).flatten(0, 1)
-        anchor_labels = labels.repeat_interleave(views.shape[1])
-        number = len(anchors)
-        columns = torch.cat([anchors, self.queue, unit_embeddings(self.centers)[self.seen]])
-        column_labels = torch.cat([anchor_labels, self.queue_labels, self.seen])
-        others = (column_labels >= 0).repeat(number, 1)
-        others.fill_diagonal_(False)
+        keys, rows = unit_embeddings(views).flatten(0, 1), share.rows(views.shape[1])
+        key_labels = labels.repeat_interleave(views.shape[1])
+        anchors, anchor_labels, number = keys[rows], key_labels[rows], len(keys)
+        columns = torch.cat([keys, self.queue, unit_embeddings(self.centers)[self.seen]])
+        column_labels = torch.cat([key_labels, self.queue_labels, self.seen])
+        others = (column_labels >= 0).repeat(len(anchors), 1)
+        others[:, :number] = other_keys(number, rows, labels.device)
         weights = torch.full_like(column_labels, self.alpha, dtype=torch.float32)
         weights[number + len(self.queue) :] = 1.0
         positives = (anchor_labels.unsqueeze(1) == column_labels.unsqueeze(0)) * others * weights
-        value = contrastive_term(anchors @ columns.T, positives, others, self.temperature)
-        self._enqueue(anchors.detach(), anchor_labels)
+        value = contrastive_term(anchors @ columns.T, positives, others, self.temperature, total=share.total)
+        self._enqueue(keys.detach(), key_labels)
         return value
 
     @torch.no_grad()
-    def _enqueue(self, anchors: Tensor, anchor_labels: Tensor) -> None:
+    def _enqueue(self, keys: Tensor, key_labels: Tensor) -> None:
         """Add the projections of a batch, in place of the oldest ones."""
-        self.queue.copy_(torch.cat([anchors, self.queue])[: self.queue_size])
-        self.queue_labels.copy_(torch.cat([anchor_labels, self.queue_labels])[: self.queue_size])
+        self.queue.copy_(torch.cat([keys, self.queue])[: self.queue_size])
+        self.queue_labels.copy_(torch.cat([key_labels, self.queue_labels])[: self.queue_size])

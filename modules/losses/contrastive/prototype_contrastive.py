@@ -5,7 +5,7 @@ from torch import Tensor
 
 from base.ranges import check_range
 from modules.losses.contrastive.contrastive_loss import ClassContrastiveLoss
-from modules.losses.contrastive.contrastive_terms import contrastive_term, same_sample
+from modules.losses.contrastive.contrastive_terms import Share, contrastive_term, other_keys, same_sample
 from modules.losses.contrastive.targeted_contrastive import uniform_targets
 from modules.unit_embeddings import unit_embeddings
 
@@ -48,21 +48,20 @@ class PrototypeContrastiveLoss(ClassContrastiveLoss):
         # Computed in the first step, since a model that only predicts does not need them.
         self.register_buffer("prototypes", torch.zeros(len(self.seen), width))
 
-    def term(self, views: Tensor, labels: Tensor) -> Tensor:
+    def term(self, views: Tensor, labels: Tensor, share: Share) -> Tensor:
         """See `ClassContrastiveLoss.term`."""
         if not self._has_prototypes:
             if not bool(self.prototypes.any()):
                 self.prototypes.copy_(uniform_targets(*self.prototypes.shape))
             # Reading them at every step would wait for a GPU.
             self._has_prototypes = True
-        anchors = unit_embeddings(views).flatten(0, 1)
-        anchor_labels = labels.repeat_interleave(views.shape[1])
-        similarity = anchors @ torch.cat([anchors, self.prototypes.float()]).T
-        number = len(anchors)
+        keys, rows = unit_embeddings(views).flatten(0, 1), share.rows(views.shape[1])
+        similarity = keys[rows] @ torch.cat([keys, self.prototypes.float()]).T
+        number = len(keys)
         others = torch.ones_like(similarity, dtype=torch.bool)
-        others.fill_diagonal_(False)
+        others[:, :number] = other_keys(number, rows, labels.device)
+        anchor_labels = labels.repeat_interleave(views.shape[1])[rows]
         to_prototype = anchor_labels.unsqueeze(1) == self.seen.unsqueeze(0)
         to_prototype = to_prototype & (similarity[:, number:] <= self.max_cosine)
-        own = same_sample(len(labels), views.shape[1], labels.device)
-        positives = torch.cat([own, to_prototype], dim=1) & others
-        return contrastive_term(similarity, positives, others, self.temperature)
+        positives = torch.cat([same_sample(views, share), to_prototype], dim=1) & others
+        return contrastive_term(similarity, positives, others, self.temperature, total=share.total)

@@ -6,10 +6,14 @@ from torch import Tensor
 from base.ranges import check_range
 from modules.losses.contrastive.contrastive_loss import ContrastiveLoss
 from modules.losses.contrastive.contrastive_terms import (
+    WHOLE,
+    Share,
     check_views,
     contrastive_term,
     group_term,
+    other_keys,
     pairwise_similarity,
+    same_group,
     same_sample,
 )
 
@@ -53,6 +57,7 @@ class SubclusterContrastiveLoss(ContrastiveLoss):
         labels: Tensor,
         subclusters: Tensor | None = None,
         class_temperatures: Tensor | None = None,
+        share: Share = WHOLE,
     ) -> Tensor:
         """Compute the loss in fp32, whatever the precision of the inputs and under autocast.
 
@@ -62,9 +67,10 @@ class SubclusterContrastiveLoss(ContrastiveLoss):
             subclusters: Sub-cluster of each sample, int64 (B,), numbered over all classes, so that no two classes share
                 a number.
             class_temperatures: Positive temperature of each class in L2, floating point (C,).
+            share: Samples whose views are the anchors; the values of shares add up to the loss.
 
         Returns:
-            fp32 scalar.
+            fp32 scalar; 0 if there is no anchor.
 
         Raises:
             ValueError: If a shape is invalid, or sub-clusters or temperatures are missing.
@@ -75,23 +81,19 @@ class SubclusterContrastiveLoss(ContrastiveLoss):
         if class_temperatures.ndim != 1:
             raise ValueError(f"class_temperatures: expected shape (C,), got {tuple(class_temperatures.shape)}.")
         with torch.autocast(device_type=views.device.type, enabled=False):
-            similarity = pairwise_similarity(views)
-            inner_term = group_term(similarity, subclusters.repeat_interleave(views.shape[1]), self.temperature)
-            class_term = self._class_term(similarity, labels, subclusters, class_temperatures.float())
+            number = views.shape[1]
+            rows, key_labels = share.rows(number), labels.repeat_interleave(number)
+            key_subclusters = subclusters.repeat_interleave(number)
+            similarity = pairwise_similarity(views, share)
+            inner_term = group_term(similarity, key_subclusters, self.temperature, rows, share.total)
+            # The class term contrasts each anchor with the other sub-clusters of its class (L2).
+            own_views = same_sample(views, share) & other_keys(len(key_labels), rows, labels.device)
+            other_subcluster = ~same_group(key_subclusters, rows)
+            class_term = contrastive_term(
+                similarity,
+                positives=(same_group(key_labels, rows) & other_subcluster) | own_views,
+                denominators=other_subcluster | own_views,
+                temperatures=class_temperatures.float()[key_labels[rows]].unsqueeze(1),
+                total=share.total,
+            )
             return self.temperature / self.base_temperature * inner_term + self.class_term_weight * class_term
-
-    @staticmethod
-    def _class_term(similarity: Tensor, labels: Tensor, subclusters: Tensor, class_temperatures: Tensor) -> Tensor:
-        """Contrast each anchor with the other sub-clusters of its class (L2)."""
-        view_count = len(similarity) // len(labels)
-        anchor_labels = labels.repeat_interleave(view_count)
-        anchor_subclusters = subclusters.repeat_interleave(view_count)
-        own_views = same_sample(len(labels), view_count, labels.device).fill_diagonal_(False)
-        other_subcluster = anchor_subclusters.unsqueeze(1) != anchor_subclusters.unsqueeze(0)
-        same_class = anchor_labels.unsqueeze(1) == anchor_labels.unsqueeze(0)
-        return contrastive_term(
-            similarity,
-            positives=(same_class & other_subcluster) | own_views,
-            denominators=other_subcluster | own_views,
-            temperatures=class_temperatures[anchor_labels].unsqueeze(1),
-        )

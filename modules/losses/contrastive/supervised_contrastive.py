@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from modules.losses.contrastive.contrastive_loss import ClassContrastiveLoss
-from modules.losses.contrastive.contrastive_terms import group_term, pairwise_similarity
+from modules.losses.contrastive.contrastive_terms import Share, group_term, pairwise_similarity
 
 
 class SupervisedContrastiveLoss(ClassContrastiveLoss):
@@ -14,6 +14,10 @@ class SupervisedContrastiveLoss(ClassContrastiveLoss):
     positives are excluded; a batch without positives gives a zero that is connected to the graph.
     """
 
-    def term(self, views: Tensor, labels: Tensor) -> Tensor:
+    def term(self, views: Tensor, labels: Tensor, share: Share) -> Tensor:
         """See `ClassContrastiveLoss.term`."""
-        return group_term(pairwise_similarity(views), labels.repeat_interleave(views.shape[1]), self.temperature)
+        number = views.shape[1]
+        similarity = pairwise_similarity(views, share)
+        return group_term(
+            similarity, labels.repeat_interleave(number), self.temperature, share.rows(number), share.total
+        )

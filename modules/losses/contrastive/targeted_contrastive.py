@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from base.ranges import check_range
-from modules.losses.contrastive.contrastive_terms import contrastive_term, same_sample
+from modules.losses.contrastive.contrastive_terms import Share, contrastive_term, other_keys
 from modules.losses.contrastive.k_positive_contrastive import KPositiveContrastiveLoss
 from modules.unit_embeddings import group_means, unit_embeddings
 
@@ -71,33 +71,34 @@ class TargetedContrastiveLoss(KPositiveContrastiveLoss):
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
         self.register_load_state_dict_post_hook(_forget_calls)  # type: ignore[no-untyped-call]
 
-    def term(self, views: Tensor, labels: Tensor) -> Tensor:
+    def term(self, views: Tensor, labels: Tensor, share: Share) -> Tensor:
         """See `ClassContrastiveLoss.term`."""
         if self._known_calls is None:
             # Reading buffers at every step would wait for a GPU.
             self._known_calls = int(self.calls)
             if not bool(self.targets.any()):
                 self.targets.copy_(uniform_targets(*self.targets.shape))
-        anchors = unit_embeddings(views).flatten(0, 1)
-        anchor_labels = labels.repeat_interleave(views.shape[1])
-        self._update_centers(anchors.detach(), anchor_labels, assign=self._known_calls % CALLS_BETWEEN_ASSIGNMENTS == 0)
+        keys, rows = unit_embeddings(views).flatten(0, 1), share.rows(views.shape[1])
+        key_labels = labels.repeat_interleave(views.shape[1])
+        self._update_centers(keys.detach(), key_labels, assign=self._known_calls % CALLS_BETWEEN_ASSIGNMENTS == 0)
         self._known_calls += 1
-        own = same_sample(len(labels), views.shape[1], labels.device)
-        similarity = anchors @ torch.cat([anchors, self.targets.float()]).T
-        number = len(anchors)
+        similarity = keys[rows] @ torch.cat([keys, self.targets.float()]).T
+        number = len(keys)
         others = torch.ones_like(similarity, dtype=torch.bool)
-        others.fill_diagonal_(False)
-        to_anchors = torch.zeros_like(others)
-        to_anchors[:, :number] = self.draw_positives(anchor_labels, own)
-        to_target = torch.zeros_like(others)
-        to_target[torch.arange(number, device=labels.device), number + self.target_of[anchor_labels]] = True
-        contrast = contrastive_term(similarity, to_anchors, others, self.temperature)
-        return contrast + self.target_weight * contrastive_term(similarity, to_target, others, self.temperature)
+        others[:, :number] = other_keys(number, rows, labels.device)
+        to_keys = torch.zeros_like(others)
+        to_keys[:, :number] = self.draw_positives(views, labels, share) & others[:, :number]
+        target = number + self.target_of[key_labels[rows]]
+        to_target = torch.zeros_like(others).scatter_(1, target.unsqueeze(1), True)
+        contrast = contrastive_term(similarity, to_keys, others, self.temperature, total=share.total)
+        return contrast + self.target_weight * contrastive_term(
+            similarity, to_target, others, self.temperature, total=share.total
+        )
 
     @torch.no_grad()
-    def _update_centers(self, anchors: Tensor, anchor_labels: Tensor, assign: bool) -> None:
+    def _update_centers(self, keys: Tensor, key_labels: Tensor, assign: bool) -> None:
         """Update the running class means and, if asked to, the assignment of targets."""
-        means, counts = group_means(anchors, anchor_labels, len(self.centers))
+        means, counts = group_means(keys, key_labels, len(self.centers))
         here, known = counts > 0, self.centers.abs().sum(dim=1) > 0
         mixed = torch.where(known.unsqueeze(1), MOMENTUM * self.centers + (1 - MOMENTUM) * means, means)
         self.centers.copy_(torch.where(here.unsqueeze(1), mixed, self.centers))

@@ -60,6 +60,7 @@ bench: $(VENV)/.bench peers ## speed and memory against other projects; an hour 
 	$(BIN)/python -m benchmarks.subclusters
 	$(BIN)/python -m benchmarks.recluster
 	$(BIN)/python -m benchmarks.contrastive_step
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.contrast_processes
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.predict
 	$(BIN)/python -m benchmarks.overhead

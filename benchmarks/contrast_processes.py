@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -76,8 +77,8 @@ def measure(rank: int, folder: str, repeats: int) -> None:
         for make, of_terms in LOSSES.items():
             loss = make()
             found = {
-                "minimum": seconds(lambda of_terms=of_terms: minimum(views, others, of_terms)),
-                "loss": seconds(lambda loss=loss: over_processes(loss)),
+                "minimum": seconds(partial(minimum, views, others, of_terms)),
+                "loss": seconds(partial(over_processes, loss)),
             }
             for kind, value in found.items():
                 # The first turn is a warm-up.

@@ -185,7 +185,7 @@ def gradient_of_shares(loss: ContrastiveLoss, rows: tuple[Tensor, Tensor, Tensor
     rank, counts = torch.distributed.get_rank(), row_counts(rows[1])
     share = Share(sum(counts[:rank]), sum(counts[: rank + 1]), sum_over_processes)
     value = add_shares(loss(*(gather_rows(column) for column in projected), TEMPERATURES, share))
-    value.backward()
+    value.backward()  # type: ignore[no-untyped-call]
     averaged = torch.cat([given.grad.flatten() for given in (weights, *loss.parameters()) if given.grad is not None])
     torch.distributed.all_reduce(averaged)
     return value.detach(), averaged / len(counts)

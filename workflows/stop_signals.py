@@ -99,8 +99,9 @@ class StopSignals:
         if not self._is_active:
             return
         if error is not None and isinstance(error, Exception) and "WORLD_SIZE" in os.environ:
-            # A process that was asked to stop makes the others fail, and the signal may arrive after the failure.
-            self._stopping.wait(4 * _POLL_SECONDS)
+            # A process that was asked to stop makes the others fail, with the RuntimeError of a lost connection. On a
+            # busy machine the end of the first one shows seconds later.
+            self._stopping.wait(_PATIENCE_SECONDS if isinstance(error, RuntimeError) else 4 * _POLL_SECONDS)
         if self._stopping.is_set():
             # The thread ends this process.
             self._watch.join()

@@ -1,0 +1,129 @@
+"""Coverage of prediction sets on test samples: those of `lightning predict --coverage` and plain conformal ones.
+
+Each table is trained with its recommended settings on several splits; the sets are chosen on the validation samples and
+compared on the test samples, in the mean over the splits. `classes under half` counts the classes of which less than
+half of the chosen share of the test samples is covered. Runs that are in the folder already are used again.
+
+    python -m benchmarks.prediction_sets [--tables inn_stems FILE] [--splits 10] [--folder FOLDER] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from benchmarks.measuring import CHECKOUT, print_table, write_json
+from datamodules.drug_datamodule import DrugDataModule
+from modules.checkpoint_file import read_checkpoint
+from modules.decision_choice import read_scores
+from modules.drug_classifier import DrugClassifier
+from modules.evaluation.prediction_sets import PredictionSets
+from modules.inference import infer_scores
+from modules.saved_settings.checkpoint_check import CheckpointCheck
+
+KINDS = {"plain": PredictionSets.fit_plain, "lightning predict": PredictionSets.fit}
+
+
+def figures_of(members: torch.Tensor, labels: torch.Tensor, coverage: float) -> dict[str, float]:
+    """What sets are worth on the test samples of one split, by name.
+
+    Args:
+        members: Which classes are in each set, bool (N, C).
+        labels: Labels, int64 (N,).
+        coverage: The chosen coverage.
+    """
+    hit, sizes = members.gather(1, labels[:, None]).squeeze(1).double(), members.sum(1).double()
+    classes = torch.stack([hit[labels == code].mean() for code in sorted(set(labels.tolist()))])
+    return {
+        "coverage": float(hit.mean()),
+        "mean over classes": float(classes.mean()),
+        "classes under half": float((classes < coverage / 2).sum()),
+        "classes": len(classes),
+        "mean size": float(sizes.mean()),
+        "median size": float(sizes.median()),
+        "empty": float((sizes == 0).double().mean()),
+    }
+
+
+def fit(table: str, split: int, folder: Path) -> Path:
+    """Train on one split unless there is such a run; the path of its checkpoint.
+
+    Args:
+        table: Name of a known data set, or a table with a shipped file of settings of its name before the first `_`.
+        split: Seed of the split and of the training.
+        folder: Folder of the runs.
+    """
+    name = Path(table).name.split(".")[0]
+    run = folder / name / f"split_{split}"
+    if not (run / "test_metrics.json").is_file():
+        shipped = CHECKOUT / "configs" / "data" / f"{name.rsplit('_', 1)[0]}.yaml"
+        config = ["--config", f"data/{shipped.name}"] if shipped.is_file() else []
+        settings = {
+            "data.source": table,
+            "data.split_seed": split,
+            "seed_everything": split,
+            "run.root": folder,
+            "run.name": name,
+            "run.version": run.name,
+            "report": "false",
+            "tracking.wandb": "disabled",
+        }
+        options = [f"--{setting}={value}" for setting, value in settings.items()]
+        command = [sys.executable, "-m", "lightning_app.cli", "fit", *config, *options, "--quiet"]
+        subprocess.run(command, check=True, cwd=CHECKOUT, env=os.environ | {"PYTHONPATH": str(CHECKOUT)})
+    return run / "checkpoints" / "best.ckpt"
+
+
+def measure(checkpoint: Path, coverage: float) -> dict[str, dict[str, float]]:
+    """Choose the sets on the validation samples and count on the test samples.
+
+    Args:
+        checkpoint: Checkpoint of a run.
+        coverage: Share of samples whose set must contain their label.
+    """
+    model = DrugClassifier.load_from_checkpoint(checkpoint)
+    settings = read_checkpoint(checkpoint).settings
+    data = CheckpointCheck(checkpoint).make(settings, "data", DrugDataModule, ("sampling",))
+    data.setup("test")
+    head = model.metrics.tail_metrics.groups["head"]
+    samples = model.decision.samples(read_scores(model, checkpoint), head)
+    refusal = "checkpoint: expected a model with finite scores, got NaN or infinite ones of test samples."
+    test = infer_scores(model, data.test_dataloader(), refusal)
+    # No set promises to cover a class that the model has never seen.
+    known = model.decision.counts[test.labels] > 0
+    corrected, labels = model.decision.corrected(test.logits)[known], test.labels[known]
+    sets = {kind: make(samples, coverage) for kind, make in KINDS.items()}
+    return {kind: figures_of(own.members(corrected), labels, coverage) for kind, own in sets.items()}
+
+
+def main() -> None:
+    """Measure each table and print the means over its splits."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tables", nargs="+", default=["inn_stems"], help="names of known data sets, or files")
+    parser.add_argument("--splits", type=int, default=10, help="number of splits, default 10")
+    parser.add_argument("--coverage", type=float, default=0.9, help="default 0.9")
+    parser.add_argument("--folder", type=Path, default=Path("results/prediction_sets"), help="folder of the runs")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    options = parser.parse_args()
+    means: dict[tuple[str, str], dict[str, float]] = {}
+    for table in options.tables:
+        splits = [
+            measure(fit(table, split, options.folder.absolute()), options.coverage) for split in range(options.splits)
+        ]
+        for kind in KINDS:
+            own = [figures[kind] for figures in splits]
+            means[Path(table).name, kind] = {name: statistics.mean(one[name] for one in own) for name in own[0]}
+    rows = [[*names, *(f"{value:.3f}" for value in figures.values())] for names, figures in means.items()]
+    print_table(["table", "sets", *next(iter(means.values()))], rows)
+    figures = {f"{table} {kind} {name}": value for (table, kind), own in means.items() for name, value in own.items()}
+    write_json(figures, options.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import lightning
+import numpy
 import polars
 from polars import selectors
 
@@ -16,6 +17,9 @@ from base.errors import InputError
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.prediction_rows import PredictionRows
 from modules.evaluation.prediction_columns import PredictionColumns, Values
+
+SHOWN = 200
+"""Number of rows that a page of predictions shows."""
 
 
 class PredictionWriter(lightning.Callback):
@@ -27,6 +31,8 @@ class PredictionWriter(lightning.Callback):
     Attributes:
         rows: Number of rows of the table, once prediction has started.
         unusable: Number of rows without a prediction; of this process only, until `join` was called.
+        first: The first rows that this process has written, at most `SHOWN`: the SMILES of their samples, several
+            molecules joined by >>, and the rows.
     """
 
     def __init__(self, output: str) -> None:
@@ -42,6 +48,7 @@ class PredictionWriter(lightning.Callback):
         if self.output.suffix not in (".csv", ".tsv", ".parquet"):
             raise InputError(f"output: expected a path that ends in .csv, .tsv or .parquet, got {output!r}.")
         self.rows = self.unusable = 0
+        self.first: list[tuple[list[str], polars.DataFrame]] = []
         self._batches: list[Values] = []
         self._folder: Path | None = None
 
@@ -83,10 +90,6 @@ class PredictionWriter(lightning.Callback):
             disable=None if shown else True,
         )
 
-    def on_predict_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Move the evidence to the device of the model."""
-        self._columns.move_to(pl_module.device)
-
     def on_predict_batch_end(
         self,
         trainer: lightning.Trainer,
@@ -97,7 +100,7 @@ class PredictionWriter(lightning.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep the predictions and write the chunks that are complete."""
-        values = self._columns.values(outputs)
+        values = self._columns.values(batch, outputs)
         self._write_complete(int(values["rows"][0]))
         self._batches.append(values)
         self._bar.update(len(values["rows"]))
@@ -146,6 +149,9 @@ class PredictionWriter(lightning.Callback):
             frame = self._columns.frame(chunk, self._batches)
             self._batches = []
             self.unusable += frame["reason"].count()
+            if len(frame) and chunk.first_row < SHOWN:
+                shown = frame.head(SHOWN - chunk.first_row)
+                self.first.append((chunk.featured.table.texts(numpy.arange(len(shown))), shown))
             self._bar.update(len(frame) - len(chunk.featured.usable_rows))
             assert self._folder is not None
             path = self._folder / f"{chunk.first_row:015}.part"

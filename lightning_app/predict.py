@@ -14,12 +14,13 @@ from base.errors import InputError, is_disk_full
 from base.printable import printable
 from base.ranges import check_whole
 from callbacks.decision_writer import DecisionUser
-from callbacks.prediction_writer import PredictionWriter
+from callbacks.prediction_writer import SHOWN, PredictionWriter
 from datamodules.prediction_rows import CHUNK_ROWS
 from modules.checkpoint_file import checkpoint_to_predict_with
 from modules.decisions.settings import DecisionSettings, ObjectiveName
-from modules.evaluation.prediction_columns import PredictionColumns
+from modules.evaluation.prediction_columns import NEIGHBORS, PredictionColumns
 from modules.evaluation.prediction_evidence import load_evidence
+from reports.prediction_page import write_prediction_page
 from workflows.drug_cli import DrugCLI
 from workflows.settings.command_help import Option
 from workflows.settings.command_line import split_command_line
@@ -50,6 +51,10 @@ class PredictCLI(DrugCLI):
                 int | None,
                 None,
                 "Number of most probable classes to write; null writes the probability of every class.",
+            ),
+            "neighbors": Option(int, NEIGHBORS, "Number of nearest training samples to write for each sample."),
+            "html": Option(
+                str | None, None, f"HTML page to write, of the first {SHOWN} rows with their nearest training samples."
             ),
             "chunk_rows": Option(int, CHUNK_ROWS, "Approximate number of rows in memory at a time."),
             "decision": Option(
@@ -89,6 +94,10 @@ class PredictCLI(DrugCLI):
             raise InputError(f"output: expected either --output or --smiles, got {given}.")
         if self.config.output is not None:
             _check_output(Path(self.config.output), (self.config.data.source, self.config.ckpt_path))
+        if self.config.html is not None:
+            if self.config.output is None:
+                raise InputError("html: expected --output beside it, got --smiles.")
+            _check_output(Path(self.config.html), (self.config.data.source, self.config.ckpt_path, self.config.output))
         super().before_instantiate_classes()
 
     def name_columns(self, need_labels: bool = False) -> None:
@@ -101,6 +110,7 @@ class PredictCLI(DrugCLI):
         super().check_numbers()
         check_whole("top", self.config.top, 1, optional=True)
         check_whole("chunk_rows", self.config.chunk_rows, 1)
+        check_whole("neighbors", self.config.neighbors, 0, 1_000)
 
     def callbacks(self) -> list[Callback]:
         """The writer of the predictions, if there is a file to write."""
@@ -130,13 +140,16 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     if cli.config.smiles is not None:
         from lightning_app.predict_one import predict_one
 
-        predict_one(Path(cli.checkpoint), cli.config.smiles, cli.config.top, terminal, cli.trust, cli.decision)
+        numbers = cli.config.top, cli.config.neighbors
+        predict_one(Path(cli.checkpoint), cli.config.smiles, *numbers, terminal, cli.trust, cli.decision)
         return
     assert cli.trained_task is not None
     assert cli.writer is not None
     cli.model.build(cli.trained_task)
     evidence = load_evidence(Path(cli.checkpoint))
-    columns = PredictionColumns(cli.trained_task.classes, cli.model.decision.has_uncertainty, evidence, cli.config.top)
+    columns = PredictionColumns(
+        cli.trained_task, cli.model.decision.has_uncertainty, evidence, cli.config.top, cli.config.neighbors
+    )
     shown = cli.config.trainer.enable_progress_bar is not False and not terminal.quiet
     cli.writer.expect(columns, shown)
     cli.datamodule.chunk_rows = cli.config.chunk_rows
@@ -152,6 +165,9 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     finally:
         cli.writer.remove_chunks(cli.trainer)
     if cli.trainer.is_global_zero:
+        if cli.config.html is not None:
+            samples = None if evidence is None else evidence.samples
+            write_prediction_page(Path(cli.config.html), cli.config.output, cli.writer.first, cli.writer.rows, samples)
         _report(cli.writer.rows, cli.writer.unusable, cli.config.output, terminal)
 
 

@@ -33,6 +33,7 @@ def predict_one(
     checkpoint: Path,
     text: str,
     top: int | None,
+    neighbors: int,
     terminal: Terminal,
     trust: Sequence[str] = (),
     decision: DecisionSettings | None = None,
@@ -43,6 +44,7 @@ def predict_one(
         checkpoint: A checkpoint that `lightning fit` wrote.
         text: The sample as SMILES; the two parts of a reaction, a pair, or a drug and a protein are joined by `>>`.
         top: Number of most probable classes to show; None shows three.
+        neighbors: Number of nearest training samples to show.
         terminal: Output options of the command.
         trust: Modules with classes of the user that the checkpoint may name.
         decision: Objective of this prediction only; None for the decision of the checkpoint.
@@ -56,9 +58,10 @@ def predict_one(
         choose_from_file(model, checkpoint, decision)
     chunk = _read(text, model)
     top = top or min(_SHOWN_CLASSES, model.task.num_classes)
-    columns = PredictionColumns(model.task.classes, model.decision.has_uncertainty, load_evidence(checkpoint), top)
+    columns = PredictionColumns(model.task, model.decision.has_uncertainty, load_evidence(checkpoint), top, neighbors)
     one = numpy.zeros(1, dtype=numpy.int64)
-    values = [columns.values(found) for _, found in infer(model, [chunk.featured.store.batch(one, one, one - 1)])]
+    batches = [chunk.featured.store.batch(one, one, one - 1)]
+    values = [columns.values(batch, found) for batch, found in infer(model, batches)]
     given = set(chunk.featured.table.frame.columns)
     prediction = {
         name: value for name, value in columns.frame(chunk, values).row(0, named=True).items() if name not in given
@@ -92,6 +95,15 @@ def _read(text: str, model: DrugClassifier) -> FeaturedChunk:
     return FeaturedChunk(0, featured)
 
 
+def _neighbor(prediction: dict[str, Any], name: str) -> str:
+    similar = [
+        f"{title} {prediction[f'{name}_{kind}']:.2f}"
+        for kind, title in (("tanimoto", "Tanimoto"), ("cosine", "cosine"))
+        if f"{name}_{kind}" in prediction
+    ]
+    return f"{prediction[name]}, {prediction[f'{name}_label']}, {', '.join(similar)}"
+
+
 def _show(text: str, prediction: dict[str, Any], columns: PredictionColumns) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -109,11 +121,11 @@ def _show(text: str, prediction: dict[str, Any], columns: PredictionColumns) -> 
     if "uncertainty" in prediction:
         lines["uncertainty"] = f"{prediction['uncertainty']:.3f}"
     if columns.evidence is not None:
-        lines["nearest sub-cluster"] = (
-            f"{prediction['nearest_subcluster']}, around {prediction['central_training_drugs']}"
-        )
-        share = f"{prediction['out_of_distribution']:.0%}"
-        lines["out of distribution"] = f"farther from the training samples than {share} of the validation samples"
+        estimate = f"{prediction['applicability']:.0%} of the labels of samples like this one are right"
+        lines["applicability"] = f"{prediction['applicability_level']}: about {estimate}"
+        for place in range(1, columns.neighbors + 1):
+            if prediction[f"nearest_{place}"] is not None:
+                lines[f"nearest {place}"] = _neighbor(prediction, f"nearest_{place}")
     table = Table.grid(padding=(0, 2))
     for name, value in lines.items():
         table.add_row(name, printable(value))

@@ -14,7 +14,7 @@ from torch import Tensor
 from datamodules.batch import Batch
 from datamodules.drug_datamodule import DrugDataModule
 from modules.drug_classifier import DrugClassifier
-from modules.evaluation.split_scores import SplitScores
+from modules.evaluation.split_scores import SplitScores, joined
 from modules.inference import infer, infer_scores
 from modules.processes import broadcast_from_first, gather_rows, rank_and_world_size
 
@@ -58,20 +58,6 @@ def embed_training_set(
     return embeddings[order], labels[order]
 
 
-def embed_validation_set(model: DrugClassifier, data: DrugDataModule, precision: Precision = nullcontext) -> Tensor:
-    """Embed the validation samples and gather them, in any order, on every process.
-
-    Args:
-        model: The model; its training mode is restored afterwards.
-        data: The data module, set up.
-        precision: Creates the context of a forward pass, as for `infer`.
-
-    Returns:
-        (S, d) float32 embeddings, on the model's device.
-    """
-    return gather_rows(_embed(model, data.val_dataloader(), precision)[1])
-
-
 def score_validation_set(
     model: DrugClassifier, data: DrugDataModule, precision: Precision = nullcontext
 ) -> SplitScores:
@@ -84,6 +70,29 @@ def score_validation_set(
     """
     refusal = "ckpt_path: expected a model with finite scores, got NaN or infinite ones of validation samples."
     return infer_scores(model, data.val_dataloader(), refusal, precision).of_all_processes().in_order()
+
+
+def score_and_embed(
+    model: DrugClassifier, batches: Iterable[Batch], precision: Precision = nullcontext
+) -> tuple[SplitScores, Tensor]:
+    """Compute scores and embeddings of the samples of a split, and gather them, in order of their rows.
+
+    Args:
+        model: The model; its training mode is restored afterwards.
+        batches: Batches of this process, with the row of the table as `sample_index`.
+        precision: Creates the context of a forward pass, as for `infer`.
+
+    Returns:
+        Scores of S samples, and their embeddings, (S, d) float32, on the model's device.
+    """
+    none = torch.zeros(0, dtype=torch.int64, device=model.device)
+    scores = [SplitScores(none, none, torch.zeros(0, len(model.decision.counts), device=model.device), none)]
+    embeddings = [torch.zeros(0, model.network.encoder.output_dim, device=model.device)]
+    for batch, found in infer(model, batches, precision=precision):
+        scores.append(SplitScores(batch.sample_index, batch.labels, found.logits.float(), found.at_prior))
+        embeddings.append(found.embeddings.float())
+    whole, embedded = joined(scores).of_all_processes(), gather_rows(torch.cat(embeddings))
+    return whole.in_order(), embedded[whole.rows.argsort(stable=True)]
 
 
 def _embed(model: DrugClassifier, batches: Iterable[Batch], precision: Precision) -> tuple[Tensor, Tensor, Tensor]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy
 import torch
@@ -13,16 +12,12 @@ from torch import Tensor
 
 from base.stratified import draw_stratified
 from datamodules.drug_datamodule import DrugDataModule
-from datamodules.drug_task import DrugTask
 from modules.drug_classifier import DrugClassifier
+from modules.evaluation.neighbor_weight import best_weight
 from modules.evaluation.split_scores import SplitScores, joined
 from modules.losses.classification.class_priors import log_priors
-from modules.neighbors.sample_bits import bits_width, sample_bits
+from modules.neighbors.sample_bits import bits_of_rows, bits_width
 from modules.neighbors.settings import NeighborSettings
-from modules.neighbors.weight_choice import best_weight
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
 
 
 def choose_neighbors(
@@ -47,7 +42,7 @@ def choose_neighbors(
     if not settings.number or not bits_width(task) or not len(together.rows):
         return list(folds)
     every = numpy.union1d(rows, together.rows.cpu().numpy())
-    bits = _bits(data, every, task)
+    bits = bits_of_rows(data, every, task)
 
     def remember(kept: NDArray[numpy.int64]) -> None:
         kept = kept[draw_stratified(codes[kept], settings.most)]
@@ -84,13 +79,7 @@ def remember_training_set(model: DrugClassifier, data: DrugDataModule, settings:
     if neighbors.weight > 0:
         rows = numpy.sort(data.records.rows["train"])
         kept = rows[draw_stratified(codes[rows], settings.most)]
-        neighbors.remember(_bits(data, kept, model.task), codes[kept].astype(numpy.int64), neighbors.number)
-
-
-def _bits(data: DrugDataModule, rows: NDArray[numpy.int64], task: DrugTask) -> csr_array:
-    from scipy.sparse import vstack
-
-    return vstack([sample_bits(batch, task) for batch in data.batches_of(rows)], format="csr")
+        neighbors.remember(bits_of_rows(data, kept, model.task), codes[kept].astype(numpy.int64), neighbors.number)
 
 
 def _best(model: DrugClassifier, scores: SplitScores, opinions: Tensor, prior: Tensor) -> tuple[float, float]:

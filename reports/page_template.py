@@ -6,7 +6,10 @@ import json
 import math
 import pkgutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 _PAGE = Path(__file__).parent / "page"
 
@@ -26,12 +29,19 @@ def render_page(template: str, payload: dict[str, Any], scripts: list[str], **va
     assert plotly is not None
     return render_template(
         template,
-        css=Markup((_PAGE / "report.css").read_text()),
+        css=page_style(),
         script=Markup("\n".join((_PAGE / name).read_text() for name in scripts)),
         plotly=Markup(plotly.decode()),
         payload=Markup(to_json(payload)),
         **values,
     )
+
+
+def page_style() -> Markup:
+    """The style of all pages."""
+    from markupsafe import Markup
+
+    return Markup((_PAGE / "report.css").read_text())
 
 
 def render_template(template: str, **values: Any) -> str:

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from base.errors import InputError
+from datamodules.batch import Batch
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.tables.columns import ColumnNames, InputKind
 from datamodules.tables.source_table import read_column_names
@@ -22,7 +23,7 @@ from modules.decision_choice import choose_from_file
 from modules.decisions.settings import DecisionSettings, ObjectiveName
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction import Prediction
-from modules.evaluation.prediction_columns import PredictionColumns
+from modules.evaluation.prediction_columns import NEIGHBORS, PredictionColumns
 from modules.evaluation.prediction_evidence import PredictionEvidence, load_evidence
 from modules.inference import infer, infer_scores
 from tailmol.frames import Frame, Sample, is_frame, like_given, list_to_frame, to_polars
@@ -45,8 +46,7 @@ def load(path: str | Path, device: torch.device | str = "cpu", trust: str | Sequ
     """
     checkpoint = checkpoint_to_predict_with(Path(path))
     classifier = DrugClassifier.load_from_checkpoint(checkpoint, device, setting="path", trust=trust)
-    evidence = load_evidence(checkpoint)
-    return Model(classifier, None if evidence is None else evidence.to(classifier.device), checkpoint)
+    return Model(classifier, load_evidence(checkpoint), checkpoint)
 
 
 class Model:
@@ -85,13 +85,14 @@ class Model:
         """What one sample is: molecule, reaction, pair, drug_protein or array."""
         return self._task.input
 
-    def predict(self, samples: Samples, top: int | None = None) -> Any:
+    def predict(self, samples: Samples, top: int | None = None, neighbors: int = NEIGHBORS) -> Any:
         """Labels, probabilities and evidence.
 
         Args:
             samples: A list of SMILES; of pairs, reactions or drugs with proteins, as tuples or joined by `>>`; a polars
                 or pandas data frame; or the path of a table or an .npz file.
             top: Writes the labels and probabilities of this many best classes instead of a column for each class.
+            neighbors: Number of nearest training samples to name.
 
         Returns:
             One row for each sample, in order: the columns that were given and those of `lightning predict`. A pandas
@@ -101,10 +102,10 @@ class Model:
         Raises:
             InputError: If the samples cannot be read as the model's input, or have a column of the same name.
         """
-        columns = PredictionColumns(self.classes, self.classifier.decision.has_uncertainty, self.evidence, top)
+        columns = PredictionColumns(self._task, self.classifier.decision.has_uncertainty, self.evidence, top, neighbors)
         with self._data(samples) as data:
             columns.check_names(data.prediction_rows.table.columns)
-            values = [columns.values(prediction) for prediction in self._infer(data)]
+            values = [columns.values(batch, prediction) for batch, prediction in self._infer(data)]
             frames = [columns.frame(chunk, values) for chunk in data.prediction_rows.begun]
         import polars
 
@@ -139,7 +140,7 @@ class Model:
         width = self.classifier.network.encoder.output_dim
         with self._data(samples) as data:
             embeddings = numpy.full((data.prediction_rows.table.rows, width), numpy.nan, dtype=numpy.float32)
-            for prediction in self._infer(data):
+            for _, prediction in self._infer(data):
                 embeddings[prediction.sample_index.cpu().numpy()] = prediction.embeddings.float().cpu().numpy()
         return embeddings
 
@@ -164,8 +165,8 @@ class Model:
         recalls = {f"recall/{name}": recall[code] for code, name in enumerate(self.classes)}
         return {name: float(value) for name, value in {**values, **recalls}.items()}
 
-    def _infer(self, data: DrugDataModule) -> Iterator[Prediction]:
-        return (prediction for _, prediction in infer(self.classifier, data.predict_dataloader()))
+    def _infer(self, data: DrugDataModule) -> Iterator[tuple[Batch, Prediction]]:
+        return infer(self.classifier, data.predict_dataloader())
 
     @contextmanager
     def _data(

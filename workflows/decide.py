@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from modules.decisions.settings import DecisionSettings
@@ -31,6 +31,8 @@ class Decided:
 def decide(run: Path, settings: DecisionSettings, trust: Sequence[str] = ()) -> Decided:
     """Choose the decision of a checkpoint anew and write it into the checkpoint; nothing else in it changes.
 
+    How often labels are right is estimated anew in the evidence beside it.
+
     A refit of the run, which has no scores of its own, gets the same decision.
 
     Args:
@@ -51,6 +53,8 @@ def decide(run: Path, settings: DecisionSettings, trust: Sequence[str] = ()) -> 
         without_neighbors,
     )
     from modules.drug_classifier import DrugClassifier
+    from modules.evaluation.prediction_evidence import evidence_path, load_evidence
+    from modules.make_evidence import estimate_of
 
     checkpoint = read_checkpoint(run / "checkpoints" / "best.ckpt" if run.is_dir() else run, "RUN").measured
     model = DrugClassifier.load_from_checkpoint(checkpoint, setting="RUN", trust=trust)
@@ -62,4 +66,9 @@ def decide(run: Path, settings: DecisionSettings, trust: Sequence[str] = ()) -> 
     checkpoints = (checkpoint,) if final is None else (checkpoint, final)
     for path in checkpoints:
         write_decision(path, without_neighbors(model.decision.state_dict()), asdict(settings))
+        evidence = load_evidence(path)
+        if evidence is not None:
+            # Which labels are right depends on the decision.
+            estimate = estimate_of(model.decision, scores, evidence.unseen, evidence.samples.by_tanimoto)
+            replace(evidence, applicability=estimate).save(evidence_path(path))
     return Decided(checkpoints, len(scores.labels), before, after, crossed)

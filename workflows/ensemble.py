@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from base.atomic_file import write_csv, write_file
+from base.atomic_file import write_csv, write_file, write_json
 from base.errors import InputError
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.splits.divide import split_listing
@@ -22,10 +21,12 @@ from modules.checkpoint_file import OF_LIGHTNING, Checkpoint, read_checkpoint, w
 from modules.decision_choice import choose_decision
 from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
+from modules.embedding_pass import score_and_embed
 from modules.ensemble import Ensemble
-from modules.evaluation.prediction_evidence import evidence_path
+from modules.evaluation.prediction_evidence import PredictionEvidence, encoder_digest, evidence_path, load_evidence
 from modules.evaluation.split_scores import SplitScores, joined, scores_path
-from modules.inference import infer_scores
+from modules.level_accuracy import LEVELS_FILE, crossed_levels, tested_levels
+from modules.make_evidence import estimate_of, joined_unseen, training_samples
 from modules.neighbor_choice import choose_neighbors
 from modules.neighbors.settings import NeighborSettings
 from modules.out_of_fold import out_of_fold_metrics
@@ -91,17 +92,49 @@ def assemble(
     path = folder / "checkpoints" / "best.ckpt"
     _write(path, model, saved[0].path, deciding)
     everywhere.in_order().save(scores_path(path), weights_digest(path))
-    evidence = evidence_path(saved[0].path)
-    write_file(evidence_path(path), lambda temporary: shutil.copyfile(evidence, temporary))
+    evidence = _write_evidence(path, model, whole, saved, everywhere, trust)
     write_file(
         folder / "config.yaml", lambda temporary: temporary.write_text(yaml.safe_dump(settings, sort_keys=False))
     )
     objective = deciding.make(whole.task.classes)
     out_of_fold = not whole.split.has_test_rows
-    found = out_of_fold_metrics(model, scores, objective) if out_of_fold else _test_metrics(model, whole)
+    if out_of_fold:
+        found = out_of_fold_metrics(model, scores, objective)
+        levels = [] if evidence is None else crossed_levels(model.decision, scores, evidence)
+    else:
+        tested, embeddings = score_and_embed(model, whole.test_dataloader())
+        found = model.decision.evaluate(tested, model.metrics)
+        levels = [] if evidence is None else tested_levels(model, whole, tested, embeddings, evidence)
+    if levels:
+        write_json({"levels": levels}, folder / LEVELS_FILE)
     sizes = whole.records.sizes("test", whole.task.class_counts)
     named = {**sizes, **_plain(*found, whole.task.classes)}
     return Assembled(path, {f"test/{name}": value for name, value in named.items()}, settings, out_of_fold)
+
+
+def _write_evidence(
+    path: Path,
+    model: DrugClassifier,
+    data: DrugDataModule,
+    members: Sequence[Checkpoint],
+    scores: SplitScores,
+    trust: tuple[str, ...],
+) -> PredictionEvidence | None:
+    """Write the evidence of an ensemble, whose embeddings are those of the first member; None if a member has none.
+
+    How often labels are right is estimated on out-of-fold scores, and on the training samples of the member that gave
+    them.
+    """
+    parts = [load_evidence(member.path) for member in members]
+    unseen = [part.unseen for part in parts if part is not None]
+    if len(unseen) < len(parts):
+        return None
+    first = DrugClassifier.load_from_checkpoint(members[0].path, trust=trust)
+    samples, joint = training_samples(first, data), joined_unseen(unseen)
+    estimate = estimate_of(model.decision, scores, joint, samples.by_tanimoto)
+    evidence = PredictionEvidence(encoder_digest(path), samples, joint, estimate)
+    evidence.save(evidence_path(path))
+    return evidence
 
 
 def _settings(member: Checkpoint, members: int) -> dict[str, Any]:
@@ -124,11 +157,6 @@ def _write(path: Path, model: DrugClassifier, member: Path, deciding: DecisionSe
             torch.save(checkpoint, file)
 
     write_file(path, write)
-
-
-def _test_metrics(model: DrugClassifier, data: DrugDataModule) -> tuple[dict[str, Tensor], Tensor]:
-    refusal = "folds: expected models with finite scores, got NaN or infinite ones of test samples."
-    return model.decision.evaluate(infer_scores(model, data.test_dataloader(), refusal), model.metrics)
 
 
 def _plain(values: dict[str, Tensor], recall: Tensor, classes: Sequence[str]) -> dict[str, float | None]:

@@ -194,10 +194,7 @@ class FitCLI(DrugCLI):
         recluster: Recluster = self.config_init.recluster
         stages = TrainingStages(self.config_init.stages, self.trust)
         deciding = DecisionWriter(self.config_init.decision, self.config_init.neighbors)
-        own = [recluster, ReclusterReport(log_recluster_panels), stages, deciding, self._resuming()]
-        if self.config.data.fold in (None, 0):
-            # An ensemble has the evidence of its first member.
-            own.append(EvidenceWriter(recluster))
+        own = [recluster, ReclusterReport(log_recluster_panels), stages, deciding, self._resuming(), EvidenceWriter()]
         shows_progress = self.config.trainer.enable_progress_bar is not False and self.show_progress
         progress = [TrainingProgress()] if shows_progress else []
         saving = [best, ended, within, Requeue(), OwnCheckpoints()]

@@ -16,17 +16,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 import yaml
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from base.atomic_file import write_file
 from callbacks.decision_writer import DecisionWriter
-from callbacks.evidence_writer import EvidenceWriter, find_evidence
+from callbacks.evidence_writer import EvidenceWriter
 from modules.checkpoint_file import read_checkpoint, write_decision, write_refit
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction_evidence import encoder_digest, evidence_path, load_evidence
+from modules.make_evidence import training_samples
 from modules.neighbor_choice import remember_training_set
 from modules.processes import leave_processes
 from workflows.final_report import report_run
@@ -164,11 +164,10 @@ def _words(cli: FitCLI, folder: Path, last: Path | None) -> Iterator[list[str]]:
 def _write_evidence(cli: FitCLI, model: DrugClassifier, final: Path, best: Path) -> None:
     """Write the evidence of the refit.
 
-    No rows are left whose distances could tell how far new samples are, so those of the best checkpoint are taken.
+    No rows are left that could tell how often its labels are right, so the estimate is that of the best checkpoint.
     """
     known = load_evidence(best)
     if known is None:
         return
-    none = torch.zeros(0, model.network.encoder.output_dim, device=model.device)
-    found = find_evidence(model, cli.datamodule, cli.config_init.recluster, encoder_digest(final), none)
-    replace(found, distances=known.distances).save(evidence_path(final))
+    samples = training_samples(model, cli.datamodule)
+    replace(known, checkpoint=encoder_digest(final), samples=samples).save(evidence_path(final))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars
+from numpy.typing import NDArray
 
 from base.errors import InputError
 from datamodules.tables.class_labels import LabelSettings, read_labels, split_texts
@@ -42,6 +44,27 @@ class DrugTable:
     input: InputKind = "molecule"
     arrays: SampleArrays | None = None
     smiles_names: tuple[str, ...] = ()
+
+    def texts(self, rows: NDArray[Any]) -> list[str]:
+        """The SMILES of samples, of several molecules joined by >>; empty for arrays.
+
+        Args:
+            rows: (n,) rows.
+        """
+        if not self.smiles:
+            return [""] * len(rows)
+        columns = [column.gather(rows).fill_null("").to_list() for column in self.smiles]
+        return [">>".join(cells) for cells in zip(*columns, strict=True)]
+
+    def names(self, rows: NDArray[Any]) -> list[str]:
+        """What samples are called: their id if the table has one, else their SMILES, for arrays the row from 1 on.
+
+        Args:
+            rows: (n,) rows.
+        """
+        if self.columns.id is not None:
+            return [str(name) for name in self.frame[self.columns.id].gather(rows).to_list()]
+        return self.texts(rows) if self.smiles else [f"row {row + 1}" for row in rows.tolist()]
 
 
 def make_table(

@@ -11,13 +11,19 @@ import torch
 from numpy.typing import NDArray
 
 from base.errors import InputError
+from datamodules.batch import Batch
+from datamodules.drug_task import DrugTask
 from datamodules.prediction_rows import FeaturedChunk
+from modules.evaluation.applicability import ASKED, LEVELS, level_of, signals
 from modules.evaluation.prediction import Prediction
 from modules.evaluation.prediction_evidence import PredictionEvidence
+from modules.neighbors.sample_bits import bits_width, sample_bits
 
 Values = dict[str, NDArray[Any]]
 """Values of a batch, (B, ...) each: `rows` of the table, `labels` (-1 for none), probabilities and evidence."""
 
+NEIGHBORS = 3
+"""Number of nearest training samples by default."""
 NOT_FINITE = "the model's scores of this sample are NaN or infinite"
 """The reason in rows that the model cannot classify."""
 
@@ -27,41 +33,43 @@ class PredictionColumns:
 
     The columns are `predicted_label`, `probability` and `calibrated_probability`; `p/<class>` for each class or, with
     `top`, the most probable classes as `label_1`, `probability_1` and so on; `uncertainty` if the model has one;
-    `nearest_subcluster`, `central_training_drugs` and `out_of_distribution` with evidence; and `reason`.
+    with evidence, `nearest_1`, `nearest_1_label`, `nearest_1_tanimoto`, `nearest_1_cosine` and so on of the nearest
+    training samples, `applicability` and `applicability_level`; and `reason`.
 
     Attributes:
         classes: Names of the C classes.
         evidence: Evidence of the checkpoint; None without.
         top: Number of most probable classes; None for a column for each class.
+        neighbors: Number of nearest training samples; 0 without evidence.
     """
 
     def __init__(
-        self, classes: tuple[str, ...], has_uncertainty: bool, evidence: PredictionEvidence | None, top: int | None
+        self,
+        task: DrugTask,
+        has_uncertainty: bool,
+        evidence: PredictionEvidence | None,
+        top: int | None = None,
+        neighbors: int = NEIGHBORS,
     ) -> None:
         """Create the columns for the predictions of a model.
 
         Args:
-            classes: Names of the C classes.
+            task: Description of the data of the model.
             has_uncertainty: Whether predictions of the model have an uncertainty.
             evidence: Evidence of the checkpoint; None for no columns of evidence.
             top: Number of most probable classes to write; None writes a column for each class.
+            neighbors: Number of nearest training samples to write.
 
         Raises:
-            InputError: If `top` is outside 1..C.
+            InputError: If `top` is outside 1..C, or the evidence has other classes or fingerprints.
         """
-        self.classes = classes
+        self.classes, self._task = task.classes, task
         if top is not None and not 1 <= top <= len(self.classes):
             raise InputError(f"top: expected 1 to {len(self.classes)}, the number of classes, got {top}.")
         self.evidence, self.top, self._has_uncertainty = evidence, top, has_uncertainty
-
-    def move_to(self, device: torch.device) -> None:
-        """Move the evidence to a device.
-
-        Args:
-            device: Device of the predictions.
-        """
-        if self.evidence is not None:
-            self.evidence = self.evidence.to(device)
+        self.neighbors = 0 if evidence is None else neighbors
+        if evidence is not None:
+            evidence.samples.check(task)
 
     @property
     def names(self) -> list[str]:
@@ -72,9 +80,15 @@ class PredictionColumns:
             *("predicted_label", "probability", "calibrated_probability"),
             *(best or [f"p/{name}" for name in self.classes]),
             *(["uncertainty"] if self._has_uncertainty else []),
-            *(["nearest_subcluster", "central_training_drugs", "out_of_distribution"] if self.evidence else []),
+            *(self._evidence_names if self.evidence else []),
             "reason",
         ]
+
+    @property
+    def _evidence_names(self) -> list[str]:
+        kinds = ["", "_label", *(f"_{kind}" for kind in self._similarities)]
+        near = [f"nearest_{place}{kind}" for place in range(1, self.neighbors + 1) for kind in kinds]
+        return [*near, "applicability", "applicability_level"]
 
     def check_names(self, given: Iterable[str]) -> None:
         """Check that a table has no column of the same name as one of these.
@@ -89,10 +103,15 @@ class PredictionColumns:
         if clash:
             raise InputError(f"data.source: expected no column {clash[0]!r}, which predictions have; rename it.")
 
-    def values(self, prediction: Prediction) -> Values:
+    @property
+    def _similarities(self) -> list[str]:
+        return ["tanimoto", "cosine"] if bits_width(self._task) else ["cosine"]
+
+    def values(self, batch: Batch, prediction: Prediction) -> Values:
         """Convert the predictions for a batch to arrays on the CPU.
 
         Args:
+            batch: The batch.
             prediction: Predictions for the batch.
         """
         finite = prediction.finite
@@ -117,10 +136,28 @@ class PredictionColumns:
         if prediction.uncertainty is not None:
             values["uncertainty"] = prediction.uncertainty.float().masked_fill(~finite, torch.nan).cpu().numpy()
         if self.evidence is not None:
-            embeddings = prediction.embeddings.float().masked_fill(~finite[:, None], 0)
-            values["subclusters"] = self.evidence.nearest_subclusters(embeddings).cpu().numpy()
-            distant = self.evidence.out_of_distribution(embeddings).masked_fill(~finite, torch.nan)
-            values["out_of_distribution"] = distant.cpu().numpy()
+            values |= self._compared(self.evidence, batch, prediction, values["calibrated_probability"], known)
+        return values
+
+    def _compared(
+        self,
+        evidence: PredictionEvidence,
+        batch: Batch,
+        prediction: Prediction,
+        probability: NDArray[Any],
+        known: NDArray[Any],
+    ) -> Values:
+        """The nearest training samples, -1 and NaN where there are fewer or no prediction, and the applicability."""
+        samples = evidence.samples
+        embeddings = prediction.embeddings.float().masked_fill(~prediction.finite[:, None], 0)
+        bits = None if samples.bits is None else sample_bits(batch, self._task)
+        places, near = samples.nearest(embeddings, bits, max(self.neighbors, ASKED))
+        found = signals(numpy.nan_to_num(probability), prediction.labels.cpu().numpy(), near, samples.by_tanimoto)
+        values: Values = {"applicability": numpy.where(known, evidence.applicability.estimate(found), numpy.nan)}
+        for name, of_each in (("places", places), ("tanimoto", near.tanimoto), ("cosine", near.cosine)):
+            nothing = -1 if name == "places" else numpy.nan
+            values[name] = numpy.full((len(known), self.neighbors), nothing, dtype=of_each.dtype)
+            values[name][known, : of_each.shape[1]] = of_each[known, : self.neighbors]
         return values
 
     def frame(self, chunk: FeaturedChunk, batches: Iterable[Values]) -> polars.DataFrame:
@@ -149,6 +186,12 @@ class PredictionColumns:
             column[rows] = numpy.where(found["labels"] < 0, len(known), codes) if found else codes
             return polars.Series([*known, None], dtype=polars.String).gather(column)
 
+        def texts(known: list[str], places: NDArray[Any]) -> polars.Series:
+            column: list[str | None] = [None] * size
+            for row, place in zip(rows.tolist(), places.tolist(), strict=True):
+                column[row] = None if place < 0 else known[place]
+            return polars.Series(column, dtype=polars.String)
+
         nothing = numpy.zeros(0)
         width = self.top or len(self.classes)
         shares = found.get("probabilities", numpy.zeros((0, width)))
@@ -165,9 +208,15 @@ class PredictionColumns:
         if self._has_uncertainty:
             columns.append(numbers(found.get("uncertainty", nothing)))
         if self.evidence is not None:
-            nearest = found.get("subclusters", nothing)
-            columns += [names(self.evidence.names, nearest), names(self.evidence.drugs, nearest)]
-            columns.append(numbers(found.get("out_of_distribution", nothing)))
+            samples, none = self.evidence.samples, numpy.zeros((0, self.neighbors))
+            found_places = found.get("places", none).astype(numpy.int64)
+            for place in range(self.neighbors):
+                own = found_places[:, place]
+                labels = numpy.where(own < 0, len(self.classes), samples.codes[own])
+                columns += [texts(samples.names, own), names(self.classes, labels)]
+                columns += [numbers(found.get(kind, none)[:, place]) for kind in self._similarities]
+            estimate = found.get("applicability", nothing)
+            columns += [numbers(estimate), names(tuple(LEVELS), level_of(estimate))]
         broken = rows[found["labels"] < 0] if found else nothing.astype(numpy.int64)
         columns.append(chunk.featured.reasons.scatter(broken, NOT_FINITE) if len(broken) else chunk.featured.reasons)
         given = chunk.featured.table.frame

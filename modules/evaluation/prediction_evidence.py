@@ -1,4 +1,4 @@
-"""Evidence reported with predictions: the nearest sub-cluster and the distance from the training samples."""
+"""Evidence reported with predictions: the nearest training samples, and how often labels like it are right."""
 
 from __future__ import annotations
 
@@ -6,89 +6,76 @@ import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from base.atomic_file import write_file
 from base.errors import InputError
-from modules.clustering.lloyd import nearest
-from modules.unit_embeddings import unit_embeddings
+from modules.evaluation.applicability import Applicability
+from modules.neighbors.training_samples import Neighbors, TrainingSamples
 
 _log = logging.getLogger("tailmol")
 
 _ENCODER = "network.encoder."
 
-NEIGHBOR_RANK = 5
-"""Rank of the training sample that distances are measured to; small enough for classes with few samples."""
+
+@dataclass(frozen=True)
+class UnseenSamples:
+    """V samples that training did not see, and their nearest training samples.
+
+    Attributes:
+        rows: Row of each sample in its table, int64 (V,), ascending.
+        neighbors: The nearest training samples; of an ensemble, those that the member has seen which tested the sample.
+    """
+
+    rows: NDArray[Any]
+    neighbors: Neighbors
+
+    def of_rows(self, rows: NDArray[Any]) -> UnseenSamples:
+        """Those that are among some rows.
+
+        Args:
+            rows: The rows, (n,).
+        """
+        own = numpy.isin(self.rows, rows)
+        near = self.neighbors
+        return UnseenSamples(self.rows[own], Neighbors(near.codes[own], near.tanimoto[own], near.cosine[own]))
 
 
 @dataclass(frozen=True)
 class PredictionEvidence:
-    """Training samples and sub-clusters that new samples are compared with.
+    """What new samples are compared with.
 
     Attributes:
         checkpoint: `encoder_digest` of the weights that computed the embeddings.
-        names: Names of the K sub-clusters: the class, followed by a number if the class has several.
-        drugs: The most central training samples of each of the K sub-clusters, as text.
-        centroids: Centroids of the sub-clusters, fp32 (K, d).
-        training: Unit embeddings of a subsample of the training set, fp32 (S, d).
-        distances: `neighbor_distances` of validation samples to `training`, fp32 (V,), ascending.
+        samples: The training samples.
+        unseen: Samples that training did not see.
+        applicability: How often labels are right, estimated on these.
     """
 
     checkpoint: str
-    names: list[str]
-    drugs: list[str]
-    centroids: Tensor
-    training: Tensor
-    distances: Tensor
-
-    def nearest_subclusters(self, embeddings: Tensor) -> Tensor:
-        """Find the sub-cluster of the nearest centroid to each unit embedding.
-
-        Args:
-            embeddings: Embeddings, floating point (B, d), of any norm.
-
-        Returns:
-            int64 (B,).
-        """
-        return nearest(unit_embeddings(embeddings), self.centroids.to(embeddings.device))
-
-    def out_of_distribution(self, embeddings: Tensor) -> Tensor:
-        """Compute the share of validation samples that are closer to the training samples than each sample.
-
-        Args:
-            embeddings: Embeddings, floating point (B, d), of any norm.
-
-        Returns:
-            fp32 (B,) in 0..1.
-        """
-        found = neighbor_distances(embeddings, self.training.to(embeddings.device))
-        return torch.searchsorted(self.distances.to(found.device), found) / len(self.distances)
-
-    def to(self, device: torch.device) -> PredictionEvidence:
-        """Copy the evidence to a device.
-
-        Args:
-            device: Device of the tensors.
-        """
-        tensors = (tensor.to(device) for tensor in (self.centroids, self.training, self.distances))
-        return PredictionEvidence(self.checkpoint, self.names, self.drugs, *tensors)
+    samples: TrainingSamples
+    unseen: UnseenSamples
+    applicability: Applicability
 
     def save(self, path: Path) -> None:
-        """Write the evidence as an .npz file of plain arrays, with training embeddings in half precision.
+        """Write the evidence as an .npz file of plain arrays.
 
         Args:
             path: Path of the file.
         """
+        near = self.unseen.neighbors
         arrays = {
+            **self.samples.to_arrays(),
+            **self.applicability.to_arrays(),
             "checkpoint": numpy.array(self.checkpoint),
-            "names": numpy.array(self.names),
-            "drugs": numpy.array(self.drugs),
-            "centroids": self.centroids.cpu().numpy(),
-            "training": self.training.cpu().half().numpy(),
-            "distances": self.distances.cpu().numpy(),
+            "unseen_rows": self.unseen.rows,
+            "unseen_codes": near.codes,
+            "unseen_tanimoto": near.tanimoto,
+            "unseen_cosine": near.cosine,
         }
 
         def write(temporary: Path) -> None:
@@ -117,14 +104,16 @@ def load_evidence(checkpoint: Path) -> PredictionEvidence | None:
     """
     path = evidence_path(checkpoint)
     if not path.is_file():
-        _log.info(f"There is no {path}, so predictions come without sub-clusters and out_of_distribution.")
+        _log.info(f"There is no {path}, so predictions come without nearest training samples and applicability.")
         return None
     try:
         # Opened here, since numpy leaves a file open that it cannot read.
         with path.open("rb") as opened, numpy.load(opened, allow_pickle=False) as file:
-            tensors = (torch.from_numpy(file[name]).float() for name in ("centroids", "training", "distances"))
-            digest, names, drugs = str(file["checkpoint"]), file["names"].tolist(), file["drugs"].tolist()
-            evidence = PredictionEvidence(digest, names, drugs, *tensors)
+            arrays = {name: file[name] for name in file}
+        samples, applicability = TrainingSamples.from_arrays(arrays), Applicability.from_arrays(arrays)
+        near = (arrays[f"unseen_{name}"] for name in ("codes", "tanimoto", "cosine"))
+        unseen = UnseenSamples(arrays["unseen_rows"], Neighbors(*near))
+        evidence = PredictionEvidence(str(arrays["checkpoint"]), samples, unseen, applicability)
     except Exception as error:
         raise InputError(f"evidence: {path} is not a valid evidence file ({error}); delete it.") from error
     if evidence.checkpoint != encoder_digest(checkpoint):
@@ -149,45 +138,3 @@ def encoder_digest(checkpoint: Path) -> str:
             digest.update(name.encode())
             digest.update(state[name].contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:32]
-
-
-def neighbor_distances(embeddings: Tensor, training: Tensor) -> Tensor:
-    """Compute one minus the cosine similarity to the `NEIGHBOR_RANK`-th nearest training sample.
-
-    Deep nearest neighbors (Sun et al., 2022, arXiv 2204.06507) take the distance of unit vectors, whose order is the
-    same.
-
-    Args:
-        embeddings: Embeddings, floating point (B, d), of any norm.
-        training: Unit embeddings of training samples, fp32 (S, d); the farthest is used if there are fewer than
-            `NEIGHBOR_RANK`.
-
-    Returns:
-        fp32 (B,) in 0..2.
-    """
-    similarity = unit_embeddings(embeddings) @ training.T
-    return 1 - similarity.topk(min(NEIGHBOR_RANK, len(training)), dim=1).values[:, -1]
-
-
-def central_samples(
-    embeddings: Tensor, ids: Tensor, centroids: Tensor, texts: list[str], number: int
-) -> list[list[str]]:
-    """Find the distinct texts of the samples of each sub-cluster with the highest cosine similarity to its centroid.
-
-    Args:
-        embeddings: Embeddings, floating point (N, d), of any norm.
-        ids: Sub-cluster of each sample, int64 (N,).
-        centroids: Centroids, (K, d).
-        texts: Text of each of the N samples.
-        number: Largest number of texts of a sub-cluster.
-
-    Returns:
-        Texts of each sub-cluster, from the most central on.
-    """
-    similarity = (unit_embeddings(embeddings) * unit_embeddings(centroids)[ids]).sum(dim=1)
-    found: list[dict[str, None]] = [{} for _ in range(len(centroids))]
-    for sample in similarity.argsort(descending=True, stable=True).tolist():
-        own = found[int(ids[sample])]
-        if len(own) < number:
-            own[texts[sample]] = None
-    return [list(own) for own in found]

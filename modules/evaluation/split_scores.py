@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from base.atomic_file import write_file
@@ -50,6 +52,14 @@ class SplitScores:
             chosen: Which samples, bool (N,), or their places, int64 (n,).
         """
         return SplitScores(*(getattr(self, name)[chosen] for name in _NAMES))
+
+    def of_rows(self, rows: NDArray[Any]) -> SplitScores:
+        """The scores of some rows, in order of the rows.
+
+        Args:
+            rows: The rows, (n,).
+        """
+        return self.part(torch.isin(self.rows, torch.from_numpy(rows).to(self.rows.device))).in_order()
 
     def in_order(self) -> SplitScores:
         """The scores in the order of the rows, which does not depend on batches and processes."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy
+from numpy.typing import NDArray
 
 from datamodules.batch import Batch
+from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
 from datamodules.tables.columns import INPUTS
 
@@ -56,6 +58,22 @@ def sample_bits(batch: Batch, task: DrugTask) -> csr_array:
         places = owner // molecules, bins + width * (owner % molecules)
     ones = numpy.ones(len(places[0]), dtype=numpy.float32)
     return csr_array((ones, places), shape=(len(batch), bits_width(task)))
+
+
+def bits_of_rows(data: DrugDataModule, rows: NDArray[numpy.int64], task: DrugTask) -> csr_array:
+    """The bins of rows of a table, as `sample_bits`.
+
+    Args:
+        data: The data module, set up.
+        rows: Rows of its table, (n,), one or more.
+        task: Description of the data.
+
+    Returns:
+        fp32 (n, W).
+    """
+    from scipy.sparse import vstack
+
+    return vstack([sample_bits(batch, task) for batch in data.batches_of(rows)], format="csr")
 
 
 def _kept_bins(task: DrugTask) -> tuple[int, int]:

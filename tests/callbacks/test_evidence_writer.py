@@ -8,17 +8,16 @@ from typing import Any
 import lightning
 import numpy
 import pytest
-import torch
 
 from callbacks.evidence_writer import EvidenceWriter
-from callbacks.recluster import Recluster
 from datamodules.drug_datamodule import DrugDataModule
+from modules import make_evidence
 from modules.drug_classifier import DrugClassifier
-from modules.embedding_pass import embed_training_set
 from modules.encoders import FingerprintMLP
-from modules.evaluation import make_evidence
-from modules.evaluation.prediction_evidence import PredictionEvidence, neighbor_distances
+from modules.evaluation.applicability import fit_applicability, signals
+from modules.inference import infer
 from modules.losses import CrossEntropyLoss
+from modules.neighbors.sample_bits import sample_bits
 from modules.unit_embeddings import unit_embeddings
 from tests.datamodules.array_file import blobs, save
 
@@ -42,58 +41,65 @@ def train(folder: Path, data: DrugDataModule) -> tuple[lightning.Trainer, DrugCl
     return trainer, model
 
 
-def test_evidence_of_reclustered_classes(trained: tuple[lightning.Trainer, DrugClassifier]) -> None:
+def test_the_evidence_holds_each_different_training_sample_once(
+    trained: tuple[lightning.Trainer, DrugClassifier],
+) -> None:
     trainer, model = trained
-    evidence = EvidenceWriter(Recluster(start_epoch=0, min_size=5)).find(trainer, model, "digest")
-    assert model.task is not None
     data = trainer.datamodule  # type: ignore[attr-defined]
+    evidence = EvidenceWriter().find(trainer, model, "digest")
+    samples, table, train = evidence.samples, data.table.table, data.records.rows["train"]
     assert evidence.checkpoint == "digest"
-    assert len(evidence.names) == len(evidence.drugs) == len(evidence.centroids) > model.task.num_classes
-    assert len(set(evidence.names)) == len(evidence.names)
-    assert "-ac 1" in evidence.names or "-ac" in evidence.names
-    label_of = dict(zip(data.table.table.smiles[0].to_list(), data.table.table.labels.to_list(), strict=True))
-    for name, drugs in zip(evidence.names, evidence.drugs, strict=True):
-        own = drugs.split("; ")
-        assert 1 <= len(own) <= 3
-        assert {label_of[drug] for drug in own} == {name.rsplit(" ", 1)[0]}
-    embeddings, _ = embed_training_set(model, trainer.datamodule)  # type: ignore[attr-defined]
-    torch.testing.assert_close(evidence.training, unit_embeddings(embeddings), atol=1e-3, rtol=0.0)
-    validation = torch.cat([model.eval().network.encoder(batch) for batch in data.val_dataloader()]).detach()
-    expected = neighbor_distances(validation, evidence.training).sort().values
-    torch.testing.assert_close(evidence.distances, expected, atol=1e-6, rtol=0.0)
-    assert torch.equal(evidence.distances, evidence.distances.sort().values)
-    assert len(evidence.distances) == len(data.records.rows["validation"])
-
-
-def test_one_subcluster_a_class_without_reclustering(trained: tuple[lightning.Trainer, DrugClassifier]) -> None:
-    trainer, model = trained
-    evidence = EvidenceWriter(Recluster(start_epoch=None)).find(trainer, model, "digest")
+    assert samples.by_tanimoto
+    row_of = {name: row for row, name in enumerate(table.names(numpy.arange(len(table.frame))))}
+    rows = numpy.array([row_of[name] for name in samples.names])
+    assert len(set(data.records.samples[rows])) == len(rows) == len(set(data.records.samples[train]))
+    assert set(rows) <= set(train)
+    assert samples.texts == table.texts(rows)
+    assert samples.codes.tolist() == data.records.codes[rows].tolist()
+    batch = data.table.store.batch(rows, rows, samples.codes)
+    embeddings = unit_embeddings(model.eval().network.encoder(batch)).detach()
+    numpy.testing.assert_allclose(samples.embeddings.astype(numpy.float32), embeddings, atol=1e-3)
+    assert samples.bits is not None
     assert model.task is not None
-    assert evidence.names == list(model.task.classes)
-    embeddings, labels = embed_training_set(model, trainer.datamodule)  # type: ignore[attr-defined]
-    mean = unit_embeddings(embeddings)[labels == 4].mean(dim=0)
-    torch.testing.assert_close(evidence.centroids[4], mean)
+    numpy.testing.assert_array_equal(samples.bits.toarray(), sample_bits(batch, model.task).toarray())
+
+
+def test_the_estimate_is_that_of_the_validation_samples(trained: tuple[lightning.Trainer, DrugClassifier]) -> None:
+    trainer, model = trained
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    evidence = EvidenceWriter().find(trainer, model, "digest")
+    rows = evidence.unseen.rows
+    assert rows.tolist() == sorted(data.records.rows["validation"].tolist())
+    ((batch, found),) = list(infer(model, [data.table.store.batch(rows, rows, data.records.codes[rows])]))
+    assert model.task is not None
+    _, near = evidence.samples.nearest(found.embeddings, sample_bits(batch, model.task), 5)
+    numpy.testing.assert_allclose(evidence.unseen.neighbors.cosine, near.cosine, atol=1e-5)
+    sure = found.calibrated.gather(1, found.labels[:, None]).squeeze(1).numpy()
+    right = (found.labels == batch.labels).numpy()
+    expected = fit_applicability(signals(sure, found.labels.numpy(), near, True), right, model.task.num_classes)
+    numpy.testing.assert_allclose(evidence.applicability.weights, expected.weights, atol=1e-4)
 
 
 def test_large_sets_are_thinned(
     trained: tuple[lightning.Trainer, DrugClassifier], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer, model = trained
-    monkeypatch.setattr(make_evidence, "MAX_TRAINING_SAMPLES", 100)
-    monkeypatch.setattr(make_evidence, "MAX_VALIDATION_SAMPLES", 10)
-    monkeypatch.setattr(make_evidence, "MAX_SUBCLUSTERS", 20)
-    whole = EvidenceWriter(Recluster(start_epoch=None)).find(trainer, model, "digest")
+    monkeypatch.setattr(make_evidence, "MOST_TRAINING_SAMPLES", 100)
+    monkeypatch.setattr(make_evidence, "MOST_UNSEEN_SAMPLES", 10)
+    evidence = EvidenceWriter().find(trainer, model, "digest")
     assert model.task is not None
-    assert model.task.num_classes <= len(whole.training) <= 100
-    assert len(whole.distances) == 10
-    found: PredictionEvidence = EvidenceWriter(Recluster(start_epoch=0, min_size=1)).find(trainer, model, "digest")
-    assert len(found.names) <= model.task.num_classes + 25
+    assert set(evidence.samples.codes) == set(range(model.task.num_classes))
+    assert len(evidence.samples.codes) == 100
+    assert len(evidence.unseen.rows) == len(evidence.applicability.similarity) == 10
 
 
-def test_arrays_are_named_by_row(tmp_path: Path) -> None:
+def test_arrays_are_named_by_row_and_chosen_by_cosine(tmp_path: Path) -> None:
     features, labels = blobs(120)
     source = save(tmp_path / "blobs.npz", features=features, labels=numpy.array(["x", "y", "z"])[labels])
     trainer, model = train(tmp_path, DrugDataModule(str(source)))
-    evidence = EvidenceWriter(Recluster(start_epoch=None)).find(trainer, model, "digest")
-    rows = [int(name.removeprefix("row ")) for name in evidence.drugs[1].split("; ")]
-    assert [labels[row - 1] for row in rows] == [1, 1, 1]
+    samples = EvidenceWriter().find(trainer, model, "digest").samples
+    rows = [int(name.removeprefix("row ")) for name in samples.names]
+    assert [labels[row - 1] for row in rows] == samples.codes.tolist()
+    assert samples.bits is None
+    assert not samples.by_tanimoto
+    assert set(samples.texts) == {""}

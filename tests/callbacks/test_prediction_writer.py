@@ -19,16 +19,20 @@ from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP
+from modules.evaluation.applicability import LEVELS, level_of
 from modules.evaluation.prediction_columns import PredictionColumns
-from modules.evaluation.prediction_evidence import PredictionEvidence, neighbor_distances
+from modules.evaluation.prediction_evidence import PredictionEvidence
 from modules.losses import ClassificationLoss, CrossEntropyLoss
 from modules.losses.classification.evidential import EvidentialLoss
-from modules.unit_embeddings import unit_embeddings
 from tests.datamodules.example_smiles import INN_STEMS
+from tests.modules.evaluation.made_evidence import made_evidence
 
 SETTINGS = FeatureSettings(2, 64)
 TASK = DrugTask("molecule", ("a", "b", "c"), (20, 6, 4), SETTINGS)
-EVIDENCE_COLUMNS = ["nearest_subcluster", "central_training_drugs", "out_of_distribution"]
+EVIDENCE_COLUMNS = [
+    *(f"nearest_{place}{kind}" for place in (1, 2, 3) for kind in ("", "_label", "_tanimoto", "_cosine")),
+    *("applicability", "applicability_level"),
+]
 
 
 def make_model(loss: ClassificationLoss | None = None) -> DrugClassifier:
@@ -37,15 +41,6 @@ def make_model(loss: ClassificationLoss | None = None) -> DrugClassifier:
     model.build(TASK)
     model.decision.calibration.temperature.fill_(0.5)
     return model.eval()
-
-
-def make_evidence() -> PredictionEvidence:
-    generator = torch.Generator().manual_seed(0)
-    training = unit_embeddings(torch.randn(30, 8, generator=generator))
-    distances = neighbor_distances(torch.randn(50, 8, generator=generator), training).sort().values
-    return PredictionEvidence(
-        "x", ["a", "b 1"], ["C; CC", "CCO"], torch.randn(2, 8, generator=generator), training, distances
-    )
 
 
 def write_table(path: Path) -> polars.DataFrame:
@@ -71,7 +66,7 @@ def predict(
     model, writer = make_model(loss), PredictionWriter(str(output))
     data = DrugDataModule(str(source), evaluation_batch_size=4)
     data.trained_task, data.chunk_rows = TASK, chunk_rows
-    writer.expect(PredictionColumns(TASK.classes, model.decision.has_uncertainty, evidence, top), progress=False)
+    writer.expect(PredictionColumns(TASK, model.decision.has_uncertainty, evidence, top), progress=False)
     quiet: dict[str, Any] = dict.fromkeys(
         ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
     )
@@ -91,10 +86,10 @@ def test_chunks_give_the_same_file_to_the_last_bit(tmp_path: Path, suffix: str, 
     source = tmp_path / ("new.parquet" if suffix == ".parquet" else "new.csv")
     write_table(source)
     whole = tmp_path / f"whole{suffix}"
-    predict(source, whole, 100, make_evidence(), top)
+    predict(source, whole, 100, made_evidence(), top)
     for chunk_rows in (4, 8, 16):
         chunked = tmp_path / f"chunked{suffix}"
-        writer = predict(source, chunked, chunk_rows, make_evidence(), top)
+        writer = predict(source, chunked, chunk_rows, made_evidence(), top)
         assert writer.unusable == 7
         if suffix == ".parquet":
             assert polars.read_parquet(chunked).equals(polars.read_parquet(whole))
@@ -105,7 +100,7 @@ def test_chunks_give_the_same_file_to_the_last_bit(tmp_path: Path, suffix: str, 
 
 def test_columns_hold_what_the_model_says(tmp_path: Path) -> None:
     given = write_table(tmp_path / "new.parquet")
-    evidence = make_evidence()
+    evidence = made_evidence()
     predict(tmp_path / "new.parquet", tmp_path / "out.parquet", 8, evidence)
     out = polars.read_parquet(tmp_path / "out.parquet")
     assert out.columns == [
@@ -115,8 +110,8 @@ def test_columns_hold_what_the_model_says(tmp_path: Path) -> None:
     ]
     assert out.select("note", "smiles").equals(given)
     usable = out["reason"].is_null()
-    assert out.filter(~usable).select(out.columns[2:-1]).null_count().row(0) == (7,) * 9
-    drugs = dict(zip(evidence.names, evidence.drugs, strict=True))
+    assert out.filter(~usable).select(out.columns[2:-1]).null_count().row(0) == (7,) * (6 + len(EVIDENCE_COLUMNS))
+    label_of = dict(zip(evidence.samples.names, ["abc"[code] for code in evidence.samples.codes], strict=True))
     for row in out.filter(usable).iter_rows(named=True):
         shares = numpy.array([row["p/a"], row["p/b"], row["p/c"]])
         assert shares.sum() == pytest.approx(1, abs=1e-5)
@@ -124,8 +119,20 @@ def test_columns_hold_what_the_model_says(tmp_path: Path) -> None:
         assert row["probability"] == pytest.approx(shares.max())
         # Temperature 0.5 squares the odds.
         assert row["calibrated_probability"] == pytest.approx((shares**2 / (shares**2).sum()).max(), abs=1e-5)
-        assert row["central_training_drugs"] == drugs[row["nearest_subcluster"]]
-        assert 0 <= row["out_of_distribution"] <= 1
+        assert [label_of[row[f"nearest_{place}"]] for place in (1, 2, 3)] == [
+            row[f"nearest_{place}_label"] for place in (1, 2, 3)
+        ]
+        assert 1 >= row["nearest_1_tanimoto"] >= row["nearest_2_tanimoto"] >= row["nearest_3_tanimoto"] >= 0
+        assert row["applicability_level"] == list(LEVELS)[int(level_of(numpy.array([row["applicability"]]))[0])]
+
+
+def test_places_without_a_training_sample_are_empty(tmp_path: Path) -> None:
+    write_table(tmp_path / "new.csv")
+    predict(tmp_path / "new.csv", tmp_path / "out.csv", 8, made_evidence(samples=2))
+    usable = polars.read_csv(tmp_path / "out.csv").filter(polars.col("reason").is_null())
+    assert set(usable["nearest_1"]) | set(usable["nearest_2"]) == {"drug 0", "drug 1"}
+    empty = usable.select(name for name in EVIDENCE_COLUMNS if name.startswith("nearest_3"))
+    assert empty.null_count().row(0) == (11,) * 4
 
 
 def test_predictions_are_those_of_one_batch_of_the_whole_table(tmp_path: Path) -> None:
@@ -161,7 +168,7 @@ def test_the_best_classes_alone(tmp_path: Path) -> None:
             assert row["predicted_label"] == row["label_1"]
     for wrong in (0, 4):
         with pytest.raises(InputError, match=f"top: expected 1 to 3, the number of classes, got {wrong}"):
-            PredictionColumns(TASK.classes, False, None, wrong)
+            PredictionColumns(TASK, False, None, wrong)
 
 
 def test_a_loss_that_knows_its_uncertainty_adds_a_column(tmp_path: Path) -> None:
@@ -186,9 +193,9 @@ def test_a_row_without_finite_scores_has_a_reason_and_no_prediction(
         embeddings[batch.sample_index == 1] = value
         return embeddings
 
-    plain = predict(tmp_path / "new.csv", tmp_path / "plain.csv", 4, make_evidence(), top)
+    plain = predict(tmp_path / "new.csv", tmp_path / "plain.csv", 4, made_evidence(), top)
     monkeypatch.setattr(FingerprintMLP, "forward", broken)
-    writer = predict(tmp_path / "new.csv", tmp_path / "out.csv", 4, make_evidence(), top)
+    writer = predict(tmp_path / "new.csv", tmp_path / "out.csv", 4, made_evidence(), top)
     expected, out = (polars.read_csv(tmp_path / f"{name}.csv") for name in ("plain", "out"))
     assert (plain.unusable, writer.unusable) == (7, 8)
     row = out.row(1, named=True)
@@ -201,7 +208,7 @@ def test_a_row_without_finite_scores_has_a_reason_and_no_prediction(
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_no_row_can_be_used(tmp_path: Path, suffix: str) -> None:
     (tmp_path / "new.csv").write_text("smiles\n" + "C1CC(\n" * 9)
-    writer = predict(tmp_path / "new.csv", tmp_path / f"out{suffix}", 4, make_evidence())
+    writer = predict(tmp_path / "new.csv", tmp_path / f"out{suffix}", 4, made_evidence())
     assert writer.unusable == 9
     out = polars.read_csv(tmp_path / "out.csv") if suffix == ".csv" else polars.read_parquet(tmp_path / "out.parquet")
     assert len(out) == 9

@@ -49,7 +49,8 @@ def test_digits_have_the_files_and_metrics_of_drugs(
     shares = [f"p/{digit}" for digit in range(10)]
     assert written.columns == [
         *("row", "predicted_label", "probability", "calibrated_probability", *shares),
-        *("nearest_subcluster", "central_training_drugs", "out_of_distribution", "reason"),
+        *(f"nearest_{place}{kind}" for place in (1, 2, 3) for kind in ("", "_label", "_cosine")),
+        *("applicability", "applicability_level", "reason"),
     ]
     assert written["row"].to_list() == [1, 2, 3, 4, 5]
     assert written["probability"].is_between(0.1, 1).all()

@@ -61,7 +61,7 @@ def test_chunks_and_processes_give_the_same_file(
     assert (tmp_path / "chunked.csv").read_bytes() == expected
     out = polars.read_csv(tmp_path / "whole.csv")
     assert out["row"].to_list() == list(range(150))
-    assert out.filter(out["reason"].is_null())["out_of_distribution"].is_between(0, 1).all()
+    assert out.filter(out["reason"].is_null())["applicability"].is_between(0, 1).all()
     processes = ("--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp", *options[2:])
     text = succeed(
         tmp_path, "predict", f"--ckpt_path={checkpoint}", *processes, "--output=shared.csv", "--chunk_rows=32"
@@ -78,7 +78,7 @@ def test_one_molecule_on_the_terminal(
     monkeypatch.chdir(tmp_path)
     assert predict(monkeypatch, checkpoint, "--smiles=CCO") == 0
     shown = capsys.readouterr().out
-    for name in ("label", "probability", "calibrated", "most probable", "nearest sub-cluster", "out of distribution"):
+    for name in ("label", "probability", "calibrated", "most probable", "nearest 1", "applicability"):
         assert name in shown
     assert list(tmp_path.iterdir()) == []
     assert predict(monkeypatch, checkpoint, "--smiles=CCO", "--json", "--top=2") == 0
@@ -88,7 +88,7 @@ def test_one_molecule_on_the_terminal(
     (tmp_path / "one.csv").write_text("smiles\nCCO\n")
     assert predict(monkeypatch, checkpoint, *ON_CPU, "--data.source=one.csv", "--output=one.parquet") == 0
     row = polars.read_parquet("one.parquet").row(0, named=True)
-    for name in ("predicted_label", "nearest_subcluster", "central_training_drugs", "out_of_distribution"):
+    for name in ("predicted_label", "nearest_1", "nearest_1_label", "applicability_level"):
         assert row[name] == answer[name]
     assert row["calibrated_probability"] == pytest.approx(answer["calibrated_probability"])
 
@@ -157,18 +157,18 @@ def test_a_checkpoint_without_evidence_still_predicts(
     assert predict(monkeypatch, tmp_path / "old.ckpt", *options) == 0
     assert "There is no old.evidence.npz" in capsys.readouterr().err.replace(f"{tmp_path}/", "")
     out = polars.read_csv("out.csv")
-    assert "nearest_subcluster" not in out.columns
+    assert "nearest_1" not in out.columns
     assert predict(monkeypatch, tmp_path / "old.ckpt", "--smiles=CCO") == 0
 
     shutil.copy(checkpoint.with_suffix(".evidence.npz"), tmp_path / "old.evidence.npz")
     assert predict(monkeypatch, tmp_path / "old.ckpt", *options) == 0
-    assert "nearest_subcluster" in polars.read_csv("out.csv").columns
+    assert "nearest_1" in polars.read_csv("out.csv").columns
     old["state_dict"][next(name for name in old["state_dict"] if name.startswith("network.encoder."))] += 1
     torch.save(old, tmp_path / "old.ckpt")
     capsys.readouterr()
     assert predict(monkeypatch, tmp_path / "old.ckpt", *options) == 0
     assert "belongs to other weights than" in capsys.readouterr().err
-    assert "nearest_subcluster" not in polars.read_csv("out.csv").columns
+    assert "nearest_1" not in polars.read_csv("out.csv").columns
 
 
 def test_a_reaction_on_the_terminal(
@@ -181,6 +181,6 @@ def test_a_reaction_on_the_terminal(
     assert in_this_process(monkeypatch, "fit", *fit) == 0
     best = tmp_path / "runs/reactions/version_0/checkpoints/best.ckpt"
     assert predict(monkeypatch, best, "--smiles=CCO>>CCN") == 0
-    assert ">>" in capsys.readouterr().out.split("sub-cluster")[1]
+    assert ">>" in capsys.readouterr().out.split("nearest 1")[1]
     assert predict(monkeypatch, best, "--smiles=CCO") == 2
     assert "expected reactants >> product for input reaction, got 'CCO'" in capsys.readouterr().err

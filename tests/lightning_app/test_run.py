@@ -65,6 +65,7 @@ def test_a_run_writes_what_it_promises(trained: Path) -> None:
         "splits.csv",
         "rejected.csv",
         "checkpoints/best.ckpt",
+        "accuracy_by_applicability.json",
         "checkpoints/best.evidence.npz",
         "checkpoints/best.scores.npz",
         "checkpoints/last.ckpt",
@@ -113,7 +114,8 @@ def test_predict_keeps_every_row_in_order(trained: Path, tmp_path: Path) -> None
     assert out.columns == [
         *("note", "smiles", "predicted_label", "probability", "calibrated_probability"),
         *(f"p/{name}" for name in classes),
-        *("nearest_subcluster", "central_training_drugs", "out_of_distribution", "reason"),
+        *(f"nearest_{place}{kind}" for place in (1, 2, 3) for kind in ("", "_label", "_tanimoto", "_cosine")),
+        *("applicability", "applicability_level", "reason"),
     ]
     assert out["note"].to_list() == given["note"].to_list()
     for row in range(1000):

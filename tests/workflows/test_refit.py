@@ -108,12 +108,13 @@ def test_final_predicts_with_its_own_weights_and_the_decision_of_best(made: Path
     numpy.testing.assert_allclose(found["calibrated_probability"].to_numpy(), calibrated.numpy(), atol=1e-5)
 
 
-def test_the_evidence_is_of_all_rows_with_the_validation_distances_of_best(made: Path) -> None:
+def test_the_evidence_is_of_all_rows_with_the_estimate_of_best(made: Path) -> None:
     best, final = (load_evidence(checkpoint(made, name)) for name in ("best", "final"))
     assert best is not None
     assert final is not None
-    assert len(final.training) == sum(COUNTS)
-    torch.testing.assert_close(final.distances, best.distances)
+    assert len(final.samples.codes) == sum(COUNTS) > len(best.samples.codes)
+    numpy.testing.assert_array_equal(final.applicability.weights, best.applicability.weights)
+    numpy.testing.assert_array_equal(final.unseen.rows, best.unseen.rows)
 
 
 @pytest.mark.parametrize("name", ["best", "final"])

@@ -18,7 +18,9 @@ from lightning.pytorch.callbacks import EarlyStopping
 from base.errors import InputError
 from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.recluster import Recluster
+from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.drug_datamodule import DrugDataModule
+from datamodules.drug_task import DrugTask
 from experiments.benchmark_plan import read_plan
 from lightning_app.predict import PredictCLI
 from lightning_app.sweep import SettingsCheck, SweepSettings
@@ -193,7 +195,7 @@ def test_the_default_options_of_fit_are_accepted() -> None:
 def test_predict_refuses_options(name: str, value: float) -> None:
     cli = object.__new__(PredictCLI)
     defaults = {key: one.default for key, one in inspect.signature(Trainer).parameters.items()}
-    given = {"seed_everything": 0, "trainer": defaults, "top": None, "chunk_rows": 5}
+    given = {"seed_everything": 0, "trainer": defaults, "top": None, "chunk_rows": 5, "neighbors": 3}
     cli.config = SimpleNamespace(**given)
     cli.check_numbers()
     cli.config = SimpleNamespace(**{**given, name: value})
@@ -206,7 +208,10 @@ def test_other_commands_refuse_numbers(value: Any, tmp_path: Any) -> None:
     refused(lambda: SweepSettings(seed=value), "seed")
     refused(lambda: write_report(tmp_path, points=value), "points")
     refused(lambda: LastCheckpoint(value), "checkpoint_every_n_steps")
-    refused(lambda: PredictionColumns(("a", "b"), False, None, value), "top")
+    refused(
+        lambda: PredictionColumns(DrugTask("molecule", ("a", "b"), (1, 1), FeatureSettings()), False, None, value),
+        "top",
+    )
 
 
 @pytest.mark.parametrize("line", ["seeds: {}", "split_seeds: {}", "seeds: [{}]", "split_seeds: [0, {}]"])

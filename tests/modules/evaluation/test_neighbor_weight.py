@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from modules.neighbors.weight_choice import WEIGHTS, best_weight
+from modules.evaluation.neighbor_weight import WEIGHTS, best_weight
 
 
 def drawn(size: int = 300) -> tuple[torch.Tensor, torch.Tensor]:

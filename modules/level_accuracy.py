@@ -1,0 +1,58 @@
+"""How often labels are right on each level of applicability, on samples that the estimate has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+from torch import Tensor
+
+from datamodules.drug_datamodule import DrugDataModule
+from modules.decision import Decision
+from modules.drug_classifier import DrugClassifier
+from modules.evaluation.applicability import accuracy_by_level
+from modules.evaluation.prediction_evidence import PredictionEvidence
+from modules.evaluation.split_scores import SplitScores, joined
+from modules.make_evidence import estimate_of, nearest_of_rows, signals_of
+
+LEVELS_FILE = "accuracy_by_applicability.json"
+"""File in the folder of a run with these numbers for the test samples."""
+
+
+def tested_levels(
+    model: DrugClassifier, data: DrugDataModule, scores: SplitScores, embeddings: Tensor, evidence: PredictionEvidence
+) -> list[dict[str, Any]]:
+    """How often the labels of test samples are right on each level, see `accuracy_by_level`.
+
+    Args:
+        model: The model.
+        data: Its data module, set up.
+        scores: Scores of the test samples, one or more, in order of their rows.
+        embeddings: Their embeddings, (N, d).
+        evidence: The evidence of the model.
+    """
+    by_tanimoto = evidence.samples.by_tanimoto
+    near = nearest_of_rows(evidence.samples, model, data, scores.rows.cpu().numpy(), embeddings)
+    found, right = signals_of(model.decision, scores, near, by_tanimoto)
+    return accuracy_by_level(evidence.applicability.estimate(found), right)
+
+
+def crossed_levels(
+    decision: Decision, folds: Sequence[SplitScores], evidence: PredictionEvidence
+) -> list[dict[str, Any]]:
+    """As `tested_levels`, of the samples of each fold by the estimate of the other folds.
+
+    Args:
+        decision: The decision of the ensemble.
+        folds: Out-of-fold scores of the samples of each fold, two folds or more.
+        evidence: The evidence of the ensemble.
+    """
+    by_tanimoto, estimates, rights = evidence.samples.by_tanimoto, [], []
+    for number, scores in enumerate(folds):
+        others = joined([one for place, one in enumerate(folds) if place != number])
+        own, rest = (evidence.unseen.of_rows(one.rows.cpu().numpy()) for one in (scores, others))
+        found, right = signals_of(decision, scores.of_rows(own.rows), own.neighbors, by_tanimoto)
+        estimates.append(estimate_of(decision, others, rest, by_tanimoto).estimate(found))
+        rights.append(right)
+    return accuracy_by_level(numpy.concatenate(estimates), numpy.concatenate(rights))

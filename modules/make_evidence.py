@@ -1,0 +1,153 @@
+"""Computes the evidence that is stored with a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import numpy
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from base.stratified import draw_stratified
+from datamodules.drug_datamodule import DrugDataModule
+from modules.decision import Decision
+from modules.drug_classifier import DrugClassifier
+from modules.embedding_pass import Precision, embed_training_set
+from modules.evaluation.applicability import ASKED, Applicability, Signals, fit_applicability, signals
+from modules.evaluation.prediction_evidence import PredictionEvidence, UnseenSamples
+from modules.evaluation.split_scores import SplitScores
+from modules.neighbors.sample_bits import bits_of_rows, bits_width
+from modules.neighbors.training_samples import Neighbors, TrainingSamples
+from modules.unit_embeddings import unit_embeddings
+
+MOST_TRAINING_SAMPLES = 1_000_000
+"""Largest number of training samples of the evidence; of larger sets the largest classes are drawn from."""
+MOST_UNSEEN_SAMPLES = 10_000
+"""Largest number of unseen samples of the evidence, drawn at random."""
+
+
+def training_samples(
+    model: DrugClassifier, data: DrugDataModule, precision: Precision = nullcontext
+) -> TrainingSamples:
+    """The different training samples of a data module; must be called on all processes.
+
+    Of rows of the same sample the first one is taken.
+
+    Args:
+        model: The model that embeds them.
+        data: The data module, set up.
+        precision: Creates the context of a forward pass, as for `infer`.
+    """
+    task, records, table = model.task, data.records, data.table.table
+    assert task is not None
+    train = records.rows["train"]
+    order = numpy.argsort(train, kind="stable")
+    _, first = numpy.unique(records.samples[train[order]], return_index=True)
+    places = numpy.sort(order[first])
+    places = places[draw_stratified(records.codes[train[places]], MOST_TRAINING_SAMPLES)]
+    embeddings, _ = embed_training_set(model, data, places, precision)
+    rows = train[places]
+    has_molecules = bits_width(task) > 0
+    return TrainingSamples(
+        table.names(rows),
+        table.texts(rows),
+        records.codes[rows],
+        unit_embeddings(embeddings).half().cpu().numpy(),
+        bits_of_rows(data, rows, task) if has_molecules else None,
+        # A drug with two proteins is two samples of the same fingerprint.
+        by_tanimoto=has_molecules and task.input != "drug_protein",
+    )
+
+
+def nearest_of_rows(
+    samples: TrainingSamples, model: DrugClassifier, data: DrugDataModule, rows: NDArray[Any], embeddings: Tensor
+) -> Neighbors:
+    """The training samples nearest to rows of a table that the estimate of applicability looks at.
+
+    Args:
+        samples: The training samples.
+        model: The model.
+        data: The data module of the table, set up.
+        rows: Rows, (n,), one or more.
+        embeddings: Their embeddings, (n, d).
+    """
+    assert model.task is not None
+    bits = None if samples.bits is None else bits_of_rows(data, rows, model.task)
+    return samples.nearest(embeddings, bits, ASKED)[1]
+
+
+@torch.no_grad()
+def make_evidence(
+    digest: str,
+    samples: TrainingSamples,
+    model: DrugClassifier,
+    data: DrugDataModule,
+    scores: SplitScores,
+    embeddings: Tensor,
+) -> PredictionEvidence:
+    """Compute the evidence of a model.
+
+    Args:
+        digest: `encoder_digest` of its checkpoint.
+        samples: The training samples.
+        model: The model, with its decision.
+        data: The data module of the unseen samples, set up.
+        scores: Scores of samples that training did not see, one or more, in order of their rows.
+        embeddings: Their embeddings, (V, d).
+    """
+    rows = scores.rows.cpu().numpy()
+    if len(rows) > MOST_UNSEEN_SAMPLES:
+        drawn = numpy.sort(numpy.random.default_rng(0).choice(len(rows), MOST_UNSEEN_SAMPLES, replace=False))
+        rows, embeddings = rows[drawn], embeddings[torch.from_numpy(drawn).to(embeddings.device)]
+    unseen = UnseenSamples(rows, nearest_of_rows(samples, model, data, rows, embeddings))
+    return PredictionEvidence(digest, samples, unseen, estimate_of(model.decision, scores, unseen, samples.by_tanimoto))
+
+
+def estimate_of(decision: Decision, scores: SplitScores, unseen: UnseenSamples, by_tanimoto: bool) -> Applicability:
+    """Estimate how often the labels of a decision are right.
+
+    Args:
+        decision: The decision.
+        scores: Scores of the unseen samples, or of more.
+        unseen: The samples.
+        by_tanimoto: As of `TrainingSamples`.
+    """
+    found, right = signals_of(decision, scores.of_rows(unseen.rows), unseen.neighbors, by_tanimoto)
+    return fit_applicability(found, right, len(decision.counts))
+
+
+def signals_of(
+    decision: Decision, scores: SplitScores, neighbors: Neighbors, by_tanimoto: bool
+) -> tuple[Signals, NDArray[Any]]:
+    """The signals of the labels of a decision, and whether they are right, bool (N,).
+
+    Args:
+        decision: The decision.
+        scores: Scores of N samples.
+        neighbors: Their nearest training samples, in the same order.
+        by_tanimoto: As of `TrainingSamples`.
+    """
+    probabilities = decision.probabilities(scores.logits)
+    labels = decision.labels(probabilities)
+    sure = decision.calibration(probabilities).gather(1, labels[:, None]).squeeze(1).cpu().numpy()
+    right: NDArray[Any] = (labels == scores.labels).cpu().numpy()
+    return signals(sure, labels.cpu().numpy(), neighbors, by_tanimoto), right
+
+
+def joined_unseen(parts: Sequence[UnseenSamples]) -> UnseenSamples:
+    """The unseen samples of the members of an ensemble as one set, in order of their rows.
+
+    Args:
+        parts: Those of each member.
+    """
+    rows = numpy.concatenate([part.rows for part in parts])
+    order = numpy.argsort(rows, kind="stable")
+    width = min(part.neighbors.codes.shape[1] for part in parts)
+    values = [
+        numpy.concatenate([getattr(part.neighbors, name)[:, :width] for part in parts])[order]
+        for name in ("codes", "tanimoto", "cosine")
+    ]
+    return UnseenSamples(rows[order], Neighbors(*values))

@@ -1,0 +1,121 @@
+"""The estimate of how often labels are right."""
+
+from __future__ import annotations
+
+import numpy
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from modules.evaluation.applicability import (
+    LEVELS,
+    Applicability,
+    Signals,
+    accuracy_by_level,
+    fit_applicability,
+    level_of,
+    signals,
+)
+from modules.neighbors.training_samples import Neighbors
+
+CLASSES = 10
+
+
+def drawn(samples: int, seed: int) -> tuple[Signals, NDArray[numpy.bool_], NDArray[numpy.float64]]:
+    """Signals, whether labels are right, and with which probability they are."""
+    generator = numpy.random.default_rng(seed)
+    values = generator.normal([1.0, 0.5, 0.6], [1.5, 0.2, 0.2], size=(samples, 3))
+    chance = 1 / (1 + numpy.exp(-(0.2 + 0.8 * values[:, 0] + 3 * (values[:, 1] - 0.5))))
+    return Signals(values, values[:, 1:]), generator.random(samples) < chance, chance
+
+
+def test_the_signals_of_a_prediction() -> None:
+    codes = numpy.array([[2, 0, 0], [1, 1, 1]])
+    near = Neighbors(codes, numpy.array([[0.9, 0.6, 0.5], [0.4, 0.3, 0.2]]), numpy.array([[0.7, 0.8, 0.1], [0.2] * 3]))
+    found = signals(numpy.array([0.8, 0.5]), numpy.array([0, 2]), near, by_tanimoto=True)
+    assert found.values == pytest.approx(numpy.array([[numpy.log(4), 0.6, 0.7], [0.0, 0.0, 0.2]]))
+    assert found.similarity == pytest.approx(numpy.array([[0.9, 0.7], [0.4, 0.2]]))
+    arrays = signals(numpy.array([0.8, 1.0]), numpy.array([0, 2]), near, by_tanimoto=False)
+    assert arrays.values[0, 1:] == pytest.approx([0.8, 0.7])
+    assert numpy.isfinite(arrays.values).all()
+
+
+def test_with_many_samples_it_is_a_logistic_regression() -> None:
+    found, right, chance = drawn(20_000, 0)
+    fitted = fit_applicability(found, right, CLASSES)
+    inside = (found.values[:, 1:] > numpy.quantile(found.values[:, 1:], 0.06, axis=0)).all(axis=1)
+    estimate = fitted.estimate(found)
+    assert numpy.abs(estimate - chance)[inside].mean() < 0.02
+    reference = LogisticRegression(C=1.0).fit((found.values - fitted.mean) / fitted.scale, right)
+    expected = reference.predict_proba((found.values - fitted.mean) / fitted.scale)[:, 1]
+    numpy.testing.assert_allclose(estimate[inside], expected[inside], atol=0.01)
+
+
+def test_new_samples_are_ranked_and_calibrated_after_few() -> None:
+    ranks, errors = [], []
+    for seed in range(20):
+        fitted = fit_applicability(*drawn(60, seed)[:2], CLASSES)
+        new, right, _ = drawn(2_000, 100 + seed)
+        estimate = fitted.estimate(new)
+        ranks.append(roc_auc_score(right, estimate))
+        errors.append(estimate.mean() - right.mean())
+    assert numpy.mean(ranks) > 0.75
+    assert abs(numpy.mean(errors)) < 0.06
+
+
+@pytest.mark.parametrize("samples", [1, 2, 40])
+def test_labels_that_are_all_alike_give_an_estimate_between_0_and_1(samples: int) -> None:
+    found = drawn(samples, 3)[0]
+    for right in (numpy.ones(samples, dtype=bool), numpy.zeros(samples, dtype=bool)):
+        estimate = fit_applicability(found, right, CLASSES).estimate(found)
+        assert (estimate > 0).all()
+        assert (estimate < 1).all()
+
+
+def test_a_sure_label_far_from_everything_is_a_guess() -> None:
+    found, right, _ = drawn(200, 1)
+    fitted = fit_applicability(found, right, CLASSES)
+    sure = numpy.array([[9.0, 0.9, 0.9]])
+    inside = Signals(sure, numpy.array([[0.5, 0.6]]))
+    assert fitted.estimate(inside)[0] > 0.95
+    for place in range(2):
+        similarity = inside.similarity.copy()
+        similarity[0, place] = found.similarity[:, place].min() - 0.01
+        assert fitted.estimate(Signals(sure, similarity))[0] == pytest.approx(1 / CLASSES)
+
+
+@given(st.integers(0, 50), st.lists(st.floats(-3, 3), min_size=3, max_size=3), st.integers(0, 2), st.floats(0, 3))
+def test_no_estimate_falls_with_a_signal(seed: int, values: list[float], place: int, more: float) -> None:
+    fitted = fit_applicability(*drawn(30, seed)[:2], CLASSES)
+    low = numpy.array([values])
+    high = low.copy()
+    high[0, place] += more
+    # Near the training samples, where the estimate of a guess plays no part.
+    near = numpy.ones((1, 2)) * 9
+    assert fitted.estimate(Signals(high, near))[0] >= fitted.estimate(Signals(low, near))[0] - 1e-12
+
+
+def test_levels_state_the_accuracy() -> None:
+    estimates = numpy.array([0.0, 0.49, 0.5, 0.79, 0.8, 1.0])
+    assert [list(LEVELS)[place] for place in level_of(estimates)] == ["low"] * 2 + ["medium"] * 2 + ["high"] * 2
+    right = numpy.array([False, True, True, False, True, True])
+    assert accuracy_by_level(estimates, right) == [
+        {"level": "high", "at_least": 0.8, "samples": 2, "right": 2, "accuracy": 1.0, "estimated": 0.9},
+        {"level": "medium", "at_least": 0.5, "samples": 2, "right": 1, "accuracy": 0.5, "estimated": 0.645},
+        {"level": "low", "at_least": 0.0, "samples": 2, "right": 1, "accuracy": 0.5, "estimated": 0.245},
+    ]
+    (_, none, _) = accuracy_by_level(estimates[:1], right[:1])
+    assert (none["samples"], none["accuracy"], none["estimated"]) == (0, None, None)
+
+
+def test_plain_arrays_hold_the_estimate() -> None:
+    found, right, _ = drawn(50, 2)
+    fitted = fit_applicability(found, right, CLASSES)
+    arrays = fitted.to_arrays()
+    numpy.testing.assert_array_equal(Applicability.from_arrays(arrays).estimate(found), fitted.estimate(found))
+    for name, value in (("weights", numpy.ones(3)), ("mean", numpy.ones(3, dtype=numpy.float32)), ("num_classes", 0)):
+        with pytest.raises(ValueError, match="accuracy: expected"):
+            Applicability.from_arrays({**arrays, f"accuracy_{name}": numpy.asarray(value)})

@@ -17,9 +17,11 @@ from callbacks.decision_writer import DecisionUser
 from callbacks.prediction_writer import SHOWN, PredictionWriter
 from datamodules.prediction_rows import CHUNK_ROWS
 from modules.checkpoint_file import checkpoint_to_predict_with
+from modules.decision_choice import sets_from_file
 from modules.decisions.settings import DecisionSettings, ObjectiveName
 from modules.evaluation.prediction_columns import NEIGHBORS, PredictionColumns
 from modules.evaluation.prediction_evidence import load_evidence
+from modules.evaluation.prediction_sets import check_coverage
 from reports.prediction_page import write_prediction_page
 from workflows.drug_cli import DrugCLI
 from workflows.settings.command_help import Option
@@ -53,6 +55,11 @@ class PredictCLI(DrugCLI):
                 "Number of most probable classes to write; null writes the probability of every class.",
             ),
             "neighbors": Option(int, NEIGHBORS, "Number of nearest training samples to write for each sample."),
+            "coverage": Option(
+                float | None,
+                None,
+                "Share of samples, such as 0.9, whose set of labels must contain the true one; null writes no sets.",
+            ),
             "html": Option(
                 str | None, None, f"HTML page to write, of the first {SHOWN} rows with their nearest training samples."
             ),
@@ -111,6 +118,8 @@ class PredictCLI(DrugCLI):
         check_whole("top", self.config.top, 1, optional=True)
         check_whole("chunk_rows", self.config.chunk_rows, 1)
         check_whole("neighbors", self.config.neighbors, 0, 1_000)
+        if self.config.coverage is not None:
+            check_coverage(self.config.coverage)
 
     def callbacks(self) -> list[Callback]:
         """The writer of the predictions, if there is a file to write."""
@@ -140,15 +149,17 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     if cli.config.smiles is not None:
         from lightning_app.predict_one import predict_one
 
-        numbers = cli.config.top, cli.config.neighbors
+        numbers = cli.config.top, cli.config.neighbors, cli.config.coverage
         predict_one(Path(cli.checkpoint), cli.config.smiles, *numbers, terminal, cli.trust, cli.decision)
         return
     assert cli.trained_task is not None
     assert cli.writer is not None
     cli.model.build(cli.trained_task)
     evidence = load_evidence(Path(cli.checkpoint))
+    coverage = cli.config.coverage
+    sets = None if coverage is None else sets_from_file(cli.model, Path(cli.checkpoint), coverage)
     columns = PredictionColumns(
-        cli.trained_task, cli.model.decision.has_uncertainty, evidence, cli.config.top, cli.config.neighbors
+        cli.trained_task, cli.model.decision.has_uncertainty, evidence, cli.config.top, cli.config.neighbors, sets
     )
     shown = cli.config.trainer.enable_progress_bar is not False and not terminal.quiet
     cli.writer.expect(columns, shown)

@@ -18,7 +18,7 @@ from datamodules.tables.columns import INPUTS, Columns
 from datamodules.tables.drug_table import make_table
 from datamodules.tables.smiles_cells import split_sample
 from datamodules.tables.table_chunks import TableChunk
-from modules.decision_choice import choose_from_file
+from modules.decision_choice import choose_from_file, sets_from_file
 from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction_columns import PredictionColumns
@@ -34,6 +34,7 @@ def predict_one(
     text: str,
     top: int | None,
     neighbors: int,
+    coverage: float | None,
     terminal: Terminal,
     trust: Sequence[str] = (),
     decision: DecisionSettings | None = None,
@@ -45,6 +46,7 @@ def predict_one(
         text: The sample as SMILES; the two parts of a reaction, a pair, or a drug and a protein are joined by `>>`.
         top: Number of most probable classes to show; None shows three.
         neighbors: Number of nearest training samples to show.
+        coverage: Share of samples whose set of labels must contain the true one; None for no set.
         terminal: Output options of the command.
         trust: Modules with classes of the user that the checkpoint may name.
         decision: Objective of this prediction only; None for the decision of the checkpoint.
@@ -58,7 +60,9 @@ def predict_one(
         choose_from_file(model, checkpoint, decision)
     chunk = _read(text, model)
     top = top or min(_SHOWN_CLASSES, model.task.num_classes)
-    columns = PredictionColumns(model.task, model.decision.has_uncertainty, load_evidence(checkpoint), top, neighbors)
+    sets = None if coverage is None else sets_from_file(model, checkpoint, coverage)
+    numbers = top, neighbors, sets
+    columns = PredictionColumns(model.task, model.decision.has_uncertainty, load_evidence(checkpoint), *numbers)
     one = numpy.zeros(1, dtype=numpy.int64)
     batches = [chunk.featured.store.batch(one, one, one - 1)]
     values = [columns.values(batch, found) for batch, found in infer(model, batches)]
@@ -120,6 +124,9 @@ def _show(text: str, prediction: dict[str, Any], columns: PredictionColumns) -> 
     }
     if "uncertainty" in prediction:
         lines["uncertainty"] = f"{prediction['uncertainty']:.3f}"
+    if columns.sets is not None:
+        labels = prediction["set"] or "none, since no class fits"
+        lines[f"{columns.sets.coverage:.0%} set"] = labels
     if columns.evidence is not None:
         estimate = f"{prediction['applicability']:.0%} of the labels of samples like this one are right"
         lines["applicability"] = f"{prediction['applicability_level']}: about {estimate}"

@@ -12,6 +12,7 @@ from modules.decisions.samples import DecisionSamples
 from modules.evaluation.calibration import TemperatureScaling
 from modules.evaluation.logit_correction import LogitCorrection
 from modules.evaluation.prediction import Prediction
+from modules.evaluation.prediction_sets import PredictionSets
 from modules.evaluation.split_metrics import SplitMetrics
 from modules.evaluation.split_scores import SplitScores
 from modules.losses import ClassificationLoss
@@ -210,6 +211,20 @@ class Decision(nn.Module):
         of_each = (self.corrected(known.logits), known.labels, known.at_prior)
         corrected, labels, at_prior = (values[seen].cpu() for values in of_each)
         return DecisionSamples(corrected, labels, self.counts.cpu(), tuple(head), self.prior_strength(), at_prior)
+
+    def sets(self, scores: SplitScores, head: Sequence[int], coverage: float) -> PredictionSets:
+        """Choose prediction sets, which take the logits of the head; they do not depend on the objective.
+
+        Args:
+            scores: Scores of samples that the model was not trained on, of all processes.
+            head: Head classes.
+            coverage: Share of samples whose set must contain their label, above 0 and below 1.
+
+        Raises:
+            InputError: If `coverage` is not in this range.
+        """
+        sets = PredictionSets.fit(self.samples(scores, head), coverage)
+        return sets.of_logits(self.logit_scale, self.logit_offset.masked_fill(self.counts == 0, NEVER))
 
     def prior_strength(self) -> float:
         """Strength of the prior that corrected scores contain."""

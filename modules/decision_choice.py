@@ -15,6 +15,7 @@ from modules.decision import Decision
 from modules.decisions.objectives import CostMatrix, DecisionObjective
 from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
+from modules.evaluation.prediction_sets import PredictionSets
 from modules.evaluation.split_metrics import SplitMetrics
 from modules.evaluation.split_scores import SplitScores, scores_path
 from modules.saved_settings.checkpoint_check import CheckpointCheck
@@ -57,13 +58,35 @@ def choose_from_file(model: DrugClassifier, checkpoint: Path, settings: Decision
     if not saved.is_refit:
         choose_decision(model, read_scores(model, checkpoint), settings)
         return
-    best = read_checkpoint(saved.measured)
+    decision, scores, head = _measured(model, saved)
+    assert model.task is not None
+    decision.choose(scores, settings.make(model.task.classes), head)
+    model.decision.load_state_dict(without_neighbors(decision.state_dict()), strict=False)
+
+
+def sets_from_file(model: DrugClassifier, checkpoint: Path, coverage: float) -> PredictionSets:
+    """Choose prediction sets on the scores beside a checkpoint; of a refit, beside the best checkpoint of its run.
+
+    Args:
+        model: A built model, whose weights are not used.
+        checkpoint: Its checkpoint.
+        coverage: Share of samples whose set must contain their label, above 0 and below 1.
+
+    Raises:
+        InputError: If there are no scores of the weights that they are for, or `coverage` is not in this range.
+    """
+    decision, scores, head = _measured(model, read_checkpoint(checkpoint))
+    return decision.sets(scores, head, coverage)
+
+
+def _measured(model: DrugClassifier, saved: Checkpoint) -> tuple[Decision, SplitScores, tuple[int, ...]]:
+    """Decision, scores and head classes of the checkpoint of a run that was measured."""
+    best = read_checkpoint(saved.measured) if saved.is_refit else saved
     counts = torch.tensor(best.task.class_counts)
     decision, metrics = Decision(counts, model.decision.loss), SplitMetrics(counts, model.groups)
     decision.load_state_dict(best.decision_state())
     scores = SplitScores.load(scores_path(best.path), len(counts), weights_digest(best.path))
-    decision.choose(scores, settings.make(best.task.classes), metrics.tail_metrics.groups["head"])
-    model.decision.load_state_dict(without_neighbors(decision.state_dict()), strict=False)
+    return decision, scores, tuple(metrics.tail_metrics.groups["head"])
 
 
 def without_neighbors(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from datamodules.drug_datamodule import DrugDataModule
 from datamodules.tables.columns import ColumnNames, InputKind
 from datamodules.tables.source_table import read_column_names
 from modules.checkpoint_file import checkpoint_to_predict_with
-from modules.decision_choice import choose_from_file
+from modules.decision_choice import choose_from_file, sets_from_file
 from modules.decisions.settings import DecisionSettings, ObjectiveName
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction import Prediction
@@ -85,7 +85,9 @@ class Model:
         """What one sample is: molecule, reaction, pair, drug_protein or array."""
         return self._task.input
 
-    def predict(self, samples: Samples, top: int | None = None, neighbors: int = NEIGHBORS) -> Any:
+    def predict(
+        self, samples: Samples, top: int | None = None, neighbors: int = NEIGHBORS, coverage: float | None = None
+    ) -> Any:
         """Labels, probabilities and evidence.
 
         Args:
@@ -93,6 +95,7 @@ class Model:
                 or pandas data frame; or the path of a table or an .npz file.
             top: Writes the labels and probabilities of this many best classes instead of a column for each class.
             neighbors: Number of nearest training samples to name.
+            coverage: Share of samples, such as 0.9, whose set of labels must contain the true one; None for no sets.
 
         Returns:
             One row for each sample, in order: the columns that were given and those of `lightning predict`. A pandas
@@ -100,9 +103,16 @@ class Model:
             `reason` says why.
 
         Raises:
-            InputError: If the samples cannot be read as the model's input, or have a column of the same name.
+            InputError: If the samples cannot be read as the model's input, or have a column of the same name; or if
+                there are no scores beside the checkpoint, or `coverage` is not between 0 and 1.
         """
-        columns = PredictionColumns(self._task, self.classifier.decision.has_uncertainty, self.evidence, top, neighbors)
+        sets = None
+        if coverage is not None:
+            if self.checkpoint is None:
+                raise InputError("coverage: expected a model that was loaded from a checkpoint, got another one.")
+            sets = sets_from_file(self.classifier, self.checkpoint, coverage)
+        has_uncertainty = self.classifier.decision.has_uncertainty
+        columns = PredictionColumns(self._task, has_uncertainty, self.evidence, top, neighbors, sets)
         with self._data(samples) as data:
             columns.check_names(data.prediction_rows.table.columns)
             values = [columns.values(batch, prediction) for batch, prediction in self._infer(data)]

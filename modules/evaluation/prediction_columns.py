@@ -17,6 +17,7 @@ from datamodules.prediction_rows import FeaturedChunk
 from modules.evaluation.applicability import ASKED, LEVELS, level_of, signals
 from modules.evaluation.prediction import Prediction
 from modules.evaluation.prediction_evidence import PredictionEvidence
+from modules.evaluation.prediction_sets import PredictionSets
 from modules.neighbors.sample_bits import bits_width, sample_bits
 
 Values = dict[str, NDArray[Any]]
@@ -32,7 +33,8 @@ class PredictionColumns:
     """Converts predictions to columns of a table.
 
     The columns are `predicted_label`, `probability` and `calibrated_probability`; `p/<class>` for each class or, with
-    `top`, the most probable classes as `label_1`, `probability_1` and so on; `uncertainty` if the model has one;
+    `top`, the most probable classes as `label_1`, `probability_1` and so on; `uncertainty` if the model has one; with
+    prediction sets, `set`, the labels joined by a semicolon, and `set_size`;
     with evidence, `nearest_1`, `nearest_1_label`, `nearest_1_tanimoto`, `nearest_1_cosine` and so on of the nearest
     training samples, `applicability` and `applicability_level`; and `reason`.
 
@@ -41,6 +43,7 @@ class PredictionColumns:
         evidence: Evidence of the checkpoint; None without.
         top: Number of most probable classes; None for a column for each class.
         neighbors: Number of nearest training samples; 0 without evidence.
+        sets: Prediction sets; None without.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class PredictionColumns:
         evidence: PredictionEvidence | None,
         top: int | None = None,
         neighbors: int = NEIGHBORS,
+        sets: PredictionSets | None = None,
     ) -> None:
         """Create the columns for the predictions of a model.
 
@@ -59,6 +63,7 @@ class PredictionColumns:
             evidence: Evidence of the checkpoint; None for no columns of evidence.
             top: Number of most probable classes to write; None writes a column for each class.
             neighbors: Number of nearest training samples to write.
+            sets: Prediction sets of the model; None for no columns of sets.
 
         Raises:
             InputError: If `top` is outside 1..C, or the evidence has other classes or fingerprints.
@@ -67,7 +72,7 @@ class PredictionColumns:
         if top is not None and not 1 <= top <= len(self.classes):
             raise InputError(f"top: expected 1 to {len(self.classes)}, the number of classes, got {top}.")
         self.evidence, self.top, self._has_uncertainty = evidence, top, has_uncertainty
-        self.neighbors = 0 if evidence is None else neighbors
+        self.neighbors, self.sets = 0 if evidence is None else neighbors, sets
         if evidence is not None:
             evidence.samples.check(task)
 
@@ -80,6 +85,7 @@ class PredictionColumns:
             *("predicted_label", "probability", "calibrated_probability"),
             *(best or [f"p/{name}" for name in self.classes]),
             *(["uncertainty"] if self._has_uncertainty else []),
+            *(["set", "set_size"] if self.sets else []),
             *(self._evidence_names if self.evidence else []),
             "reason",
         ]
@@ -135,6 +141,10 @@ class PredictionColumns:
             values["probabilities"] = numpy.take_along_axis(probabilities, values["codes"], axis=1)
         if prediction.uncertainty is not None:
             values["uncertainty"] = prediction.uncertainty.float().masked_fill(~finite, torch.nan).cpu().numpy()
+        if self.sets is not None:
+            codes = self.sets.codes(prediction.logits)
+            values["set_size"] = numpy.array([len(own) for own in codes])
+            values["set"] = numpy.array(["; ".join(self.classes[code] for code in own) for own in codes], dtype=object)
         if self.evidence is not None:
             values |= self._compared(self.evidence, batch, prediction, values["calibrated_probability"], known)
         return values
@@ -186,11 +196,11 @@ class PredictionColumns:
             column[rows] = numpy.where(found["labels"] < 0, len(known), codes) if found else codes
             return polars.Series([*known, None], dtype=polars.String).gather(column)
 
-        def texts(known: list[str], places: NDArray[Any]) -> polars.Series:
-            column: list[str | None] = [None] * size
-            for row, place in zip(rows.tolist(), places.tolist(), strict=True):
-                column[row] = None if place < 0 else known[place]
-            return polars.Series(column, dtype=polars.String)
+        def filled(values: list[Any], at: NDArray[Any], kind: type[polars.DataType]) -> polars.Series:
+            column: list[Any] = [None] * size
+            for row, value in zip(at.tolist(), values, strict=True):
+                column[row] = value
+            return polars.Series(column, dtype=kind)
 
         nothing = numpy.zeros(0)
         width = self.top or len(self.classes)
@@ -207,13 +217,18 @@ class PredictionColumns:
                 columns += [names(self.classes, codes[:, place]), numbers(shares[:, place])]
         if self._has_uncertainty:
             columns.append(numbers(found.get("uncertainty", nothing)))
+        if self.sets is not None:
+            known = found["labels"] >= 0 if found else nothing.astype(bool)
+            joined, sizes = (found.get(name, nothing)[known].tolist() for name in ("set", "set_size"))
+            columns += [filled(joined, rows[known], polars.String), filled(sizes, rows[known], polars.Int64)]
         if self.evidence is not None:
             samples, none = self.evidence.samples, numpy.zeros((0, self.neighbors))
             found_places = found.get("places", none).astype(numpy.int64)
             for place in range(self.neighbors):
                 own = found_places[:, place]
                 labels = numpy.where(own < 0, len(self.classes), samples.codes[own])
-                columns += [texts(samples.names, own), names(self.classes, labels)]
+                near = [None if code < 0 else samples.names[code] for code in own.tolist()]
+                columns += [filled(near, rows, polars.String), names(self.classes, labels)]
                 columns += [numbers(found.get(kind, none)[:, place]) for kind in self._similarities]
             estimate = found.get("applicability", nothing)
             columns += [numbers(estimate), names(tuple(LEVELS), level_of(estimate))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -37,7 +37,8 @@ class PredictionSets:
 
     Attributes:
         coverage: Share of samples whose set contains their label, in 0..1.
-        offset: What is added to corrected scores to get those at the prior of the training samples, fp32 (C,).
+        scale: Scale of each class's logit, fp32 (C,).
+        offset: What is added to scaled logits to get scores at the prior of the training samples, fp32 (C,).
         temperature: Temperature of these scores.
         thresholds: Lowest log-probability of each class in a set, fp32 (C,); infinite for a class without training
             samples.
@@ -45,6 +46,7 @@ class PredictionSets:
     """
 
     coverage: float
+    scale: Tensor
     offset: Tensor
     temperature: float
     thresholds: Tensor
@@ -74,7 +76,7 @@ class PredictionSets:
             if mean >= coverage:
                 break
         thresholds = thresholds.masked_fill(samples.counts == 0, torch.inf)
-        return cls(coverage, offset, temperature, thresholds, chosen)
+        return cls(coverage, torch.ones_like(offset), offset, temperature, thresholds, chosen)
 
     @classmethod
     def fit_plain(cls, samples: DecisionSamples, coverage: float) -> PredictionSets:
@@ -86,16 +88,40 @@ class PredictionSets:
         """
         offset, temperature, own = _calibrate(samples, coverage)
         threshold = torch.full((len(samples.counts),), _lower_quantile(own, coverage))
-        return cls(coverage, offset, temperature, threshold.masked_fill(samples.counts == 0, torch.inf), 0.0)
+        threshold = threshold.masked_fill(samples.counts == 0, torch.inf)
+        return cls(coverage, torch.ones_like(offset), offset, temperature, threshold, 0.0)
 
-    def members(self, corrected: Tensor) -> Tensor:
+    def of_logits(self, scale: Tensor, offset: Tensor) -> PredictionSets:
+        """The same sets for logits, of which ``scale_c * logit_c + offset_c`` are the scores of the samples of `fit`.
+
+        Args:
+            scale: Scale of each class, fp32 (C,).
+            offset: Offset of each class, fp32 (C,).
+        """
+        return replace(self, scale=scale, offset=offset + self.offset.to(offset.device))
+
+    def members(self, logits: Tensor) -> Tensor:
         """Which classes are in the set of each sample, bool (B, C).
 
         Args:
-            corrected: `Decision.corrected` scores, (B, C).
+            logits: Logits, or scores as those of the samples of `fit`, (B, C).
         """
-        offset, thresholds = (values.to(corrected.device) for values in (self.offset, self.thresholds))
-        return _log_probabilities(corrected, offset, self.temperature) >= thresholds
+        return self._log_probabilities(logits) >= self.thresholds.to(logits.device)
+
+    def codes(self, logits: Tensor) -> list[list[int]]:
+        """The classes in the set of each of B samples, the most probable first.
+
+        Args:
+            logits: As of `members`.
+        """
+        found = self._log_probabilities(logits)
+        members, order = found >= self.thresholds.to(found.device), found.argsort(dim=1, descending=True, stable=True)
+        ordered = zip(order.tolist(), members.gather(1, order).tolist(), strict=True)
+        return [[code for code, inside in zip(*row, strict=True) if inside] for row in ordered]
+
+    def _log_probabilities(self, logits: Tensor) -> Tensor:
+        scale, offset = self.scale.to(logits.device), self.offset.to(logits.device)
+        return _log_probabilities(logits * scale, offset, self.temperature)
 
 
 def check_coverage(coverage: float) -> None:
@@ -121,8 +147,8 @@ def _calibrate(samples: DecisionSamples, coverage: float) -> tuple[Tensor, float
     return offset, temperature, found.gather(1, samples.labels[:, None]).squeeze(1)
 
 
-def _log_probabilities(corrected: Tensor, offset: Tensor, temperature: float) -> Tensor:
-    return ((corrected.float() + offset) / temperature).log_softmax(dim=1)
+def _log_probabilities(scaled: Tensor, offset: Tensor, temperature: float) -> Tensor:
+    return ((scaled.float() + offset) / temperature).log_softmax(dim=1)
 
 
 def _places(sizes: Tensor, coverage: float) -> Tensor:

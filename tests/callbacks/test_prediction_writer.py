@@ -22,6 +22,7 @@ from modules.encoders import FingerprintMLP
 from modules.evaluation.applicability import LEVELS, level_of
 from modules.evaluation.prediction_columns import PredictionColumns
 from modules.evaluation.prediction_evidence import PredictionEvidence
+from modules.evaluation.prediction_sets import PredictionSets
 from modules.losses import ClassificationLoss, CrossEntropyLoss
 from modules.losses.classification.evidential import EvidentialLoss
 from tests.datamodules.example_smiles import INN_STEMS
@@ -60,13 +61,15 @@ def predict(
     evidence: PredictionEvidence | None = None,
     top: int | None = None,
     loss: ClassificationLoss | None = None,
+    sets: PredictionSets | None = None,
     **trainer_settings: Any,
 ) -> PredictionWriter:
     """Predict in batches of four rows."""
     model, writer = make_model(loss), PredictionWriter(str(output))
     data = DrugDataModule(str(source), evaluation_batch_size=4)
     data.trained_task, data.chunk_rows = TASK, chunk_rows
-    writer.expect(PredictionColumns(TASK, model.decision.has_uncertainty, evidence, top), progress=False)
+    columns = PredictionColumns(TASK, model.decision.has_uncertainty, evidence, top, sets=sets)
+    writer.expect(columns, progress=False)
     quiet: dict[str, Any] = dict.fromkeys(
         ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
     )
@@ -96,6 +99,26 @@ def test_chunks_give_the_same_file_to_the_last_bit(tmp_path: Path, suffix: str, 
             assert polars.read_parquet_schema(chunked) == polars.read_parquet_schema(whole)
         else:
             assert chunked.read_bytes() == whole.read_bytes()
+
+
+def test_sets_hold_the_labels_whose_probability_reaches_their_threshold(tmp_path: Path) -> None:
+    write_table(tmp_path / "new.csv")
+    zeros = torch.zeros(3)
+    sets = PredictionSets(0.9, zeros + 1, zeros, 1.0, torch.tensor([0.34, 0.3, 2.0]).log(), 0.0)
+    for chunk_rows in (4, 100):
+        predict(tmp_path / "new.csv", tmp_path / "out.parquet", chunk_rows, sets=sets)
+        out = polars.read_parquet(tmp_path / "out.parquet")
+        assert out.schema["set"] == polars.String
+        assert out.schema["set_size"] == polars.Int64
+        for row in out.iter_rows(named=True):
+            if row["reason"] is not None:
+                assert row["set"] is row["set_size"] is None
+                continue
+            inside = [name for name, least in (("a", 0.34), ("b", 0.3)) if row[f"p/{name}"] >= least]
+            inside.sort(key=lambda name: -row[f"p/{name}"])
+            assert row["set"] == "; ".join(inside)
+            assert row["set_size"] == len(inside)
+    assert set(out["set_size"].drop_nulls()) > {1}
 
 
 def test_columns_hold_what_the_model_says(tmp_path: Path) -> None:

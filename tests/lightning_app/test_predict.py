@@ -12,6 +12,7 @@ import pytest
 import torch
 from polars.testing import assert_frame_equal
 
+import tailmol
 from tests.datamodules.example_smiles import INN_STEMS
 from tests.lightning_app.command import TINY, in_this_process, succeed
 
@@ -70,6 +71,28 @@ def test_chunks_and_processes_give_the_same_file(
     # Another number of threads adds in another order.
     assert_frame_equal(polars.read_csv(tmp_path / "shared.csv"), out, check_exact=False, abs_tol=1e-5)
     assert list(tmp_path.glob(".*")) == []
+
+
+def test_sets_come_from_the_scores_beside_the_checkpoint(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_table(tmp_path / "new.csv")
+    options = (*ON_CPU, "--data.source=new.csv", "--output=out.csv", "--coverage=0.9")
+    assert predict(monkeypatch, checkpoint, *options) == 0
+    out = polars.read_csv(tmp_path / "out.csv")
+    assert out.filter(polars.col("reason").is_null())["set_size"].min() is not None
+    frame = tailmol.load(checkpoint).predict(out["smiles"].head(20).to_list(), coverage=0.9)
+    assert frame["set_size"].to_list() == out["set_size"].head(20).to_list()
+    capsys.readouterr()
+    assert predict(monkeypatch, checkpoint, "--smiles=CCO", "--coverage=0.5") == 0
+    assert "50% set" in capsys.readouterr().out
+    assert predict(monkeypatch, checkpoint, "--smiles=CCO", "--coverage=90") == 2
+    assert "coverage: expected a number from" in capsys.readouterr().err
+    moved = tmp_path / "best.ckpt"
+    shutil.copyfile(checkpoint, moved)
+    assert predict(monkeypatch, moved, "--smiles=CCO", "--coverage=0.9") == 2
+    assert "scores: expected the file" in capsys.readouterr().err
 
 
 def test_one_molecule_on_the_terminal(

@@ -25,6 +25,7 @@ from callbacks.training_stages import TrainingStages
 from modules.checkpoint_file import read_checkpoint
 from modules.decisions.settings import DecisionSettings
 from modules.neighbors.settings import NeighborSettings
+from modules.saved_settings.plain_values import plain_settings
 from modules.training.lr_schedule import read_schedule
 from modules.training.stages import Stage
 from reports.wandb_panels import log_recluster_panels
@@ -109,7 +110,7 @@ class FitCLI(DrugCLI):
         settings = super().read_settings(arguments)
         saved = {} if self.saved is None else self.saved.settings
         for name in left_to_the_user(saved, settings.composition.settings):
-            _log.warning(f"{name}: the checkpoint's value has no effect; objects and folders are yours to give again.")
+            _log.warning(f"{name}: the checkpoint's value has no effect; it is yours to give again.")
         used = settings.composition.origin(("model", "encoder", "class_path")) or ""
         for layer in settings.files:
             if layer.name.startswith("encoder/") and used.startswith("method/"):
@@ -156,8 +157,12 @@ class FitCLI(DrugCLI):
         """The last checkpoint of the same run in a job that SLURM has restarted, if any."""
         path = find_interrupted(RunSettings(**self.config.run.as_dict()), self.config.data.source)
         # A job may start several runs.
-        is_same = path is not None and read_checkpoint(path).settings == self.model.run_config
+        is_same = path is not None and read_checkpoint(path).settings == self.plain_settings()
         return str(path) if is_same else None
+
+    def goes_on(self) -> bool:
+        """See `DrugCLI.goes_on`."""
+        return self.resumed_from() is not None or self.interrupted_checkpoint() is not None
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """A trainer that validates a fold after the last epoch alone, since the fold chooses nothing before.
@@ -212,12 +217,20 @@ class FitCLI(DrugCLI):
         return resuming
 
     def before_instantiate_classes(self) -> None:
-        """Make the paths of teachers absolute, so that the run can be resumed from any working directory."""
+        """Make the paths of teachers absolute, so that the run can be resumed from any working directory.
+
+        Raises:
+            InputError: If a checkpoint with the settings could not be read again.
+        """
         super().before_instantiate_classes()
         for stage in self.config.stages:
             teacher = stage.distillation and stage.distillation.init_args.teacher
             if teacher:
                 stage.distillation.init_args.teacher = str(Path(teacher).resolve())
+        try:
+            plain_settings(self.plain_settings())
+        except ValueError as error:
+            raise InputError(f"{error}; no checkpoint with these settings could be read again.") from error
 
     def after_instantiate_classes(self) -> None:
         """Take the classes from the table, not from the checkpoint, also in a resumed run."""

@@ -73,7 +73,9 @@ def rerun_settings(settings: dict[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in settings.items() if name != "run"}
     kept["trainer"] = {name: value for name, value in settings["trainer"].items() if name not in _TRIAL_SETTINGS}
     kept["tracking"] = {
-        name: value for name, value in settings["tracking"].items() if (name, value) != ("wandb", "disabled")
+        name: value
+        for name, value in settings["tracking"].items()
+        if name != "group" and (name, value) != ("wandb", "disabled")
     }
     return kept
 

@@ -152,6 +152,7 @@ class Objective:
         place = self.folder.resolve()
         arguments = [
             *_TRIAL_OPTIONS,
+            f"--tracking.group={place.name}",
             *fit_arguments(self.space, values, self.further),
             f"--run.root={place.parent}",
             f"--run.name={place.name}",

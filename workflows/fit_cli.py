@@ -30,6 +30,7 @@ from modules.training.lr_schedule import read_schedule
 from modules.training.stages import Stage
 from reports.wandb_panels import log_recluster_panels
 from workflows.drug_cli import DrugCLI
+from workflows.initial_encoder import read_initial_encoder
 from workflows.resuming import Resuming
 from workflows.run_folder import RunSettings, find_interrupted
 from workflows.settings.command_help import Option
@@ -55,7 +56,7 @@ class FitCLI(DrugCLI):
     kept_settings = None
     unused_settings: Mapping[str, tuple[str, ...]] = {}
     # A checkpoint contains its state, which would override other settings.
-    fixed_settings = ("model.optimizer",)
+    fixed_settings = ("model.optimizer", "init_from")
     needs_checkpoint = False
     trains_on_all = False
     """Whether all rows are trained on, and none are left to validate and test."""
@@ -73,6 +74,12 @@ class FitCLI(DrugCLI):
     def own_options(self) -> dict[str, Option]:
         """Options of the training run."""
         return {
+            "init_from": Option(
+                str | None,
+                None,
+                "Run folder or checkpoint of a trained model whose encoder weights training starts from; the head is "
+                "new, so the classes may be others. null starts from random weights.",
+            ),
             "checkpoint_every_n_steps": Option(int, 500, "Number of training steps between updates of last.ckpt."),
             "stages": Option(list[Stage], [], "Stages, which change the training from an epoch on (docs/methods.md)."),
             "folds": Option(
@@ -203,6 +210,8 @@ class FitCLI(DrugCLI):
         if self.config.data.fold in (None, 0):
             # An ensemble has the evidence of its first member.
             own.append(EvidenceWriter(recluster))
+        if self.config.init_from is not None and not self.goes_on():
+            own.append(read_initial_encoder(Path(self.config.init_from), self.plain_settings(), self.trust))
         shows_progress = self.config.trainer.enable_progress_bar is not False and self.show_progress
         progress = [TrainingProgress()] if shows_progress else []
         saving = [best, ended, within, Requeue(), OwnCheckpoints()]
@@ -217,12 +226,14 @@ class FitCLI(DrugCLI):
         return resuming
 
     def before_instantiate_classes(self) -> None:
-        """Make the paths of teachers absolute, so that the run can be resumed from any working directory.
+        """Make the paths of other models absolute, so that the run can be resumed from any working directory.
 
         Raises:
             InputError: If a checkpoint with the settings could not be read again.
         """
         super().before_instantiate_classes()
+        if self.config.init_from is not None:
+            self.config.init_from = str(Path(self.config.init_from).resolve())
         for stage in self.config.stages:
             teacher = stage.distillation and stage.distillation.init_args.teacher
             if teacher:

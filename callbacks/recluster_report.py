@@ -11,7 +11,7 @@ from typing import Any
 import lightning
 import polars
 import torch
-from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.loggers import CSVLogger, Logger
 
 from base.atomic_file import write_csv
 from modules.drug_classifier import DrugClassifier
@@ -123,7 +123,8 @@ def _log_metrics(
     pairs = zip(model.task.classes, weights.tolist(), strict=True)
     per_class = {f"class_weight/{name}": weight for name, weight in pairs}
     for logger in trainer.loggers:
-        own = per_class if isinstance(logger, WandbLogger) else {}
+        # `class_weights.csv` holds them, and `metrics.csv` would get a column for each class.
+        own = {} if isinstance(logger, CSVLogger) else per_class
         logger.log_metrics({**values, **own, "epoch": float(trainer.current_epoch)}, step=trainer.global_step)
 
 

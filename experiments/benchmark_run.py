@@ -41,9 +41,11 @@ class CellProcess:
 
     Attributes:
         command: The command line of `lightning fit`, without options.
+        group: Group of the runs in W&B, which are logged there only if the arguments of a cell ask for it.
     """
 
     command: Sequence[str]
+    group: str
 
     def __call__(self, cell: Cell, folder: Path, beat: Callable[[], None]) -> dict[str, Any]:
         """Run a cell and wait for its end.
@@ -64,11 +66,12 @@ class CellProcess:
         folder.mkdir(parents=True)
         words = shlex.split(os.path.expandvars(cell.arguments))
         place = ["--run.root", str(folder.parent), "--run.name", folder.name, "--run.version", "fit"]
-        quiet = ["--trainer.enable_progress_bar", "false", "--tracking.wandb", "disabled", "--report", "false"]
+        tracking = ["--tracking.wandb", "disabled", "--tracking.group", self.group]
+        quiet = ["--trainer.enable_progress_bar", "false", "--report", "false"]
         started = time.monotonic()
         with (folder / "log.txt").open("wb") as log:
             process = subprocess.Popen(
-                [*self.command, *words, *place, *quiet], stdout=log, stderr=log, preexec_fn=_end_with_parent
+                [*self.command, *tracking, *words, *place, *quiet], stdout=log, stderr=log, preexec_fn=_end_with_parent
             )
             try:
                 status, usage = _wait(process, beat)

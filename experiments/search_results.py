@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, cast
@@ -73,7 +74,9 @@ def rerun_settings(settings: dict[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in settings.items() if name != "run"}
     kept["trainer"] = {name: value for name, value in settings["trainer"].items() if name not in _TRIAL_SETTINGS}
     kept["tracking"] = {
-        name: value for name, value in settings["tracking"].items() if (name, value) != ("wandb", "disabled")
+        name: value
+        for name, value in settings["tracking"].items()
+        if name != "group" and (name, value) != ("wandb", "disabled")
     }
     return kept
 
@@ -126,7 +129,7 @@ def _write_figure(study: Study, path: Path, plot: Callable[[Study], object]) -> 
 
 
 def print_results(study: Study, folder: Path, metric: str, console: Console | None = None) -> None:
-    """Print the best trials and the command that trains with their settings.
+    """Print the best trials, as many as fit side by side, and the command that trains with the best settings.
 
     Args:
         study: The study of the search.
@@ -147,19 +150,39 @@ def print_results(study: Study, folder: Path, metric: str, console: Console | No
     if not ranked:
         return
     short = short_names(sorted({name for trial in ranked for name in trial.params}))
-    table = Table(title="Best trials", title_justify="left")
-    for title in ("Trial", metric, *short.values()):
-        table.add_column(title, justify="right", overflow="fold")
-    for trial in ranked:
-        cells = [_cell(trial.params.get(name)) for name in short]
-        table.add_row(str(trial.number), f"{trial.value:.3f}", *cells)
+    titles = ["Trial", metric, *short.values()]
+    columns = [
+        [str(trial.number), f"{trial.value:.3f}", *(shown_value(trial.params.get(name)) for name in short)]
+        for trial in ranked
+    ]
+    columns = columns[: _fitting([titles, *columns], console.width)]
+    table = Table(title="Best trials (trials.csv has all)", title_justify="left")
+    table.add_column("Trial", overflow="fold")
+    for number, *_ in columns:
+        table.add_column(number, justify="right", overflow="fold")
+    for row in list(zip(titles, *columns, strict=True))[1:]:
+        table.add_row(*row)
     console.print(table)
     console.print("Train and test a model with the best settings:")
     line = f"  lightning fit --config {quote(str(folder / 'best.yaml'))}"
     console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def _cell(value: Any) -> str:
+def _fitting(columns: Sequence[Sequence[str]], width: int) -> int:
+    """The number of columns behind the first one that fit into a table of a width, but at least one."""
+    # Each column has two spaces and a line.
+    needed = [3 + max(map(len, column)) for column in columns]
+    return max(1, sum(1 + total <= width for total in itertools.accumulate(needed)) - 1)
+
+
+def shown_value(value: Any) -> str:
+    """The value of a setting in a few characters: three digits of a number, the name of a settings file.
+
+    Args:
+        value: The value; None if a trial has no such setting.
+    """
+    if isinstance(value, str) and value.endswith((".yaml", ".yml")):
+        return Path(value).stem
     return "-" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 

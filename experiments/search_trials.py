@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from lightning.pytorch import Callback
 
 from base.errors import InputError
-from experiments.search_results import ERROR, SETTINGS
+from experiments.search_results import ERROR, SETTINGS, short_names, shown_value
 from experiments.search_space import SearchSpace, fit_arguments, suggest
 from experiments.study_storage import one_line
 
@@ -152,6 +152,7 @@ class Objective:
         place = self.folder.resolve()
         arguments = [
             *_TRIAL_OPTIONS,
+            f"--tracking.group={place.name}",
             *fit_arguments(self.space, values, self.further),
             f"--run.root={place.parent}",
             f"--run.name={place.name}",
@@ -165,7 +166,6 @@ class Objective:
             logged = ", ".join(sorted(name for name in metrics if name.startswith("val/")))
             raise InputError(f"metric.name: expected one of {logged}, got {self.space.metric!r}.")
         best = max(reported) if self.space.maximize else min(reported)
-        _log.info(
-            f"Trial {trial.number}: {best:.4f} ({', '.join(f'{name} {value}' for name, value in values.items())})"
-        )
+        drawn = ", ".join(f"{short} {shown_value(values[name])}" for name, short in short_names(values).items())
+        _log.info(f"Trial {trial.number}: {best:.4f} ({drawn})")
         return best

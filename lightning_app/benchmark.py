@@ -121,7 +121,7 @@ def _work(study: BenchmarkStudy) -> None:
             progress.update(task, completed=len(study.plan.cells) - states["waiting"] - states["running"])
             progress.console.print(f"{cell.name}: {'failed, ' + error if error else 'done'}", highlight=False)
 
-        study.work(CellProcess(_FIT), show)
+        study.work(CellProcess(_FIT, study.plan.name), show)
 
 
 def _list(study: BenchmarkStudy) -> None:

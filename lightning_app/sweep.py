@@ -14,7 +14,6 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from lightning.pytorch import Callback
-from lightning.pytorch.loggers import WandbLogger
 
 from base.errors import InputError
 from base.ranges import check_seed, check_whole
@@ -27,6 +26,7 @@ from workflows.settings.command_line import split_command_line
 from workflows.settings.config_files import find_config, shipped_names
 from workflows.settings.errors import reword
 from workflows.terminal import Terminal, quiet_lightning
+from workflows.wandb_run import finish
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -103,11 +103,8 @@ class FitTrial(FitCLI):
         try:
             self.trainer.fit(self.model, datamodule=self.datamodule, weights_only=True)
         finally:
-            if any(isinstance(logger, WandbLogger) for logger in self.trainer.loggers):
-                import wandb
-
-                # The next trial would otherwise log to the same W&B run.
-                wandb.finish()
+            # The next trial would otherwise log to the same W&B run.
+            finish(self.trainer.loggers)
         return self.trainer.callback_metrics
 
 

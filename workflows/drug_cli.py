@@ -232,6 +232,10 @@ class DrugCLI(LightningCLI):
         """The checkpoint of the run to resume, if any."""
         return None
 
+    def goes_on(self) -> bool:
+        """Whether the run in its folder goes on, also in W&B."""
+        return False
+
     def callbacks(self) -> list[Callback]:
         """The callbacks of the subcommand."""
         return []
@@ -268,7 +272,7 @@ class DrugCLI(LightningCLI):
             changed["enable_checkpointing"] = False
         trainer = RunTrainer(self._claim_folder, **{**settings, **changed, **kwargs})
         if self.uses_run_folder:
-            trainer.start_tracking(self.config_init.tracking)
+            trainer.start_tracking(self.config_init.tracking, self.subcommand_name, self.goes_on(), settings["logger"])
         return trainer
 
     def has_unused_parameters(self) -> bool:

@@ -15,13 +15,13 @@ from workflows.terminal import quiet_lightning
 
 
 class _OneSplitCLI(DrugCLI):
-    """Settings that are those of the run: also whether and where it is tracked, but for its name in W&B."""
+    """Settings that are those of the run: also whether and where it is tracked, but not what W&B calls it."""
 
     kept_settings = ("seed_everything", "model", "data", "tracking")
 
     def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """Drop the name of the W&B run, which is that of the training."""
-        return {**settings, "tracking": {**settings["tracking"], "name": None}}
+        """Drop what describes the W&B run of the training."""
+        return {**settings, "tracking": {**settings["tracking"], "name": None, "job_type": None, "notes": None}}
 
 
 class ValidateCLI(_OneSplitCLI):

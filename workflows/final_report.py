@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("tailmol")
 
 
-def report_run(folder: Path, loggers: Sequence[Logger] = (), step: int = 0, trust: Sequence[str] = ()) -> None:
+def report_run(folder: Path, loggers: Sequence[Logger] = (), step: int = 0, trust: Sequence[str] = ()) -> Path | None:
     """Write the report of a run; an error is logged as a warning, since the run is complete without a report.
 
     Args:
@@ -23,6 +23,9 @@ def report_run(folder: Path, loggers: Sequence[Logger] = (), step: int = 0, trus
         loggers: Loggers of the trainer; the figures are logged to W&B, too.
         step: Global step of the trainer.
         trust: Modules with classes of the user that the checkpoint may name.
+
+    Returns:
+        The page; None if it could not be written.
     """
     from reports.report_data import collect
     from reports.run_report import report_figures, write_page
@@ -39,5 +42,6 @@ def report_run(folder: Path, loggers: Sequence[Logger] = (), step: int = 0, trus
             f"lightning report {quote(str(folder))}"
         )
         _log.debug("Traceback of the report:", exc_info=True)
-    else:
-        _log.info(f"Report: {path}")
+        return None
+    _log.info(f"Report: {path}")
+    return path

@@ -25,10 +25,12 @@ from callbacks.training_stages import TrainingStages
 from modules.checkpoint_file import read_checkpoint
 from modules.decisions.settings import DecisionSettings
 from modules.neighbors.settings import NeighborSettings
+from modules.saved_settings.plain_values import plain_settings
 from modules.training.lr_schedule import read_schedule
 from modules.training.stages import Stage
 from reports.wandb_panels import log_recluster_panels
 from workflows.drug_cli import DrugCLI
+from workflows.initial_encoder import read_initial_encoder
 from workflows.resuming import Resuming
 from workflows.run_folder import RunSettings, find_interrupted
 from workflows.settings.command_help import Option
@@ -54,7 +56,7 @@ class FitCLI(DrugCLI):
     kept_settings = None
     unused_settings: Mapping[str, tuple[str, ...]] = {}
     # A checkpoint contains its state, which would override other settings.
-    fixed_settings = ("model.optimizer",)
+    fixed_settings = ("model.optimizer", "init_from")
     needs_checkpoint = False
     trains_on_all = False
     """Whether all rows are trained on, and none are left to validate and test."""
@@ -72,6 +74,12 @@ class FitCLI(DrugCLI):
     def own_options(self) -> dict[str, Option]:
         """Options of the training run."""
         return {
+            "init_from": Option(
+                str | None,
+                None,
+                "Run folder or checkpoint of a trained model whose encoder weights training starts from; the head is "
+                "new, so the classes may be others. null starts from random weights.",
+            ),
             "checkpoint_every_n_steps": Option(int, 500, "Number of training steps between updates of last.ckpt."),
             "stages": Option(list[Stage], [], "Stages, which change the training from an epoch on (docs/methods.md)."),
             "folds": Option(
@@ -109,7 +117,7 @@ class FitCLI(DrugCLI):
         settings = super().read_settings(arguments)
         saved = {} if self.saved is None else self.saved.settings
         for name in left_to_the_user(saved, settings.composition.settings):
-            _log.warning(f"{name}: the checkpoint's value has no effect; objects and folders are yours to give again.")
+            _log.warning(f"{name}: the checkpoint's value has no effect; it is yours to give again.")
         used = settings.composition.origin(("model", "encoder", "class_path")) or ""
         for layer in settings.files:
             if layer.name.startswith("encoder/") and used.startswith("method/"):
@@ -156,8 +164,12 @@ class FitCLI(DrugCLI):
         """The last checkpoint of the same run in a job that SLURM has restarted, if any."""
         path = find_interrupted(RunSettings(**self.config.run.as_dict()), self.config.data.source)
         # A job may start several runs.
-        is_same = path is not None and read_checkpoint(path).settings == self.model.run_config
+        is_same = path is not None and read_checkpoint(path).settings == self.plain_settings()
         return str(path) if is_same else None
+
+    def goes_on(self) -> bool:
+        """See `DrugCLI.goes_on`."""
+        return self.resumed_from() is not None or self.interrupted_checkpoint() is not None
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """A trainer that validates a fold after the last epoch alone, since the fold chooses nothing before.
@@ -195,6 +207,8 @@ class FitCLI(DrugCLI):
         stages = TrainingStages(self.config_init.stages, self.trust)
         deciding = DecisionWriter(self.config_init.decision, self.config_init.neighbors)
         own = [recluster, ReclusterReport(log_recluster_panels), stages, deciding, self._resuming(), EvidenceWriter()]
+        if self.config.init_from is not None and not self.goes_on():
+            own.append(read_initial_encoder(Path(self.config.init_from), self.plain_settings(), self.trust))
         shows_progress = self.config.trainer.enable_progress_bar is not False and self.show_progress
         progress = [TrainingProgress()] if shows_progress else []
         saving = [best, ended, within, Requeue(), OwnCheckpoints()]
@@ -209,12 +223,22 @@ class FitCLI(DrugCLI):
         return resuming
 
     def before_instantiate_classes(self) -> None:
-        """Make the paths of teachers absolute, so that the run can be resumed from any working directory."""
+        """Make the paths of other models absolute, so that the run can be resumed from any working directory.
+
+        Raises:
+            InputError: If a checkpoint with the settings could not be read again.
+        """
         super().before_instantiate_classes()
+        if self.config.init_from is not None:
+            self.config.init_from = str(Path(self.config.init_from).resolve())
         for stage in self.config.stages:
             teacher = stage.distillation and stage.distillation.init_args.teacher
             if teacher:
                 stage.distillation.init_args.teacher = str(Path(teacher).resolve())
+        try:
+            plain_settings(self.plain_settings())
+        except ValueError as error:
+            raise InputError(f"{error}; no checkpoint with these settings could be read again.") from error
 
     def after_instantiate_classes(self) -> None:
         """Take the classes from the table, not from the checkpoint, also in a resumed run."""

@@ -10,17 +10,19 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
+from lightning.pytorch.loggers import WandbLogger
 
 from base.atomic_file import write_file, write_json
 from base.errors import DiskFullError, InputError, is_disk_full
 from datamodules.drug_datamodule import DrugDataModule
 from modules.processes import leave_processes
 from modules.saved_settings.known_classes import trusted_modules
-from workflows.ensemble import assemble
+from workflows.ensemble import Assembled, assemble
 from workflows.final_report import report_run
 from workflows.fit_cli import FitCLI
 from workflows.fit_once import FitResult, train
@@ -28,9 +30,11 @@ from workflows.run_folder import RunFolder, RunSettings, claim_run_folder, how_t
 from workflows.run_trainer import RunTrainer
 from workflows.settings.command_line import split_command_line, take_option
 from workflows.settings.layers import read_command
-from workflows.settings.saved import named_modules
+from workflows.settings.saved import given_again, named_modules
 from workflows.stop_signals import StopSignals
 from workflows.terminal import process_number
+from workflows.tracking import TrackingSettings, make_loggers
+from workflows.wandb_run import finish, log_artifact, save_id
 
 _log = logging.getLogger("tailmol")
 
@@ -80,7 +84,7 @@ def fit_folds(
     if signals is not None:
         signals.speaks, signals.folder = is_first, folder if is_first else None
     try:
-        data = _train_members(words, members, wanted, command, show_progress)
+        data = _train_members(words, settings, members, wanted, command, show_progress)
         leave_processes()
         missing = [str(fold) for fold, member in enumerate(members) if not _is_finished(member)]
         if missing and is_first:
@@ -97,20 +101,24 @@ def fit_folds(
             raise
         advice = how_to_go_on(command, words, folder)
         raise DiskFullError(f"The disk is full, and the files from before are whole; {advice}") from error
-    if settings.get("report", True):
-        report_run(folder, trust=named_modules(made.settings))
+    _report_and_track(made, folder, _run_name(settings, folder), settings.get("report", True))
     return FitResult(folder, made.checkpoint, made.metrics, True, made.out_of_fold)
 
 
 def _train_members(
-    words: Sequence[str], members: Sequence[Path], wanted: Sequence[int], command: str, show_progress: bool
+    words: Sequence[str],
+    settings: dict[str, Any],
+    members: Sequence[Path],
+    wanted: Sequence[int],
+    command: str,
+    show_progress: bool,
 ) -> DrugDataModule | None:
     """Train the wanted members that are not finished; returns the data module of one of them."""
     data: DrugDataModule | None = None
     for fold in wanted:
         if _is_finished(members[fold]):
             continue
-        cli = FitCLI(_member_words(words, members, fold), command, show_progress)
+        cli = FitCLI(_member_words(words, settings, members, fold), command, show_progress)
         if data is not None:
             cli.datamodule.share_table(data)
         _log.info(f"Fold {fold + 1} of {len(members)}: {members[fold]}")
@@ -118,6 +126,28 @@ def _train_members(
         cast(RunTrainer, cli.trainer).finish_tracking()
         data = cli.datamodule
     return data
+
+
+def _report_and_track(made: Assembled, folder: Path, name: str, report: bool) -> None:
+    """Write the report of the ensemble, and log its metrics and report to a W&B run beside those of the members."""
+    tracking = replace(TrackingSettings(**made.settings["tracking"]), name=name)
+    loggers = [one for one in make_loggers(tracking, folder, True, "ensemble", True) if isinstance(one, WandbLogger)]
+    for logger in loggers:
+        logger.log_hyperparams(made.settings)
+        logger.log_metrics({name: value for name, value in made.metrics.items() if value is not None}, 0)
+        save_id(folder, logger.experiment)
+    if tracking.log_checkpoints:
+        log_artifact(loggers, "model", made.checkpoint)
+    if report:
+        page = report_run(folder, loggers, trust=named_modules(made.settings))
+        if page is not None and tracking.log_report:
+            log_artifact(loggers, "report", page)
+    finish(loggers)
+
+
+def _run_name(settings: dict[str, Any], folder: Path) -> str:
+    """The name of the ensemble in W&B, which begins those of its members."""
+    return str(settings.get("tracking", {}).get("name") or f"{folder.parent.name} {folder.name}")
 
 
 def _number(value: Any) -> int:
@@ -164,19 +194,21 @@ def _claim(run: RunSettings, settings: dict[str, Any], is_first: bool) -> RunFol
     return folder
 
 
-def _member_words(words: Sequence[str], members: Sequence[Path], fold: int) -> list[str]:
+def _member_words(words: Sequence[str], settings: dict[str, Any], members: Sequence[Path], fold: int) -> list[str]:
     """The command line of a member, which goes on where it was cut off."""
     place = members[fold]
     last = place / "checkpoints" / "last.ckpt"
     if last.is_file():
         trust, _ = take_option(list(words), "trust")
-        return ["--ckpt_path", str(last), *(word for module in trust for word in ("--trust", module))]
+        trusted = [word for module in trust for word in ("--trust", module)]
+        return ["--ckpt_path", str(last), *given_again(settings), *trusted]
     if process_number() == 0 and place.is_dir():
         # It was cut off before its first checkpoint.
         shutil.rmtree(place)
     run = place.parent.parent
     named = ["--run.root", str(run), "--run.name", place.parent.name, "--run.version", place.name]
-    if split_command_line(words).value("tracking.name") is None:
-        named.append(f"--tracking.name={run.parent.name} {run.name} fold {fold}")
+    name = _run_name(settings, run)
+    group = settings.get("tracking", {}).get("group") or name
+    named += [f"--tracking.name={name} fold {fold}", f"--tracking.group={group}"]
     own = ["--folds=null", "--only_folds=null", f"--data.folds={len(members)}", f"--data.fold={fold}"]
     return [*words, *own, *named, "--report=false"]

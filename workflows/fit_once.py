@@ -10,10 +10,11 @@ from base.atomic_file import write_json
 from base.errors import InputError
 from modules.evaluation.split_scores import scores_path
 from workflows.final_report import report_run
-from workflows.fit_cli import FitCLI
+from workflows.fit_cli import MONITORED, FitCLI
 from workflows.run_summary import split_metrics
 from workflows.run_trainer import RunTrainer
 from workflows.settings.saved import named_modules
+from workflows.wandb_run import log_artifact, log_best
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,20 @@ def train(cli: FitCLI) -> FitResult:
     result = FitResult(cli.folder, Path(best), metrics, cli.trainer.is_global_zero)
     if result.is_first_process:
         write_json(result.metrics, result.folder / "test_metrics.json")
-    if cli.config.report and result.is_first_process:
-        report_run(cli.folder, cli.trainer.loggers, cli.trainer.global_step, named_modules(cli.model.run_config))
+    if result.is_first_process:
+        _report_and_track(cli, Path(best))
     return result
+
+
+def _report_and_track(cli: FitCLI, best: Path) -> None:
+    """Write the report if the settings ask for it, and give the loggers what is known at the end only."""
+    loggers, tracking = cli.trainer.loggers, cli.config.tracking
+    highest = getattr(cli.trainer.checkpoint_callback, "best_model_score", None)
+    if highest is not None:
+        log_best(loggers, MONITORED, float(highest))
+    if tracking.log_checkpoints:
+        log_artifact(loggers, "model", best, ["best"])
+    if cli.config.report:
+        page = report_run(cli.folder, loggers, cli.trainer.global_step, named_modules(cli.model.run_config))
+        if page is not None and tracking.log_report:
+            log_artifact(loggers, "report", page)

@@ -34,6 +34,7 @@ from workflows.fit_cli import FitCLI
 from workflows.fit_once import FitResult, train
 from workflows.run_trainer import RunTrainer
 from workflows.settings.saved import named_modules, without_own
+from workflows.wandb_run import log_artifact
 
 _log = logging.getLogger("tailmol")
 
@@ -89,7 +90,6 @@ def train_and_refit(cli: FitCLI, command: str = "lightning", show_progress: bool
     trainer = cast(RunTrainer, again.trainer)
     with trainer.working():
         trainer.fit(again.model, datamodule=again.datamodule, ckpt_path=again.checkpoint, weights_only=True)
-    trainer.finish_tracking()
     leave_processes()
     if not result.is_first_process:
         return result
@@ -103,7 +103,12 @@ def train_and_refit(cli: FitCLI, command: str = "lightning", show_progress: bool
     _write_evidence(again, model, final, result.best_checkpoint)
     if cli.config.report:
         # Once more, since it now names two checkpoints.
-        report_run(result.folder, trust=named_modules(cli.model.run_config))
+        page = report_run(result.folder, trust=named_modules(cli.model.run_config))
+        if page is not None and cli.config.tracking.log_report:
+            log_artifact(trainer.loggers, "report", page)
+    if cli.config.tracking.log_checkpoints:
+        log_artifact(trainer.loggers, "model", final, ["final"])
+    trainer.finish_tracking()
     return replace(result, final_checkpoint=final)
 
 
@@ -150,8 +155,10 @@ def _words(cli: FitCLI, folder: Path, last: Path | None) -> Iterator[list[str]]:
     """
     assert cli.model.run_config is not None
     settings = {name: value for name, value in cli.model.run_config.items() if name != "run"}
-    name = settings["tracking"]["name"] or f"{folder.parent.name} {folder.name}"
-    own = ["--data.train_on_all=true", "--refit=false", "--report=false", f"--tracking.name={name} refit"]
+    tracking = settings["tracking"]
+    own = ["--data.train_on_all=true", "--refit=false", "--report=false"]
+    own.append(f"--tracking.name={tracking['name'] or f'{folder.parent.name} {folder.name}'} refit")
+    own.append(f"--tracking.job_type={tracking['job_type'] or 'refit'}")
     place: Sequence[str] = [f"--run.root={folder.parent}", f"--run.name={folder.name}", "--run.version=refit"]
     if last is not None:
         place = [f"--ckpt_path={last}"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +14,7 @@ import torch
 import yaml
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.loggers import MLFlowLogger, WandbLogger
 from lightning.pytorch.strategies import DDPStrategy
 
 from base.atomic_file import write_file
@@ -21,7 +23,8 @@ from datamodules.drug_datamodule import DrugDataModule
 from modules.drug_classifier import DrugClassifier
 from workflows.checkpoint_io import AtomicCheckpointIO
 from workflows.run_folder import RunFolder
-from workflows.tracking import TrackingSettings, make_loggers
+from workflows.tracking import ContinuedCSVLogger, TrackingSettings, further_loggers, make_loggers
+from workflows.wandb_run import finish, save_id
 
 _PLAIN_DDP = ("auto", "ddp", "ddp_spawn", "ddp_fork", "ddp_notebook")
 
@@ -70,14 +73,20 @@ class RunTrainer(Trainer):
         finally:
             self.claimed.remove_if_empty()
 
-    def start_tracking(self, settings: TrackingSettings) -> None:
+    def start_tracking(self, settings: TrackingSettings, job_type: str, goes_on: bool, further: object) -> None:
         """Create the loggers; if that fails, an empty folder of the run is removed.
 
         Args:
             settings: What is tracked where.
+            job_type: Kind of the run in W&B if the settings do not name one.
+            goes_on: Whether the run in the folder goes on, also in W&B.
+            further: Loggers beside those of every run, as the setting `trainer.logger` gives them.
         """
         try:
-            self.loggers = make_loggers(settings, self.run_folder, self.is_global_zero)
+            self.loggers = [
+                *make_loggers(settings, self.run_folder, self.is_global_zero, job_type, goes_on),
+                *further_loggers(further),
+            ]
         except BaseException:
             self.claimed.remove_if_empty()
             raise
@@ -88,22 +97,26 @@ class RunTrainer(Trainer):
         Args:
             exit_code: 0 if the run succeeded.
         """
-        if any(isinstance(logger, WandbLogger) for logger in self.loggers):
-            import wandb
-
-            wandb.finish(exit_code=exit_code)
+        finish(self.loggers, exit_code)
 
 
 class SaveSettings(Callback):
-    """Sends the folder of the run to all processes, and saves the settings there and in W&B."""
+    """Sends the folder of the run to all processes, and saves the settings there and with the loggers."""
 
     def __init__(self) -> None:
         self._saved = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Share the folder, and save the settings from the first process, once."""
+        """Share the folder, and save the settings from the first process, once.
+
+        Raises:
+            InputError: If MLflow would refuse the metrics of a class.
+        """
         folder = Path(trainer.strategy.broadcast(str(cast(RunTrainer, trainer).run_folder)))
         cast(RunTrainer, trainer).run_folder = folder
+        task = cast(DrugDataModule, trainer.datamodule).task  # type: ignore[attr-defined]
+        if any(isinstance(logger, MLFlowLogger) for logger in trainer.loggers):
+            check_names_for_mlflow(task.classes)
         if self._saved or not trainer.is_global_zero:
             return
         self._saved = True
@@ -113,9 +126,32 @@ class SaveSettings(Callback):
         write_file(folder / "config.yaml", lambda temporary: temporary.write_text(text))
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
-                task = cast(DrugDataModule, trainer.datamodule).task  # type: ignore[attr-defined]
                 counts = dict(zip(task.classes, task.class_counts, strict=True))
                 logger.experiment.config.update({**config, "class_counts": counts}, allow_val_change=True)
+                save_id(folder, logger.experiment)
+            elif not isinstance(logger, ContinuedCSVLogger):
+                # MLflow allows no change of a parameter, so a resumed run could not name its own.
+                own = {name: value for name, value in config["trainer"].items() if name != "logger"}
+                logger.log_hyperparams({**config, "trainer": own})
+
+
+def check_names_for_mlflow(classes: Sequence[str]) -> None:
+    """Check that each class has metrics of its own in MLflow, which would otherwise stop the run at its end.
+
+    Args:
+        classes: Names of the classes.
+
+    Raises:
+        InputError: If one has none.
+    """
+    # Lightning leaves the other characters out, and MLflow takes only what is the shortest form of a path.
+    names = [re.sub("[^a-zA-Z0-9_/. -]+", "", f"recall/{name}") for name in classes]
+    for place, (name, kept) in enumerate(zip(classes, names, strict=True)):
+        if posixpath.normpath(kept) != kept or kept in names[:place]:
+            raise InputError(
+                "trainer.logger: expected classes whose names differ in English letters, digits, spaces, _, -, . and "
+                f"single slashes, which are all that MLflow takes, got {name!r}."
+            )
 
 
 def strategy_for_unused_parameters(settings: dict[str, Any]) -> Any:

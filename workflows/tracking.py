@@ -1,9 +1,10 @@
-"""Loggers of a run: always a CSV file, and W&B unless it is disabled."""
+"""Loggers of a run: always a CSV file, W&B unless it is disabled, and others that the settings name."""
 
 from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
@@ -14,6 +15,8 @@ from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
 from base.atomic_file import write_file
+from base.errors import InputError
+from workflows.wandb_run import saved_id
 
 
 @dataclass
@@ -25,11 +28,28 @@ class TrackingSettings:
             precedence.
         project: Name of the W&B project.
         name: Name of the W&B run; null takes the names of the data set and the version.
+        entity: User or team that owns the W&B project; null takes the default of your login. Never taken from a
+            checkpoint.
+        group: Group of the W&B run; null takes the run's name for the members of an ensemble, the search's for its
+            trials and the benchmark's for its runs, and no group otherwise.
+        job_type: Kind of the W&B run; null takes the subcommand, or refit, or ensemble.
+        tags: Tags of the W&B run, such as `[baseline, scaffold]`.
+        notes: Notes on the W&B run.
+        log_report: Whether report.html is an artifact of the W&B run.
+        log_checkpoints: Whether best.ckpt, and final.ckpt of a refit, are artifacts of the W&B run; each is a few
+            megabytes or more.
     """
 
     wandb: Literal["auto", "online", "offline", "disabled"] = "auto"
     project: str = "tailmol"
     name: str | None = None
+    entity: str | None = None
+    group: str | None = None
+    job_type: str | None = None
+    tags: list[str] | None = None
+    notes: str | None = None
+    log_report: bool = True
+    log_checkpoints: bool = False
 
 
 class ContinuedCSVLogger(CSVLogger):
@@ -104,13 +124,24 @@ class _AppendingWriter(ExperimentWriter):
         write_file(Path(self.metrics_file_path), write)
 
 
-def make_loggers(settings: TrackingSettings, folder: Path, first: bool = True) -> list[Logger]:
+def make_loggers(
+    settings: TrackingSettings,
+    folder: Path,
+    first: bool = True,
+    job_type: str = "fit",
+    goes_on: bool = False,
+) -> list[Logger]:
     """Create a CSV logger and, unless it is disabled, a W&B logger, which write to the run's folder.
 
     Args:
         settings: Settings of the W&B logger.
         folder: Folder of the run.
         first: Whether this is the first process, which is the only one that logs.
+        job_type: Kind of the W&B run if the settings do not name one.
+        goes_on: Whether the run in the folder goes on, also in W&B.
+
+    Returns:
+        The loggers, that of the CSV file first.
     """
     # Absolute, since checkpoints are written next to the CSV file, and a resumed run compares their folders.
     folder = folder.resolve()
@@ -119,11 +150,43 @@ def make_loggers(settings: TrackingSettings, folder: Path, first: bool = True) -
     if mode == "auto":
         mode = "online" if first and _logged_in() else "offline"
     if mode != "disabled":
-        name = settings.name or f"{folder.parent.name} {folder.name}"
         offline = mode in ("offline", "dryrun")
-        # `offline` alone sets an environment variable, which W&B has already read if it was asked for the login.
-        given = "offline" if offline else mode
-        loggers.append(WandbLogger(name=name, project=settings.project, save_dir=folder, offline=offline, mode=given))
+        loggers.append(
+            WandbLogger(
+                name=settings.name or f"{folder.parent.name} {folder.name}",
+                project=settings.project,
+                save_dir=folder,
+                id=saved_id(folder) if goes_on else None,
+                offline=offline,
+                # `offline` alone sets an environment variable, which W&B has already read if it was asked for the
+                # login.
+                mode="offline" if offline else mode,
+                entity=settings.entity,
+                group=settings.group,
+                job_type=settings.job_type or job_type,
+                tags=settings.tags,
+                notes=settings.notes,
+            )
+        )
+    return loggers
+
+
+def further_loggers(given: object) -> list[Logger]:
+    """The loggers that the settings name beside those of every run.
+
+    Args:
+        given: The setting `trainer.logger`: a logger, a list of them, or true, false or null, which name none.
+
+    Raises:
+        InputError: If one is for W&B.
+    """
+    loggers = [given] if isinstance(given, Logger) else list(given) if isinstance(given, Sequence) else []
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            raise InputError(
+                "trainer.logger: expected loggers beside that of W&B, which the settings of tracking describe, got "
+                "WandbLogger."
+            )
     return loggers
 
 

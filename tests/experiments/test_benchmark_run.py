@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import pytest
 
 from experiments.benchmark_plan import Cell
 from experiments.benchmark_run import CellFailedError, CellProcess, read_metrics
+from workflows.settings.command_line import split_command_line
 
-RUN_CELL = CellProcess((sys.executable, "-m", "lightning_app.cli", "fit"))
+RUN_CELL = CellProcess((sys.executable, "-m", "lightning_app.cli", "fit"), "grid")
 SMALL = "--config encoder/fingerprint.yaml --trainer.max_epochs 1 --trainer.accelerator cpu --data.fingerprint_size 128"
 
 
@@ -26,6 +28,21 @@ def test_a_run_gives_its_metrics_and_leaves_no_checkpoint(tmp_path: Path, monkey
     assert not [name for name in values if "recall/" in name]
     assert (run / "log.txt").is_file()
     assert not list(run.rglob("*.ckpt"))
+
+
+def test_runs_are_a_group_in_wandb_only_if_the_grid_asks_for_it(tmp_path: Path) -> None:
+    script = "import json, sys; print(json.dumps(sys.argv[1:]))"
+    run = CellProcess((sys.executable, "-c", script), "night")
+    words = []
+    for place, arguments in enumerate(("", "--tracking.wandb offline --tracking.group own")):
+        cell = Cell("a", "b", "c", 0, 0, arguments)
+        with pytest.raises(CellFailedError, match="the run wrote no metrics"):
+            run(cell, tmp_path / str(place), lambda: None)
+        words.append(split_command_line(json.loads((tmp_path / str(place) / "log.txt").read_text())))
+    assert [(one.value("tracking.wandb"), one.value("tracking.group")) for one in words] == [
+        ("disabled", "night"),
+        ("offline", "own"),
+    ]
 
 
 @pytest.mark.slow

@@ -225,7 +225,7 @@ def test_best_settings_name_no_folder() -> None:
         "seed_everything": 0,
         "trainer": {"default_root_dir": "x", "enable_progress_bar": False, "max_epochs": 3},
         "run": {"root": "sweeps"},
-        "tracking": {"wandb": "disabled", "project": "p"},
+        "tracking": {"wandb": "disabled", "project": "p", "group": "sweep"},
     }
     assert rerun_settings(settings) == {
         "seed_everything": 0,

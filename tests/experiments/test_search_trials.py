@@ -15,6 +15,7 @@ from base.errors import InputError
 from experiments.search_results import ERROR, SETTINGS
 from experiments.search_space import Parameter, SearchSpace
 from experiments.search_trials import Objective, SearchStoppedError, StopBetweenSteps, check_settings
+from workflows.settings.command_line import split_command_line
 
 SPACE = SearchSpace("small", "random", "val/score", True, (Parameter("x", (1, 2)),), None, ("--config=a.yaml",), "")
 
@@ -48,6 +49,20 @@ def test_the_value_of_a_trial_is_the_best_reported_one() -> None:
 
     assert objective(train)(trial) == 0.7
     assert trial.user_attrs[SETTINGS] == LoggedRun.resolved_settings
+
+
+def test_the_trials_of_a_search_are_a_group_unless_the_user_names_another(tmp_path: Path) -> None:
+    found = []
+
+    def make_run(arguments: list[str], callbacks: list[Callback]) -> LoggedRun:
+        found.append(split_command_line(arguments).value("tracking.group"))
+        return LoggedRun(lambda: {})
+
+    for further in ([], ["--tracking.group=mine"]):
+        trial = optuna.create_study().ask()
+        with pytest.raises(InputError):
+            Objective(SPACE, further, tmp_path / "nightly", 0, make_run)(trial)
+    assert found == ["nightly", "mine"]
 
 
 def test_a_metric_that_is_not_logged_is_named(caplog: pytest.LogCaptureFixture) -> None:

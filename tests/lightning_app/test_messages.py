@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shlex
 import subprocess
@@ -20,6 +21,7 @@ from workflows.evaluate import EvaluateCLI, ValidateCLI
 from workflows.fit import fit
 from workflows.run_summary import print_test_report
 from workflows.settings.errors import reword
+from workflows.tracking import TrackingSettings
 
 FIT = (*TINY, "--config", "method/cross_entropy.yaml", "--config", "encoder/fingerprint.yaml", "--trainer.max_epochs=1")
 COMMAND = str(Path(sys.executable).with_name("lightning"))
@@ -220,10 +222,17 @@ def test_a_dry_run_writes_nothing(
 def test_an_evaluation_is_tracked_as_the_run(cls: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("WANDB_MODE", raising=False)
-    options = ("--tracking.wandb=disabled", "--tracking.project=mine", "--tracking.name=training")
+    named = (
+        "--tracking.project=mine",
+        "--tracking.name=training",
+        "--tracking.notes=long",
+        "--tracking.job_type=train",
+    )
+    options = ("--tracking.wandb=disabled", "--tracking.group=all", "--tracking.entity=team", *named)
     run = fit([*FIT, *options], show_progress=False)
     words = ["--ckpt_path", str(run.best_checkpoint), "--trainer.accelerator=cpu"]
     cli = cls(words)
-    assert cli.config.tracking.as_dict() == {"wandb": "disabled", "project": "mine", "name": None}
+    expected = TrackingSettings(wandb="disabled", project="mine", group="all")
+    assert cli.config.tracking.as_dict() == dataclasses.asdict(expected)
     assert [type(logger).__name__ for logger in cli.trainer.loggers] == ["ContinuedCSVLogger"]
     assert cls([*words, "--tracking.wandb=offline"]).config.tracking.wandb == "offline"

@@ -45,13 +45,25 @@ def nested(items: Any) -> dict[str, Any]:
 
 
 def read_wandb(run: Path) -> dict[str, Any]:
-    """Config, history, summary and the kinds of media of the only offline W&B run in a run's folder."""
+    """What is in the only offline W&B run in a run's folder, see `read_wandb_file`."""
+    (file,) = wandb_files(run)
+    return read_wandb_file(file)
+
+
+def wandb_files(run: Path) -> list[Path]:
+    """The files of the offline W&B runs in a run's folder, the earliest first."""
+    return sorted(run.glob("wandb/offline-run-*/run-*.wandb"))
+
+
+def read_wandb_file(file: Path) -> dict[str, Any]:
+    """The description, config, history, summary, kinds of media and artifacts (files by path) of an offline W&B run."""
     from wandb.proto import wandb_internal_pb2
 
-    (file,) = run.glob("wandb/offline-run-*/run-*.wandb")
     config: dict[str, Any] = {}
     history: list[dict[str, Any]] = []
     summary: dict[str, Any] = {}
+    run: Any = None
+    artifacts: list[Any] = []
     for data in records(file.read_bytes()):
         record = wandb_internal_pb2.Record()  # type: ignore[attr-defined]
         record.ParseFromString(data)
@@ -59,6 +71,10 @@ def read_wandb(run: Path) -> dict[str, Any]:
             config[item.key or item.nested_key[0]] = json.loads(item.value_json)
         if record.HasField("history"):
             history.append(nested(record.history.item))
+        if record.HasField("run"):
+            run = record.run
+        if record.HasField("artifact"):
+            artifacts.append(record.artifact)
         for item in record.summary.update:
             summary[item.key or item.nested_key[0]] = json.loads(item.value_json)
     media = {
@@ -67,4 +83,12 @@ def read_wandb(run: Path) -> dict[str, Any]:
         for name, value in row.items()
         if isinstance(value, dict) and "_type" in value and "path" in value
     }
-    return {"config": config, "history": history, "summary": summary, "media": media, "folder": file.parent}
+    return {
+        "run": run,
+        "config": config,
+        "history": history,
+        "summary": summary,
+        "media": media,
+        "artifacts": artifacts,
+        "folder": file.parent,
+    }

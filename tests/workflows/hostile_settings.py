@@ -173,6 +173,7 @@ OBJECTS = {
     "accelerator": put("trainer/accelerator", "SITE/encoder.yaml"),
     "folder of the trainer": put("trainer/default_root_dir", "elsewhere"),
     "folder of features": put("data/cache_folder", "elsewhere"),
+    "owner of the project": put("tracking/entity", "somebody"),
     "folder of runs": put("run/root", "elsewhere"),
     "section of no command": put("elsewhere", spec("trap.Encoder")),
 }

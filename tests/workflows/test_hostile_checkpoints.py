@@ -149,7 +149,7 @@ def test_a_resumed_run_takes_objects_and_folders_from_the_user(
     assert machine.use("resume") == 0
     machine.check_untouched()
     told = capsys.readouterr().err
-    for name in ("trainer.callbacks", "trainer.profiler", "trainer.strategy", "data.cache_folder"):
+    for name in ("trainer.callbacks", "trainer.profiler", "trainer.strategy", "data.cache_folder", "tracking.entity"):
         assert f"{name}: the checkpoint's value has no effect" in told
     assert json.loads(Path("run/test_metrics.json").read_text())
 

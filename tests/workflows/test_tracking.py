@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import csv
+import re
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from unittest.mock import patch
 
+import hypothesis
 import polars
 import pytest
+from hypothesis import strategies
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
 
-from workflows.tracking import ContinuedCSVLogger, TrackingSettings, make_loggers
+from base.errors import InputError
+from workflows.run_trainer import check_names_for_mlflow
+from workflows.tracking import ContinuedCSVLogger, TrackingSettings, further_loggers, make_loggers
+from workflows.wandb_run import save_id, saved_id
 
 
 def test_a_resumed_run_keeps_the_rows_that_are_there(tmp_path: Path) -> None:
@@ -120,3 +129,64 @@ def test_without_credentials_wandb_is_offline(tmp_path: Path, monkeypatch: pytes
         make_loggers(TrackingSettings(), tmp_path / "data" / "version_0")
     assert made.call_args.kwargs["offline"] is True
     assert made.call_args.kwargs["mode"] == "offline"
+
+
+def made_for_wandb(settings: TrackingSettings, folder: Path, **further: Any) -> dict[str, Any]:
+    """What a run hands to W&B's logger."""
+    with patch("workflows.tracking.WandbLogger", spec=WandbLogger) as made:
+        make_loggers(settings, folder, **further)
+    return dict(made.call_args.kwargs)
+
+
+def test_wandb_is_told_what_the_settings_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    folder = tmp_path / "drugs" / "version_3"
+    plain = made_for_wandb(TrackingSettings(), folder, job_type="test")
+    assert (plain["name"], plain["project"], plain["job_type"]) == ("drugs version_3", "tailmol", "test")
+    assert [plain[name] for name in ("group", "tags", "notes", "entity", "id")] == [None] * 5
+    given: dict[str, Any] = {
+        "group": "g",
+        "tags": ["a", "b"],
+        "notes": "why",
+        "entity": "team",
+        "job_type": "j",
+        "name": "n",
+    }
+    told = made_for_wandb(TrackingSettings(**given), folder, job_type="test")
+    assert {name: told[name] for name in given} == given
+
+
+def test_a_run_that_goes_on_has_the_id_of_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert saved_id(tmp_path) is None
+    assert made_for_wandb(TrackingSettings(), tmp_path, goes_on=True)["id"] is None
+    save_id(tmp_path, SimpleNamespace(id="abc123"))
+    assert made_for_wandb(TrackingSettings(), tmp_path, goes_on=True)["id"] == "abc123"
+    assert made_for_wandb(TrackingSettings(), tmp_path)["id"] is None
+
+
+def test_further_loggers_are_one_or_a_list_but_not_another_of_wandb(tmp_path: Path) -> None:
+    one, other = CSVLogger(tmp_path), CSVLogger(tmp_path)
+    assert further_loggers(one) == [one]
+    assert further_loggers([one, other]) == [one, other]
+    assert [further_loggers(none) for none in (None, True, False)] == [[], [], []]
+    with pytest.raises(InputError, match=r"trainer\.logger: expected loggers beside that of W&B, .* got WandbLogger"):
+        further_loggers([one, WandbLogger(save_dir=tmp_path, offline=True)])
+
+
+@hypothesis.given(strategies.lists(strategies.text("aB9 ,+/._-ü", min_size=1, max_size=6), min_size=2, max_size=4))
+def test_classes_that_pass_have_metrics_of_their_own_in_mlflow(classes: list[str]) -> None:
+    validation = pytest.importorskip("mlflow.utils.validation")
+    # As Lightning's logger names them.
+    names = [re.sub("[^a-zA-Z0-9_/. -]+", "", f"test/recall/{name}") for name in classes]
+
+    def fits(name: str) -> bool:
+        try:
+            validation._validate_metric_name(name)
+        except validation.MlflowException:
+            return False
+        return True
+
+    is_good = all(map(fits, names)) and len(set(names)) == len(names)
+    with nullcontext() if is_good else pytest.raises(InputError, match=r"trainer\.logger: expected classes whose"):
+        check_names_for_mlflow(classes)

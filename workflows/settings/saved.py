@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -15,8 +16,9 @@ _OF_THE_USER: Mapping[str, tuple[str, ...]] = {
         *("callbacks", "logger", "plugins", "profiler", "default_root_dir", "model_registry"),
     ),
     "data": ("cache_folder",),
+    "tracking": ("entity",),
 }
-"""Settings that may be objects or folders, which a checkpoint never gives."""
+"""Settings that may be objects or folders, or say who receives the results, which a checkpoint never gives."""
 
 _DDP = ("ddp", "ddp_spawn", "ddp_fork", "ddp_notebook")
 _MACHINE = {
@@ -59,7 +61,7 @@ def checked_settings(
 
 
 def left_to_the_user(settings: Mapping[str, Any], used: Mapping[str, Any]) -> list[str]:
-    """The objects and folders in a checkpoint's settings that were left out and not given again, as dotted names.
+    """The settings of the user in a checkpoint that were left out and not given again, as dotted names.
 
     Args:
         settings: The settings of the checkpoint.
@@ -80,9 +82,28 @@ def without_own(settings: Mapping[str, Any]) -> dict[str, Any]:
         settings: Settings of a run, as plain types.
     """
     kept = {name: value for name, value in settings.items() if name not in ("run", "tracking", "report")}
-    for section, names in _OF_THE_USER.items():
-        kept[section] = {name: value for name, value in settings[section].items() if name not in names}
+    for section in kept.keys() & _OF_THE_USER.keys():
+        own = _OF_THE_USER[section]
+        kept[section] = {name: value for name, value in kept[section].items() if name not in own}
     return kept
+
+
+def given_again(settings: Mapping[str, Any]) -> list[str]:
+    """The options that give a resumed run the settings that it does not take from its checkpoint.
+
+    Args:
+        settings: The settings of the command, as plain types.
+    """
+    given = (
+        (f"{section}.{name}", settings.get(section, {}).get(name))
+        for section, names in _OF_THE_USER.items()
+        for name in names
+    )
+    return [
+        f"--{name}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in given
+        if value is not None
+    ]
 
 
 def named_modules(settings: Any) -> tuple[str, ...]:

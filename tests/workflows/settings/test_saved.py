@@ -12,7 +12,8 @@ from base.errors import InputError
 from datamodules.drug_datamodule import DrugDataModule
 from modules.saved_settings.checkpoint_check import CheckpointCheck
 from workflows.settings.command_help import Option
-from workflows.settings.saved import checked_settings, left_to_the_user, named_modules
+from workflows.settings.command_line import split_command_line
+from workflows.settings.saved import checked_settings, given_again, left_to_the_user, named_modules
 
 TYPES: dict[str, type | Option] = {
     "trainer": Trainer,
@@ -67,6 +68,14 @@ def test_what_was_dropped_is_named_unless_it_is_given_again() -> None:
     taken["data"]["cache_folder"] = "mine"
     assert left_to_the_user(settings, taken) == ["trainer.profiler"]
     assert left_to_the_user({}, {}) == []
+
+
+def test_what_a_checkpoint_never_gives_is_given_again_as_options() -> None:
+    trainer = {"logger": OBJECT, "devices": [0, 1], "accelerator": "cpu", "max_epochs": 3, "profiler": None}
+    words = given_again({"trainer": trainer, "data": {"source": "a.csv"}, "tracking": {"entity": "team"}})
+    settings = split_command_line(words).layer().settings
+    del trainer["max_epochs"], trainer["profiler"]
+    assert settings == {"trainer": trainer, "tracking": {"entity": "team"}}
 
 
 def test_a_section_of_another_form_is_refused() -> None:

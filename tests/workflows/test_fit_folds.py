@@ -14,7 +14,9 @@ from sklearn.metrics import accuracy_score, recall_score
 
 import tailmol
 from base.errors import InputError
+from modules.evaluation.prediction_evidence import load_evidence
 from modules.evaluation.split_scores import SplitScores, scores_path
+from modules.unit_embeddings import unit_embeddings
 from reports.analysis.baseline_fit import fit_baseline
 from reports.report_data import collect
 from reports.run_data import set_up_data
@@ -73,6 +75,31 @@ def test_every_row_is_tested_by_the_member_that_was_not_trained_on_it(run: Path)
     assert [written["test/recall/amine"], written["test/recall/ether"]] == pytest.approx(recall.tolist())
     assert written["test/recall/ring"] is None
     assert written["test/balanced_accuracy"] == pytest.approx(recall.mean())
+
+
+def test_the_evidence_is_of_all_rows_and_the_estimate_of_out_of_fold_predictions(run: Path) -> None:
+    evidence = load_evidence(run / "checkpoints" / "best.ckpt")
+    assert evidence is not None
+    smiles = polars.read_csv(table_of(run))["smiles"].to_list()
+    assert evidence.samples.names == smiles
+    # No sample is compared with itself, as the member that tested it was not trained on it.
+    assert evidence.unseen.rows.tolist() == list(range(36))
+    first = tailmol.load(run / "folds" / "0")
+    embeddings = unit_embeddings(torch.from_numpy(first.embed(smiles))).numpy()
+    numpy.testing.assert_allclose(evidence.samples.embeddings.astype(numpy.float32), embeddings, atol=2e-3)
+    member = load_evidence(run / "folds" / "2" / "checkpoints" / "best.ckpt")
+    assert member is not None
+    own = evidence.unseen.of_rows(member.unseen.rows)
+    numpy.testing.assert_array_equal(own.neighbors.cosine, member.unseen.neighbors.cosine)
+    assert not set(member.samples.names) & {smiles[row] for row in member.unseen.rows}
+    levels = json.loads((run / "accuracy_by_applicability.json").read_text())["levels"]
+    assert sum(level["samples"] for level in levels) == 36
+    written = json.loads((run / "test_metrics.json").read_text())
+    scores = SplitScores.load(scores_path(run / "checkpoints" / "best.ckpt"), 3)
+    decided = tailmol.load(run).classifier.decision
+    right = decided.labels(decided.probabilities(scores.logits)) == scores.labels
+    assert sum(level["right"] for level in levels) == int(right.sum())
+    assert written["test/rows"] == 36
 
 
 def table_of(run: Path) -> Path:

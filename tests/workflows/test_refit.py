@@ -20,6 +20,8 @@ from base.errors import InputError
 from modules.checkpoint_file import read_checkpoint
 from modules.decisions.settings import DecisionSettings
 from modules.evaluation.prediction_evidence import load_evidence
+from modules.evaluation.split_scores import SplitScores, scores_path
+from modules.make_evidence import estimate_of
 from modules.training.lr_schedule import read_schedule
 from tests.datamodules.array_file import save
 from tests.lightning_app.command import in_this_process, succeed
@@ -133,6 +135,20 @@ def test_a_new_decision_is_chosen_once_for_both_checkpoints(run: Path, name: str
     assert read_checkpoint(decided.checkpoints[1]).decision["objective"] == "balanced_accuracy"
     # The same choice from Python, for a model in memory.
     torch.testing.assert_close(changed.classifier.decision.class_offset, final["decision.class_offset"])
+
+
+def test_a_new_decision_comes_with_a_new_estimate(run: Path) -> None:
+    decide(run, DecisionSettings("balanced_accuracy"))
+    best = load_evidence(checkpoint(run, "best"))
+    final = load_evidence(checkpoint(run, "final"))
+    assert best is not None
+    assert final is not None
+    model = tailmol.load(checkpoint(run, "best")).classifier
+    scores = SplitScores.load(scores_path(checkpoint(run, "best")), len(COUNTS))
+    expected = estimate_of(model.decision, scores, best.unseen, best.samples.by_tanimoto)
+    for found in (best, final):
+        numpy.testing.assert_allclose(found.applicability.weights, expected.weights)
+        numpy.testing.assert_allclose(found.applicability.mean, expected.mean)
 
 
 class CutOff(RuntimeError):

@@ -28,8 +28,14 @@ from modules.evaluation.split_scores import SplitScores, joined, scores_path
 from modules.inference import infer_scores
 from modules.neighbor_choice import choose_neighbors
 from modules.neighbors.settings import NeighborSettings
-from modules.out_of_fold import out_of_fold_metrics
+from modules.out_of_fold import cross_fitted, out_of_fold_metrics
 from modules.saved_settings.checkpoint_check import CheckpointCheck
+from modules.tested_predictions import (
+    OUT_OF_FOLD_PREDICTIONS,
+    TEST_PREDICTIONS,
+    TestedPredictions,
+    joined_predictions,
+)
 
 
 @dataclass(frozen=True)
@@ -96,9 +102,17 @@ def assemble(
     write_file(
         folder / "config.yaml", lambda temporary: temporary.write_text(yaml.safe_dump(settings, sort_keys=False))
     )
-    objective = deciding.make(whole.task.classes)
+    decisions = cross_fitted(model, scores, deciding.make(whole.task.classes))
+    listed = joined_predictions(decisions, scores).frame(whole, "out-of-fold")
     out_of_fold = not whole.split.has_test_rows
-    found = out_of_fold_metrics(model, scores, objective) if out_of_fold else _test_metrics(model, whole)
+    if out_of_fold:
+        found = out_of_fold_metrics(model, scores, decisions)
+        write_csv(listed, folder / TEST_PREDICTIONS)
+    else:
+        tested = _score_test_samples(model, whole)
+        found = model.decision.evaluate(tested, model.metrics)
+        write_csv(TestedPredictions.by(model.decision, tested).frame(whole, "test"), folder / TEST_PREDICTIONS)
+        write_csv(listed, folder / OUT_OF_FOLD_PREDICTIONS)
     sizes = whole.records.sizes("test", whole.task.class_counts)
     named = {**sizes, **_plain(*found, whole.task.classes)}
     return Assembled(path, {f"test/{name}": value for name, value in named.items()}, settings, out_of_fold)
@@ -126,9 +140,9 @@ def _write(path: Path, model: DrugClassifier, member: Path, deciding: DecisionSe
     write_file(path, write)
 
 
-def _test_metrics(model: DrugClassifier, data: DrugDataModule) -> tuple[dict[str, Tensor], Tensor]:
+def _score_test_samples(model: DrugClassifier, data: DrugDataModule) -> SplitScores:
     refusal = "folds: expected models with finite scores, got NaN or infinite ones of test samples."
-    return model.decision.evaluate(infer_scores(model, data.test_dataloader(), refusal), model.metrics)
+    return infer_scores(model, data.test_dataloader(), refusal)
 
 
 def _plain(values: dict[str, Tensor], recall: Tensor, classes: Sequence[str]) -> dict[str, float | None]:

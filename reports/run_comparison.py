@@ -15,10 +15,10 @@ from base.atomic_file import write_file
 from base.errors import InputError
 from reports.analysis.class_scores import Group, class_groups
 from reports.figures.colors import PALETTE
-from reports.figures.plotly_figure import Figure, figure, log_axis, plain_text
+from reports.figures.plotly_figure import Figure, figure, log_axis, plain_text, rounded
 from reports.metric_titles import ACCURACIES, METRICS
+from reports.number_texts import number
 from reports.page_template import render_page
-from reports.run_description import number
 from reports.run_files import RunFiles, read_run
 
 _LOWER_IS_BETTER = ("calibration_error",)
@@ -169,7 +169,7 @@ def difference_figure(comparison: Comparison) -> Figure:
             "mode": "markers",
             "name": plain_text(comparison.names[place]),
             "x": x,
-            "y": _rounded(comparison.recalls[place] - comparison.recalls[0]),
+            "y": rounded((comparison.recalls[place] - comparison.recalls[0]).tolist()),
             "text": [plain_text(name) for name in comparison.classes],
             "hovertemplate": "%{text}: %{y:+.2f}<extra>%{fullData.name}</extra>",
             "marker": _marker(place),
@@ -215,10 +215,6 @@ def _marker(place: int) -> dict[str, Any]:
     return {**look, "size": 8, "opacity": 0.7}
 
 
-def _rounded(values: NDArray[Any]) -> list[float | None]:
-    return [None if value != value else round(value, 4) for value in values.tolist()]
-
-
 def comparison_warnings(comparison: Comparison) -> list[str]:
     """Warnings to read before the figures."""
     first = comparison.runs[0]
@@ -248,7 +244,7 @@ def build_comparison(comparison: Comparison) -> str:
         "groups": list(comparison.groups),
         "training": comparison.training.tolist(),
         "names": list(comparison.names),
-        "recalls": [_rounded(row) for row in comparison.recalls],
+        "recalls": [rounded(row.tolist()) for row in comparison.recalls],
     }
     return render_page(
         "compare.html",

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy
 
+from reports.analysis.class_results import ClassResults
 from reports.analysis.class_scores import GROUPS, ClassScores, ReliabilityBin, easy_tail_classes, hard_head_classes
 from reports.analysis.distance_matrix import ClassDistances
 from reports.figures.plotly_figure import (
@@ -49,14 +50,19 @@ def class_count_figure(scores: ClassScores) -> Figure:
                 "marker": {"color": GROUP_COLORS[group], "line": {"width": 0}},
             }
         )
-    y = log_axis("Training samples", scores.training.tolist())
+    y = log_axis("Training samples (logarithmic)", scores.training.tolist())
     # On an axis that starts at 1, the bar of a class with one sample has no height.
     y["range"][0] = min(y["range"][0], -0.25) if scores.training.min() <= 1 else y["range"][0]
     return figure(traces, {"title": {"text": "Class, by size"}}, y, barmode="overlay", bargap=0.1)
 
 
-def recall_figure(scores: ClassScores) -> Figure:
-    """Points: recall against training samples of each class, with names of easy tail and hard head classes."""
+def recall_figure(scores: ClassScores, results: ClassResults) -> Figure:
+    """Points: recall against training samples of each class, with names of easy tail and hard head classes.
+
+    Args:
+        scores: Recall and sizes of the classes.
+        results: Intervals of the recalls.
+    """
     traces = []
     for group in GROUPS:
         codes = [code for code in scores.members(group).tolist() if not numpy.isnan(scores.recall[code])]
@@ -67,15 +73,21 @@ def recall_figure(scores: ClassScores) -> Figure:
                 "name": group,
                 "x": [max(int(scores.training[code]), 1) for code in codes],
                 "y": [round(float(scores.recall[code]), 4) for code in codes],
-                "text": [f"{plain_text(scores.names[code])} ({scores.test[code]:,} test samples)" for code in codes],
-                "hovertemplate": "%{text}<br>recall %{y:.2f}, %{x:,} training samples<extra>" + group + "</extra>",
+                "text": [_recall_text(scores, results, code) for code in codes],
+                "hovertemplate": "%{text}, %{x:,} for training<extra>" + group + "</extra>",
                 "marker": {"color": GROUP_COLORS[group], "symbol": GROUP_SYMBOLS[group], "size": 9, "opacity": 0.85},
             }
         )
     notes = [*_class_notes(scores, easy_tail_classes(scores), up=True)[:NAMED]]
     notes += _class_notes(scores, hard_head_classes(scores), up=False)[:NAMED]
     y = {"title": {"text": "Recall"}, "range": [-0.06, 1.14], "tickvals": [0, 0.25, 0.5, 0.75, 1]}
-    return figure(traces, log_axis("Training samples", scores.training.tolist()), y, annotations=notes)
+    return figure(traces, log_axis("Training samples (logarithmic)", scores.training.tolist()), y, annotations=notes)
+
+
+def _recall_text(scores: ClassScores, results: ClassResults, code: int) -> str:
+    name, hits, tested = plain_text(scores.names[code]), results.hits[code], results.evaluated[code]
+    bounds = f"{results.recall_low[code]:.2f} to {results.recall_high[code]:.2f}"
+    return f"{name}<br>recall {scores.recall[code]:.2f} [{bounds}]<br>{hits:,} of {tested:,} test samples"
 
 
 def _class_notes(scores: ClassScores, codes: Sequence[int], up: bool) -> list[dict[str, Any]]:

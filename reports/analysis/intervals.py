@@ -14,6 +14,10 @@ from reports.analysis.class_scores import GROUPS, Group
 RESAMPLES = 1_000
 """Number of bootstrap resamples of the test samples."""
 
+FEWEST = 6
+"""Fewest samples that two models treat differently for a difference to be clear: by chance alone, five would all speak
+for the same model in 2 of 2**5 cases, which is more than 5 %."""
+
 _DIFFERENCE = numpy.array([0, 1, -1, 0])
 """What the outcomes add to the difference: both right, the first alone, the second alone, neither."""
 
@@ -76,10 +80,12 @@ def accuracy_differences(
 ) -> dict[str, Estimate]:
     """How much higher the accuracies of one model are than those of another on the same samples.
 
+    An interval holds 0 if the models differ on fewer than `FEWEST` samples.
+
     Args:
         codes: int (n,), class codes of the samples.
         predicted: int (n,), class codes that the first model predicts.
-        other: int (n,), class codes that the second model predicts; -1 everywhere gives the accuracies of the first.
+        other: int (n,), class codes that the second model predicts.
         counted: bool (C,), the classes that count, each with samples.
         sizes: int (C,), test samples of each class, also those that are not among the n, by which `accuracy` weights.
         groups: Group of each class.
@@ -89,11 +95,25 @@ def accuracy_differences(
         `UNKNOWN` where no class of a group counts.
     """
     right, other_right = predicted == codes, other == codes
-    kinds = numpy.array(groups)
-    masks = {f"{group}_accuracy": counted & (kinds == group) for group in GROUPS}
-    found = {"balanced_accuracy": _difference(codes, right, other_right, counted, None)}
-    found["accuracy"] = _difference(codes, right, other_right, counted, sizes)
-    return found | {name: _difference(codes, right, other_right, mask, None) for name, mask in masks.items()}
+    found = _differences(codes, right, other_right, counted, sizes, groups)
+    kinds = numpy.array(groups)[codes]
+    for name, gain in found.items():
+        own = kinds == name.removesuffix("_accuracy") if name.removesuffix("_accuracy") in GROUPS else slice(None)
+        differing = int((counted[codes] & (right != other_right))[own].sum())
+        found[name] = with_doubt(gain, differing)
+    return found
+
+
+def with_doubt(gain: Estimate, differing: int) -> Estimate:
+    """A difference whose interval holds 0 if it rests on fewer than `FEWEST` samples.
+
+    Args:
+        gain: The difference.
+        differing: Number of samples that the models treat differently.
+    """
+    if differing >= FEWEST or not gain.samples:
+        return gain
+    return replace(gain, low=min(gain.low, 0.0), high=max(gain.high, 0.0))
 
 
 def accuracies(
@@ -107,8 +127,23 @@ def accuracies(
 
     Where all samples of a group are right, or all wrong, resamples do not vary, and the interval is Wilson's of them.
     """
-    found = accuracy_differences(codes, predicted, numpy.full(len(codes), -1), counted, sizes, groups)
+    found = _differences(codes, predicted == codes, numpy.zeros(len(codes), dtype=bool), counted, sizes, groups)
     return {name: _with_bounds(one) if one.value in (0.0, 1.0) else one for name, one in found.items()}
+
+
+def _differences(
+    codes: NDArray[Any],
+    right: NDArray[Any],
+    other_right: NDArray[Any],
+    counted: NDArray[Any],
+    sizes: NDArray[Any],
+    groups: Sequence[Group],
+) -> dict[str, Estimate]:
+    kinds = numpy.array(groups)
+    masks = {f"{group}_accuracy": counted & (kinds == group) for group in GROUPS}
+    found = {"balanced_accuracy": _difference(codes, right, other_right, counted, None)}
+    found["accuracy"] = _difference(codes, right, other_right, counted, sizes)
+    return found | {name: _difference(codes, right, other_right, mask, None) for name, mask in masks.items()}
 
 
 def _with_bounds(one: Estimate) -> Estimate:
@@ -167,6 +202,24 @@ def paired_interval(
     draws = numpy.random.default_rng(seed).multinomial(support, chances, size=(RESAMPLES, len(support)))
     of_classes = None if weights is None else weights[counted]
     differences = numpy.average(draws / support[:, None], axis=1, weights=of_classes) @ _DIFFERENCE
-    moved = differences + numpy.average(shares - chances, axis=0, weights=of_classes) @ _DIFFERENCE
-    low, high = numpy.quantile(moved, (0.025, 0.975)).clip(-1, 1).tolist()
-    return low, high
+    shift = float(numpy.average(shares - chances, axis=0, weights=of_classes) @ _DIFFERENCE)
+    low, high = numpy.quantile(differences, (0.025, 0.975)).tolist()
+    return moved_bounds(low, high, shift)
+
+
+def moved_bounds(low: float, high: float, shift: float) -> tuple[float, float]:
+    """Bounds of a difference, moved, within -1 and 1.
+
+    Moving alone must not make a difference clear: where two models differ on one sample, many resamples do not differ.
+
+    Args:
+        low: Lower bound.
+        high: Upper bound.
+        shift: What is added to both; a bound that would leave 0 behind stays at 0.
+    """
+    above, below = low + shift, high + shift
+    if low <= 0 < above:
+        above = 0.0
+    if below < 0 <= high:
+        below = 0.0
+    return max(above, -1.0), min(below, 1.0)

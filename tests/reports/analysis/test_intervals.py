@@ -10,10 +10,19 @@ import hypothesis.strategies as st
 import numpy
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, recall_score
 
 from reports.analysis.class_scores import Group
-from reports.analysis.intervals import UNKNOWN, Estimate, accuracies, accuracy_differences, paired_interval, wilson
+from reports.analysis.intervals import (
+    FEWEST,
+    UNKNOWN,
+    Estimate,
+    accuracies,
+    accuracy_differences,
+    paired_interval,
+    wilson,
+)
 
 GROUPS: tuple[Group, ...] = ("head", "head", "middle", "tail")
 
@@ -183,6 +192,29 @@ def test_classes_that_are_left_out_change_nothing() -> None:
     kept = codes < 2
     expected = paired_interval(codes[kept], right[kept], other[kept], numpy.array([True, True]))
     assert paired_interval(codes, right, other, numpy.array([True, True, False])) == expected
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+def test_one_or_two_samples_make_no_clear_difference(samples: int) -> None:
+    codes, right = numpy.repeat([0, 1, 2], (40, 20, 10)), numpy.ones(70, dtype=bool)
+    # Of the smallest class, whose resamples borrow the most from the others.
+    other = numpy.arange(70) < 70 - samples
+    assert paired_interval(codes, right, other, numpy.ones(3, dtype=bool))[0] <= 0
+    assert paired_interval(codes, other, right, numpy.ones(3, dtype=bool))[1] >= 0
+
+
+@pytest.mark.parametrize(("samples", "clear"), [(FEWEST - 1, False), (FEWEST, True)])
+def test_a_clear_difference_rests_on_enough_samples(samples: int, clear: bool) -> None:
+    codes = numpy.repeat([0, 1], 30)
+    other = numpy.where(numpy.arange(60) < samples, 1, codes)
+    groups: tuple[Group, ...] = ("head", "tail")
+    found = accuracy_differences(codes, codes, other, numpy.ones(2, dtype=bool), numpy.array([30, 30]), groups)
+    assert {name for name, one in found.items() if one.is_clear} == (
+        {"balanced_accuracy", "accuracy", "head_accuracy"} if clear else set()
+    )
+    exact = binomtest(samples, samples).pvalue
+    assert bool(exact < 0.05) is clear
+    assert accuracies(codes, other, numpy.ones(2, dtype=bool), numpy.array([30, 30]), groups)["tail_accuracy"].low > 0.8
 
 
 @hypothesis.given(st.lists(st.tuples(st.integers(0, 4), st.booleans(), st.booleans()), min_size=1, max_size=40))

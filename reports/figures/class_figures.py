@@ -29,6 +29,10 @@ NAMED = 4
 LINES_SHOWN = 6
 """Number of heaviest and of lightest classes with a line of their own."""
 _TICKS = 12
+_NOTE_DISTANCE, _NOTE_HEIGHT = 0.1, 0.09
+"""Distance of a name from its point, and its height with some space, in units of recall."""
+_LETTER = 0.024
+"""Width of a letter of a name, as a share of the width of the figure on a phone."""
 
 
 def class_count_figure(scores: ClassScores) -> Figure:
@@ -78,8 +82,13 @@ def recall_figure(scores: ClassScores, results: ClassResults) -> Figure:
                 "marker": {"color": GROUP_COLORS[group], "symbol": GROUP_SYMBOLS[group], "size": 9, "opacity": 0.85},
             }
         )
-    notes = [*_class_notes(scores, easy_tail_classes(scores), up=True)[:NAMED]]
-    notes += _class_notes(scores, hard_head_classes(scores), up=False)[:NAMED]
+    notes: list[dict[str, Any]] = []
+    for note in (
+        *_class_notes(scores, easy_tail_classes(scores), up=True),
+        *_class_notes(scores, hard_head_classes(scores), up=False),
+    ):
+        if not any(_touch(_note_box(note, scores), _note_box(other, scores)) for other in notes):
+            notes.append(note)
     y = {"title": {"text": "Recall"}, "range": [-0.06, 1.14], "tickvals": [0, 0.25, 0.5, 0.75, 1]}
     return figure(traces, log_axis("Training samples (logarithmic)", scores.training.tolist()), y, annotations=notes)
 
@@ -88,6 +97,19 @@ def _recall_text(scores: ClassScores, results: ClassResults, code: int) -> str:
     name, hits, tested = plain_text(scores.names[code]), results.hits[code], results.evaluated[code]
     bounds = f"{results.recall_low[code]:.2f} to {results.recall_high[code]:.2f}"
     return f"{name}<br>recall {scores.recall[code]:.2f} [{bounds}]<br>{hits:,} of {tested:,} test samples"
+
+
+def _note_box(note: Mapping[str, Any], scores: ClassScores) -> tuple[float, float, float]:
+    """Left and right end of the text of a note, as shares of the axis, and its height in units of recall."""
+    logs = numpy.log10(numpy.maximum(scores.training, 1))
+    place = (note["x"] - float(logs.min())) / max(float(logs.max() - logs.min()), 0.1)
+    width = _LETTER * len(note["text"])
+    start = place - {"left": 0.0, "center": width / 2, "right": width}[note["xanchor"]]
+    return start, start + width, note["y"] + (_NOTE_DISTANCE if note["ay"] < 0 else -_NOTE_DISTANCE)
+
+
+def _touch(one: tuple[float, float, float], other: tuple[float, float, float]) -> bool:
+    return one[0] < other[1] and other[0] < one[1] and abs(one[2] - other[2]) < _NOTE_HEIGHT
 
 
 def _class_notes(scores: ClassScores, codes: Sequence[int], up: bool) -> list[dict[str, Any]]:

@@ -23,11 +23,11 @@ def confusion_figure() -> Figure:
         "zmin": -1,
         "zmax": 1,
         "colorbar": {
-            "title": {"text": "Share of the true class", "side": "right"},
+            "title": {"text": "Share of the true class: mistaken (orange), found (blue)", "side": "right"},
             "thickness": 12,
             "len": 0.9,
             "tickvals": [-1, -0.5, 0.5, 1],
-            "ticktext": ["100% wrong", "50%", "50%", "100% right"],
+            "ticktext": ["100%", "50%", "50%", "100%"],
         },
         "hoverongaps": False,
         "hovertemplate": "%{text}<extra></extra>",

@@ -13,9 +13,10 @@ function fitLabels(place, names) {
       const axis = place._fullLayout[name], low = Math.min(...axis.range), high = Math.max(...axis.range);
       const step = Math.max(1, Math.ceil((LABEL_SIZE + 1) * (high - low) / axis._length)), places = [];
       for (let at = Math.max(0, Math.ceil(low / step) * step); at <= Math.min(names.length - 1, high); at += step) places.push(at);
-      if (String(axis.tickvals) === String(places)) continue;
+      const shown = places.map((at) => short[at]);
+      if (String(axis.tickvals) === String(places) && String(axis.ticktext) === String(shown)) continue;
       change[`${name}.tickvals`] = places;
-      change[`${name}.ticktext`] = places.map((at) => short[at]);
+      change[`${name}.ticktext`] = shown;
       change[`${name}.tickfont.size`] = LABEL_SIZE;
     }
     if (Object.keys(change).length) Plotly.relayout(place, change);

@@ -35,12 +35,14 @@ class Checkpoint:
         settings: Settings of the run, as plain types; the classes in them are not checked yet.
         task: Description of the data that the model was built for.
         decision: Settings of the objective that chose the decision, as plain types; empty before the choice.
+        epoch: Epoch in which it was written, from 0; None if unknown.
     """
 
     path: Path
     settings: dict[str, Any]
     task: DrugTask
     decision: dict[str, Any] = field(default_factory=dict)
+    epoch: int | None = None
 
     @property
     def is_refit(self) -> bool:
@@ -82,7 +84,9 @@ def read_checkpoint(path: Path, setting: str = "ckpt_path") -> Checkpoint:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         settings, decision = plain_settings(content["run_config"]), plain_settings(content.get("decision", {}))
-        return Checkpoint(path, settings, DrugTask.from_dict(content["drug_task"]), decision)
+        epoch = content.get("epoch")
+        known = epoch if isinstance(epoch, int) else None
+        return Checkpoint(path, settings, DrugTask.from_dict(content["drug_task"]), decision, known)
     except Exception as error:
         raise InputError(f"{setting}: {path} is not a valid tailmol checkpoint ({error}).") from error
 

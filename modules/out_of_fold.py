@@ -32,21 +32,21 @@ def cross_fitted(model: DrugClassifier, folds: Sequence[SplitScores], objective:
 
 
 def out_of_fold_metrics(
-    model: DrugClassifier, folds: Sequence[SplitScores], objective: DecisionObjective
+    model: DrugClassifier, folds: Sequence[SplitScores], decisions: Sequence[Decision]
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Metrics of the samples of all folds together, with cross-fitted decisions.
+    """Metrics of the samples of all folds together.
 
     Args:
         model: The ensemble.
         folds: Out-of-fold scores of the samples of each fold.
-        objective: The objective that chooses.
+        decisions: The decision for each fold, from `cross_fitted`.
 
     Returns:
         See `SplitMetrics.of_split`.
     """
     metrics = SplitMetrics(model.class_state.counts, model.groups)
     compared: dict[str, list[Tensor]] = {}
-    for decision, scores in zip(cross_fitted(model, folds, objective), folds, strict=True):
+    for decision, scores in zip(decisions, folds, strict=True):
         probabilities = decision.probabilities(scores.logits)
         metrics.update(probabilities, scores.labels, decision.calibration, decision.labels(probabilities))
         for name, labels in decision.compared_labels(scores).items():

@@ -16,14 +16,15 @@ from modules.evaluation.class_means_file import ClassMeans
 from modules.evaluation.split_scores import SplitScores, scores_path
 from reports.analysis.baseline import Baseline, compare_baseline
 from reports.analysis.baseline_fit import FittedBaseline, fit_baseline
+from reports.analysis.class_results import ClassResults, class_results
 from reports.analysis.class_scores import ClassScores, Group, class_groups, recall_per_class
 from reports.analysis.confusions import Confusion, Example, find_confusions, find_examples, shown_confusions
 from reports.analysis.decision_curve import DecisionCurve, decision_curve
-from reports.analysis.distance_matrix import ClassDistances, compare_classes
+from reports.analysis.distance_matrix import ClassDistances, compare_classes, similar_classes
+from reports.analysis.intervals import Estimate, accuracies
 from reports.analysis.layouts import principal_components, umap_layout
 from reports.run_data import has_changed, set_up_data
 from reports.run_files import RunFiles, read_run
-from reports.samples.drawings import draw_samples
 from reports.samples.evaluated import (
     TEST_EVALUATED,
     TRAINING_EMBEDDED,
@@ -31,6 +32,7 @@ from reports.samples.evaluated import (
     evaluate_out_of_fold,
     evaluate_split,
 )
+from reports.samples.sample_texts import SampleTexts, sample_texts
 
 if TYPE_CHECKING:
     from datamodules.drug_datamodule import DrugDataModule
@@ -38,9 +40,6 @@ if TYPE_CHECKING:
 
 POINTS = 2_000
 """Default number of samples on the embedding map."""
-
-SampleTexts = dict[int, tuple[str, list[str]]]
-"""Name and drawings of samples, by index."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +67,16 @@ class ReportData:
         run: The files in the run's folder.
         split_sizes: Numbers of rows and of different samples in each split.
         scores: Sample counts and recall of the classes.
+        results: Precision, F1 and the interval of the recall of the classes.
+        accuracies: Accuracies on the test samples by name, with intervals.
         distances: Distances between classes.
+        similar: Codes of all C classes, int64 (C,), similar ones next to each other.
         training: Embedded training samples.
         test: Evaluated test samples.
         points: The samples on the embedding map.
         confusions: The confusions to show, each with its examples.
         num_confusions: Number of all confusions.
-        texts: Names and drawings of the samples to show, by split (train and test).
+        texts: Texts of the samples to show, by split (train and test).
         changed_data: Whether the training samples differ from those of the checkpoint.
         curve: Accuracies of all decisions of the model on the test samples; None without it.
         baseline: A logistic regression against the model; None without it.
@@ -83,7 +85,10 @@ class ReportData:
     run: RunFiles
     split_sizes: dict[str, tuple[int, int]]
     scores: ClassScores
+    results: ClassResults
+    accuracies: Mapping[str, Estimate]
     distances: ClassDistances
+    similar: NDArray[Any]
     training: EvaluatedSamples
     test: EvaluatedSamples
     points: MapPoints
@@ -165,7 +170,7 @@ def assemble(
         test: Evaluated test samples.
         groups: Group of each class.
         split_sizes: Numbers of rows and of different samples in each split.
-        texts: For train and test, a function from indices of samples to their names and drawings.
+        texts: For train and test, a function from indices of samples to their texts.
         points: Number of samples on the embedding map.
         umap: Whether to add a UMAP layout to the map.
         changed_data: Whether the training samples differ from those of the checkpoint.
@@ -183,11 +188,15 @@ def assemble(
     shown_training = {*chosen.training.tolist(), *(one.training for one in examples if one.training is not None)}
     shown_test = {*chosen.test.tolist(), *(one.test for one in examples)}
     scores = ClassScores(run.task.classes, numpy.array(run.task.class_counts), test.total, recall, groups)
+    means = run.class_means or (means_of(training),)
     return ReportData(
         run=run,
         split_sizes=dict(split_sizes),
         scores=scores,
-        distances=compare_classes(run.class_means or (means_of(training),)),
+        results=class_results(test.codes, test.predicted, test.total, scores.training),
+        accuracies=accuracies(test.codes, test.predicted, ~numpy.isnan(recall), scores.test, groups),
+        distances=compare_classes(means),
+        similar=similar_classes(means[-1]),
         training=training,
         test=test,
         points=chosen,
@@ -258,20 +267,3 @@ def choose_points(training: EvaluatedSamples, test: EvaluatedSamples, points: in
     if umap and len(embeddings) > 3:
         layouts["UMAP"] = umap_layout(embeddings)
     return MapPoints(chosen_training, chosen_test, layouts, variance)
-
-
-def sample_texts(data: DrugDataModule, samples: EvaluatedSamples, indices: list[int]) -> SampleTexts:
-    """Names and drawings of some samples.
-
-    Args:
-        data: The data module, after `setup`.
-        samples: Samples of a split.
-        indices: Indices of the samples to describe.
-    """
-    table = data.table.table
-    rows = samples.rows[indices] if indices else numpy.empty(0, dtype=numpy.int64)
-    names = [f"row {row + 1}" for row in rows.tolist()]
-    if table.columns.id is not None:
-        given = table.frame[table.columns.id].gather(rows).cast(str).to_list()
-        names = [name if text is None else text for name, text in zip(names, given, strict=True)]
-    return dict(zip(indices, zip(names, draw_samples(table, rows), strict=True), strict=True))

@@ -4,52 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy
-from numpy.typing import NDArray
-
 from base.atomic_file import write_file
-from base.errors import InputError
-from reports.analysis.class_scores import Group, class_groups
-from reports.figures.colors import PALETTE
-from reports.figures.plotly_figure import Figure, figure, log_axis, plain_text
+from reports.compared_runs import Comparison, compare_runs
+from reports.figures.comparison_figures import difference_figure, last_weights, metric_figure, weight_figure
+from reports.figures.plotly_figure import rounded
 from reports.metric_titles import ACCURACIES, METRICS
+from reports.number_texts import number, signed, signed_interval
 from reports.page_template import render_page
-from reports.run_description import number
-from reports.run_files import RunFiles, read_run
+from reports.paired_tests import PairedTests
+from reports.run_files import read_run
 
 _LOWER_IS_BETTER = ("calibration_error",)
-_SYMBOLS = ("circle", "square", "diamond", "x", "triangle-up", "cross", "star", "pentagon")
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """R runs with the same C classes.
-
-    Attributes:
-        runs: The runs; the first one is the reference.
-        names: R unique names.
-        groups: Group of each class, by its training samples in the first run.
-        recalls: float64 (R, C), recall of each class; NaN for a class without test samples.
-    """
-
-    runs: tuple[RunFiles, ...]
-    names: tuple[str, ...]
-    groups: tuple[Group, ...]
-    recalls: NDArray[Any]
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """C labels."""
-        return self.runs[0].task.classes
-
-    @property
-    def training(self) -> NDArray[Any]:
-        """Number of training samples of each class in the first run, int64 (C,)."""
-        return numpy.array(self.runs[0].task.class_counts)
 
 
 def write_comparison(paths: Sequence[Path], output: Path) -> Path:
@@ -70,62 +38,73 @@ def write_comparison(paths: Sequence[Path], output: Path) -> Path:
     return output
 
 
-def compare_runs(runs: Sequence[RunFiles]) -> Comparison:
-    """Collect what a comparison of runs needs.
-
-    Args:
-        runs: The runs; the first one is the reference.
-
-    Raises:
-        InputError: If there are fewer than two, one was not tested, or the runs have different classes.
-    """
-    if len(runs) < 2:
-        raise InputError(f"RUN: expected two or more runs, got {len(runs)}.")
-    first = runs[0]
-    for run in runs:
-        if not run.metrics:
-            raise InputError(f"RUN: expected a tested run with test_metrics.json, got {str(run.folder)!r}.")
-        if run.task.classes != first.task.classes:
-            raise InputError(
-                f"RUN: expected runs with the same classes, got {first.task.num_classes} in {first.folder} and "
-                f"{run.task.num_classes} in {run.folder}{_only(first, run)}{_only(run, first)}."
-            )
-    groups = first.settings["model"]["groups"]
-    recalls = [[run.metrics.get(f"test/recall/{name}") for name in first.task.classes] for run in runs]
-    return Comparison(
-        tuple(runs),
-        _unique_names(runs),
-        class_groups(first.task.class_counts, groups["head_fraction"], groups["tail_fraction"]),
-        numpy.array(recalls, dtype=numpy.float64),
-    )
-
-
-def _only(one: RunFiles, other: RunFiles) -> str:
-    """Names the first class of one run that the other run does not have, if any."""
-    names = [name for name in one.task.classes if name not in other.task.classes]
-    return f", {names[0]!r} only in {one.folder}" if names else ""
-
-
-def _unique_names(runs: Sequence[RunFiles]) -> tuple[str, ...]:
-    names = [run.name for run in runs]
-    if len(set(names)) < len(names):
-        names = [str(run.folder) for run in runs]
-    return tuple(name if name not in names[:place] else f"{name} ({place + 1})" for place, name in enumerate(names))
-
-
 def metric_rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """Title of each metric and its value in each run as text; the best value is marked unless all are equal."""
-    rows = []
+    """Title of each metric, its test samples, and its value in each run with the difference to the first run, as text.
+
+    A value is marked as best if it is better than that of every other run by more than noise, which is not known of
+    metrics that need the probabilities of all classes.
+    """
+    tests, rows = comparison.tests, []
     for name, title in METRICS.items():
         values = [run.metrics.get(f"test/{name}") for run in comparison.runs]
-        known = [value for value in values if value is not None]
-        if not known:
+        if all(value is None for value in values):
             continue
-        best = min(known) if name in _LOWER_IS_BETTER else max(known)
-        unique = len(set(known)) > 1
-        cells = [{"text": number(value), "best": unique and value == best} for value in values]
-        rows.append({"title": title + (" (lower is better)" if name in _LOWER_IS_BETTER else ""), "cells": cells})
+        cells = [{"text": number(value), "difference": "", "best": False} for value in values]
+        samples = ""
+        if isinstance(tests, PairedTests):
+            samples = f"{tests.accuracies[0][name].samples if name in ACCURACIES else len(tests.codes):,}"
+            known = name in tests.differences[0, 1]
+            for place, cell in enumerate(cells):
+                others = [own[name] for (one, _), own in tests.differences.items() if one == place] if known else []
+                cell["best"] = bool(others) and all(gain.low > 0 for gain in others)
+                if known and place:
+                    gain = tests.differences[place, 0][name]
+                    cell["difference"] = f"{signed(gain.value)} {signed_interval(gain)}"
+        rows.append(
+            {
+                "title": title + (" (lower is better)" if name in _LOWER_IS_BETTER else ""),
+                "samples": samples,
+                "cells": cells,
+            }
+        )
     return rows
+
+
+def answers(comparison: Comparison) -> list[str]:
+    """For each run but the first, whether its balanced accuracy is better than that of the first, in one sentence."""
+    tests = comparison.tests
+    if isinstance(tests, str):
+        return []
+    found = []
+    for place in range(1, len(comparison.runs)):
+        gain = tests.differences[place, 0]
+        balanced = gain["balanced_accuracy"]
+        ours, other = (tests.accuracies[run]["balanced_accuracy"].value for run in (place, 0))
+        verdict = "not clearly different from"
+        if balanced.is_clear:
+            verdict = "better than" if balanced.value > 0 else "worse than"
+        parts = [
+            f"{name} {signed(gain[key].value)} {signed_interval(gain[key])}"
+            for name, key in (("head", "head_accuracy"), ("tail", "tail_accuracy"))
+            if gain[key].samples
+        ]
+        found.append(
+            f"{comparison.names[place]} is {verdict} {comparison.names[0]}: balanced accuracy {number(ours)} against "
+            f"{number(other)}, a difference of {signed(balanced.value)} {signed_interval(balanced)}"
+            f"{''.join(f'; {part}' for part in parts)}."
+        )
+    return found
+
+
+def noise_text(comparison: Comparison) -> str:
+    """What the intervals mean, or why there are none."""
+    if isinstance(comparison.tests, str):
+        return f"Without intervals, since {comparison.tests}: no difference here is known to be more than noise."
+    return (
+        "Brackets are 95 % intervals of the difference to the first run, on the same test samples. A value is bold if "
+        "it is better than that of every other run by more than noise. Intervals say how much depends on which samples "
+        "were tested, not on the random seed of the training."
+    )
 
 
 def setting_rows(settings: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
@@ -144,81 +123,6 @@ def _flattened(value: Any, name: str = "") -> list[tuple[str, str]]:
     return [(name, "null" if value is None else str(value))]
 
 
-def metric_figure(comparison: Comparison) -> Figure:
-    """Bars: accuracies of each run."""
-    traces = [
-        {
-            "type": "bar",
-            "name": plain_text(name),
-            "x": [title.replace(" accuracy", "") for title in ACCURACIES.values()],
-            "y": [run.metrics.get(f"test/{metric}") for metric in ACCURACIES],
-            "hovertemplate": "%{x} %{y:.3f}<extra>%{fullData.name}</extra>",
-            "marker": {"color": PALETTE[place % len(PALETTE)]},
-        }
-        for place, (run, name) in enumerate(zip(comparison.runs, comparison.names, strict=True))
-    ]
-    return figure(traces, {}, {"title": {"text": "Accuracy"}, "range": [0, 1]}, barmode="group")
-
-
-def difference_figure(comparison: Comparison) -> Figure:
-    """Points: recall of each class minus that in the first run, against training samples, for each other run."""
-    x = numpy.maximum(comparison.training, 1).tolist()
-    traces = [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": plain_text(comparison.names[place]),
-            "x": x,
-            "y": _rounded(comparison.recalls[place] - comparison.recalls[0]),
-            "text": [plain_text(name) for name in comparison.classes],
-            "hovertemplate": "%{text}: %{y:+.2f}<extra>%{fullData.name}</extra>",
-            "marker": _marker(place),
-        }
-        for place in range(1, len(comparison.runs))
-    ]
-    y = {
-        "title": {"text": f"Recall minus that of {plain_text(comparison.names[0])}"},
-        "zeroline": True,
-        "zerolinewidth": 2,
-    }
-    return figure(traces, log_axis("Training samples", comparison.training.tolist()), y, hovermode="closest")
-
-
-def last_weights(comparison: Comparison) -> list[NDArray[Any] | None]:
-    """Class weights of each run's last recluster, with mean 1 over classes with samples; None without reclusters."""
-    weights = [run.weights.weights[-1] if run.weights is not None else None for run in comparison.runs]
-    return [None if one is None else one * max(1, int((one > 0).sum())) for one in weights]
-
-
-def weight_figure(comparison: Comparison) -> Figure:
-    """Points: class weights of each run's last recluster, against training samples."""
-    traces = [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": plain_text(comparison.names[place]),
-            "x": numpy.maximum(comparison.training, 1).tolist(),
-            "y": weights.round(4).tolist(),
-            "text": [plain_text(name) for name in comparison.classes],
-            "hovertemplate": "%{text}: %{y:.3f}<extra>%{fullData.name}</extra>",
-            "marker": _marker(place),
-        }
-        for place, weights in enumerate(last_weights(comparison))
-        if weights is not None
-    ]
-    y = {"title": {"text": "Class weight (mean 1)"}}
-    return figure(traces, log_axis("Training samples", comparison.training.tolist()), y, hovermode="closest")
-
-
-def _marker(place: int) -> dict[str, Any]:
-    look = {"color": PALETTE[place % len(PALETTE)], "symbol": _SYMBOLS[place % len(_SYMBOLS)]}
-    return {**look, "size": 8, "opacity": 0.7}
-
-
-def _rounded(values: NDArray[Any]) -> list[float | None]:
-    return [None if value != value else round(value, 4) for value in values.tolist()]
-
-
 def comparison_warnings(comparison: Comparison) -> list[str]:
     """Warnings to read before the figures."""
     first = comparison.runs[0]
@@ -235,6 +139,18 @@ def comparison_warnings(comparison: Comparison) -> list[str]:
     ]
 
 
+def _noise(comparison: Comparison) -> dict[str, Any]:
+    """Test samples and intervals of the classes, and which differences are clear, for the script of the page."""
+    tests, runs = comparison.tests, range(len(comparison.runs))
+    if isinstance(tests, str):
+        return {"test": None}
+    return {
+        "test": tests.samples.tolist(),
+        "bounds": [[rounded(bound.tolist(), 2) for bound in tests.recall_bounds(run)] for run in runs],
+        "clear": [tests.clear_classes(run).tolist() for run in runs],
+    }
+
+
 def build_comparison(comparison: Comparison) -> str:
     """The page as HTML."""
     weights = last_weights(comparison)
@@ -248,7 +164,8 @@ def build_comparison(comparison: Comparison) -> str:
         "groups": list(comparison.groups),
         "training": comparison.training.tolist(),
         "names": list(comparison.names),
-        "recalls": [_rounded(row) for row in comparison.recalls],
+        "recalls": [rounded(row.tolist()) for row in comparison.recalls],
+        **_noise(comparison),
     }
     return render_page(
         "compare.html",
@@ -257,6 +174,8 @@ def build_comparison(comparison: Comparison) -> str:
         title=f"Comparison of {len(comparison.runs)} runs",
         names=comparison.names,
         folders=[str(run.folder) for run in comparison.runs],
+        answers=answers(comparison),
+        noise=noise_text(comparison),
         metrics=metric_rows(comparison),
         settings=setting_rows([run.settings for run in comparison.runs]),
         warnings=comparison_warnings(comparison),

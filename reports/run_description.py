@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,31 +11,33 @@ from reports.analysis.class_scores import (
     easy_tail_classes,
     hard_head_classes,
     imbalance_ratio,
-    summary_metrics,
 )
+from reports.figures.confusion_figure import CLASSES_SHOWN
 from reports.metric_titles import ACCURACIES
+from reports.number_texts import interval, number, sample_count, seconds
 from reports.report_data import ReportData
+from reports.run_answer import baseline_text
 from reports.run_files import RunFiles, Times
 
 _NAMES_LISTED = 12
 
 
-def number(value: float | None) -> str:
-    """A number with three decimals, or a dash for None and NaN."""
-    return "–" if value is None or math.isnan(value) else f"{value:z.3f}"
-
-
 def tiles(data: ReportData) -> list[dict[str, str]]:
     """Titles and values of the summary tiles."""
-    metrics = summary_metrics(data.scores)
-    values = {title: number(metrics[name]) for name, title in ACCURACIES.items()}
+    found = []
+    for name, title in ACCURACIES.items():
+        one = data.accuracies[name]
+        found.append(
+            {"title": title, "value": number(one.value), "interval": interval(one), "note": sample_count(one.samples)}
+        )
+    values = {}
     values["Classes"] = f"{len(data.scores.names):,}"
     rows, samples = (sum(sizes) for sizes in zip(*data.split_sizes.values(), strict=True))
     if rows > samples:
         values["Rows"] = f"{rows:,}"
     values["Samples"] = f"{samples:,}"
     values["Imbalance ratio"] = f"{imbalance_ratio(data.scores.training):,.0f}"
-    return [{"title": title, "value": value} for title, value in values.items()]
+    return found + [{"title": title, "value": value, "interval": "", "note": ""} for title, value in values.items()]
 
 
 def facts(data: ReportData) -> list[tuple[str, str]]:
@@ -140,13 +141,6 @@ def time_texts(times: Times) -> list[str]:
     return texts
 
 
-def seconds(value: float) -> str:
-    """A duration in seconds, minutes or hours, as text."""
-    if value < 120:
-        return f"{value:.1f} s" if value < 20 else f"{value:.0f} s"
-    return f"{value / 60:.0f} min" if value < 7200 else f"{value / 3600:.1f} h"
-
-
 def warnings(data: ReportData) -> list[str]:
     """Warnings to read before the figures."""
     found = []
@@ -163,38 +157,6 @@ def warnings(data: ReportData) -> list[str]:
     return found
 
 
-def baseline_text(data: ReportData) -> str:
-    """Whether the model is better than the logistic regression; empty without one."""
-    baseline = data.baseline
-    if baseline is None:
-        return ""
-    fitted, (low, high) = baseline.fitted, baseline.interval
-    ours, other = (number(summary_metrics(scores)["balanced_accuracy"]) for scores in (data.scores, baseline.scores))
-    trained = "the same rows"
-    if fitted.fitted_rows < fitted.training_rows:
-        trained = f"{fitted.fitted_rows:,} of the same {fitted.training_rows:,} rows"
-    if fitted.fits > 1:
-        trained += f" (in {fitted.fits} fits, each without the fold that it predicts)"
-    size, bounds, verdict = abs(baseline.difference), (low, high), "better by"
-    if high < 0:
-        bounds, verdict = (-high, -low), "worse by"
-    elif low <= 0:
-        size, verdict = baseline.difference, "not clearly better: the difference is"
-    return (
-        f"Balanced accuracy {ours}, against {other} of a balanced logistic regression on {fitted.features}, trained on "
-        f"{trained}: {verdict} {number(size)} [95 % interval {number(bounds[0])} to {number(bounds[1])}]."
-    )
-
-
-def baseline_rows(data: ReportData) -> list[tuple[str, str, str]]:
-    """Title, value of the model and value of the logistic regression of accuracies; empty without one."""
-    if data.baseline is None:
-        return []
-    ours, other = summary_metrics(data.scores), summary_metrics(data.baseline.scores)
-    names = ("balanced_accuracy", "head_accuracy", "tail_accuracy")
-    return [(ACCURACIES[name], number(ours[name]), number(other[name])) for name in names]
-
-
 def texts(data: ReportData) -> dict[str, str]:
     """The leads of the sections, by name."""
     scores = data.scores
@@ -202,9 +164,16 @@ def texts(data: ReportData) -> dict[str, str]:
     head, tail = number(scores.group_recall("head")), number(scores.group_recall("tail"))
     sizes = ", ".join(f"{len(scores.members(group))} {group}" for group in GROUPS)
     return {
-        "counts": f"Each bar is a class ({sizes}), from the largest to the smallest. Logarithmic scale.",
+        "counts": f"Each bar is a class ({sizes}), from the largest to the smallest. The vertical scale is "
+        "logarithmic, so that small classes can be seen beside large ones.",
         "recall": "Recall is the fraction of a class's test samples that the model predicts correctly. Rare classes "
-        "are on the left; recall is a rough estimate where there are few test samples.",
+        "are on the left, common ones on the right. With few test samples recall is a rough estimate: hover over a "
+        "point or tap it for its interval.",
+        "learning": learning_text(data),
+        "table": "Recall is the share of a class's test samples that are found, precision the share of the "
+        "predictions of a class that are right, F1 their harmonic mean. Brackets are 95 % intervals (Wilson) of the "
+        "recall: with three test samples, all of which are found, it may still be as low as 0.44.",
+        "matrix": matrix_text(data),
         "easy": f"Easy tail classes (recall at least {head}, the mean of the head): {_listed(scores, easy)}.",
         "hard": f"Hard head classes (recall at most {tail}, the mean of the tail): {_listed(scores, hard)}.",
         "distances": distance_text(data),
@@ -225,6 +194,36 @@ def _listed(scores: ClassScores, codes: Sequence[int]) -> str:
     if len(names) > _NAMES_LISTED:
         names = [*names[:_NAMES_LISTED], f"and {len(names) - _NAMES_LISTED} more"]
     return ", ".join(names) + "; recall and training samples in parentheses" if names else "none"
+
+
+def learning_text(data: ReportData) -> str:
+    """What the learning curves show."""
+    if len(data.run.curves) > 1:
+        return (
+            f"Each line is one of the {len(data.run.curves)} members of the ensemble, measured on its own validation "
+            "samples. A star marks the epoch whose checkpoint was kept."
+        )
+    kept = data.run.curves[0].kept if data.run.curves else None
+    which = "A star marks the epoch" if kept is None else f"The star marks epoch {kept},"
+    return (
+        "Accuracies are those of validation samples, with the mean recall of head, middle and tail classes. "
+        f"{which} whose checkpoint was kept and tested."
+    )
+
+
+def matrix_text(data: ReportData) -> str:
+    """What the matrix of confusions shows, and of which classes."""
+    classes = len(data.scores.names)
+    text = (
+        "Rows are true classes, columns what the model predicts; a perfect model has dark cells on the diagonal alone. "
+        "Hover over a cell or tap it for its numbers. Class names appear as far as there is room: choose a class or "
+        "zoom in to see more."
+    )
+    if classes > CLASSES_SHOWN:
+        text += f" The matrix is limited to the {CLASSES_SHOWN:,} of {classes:,} classes with the most errors."
+    if data.test.sampled:
+        text += f" It counts {len(data.test):,} of {int(data.test.total.sum()):,} test samples."
+    return text
 
 
 def distance_text(data: ReportData) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars
 from numpy.typing import NDArray
@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 from base.errors import InputError
 from datamodules.drug_task import DrugTask
 from modules.evaluation.class_means_file import CLASS_MEANS, ClassMeans, read_class_means
+from reports.analysis.learning_curves import LearningCurve, read_curve
+
+if TYPE_CHECKING:
+    from modules.checkpoint_file import Checkpoint
 
 REJECTED_SHOWN = 200
 """Largest number of rejected rows to read."""
@@ -81,6 +85,8 @@ class RunFiles:
         metrics: Test metrics from `test_metrics.json`, by name; empty without that file.
         objective: Objective that chose the decision of the checkpoint.
         final: Checkpoint of the refit of the run; None without a refit.
+        curves: Learning curves of the run, or of each member of an ensemble; empty without `metrics.csv`.
+        predictions: `test_predictions.csv`; None without that file.
     """
 
     folder: Path
@@ -94,6 +100,8 @@ class RunFiles:
     metrics: dict[str, float | None]
     objective: str = "as_trained"
     final: Path | None = None
+    curves: tuple[LearningCurve, ...] = ()
+    predictions: polars.DataFrame | None = None
 
     @property
     def name(self) -> str:
@@ -111,6 +119,7 @@ def read_run(path: Path) -> RunFiles:
         InputError: If there is no such path, or it has no valid checkpoint.
     """
     from modules.checkpoint_file import final_checkpoint, read_checkpoint
+    from modules.tested_predictions import TEST_PREDICTIONS
 
     if not path.exists():
         raise InputError(f"RUN: expected the folder of a run or a checkpoint, got {str(path)!r}, which does not exist.")
@@ -141,6 +150,29 @@ def read_run(path: Path) -> RunFiles:
         metrics=json.loads(metrics_file.read_text()) if metrics_file.is_file() else {},
         objective=str(saved.decision.get("objective", "as_trained")),
         final=final_checkpoint(checkpoint),
+        curves=_read_curves(folder, saved),
+        predictions=_read_predictions(folder / TEST_PREDICTIONS),
+    )
+
+
+def _read_curves(folder: Path, saved: Checkpoint) -> tuple[LearningCurve, ...]:
+    from modules.checkpoint_file import read_checkpoint
+
+    own = read_curve(folder / "metrics.csv", saved.epoch)
+    if own is not None:
+        return (own,)
+    members = sorted(folder.glob("folds/*/checkpoints/best.ckpt"), key=lambda path: (len(str(path)), path))
+    found = (read_curve(one.parents[1] / "metrics.csv", read_checkpoint(one, "RUN").epoch) for one in members)
+    return tuple(curve for curve in found if curve is not None)
+
+
+def _read_predictions(path: Path) -> polars.DataFrame | None:
+    """`test_predictions.csv`, of which all but the numbers is text; None without that file."""
+    if not path.is_file():
+        return None
+    numbers = {"row": polars.Int64, "probability": polars.Float64, "calibrated_probability": polars.Float64}
+    return polars.read_csv(path, infer_schema=False).with_columns(
+        polars.col(name).cast(kind) for name, kind in numbers.items()
     )
 
 

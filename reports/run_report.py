@@ -20,13 +20,17 @@ from reports.figures.class_figures import (
     reliability_figure,
     weight_figure,
 )
+from reports.figures.confusion_figure import confusion_cells, confusion_figure
 from reports.figures.decision_figure import decision_figure
+from reports.figures.learning_figure import accuracy_figure, loss_figure
 from reports.figures.map_figure import map_figure, map_points
-from reports.figures.plotly_figure import Figure, matrix_rows
+from reports.figures.plotly_figure import Figure, matrix_rows, rounded
 from reports.page_template import render_page
-from reports.report_data import POINTS, ReportData, SampleTexts, collect
-from reports.run_description import baseline_rows, facts, texts, tiles, warnings
+from reports.report_data import POINTS, ReportData, collect
+from reports.run_answer import answer, baseline_rows
+from reports.run_description import facts, texts, tiles, warnings
 from reports.samples.drawings import HEIGHT, WIDTH, pack
+from reports.samples.sample_texts import SampleTexts
 
 
 def write_report(
@@ -82,9 +86,10 @@ def build_report(data: ReportData, start: float | None = None) -> str:
     return render_page(
         "report.html",
         payload,
-        ["page.js", "report.js"],
+        ["page.js", "matrix.js", "class_table.js", "report.js"],
         title=f"Report of {data.run.name}",
-        subtitle=f"{data.run.settings['data']['source']}: results for common and rare classes",
+        subtitle=data.run.settings["data"]["source"],
+        answer=answer(data),
         warnings=warnings(data),
         values=tiles(data),
         baseline=baseline_rows(data),
@@ -92,6 +97,7 @@ def build_report(data: ReportData, start: float | None = None) -> str:
         texts=texts(data),
         has_weights=data.run.weights is not None,
         has_curve=data.curve is not None,
+        has_learning=bool(data.run.curves),
         has_confusions=bool(data.confusions),
         layouts=list(data.points.layouts),
         class_names=data.scores.names,
@@ -109,11 +115,13 @@ def report_figures(data: ReportData) -> dict[str, Figure]:
     bins = reliability_by_group(test.confidence, test.codes, test.predicted, represented, scores.groups)
     figures = {
         "counts": class_count_figure(scores),
-        "recall": recall_figure(scores),
+        "recall": recall_figure(scores, data.results),
         "distances": distance_figure(data.distances, scores.names),
         "map": map_figure(data.points, data.training, test, scores),
         "reliability": reliability_figure(bins),
     }
+    if data.run.curves:
+        figures |= {"loss": loss_figure(data.run.curves), "progress": accuracy_figure(data.run.curves)}
     if data.curve is not None:
         figures["decisions"] = decision_figure(data.curve)
     if data.run.weights is not None:
@@ -123,17 +131,26 @@ def report_figures(data: ReportData) -> dict[str, Figure]:
 
 def report_payload(data: ReportData) -> dict[str, Any]:
     """The data that the script of the page reads."""
-    points, drawings = map_points(data.points, data.training, data.test, data.texts)
-    confusions = _confusion_rows(data, drawings)
+    points, drawings, smiles = map_points(data.points, data.training, data.test, data.texts)
+    confusions = _confusion_rows(data, drawings, smiles)
     scores, distances = data.scores, data.distances
     return {
-        "figures": report_figures(data),
+        "figures": {**report_figures(data), "matrix": confusion_figure()},
         "classes": list(scores.names),
         "groups": list(scores.groups),
         "training": scores.training.tolist(),
-        "recall": scores.recall.round(4).tolist(),
+        "test": scores.test.tolist(),
+        "recall": rounded(scores.recall.tolist()),
+        "results": {
+            name: rounded(getattr(data.results, name).tolist())
+            for name in ("recall_low", "recall_high", "precision", "f1")
+        },
+        "hits": data.results.hits.tolist(),
+        "evaluated": data.results.evaluated.tolist(),
+        "matrix": confusion_cells(data.test, scores, data.similar),
         "distance": {
             "epochs": list(distances.epochs),
+            "shown": distances.shown.tolist(),
             "matrices": [matrix_rows(matrix) for matrix in distances.matrices],
             "rivals": [rivals.tolist() for rivals in distances.rivals],
             "nearest": [matrix_rows(nearest[None])[0] for nearest in distances.nearest],
@@ -141,17 +158,20 @@ def report_payload(data: ReportData) -> dict[str, Any]:
         "map": points,
         "confusions": confusions,
         "drawings": pack(drawings),
+        "smiles": pack(smiles),
         "drawingSize": [WIDTH, HEIGHT],
     }
 
 
-def _confusion_rows(data: ReportData, drawings: list[str]) -> list[dict[str, Any]]:
-    """The confusions for the page; the drawings of their examples are appended to `drawings`."""
+def _confusion_rows(data: ReportData, drawings: list[str], smiles: list[str]) -> list[dict[str, Any]]:
+    """The confusions for the page; the drawings and SMILES of their examples are appended to the lists."""
 
     def side(texts: SampleTexts, place: int) -> dict[str, Any]:
-        name, lines = texts[place]
-        drawings.extend(lines)
-        return {"name": name, "drawings": list(range(len(drawings) - len(lines), len(drawings)))}
+        text = texts[place]
+        drawings.extend(text.drawings)
+        smiles.append(text.smiles)
+        own = list(range(len(drawings) - len(text.drawings), len(drawings)))
+        return {"name": text.name, "drawings": own, "smiles": len(smiles) - 1}
 
     rows = []
     for confusion, examples in data.confusions:

@@ -67,6 +67,10 @@ def log_report_panels(loggers: Sequence[Logger], data: ReportData, figures: Mapp
         "training_samples": scores.training.tolist(),
         "test_samples": scores.test.tolist(),
         "recall": scores.recall.tolist(),
+        "recall_low": data.results.recall_low.tolist(),
+        "recall_high": data.results.recall_high.tolist(),
+        "precision": data.results.precision.tolist(),
+        "f1": data.results.f1.tolist(),
         "nearest_rival": [names[code] if code >= 0 else None for code in rivals],
         "rival_distance": data.distances.nearest[-1].tolist(),
     }
@@ -78,7 +82,7 @@ def log_report_panels(loggers: Sequence[Logger], data: ReportData, figures: Mapp
         "share": [one.share for one in found],
         "cost_in_balanced_accuracy": [one.cost for one in found],
         "examples": [
-            "; ".join(data.texts["test"][example.test][0] for example in examples) for _, examples in data.confusions
+            "; ".join(data.texts["test"][example.test].name for example in examples) for _, examples in data.confusions
         ],
     }
     panels = {f"report/{name}": value for name, value in figures.items()}
@@ -105,8 +109,8 @@ def example_page(data: ReportData) -> str:
             if example.training is not None:
                 samples.append((f"{predicted}, training sample", data.texts["train"][example.training]))
         drawn = [
-            (f"{name} ({role})", [Markup(standalone_svg(drawing)) for drawing in drawings])
-            for role, (name, drawings) in samples
+            (f"{text.name} ({role})", [Markup(standalone_svg(drawing)) for drawing in text.drawings])
+            for role, text in samples
         ]
         title = f"{true} predicted as {predicted}: {confusion.samples} test samples"
         shown.append({"title": title, "samples": drawn})

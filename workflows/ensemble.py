@@ -29,8 +29,14 @@ from modules.level_accuracy import LEVELS_FILE, crossed_levels, tested_levels
 from modules.make_evidence import estimate_of, joined_unseen, training_samples
 from modules.neighbor_choice import choose_neighbors
 from modules.neighbors.settings import NeighborSettings
-from modules.out_of_fold import out_of_fold_metrics
+from modules.out_of_fold import cross_fitted, out_of_fold_metrics
 from modules.saved_settings.checkpoint_check import CheckpointCheck
+from modules.tested_predictions import (
+    OUT_OF_FOLD_PREDICTIONS,
+    TEST_PREDICTIONS,
+    TestedPredictions,
+    joined_predictions,
+)
 
 
 @dataclass(frozen=True)
@@ -96,15 +102,19 @@ def assemble(
     write_file(
         folder / "config.yaml", lambda temporary: temporary.write_text(yaml.safe_dump(settings, sort_keys=False))
     )
-    objective = deciding.make(whole.task.classes)
+    decisions = cross_fitted(model, scores, deciding.make(whole.task.classes))
+    listed = joined_predictions(decisions, scores).frame(whole, "out-of-fold")
     out_of_fold = not whole.split.has_test_rows
     if out_of_fold:
-        found = out_of_fold_metrics(model, scores, objective)
+        found = out_of_fold_metrics(model, scores, decisions)
         levels = [] if evidence is None else crossed_levels(model.decision, scores, evidence)
+        write_csv(listed, folder / TEST_PREDICTIONS)
     else:
         tested, embeddings = score_and_embed(model, whole.test_dataloader())
         found = model.decision.evaluate(tested, model.metrics)
         levels = [] if evidence is None else tested_levels(model, whole, tested, embeddings, evidence)
+        write_csv(TestedPredictions.by(model.decision, tested).frame(whole, "test"), folder / TEST_PREDICTIONS)
+        write_csv(listed, folder / OUT_OF_FOLD_PREDICTIONS)
     if levels:
         write_json({"levels": levels}, folder / LEVELS_FILE)
     sizes = whole.records.sizes("test", whole.task.class_counts)

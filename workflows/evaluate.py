@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from base.atomic_file import write_json
+from base.atomic_file import write_csv, write_json
+from modules.tested_predictions import TEST_PREDICTIONS, TestedPredictions
 from workflows.drug_cli import DrugCLI
 from workflows.run_summary import split_metrics
 from workflows.run_trainer import RunTrainer
@@ -63,7 +64,8 @@ def evaluate(
     """Compute the metrics of a checkpoint and write them into the folder of a new run.
 
     Args:
-        split: The split; its metrics are written to `val_metrics.json` or `test_metrics.json`.
+        split: The split; its metrics are written to `val_metrics.json` or `test_metrics.json`, and the predictions of
+            the test split to `test_predictions.csv`.
         options: Options as on the command line, including `--ckpt_path`.
         command: Name of the command, for messages.
         show_progress: Whether to show a progress bar and, for the validation split, the metrics.
@@ -82,6 +84,9 @@ def evaluate(
     prefix = "val" if validating else "test"
     metrics = split_metrics(cli.trainer, cli.datamodule, split, f"{prefix}/")
     evaluation = Evaluation(cli.folder, metrics, cli.trainer.is_global_zero)
+    predictions = None if validating else TestedPredictions.by(cli.model.decision, cli.model.tested).of_all_processes()
     if evaluation.is_first_process:
+        if predictions is not None:
+            write_csv(predictions.frame(cli.datamodule, "test"), evaluation.folder / TEST_PREDICTIONS)
         write_json(evaluation.metrics, evaluation.folder / f"{prefix}_metrics.json")
     return evaluation

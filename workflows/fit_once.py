@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from base.atomic_file import write_json
+from base.atomic_file import write_csv, write_json
 from base.errors import InputError
 from modules.evaluation.split_scores import scores_path
+from modules.tested_predictions import TEST_PREDICTIONS, TestedPredictions
 from workflows.final_report import report_run
 from workflows.fit_cli import MONITORED, FitCLI
 from workflows.run_summary import split_metrics
@@ -58,9 +59,11 @@ def train(cli: FitCLI) -> FitResult:
         scores = cli.model.tested.of_all_processes().in_order()
         if cli.trainer.is_global_zero:
             scores.save(scores_path(Path(best)))
+    predictions = TestedPredictions.by(cli.model.decision, cli.model.tested).of_all_processes()
     metrics = split_metrics(cli.trainer, cli.datamodule, "test", "test/")
     result = FitResult(cli.folder, Path(best), metrics, cli.trainer.is_global_zero)
     if result.is_first_process:
+        write_csv(predictions.frame(cli.datamodule, "test"), result.folder / TEST_PREDICTIONS)
         write_json(result.metrics, result.folder / "test_metrics.json")
     if result.is_first_process:
         _report_and_track(cli, Path(best))

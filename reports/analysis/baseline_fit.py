@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -42,6 +44,7 @@ class FittedBaseline:
         fitted_rows: Training rows that it is fitted on, of all fits together.
         training_rows: Training rows of the model, of all fits together.
         fits: Number of fits, one for each fold.
+        seconds: Duration of all fits and predictions; NaN if unknown.
     """
 
     features: str
@@ -49,6 +52,7 @@ class FittedBaseline:
     fitted_rows: int
     training_rows: int
     fits: int
+    seconds: float = math.nan
 
 
 def fit_baseline(
@@ -67,13 +71,16 @@ def fit_baseline(
     most = _MOST_WORK * _VALUES_OF_A_MOLECULE // (task.num_classes * max(values, _VALUES_OF_A_MOLECULE))
     predicted = numpy.full(len(rows), -1)
     fitted_rows = training_rows = fits = 0
+    taken = 0.0
     for training, tested in parts:
         if not len(tested):
             continue
         drawn = training[draw_stratified(codes[training], most, seed)]
+        start = time.monotonic()
         predicted[tested] = _predict(data, drawn, rows[tested])
+        taken += time.monotonic() - start
         fitted_rows, training_rows, fits = fitted_rows + len(drawn), training_rows + len(training), fits + 1
-    return FittedBaseline(_features_text(task), predicted, fitted_rows, training_rows, fits)
+    return FittedBaseline(_features_text(task), predicted, fitted_rows, training_rows, fits, taken)
 
 
 def _predict(data: DrugDataModule, training: NDArray[Any], tested: NDArray[Any]) -> NDArray[Any]:

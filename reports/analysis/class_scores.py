@@ -1,4 +1,4 @@
-"""Recall of each class and summary metrics, from the predictions of test samples."""
+"""Recall of each class, and reliability of the probabilities, from the predictions of test samples."""
 
 from __future__ import annotations
 
@@ -71,14 +71,6 @@ def recall_per_class(codes: NDArray[Any], predicted: NDArray[Any], num_classes: 
     support = numpy.bincount(codes, minlength=num_classes)
     hits = numpy.bincount(codes[codes == predicted], minlength=num_classes)
     return numpy.where(support > 0, hits / numpy.maximum(support, 1), numpy.nan)
-
-
-def summary_metrics(scores: ClassScores) -> dict[str, float]:
-    """Accuracies by name; classes are weighted by their size in the test split, also if only a part was evaluated."""
-    known = ~numpy.isnan(scores.recall)
-    accuracy = numpy.average(scores.recall[known], weights=scores.test[known]) if known.any() else float("nan")
-    groups = {f"{group}_accuracy": scores.group_recall(group) for group in GROUPS}
-    return {"balanced_accuracy": _mean(scores.recall), "accuracy": float(accuracy), **groups}
 
 
 def imbalance_ratio(training: NDArray[Any]) -> float:

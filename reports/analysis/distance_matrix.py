@@ -77,6 +77,17 @@ def compare_classes(reclusters: Sequence[ClassMeans], most: int = CLASSES_SHOWN)
     )
 
 
+def similar_classes(means: ClassMeans) -> NDArray[Any]:
+    """An order of all C classes, int64 (C,), with similar ones next to each other; those without samples are last.
+
+    Args:
+        means: Class means.
+    """
+    present = numpy.flatnonzero(means.samples > 0)
+    matrix = distances_between(means)[numpy.ix_(present, present)]
+    return numpy.concatenate([present[order_by_similarity(matrix)], numpy.flatnonzero(means.samples == 0)])
+
+
 def nearest_rivals(matrix: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """The nearest other class, int64 (C,), or -1, and the distance to it, float32 (C,), or NaN."""
     filled = numpy.where(numpy.isnan(matrix), numpy.inf, matrix)

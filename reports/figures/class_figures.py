@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy
 
+from reports.analysis.class_results import ClassResults
 from reports.analysis.class_scores import GROUPS, ClassScores, ReliabilityBin, easy_tail_classes, hard_head_classes
 from reports.analysis.distance_matrix import ClassDistances
 from reports.figures.plotly_figure import (
@@ -28,6 +29,10 @@ NAMED = 4
 LINES_SHOWN = 6
 """Number of heaviest and of lightest classes with a line of their own."""
 _TICKS = 12
+_NOTE_DISTANCE, _NOTE_HEIGHT = 0.1, 0.09
+"""Distance of a name from its point, and its height with some space, in units of recall."""
+_LETTER = 0.024
+"""Width of a letter of a name, as a share of the width of the figure on a phone."""
 
 
 def class_count_figure(scores: ClassScores) -> Figure:
@@ -49,14 +54,19 @@ def class_count_figure(scores: ClassScores) -> Figure:
                 "marker": {"color": GROUP_COLORS[group], "line": {"width": 0}},
             }
         )
-    y = log_axis("Training samples", scores.training.tolist())
+    y = log_axis("Training samples (logarithmic)", scores.training.tolist())
     # On an axis that starts at 1, the bar of a class with one sample has no height.
     y["range"][0] = min(y["range"][0], -0.25) if scores.training.min() <= 1 else y["range"][0]
     return figure(traces, {"title": {"text": "Class, by size"}}, y, barmode="overlay", bargap=0.1)
 
 
-def recall_figure(scores: ClassScores) -> Figure:
-    """Points: recall against training samples of each class, with names of easy tail and hard head classes."""
+def recall_figure(scores: ClassScores, results: ClassResults) -> Figure:
+    """Points: recall against training samples of each class, with names of easy tail and hard head classes.
+
+    Args:
+        scores: Recall and sizes of the classes.
+        results: Intervals of the recalls.
+    """
     traces = []
     for group in GROUPS:
         codes = [code for code in scores.members(group).tolist() if not numpy.isnan(scores.recall[code])]
@@ -67,15 +77,39 @@ def recall_figure(scores: ClassScores) -> Figure:
                 "name": group,
                 "x": [max(int(scores.training[code]), 1) for code in codes],
                 "y": [round(float(scores.recall[code]), 4) for code in codes],
-                "text": [f"{plain_text(scores.names[code])} ({scores.test[code]:,} test samples)" for code in codes],
-                "hovertemplate": "%{text}<br>recall %{y:.2f}, %{x:,} training samples<extra>" + group + "</extra>",
+                "text": [_recall_text(scores, results, code) for code in codes],
+                "hovertemplate": "%{text}, %{x:,} for training<extra>" + group + "</extra>",
                 "marker": {"color": GROUP_COLORS[group], "symbol": GROUP_SYMBOLS[group], "size": 9, "opacity": 0.85},
             }
         )
-    notes = [*_class_notes(scores, easy_tail_classes(scores), up=True)[:NAMED]]
-    notes += _class_notes(scores, hard_head_classes(scores), up=False)[:NAMED]
+    notes: list[dict[str, Any]] = []
+    for note in (
+        *_class_notes(scores, easy_tail_classes(scores), up=True),
+        *_class_notes(scores, hard_head_classes(scores), up=False),
+    ):
+        if not any(_touch(_note_box(note, scores), _note_box(other, scores)) for other in notes):
+            notes.append(note)
     y = {"title": {"text": "Recall"}, "range": [-0.06, 1.14], "tickvals": [0, 0.25, 0.5, 0.75, 1]}
-    return figure(traces, log_axis("Training samples", scores.training.tolist()), y, annotations=notes)
+    return figure(traces, log_axis("Training samples (logarithmic)", scores.training.tolist()), y, annotations=notes)
+
+
+def _recall_text(scores: ClassScores, results: ClassResults, code: int) -> str:
+    name, hits, tested = plain_text(scores.names[code]), results.hits[code], results.evaluated[code]
+    bounds = f"{results.recall_low[code]:.2f} to {results.recall_high[code]:.2f}"
+    return f"{name}<br>recall {scores.recall[code]:.2f} [{bounds}]<br>{hits:,} of {tested:,} test samples"
+
+
+def _note_box(note: Mapping[str, Any], scores: ClassScores) -> tuple[float, float, float]:
+    """Left and right end of the text of a note, as shares of the axis, and its height in units of recall."""
+    logs = numpy.log10(numpy.maximum(scores.training, 1))
+    place = (note["x"] - float(logs.min())) / max(float(logs.max() - logs.min()), 0.1)
+    width = _LETTER * len(note["text"])
+    start = place - {"left": 0.0, "center": width / 2, "right": width}[note["xanchor"]]
+    return start, start + width, note["y"] + (_NOTE_DISTANCE if note["ay"] < 0 else -_NOTE_DISTANCE)
+
+
+def _touch(one: tuple[float, float, float], other: tuple[float, float, float]) -> bool:
+    return one[0] < other[1] and other[0] < one[1] and abs(one[2] - other[2]) < _NOTE_HEIGHT
 
 
 def _class_notes(scores: ClassScores, codes: Sequence[int], up: bool) -> list[dict[str, Any]]:

@@ -10,8 +10,9 @@ import numpy
 from reports.analysis.class_scores import ClassScores
 from reports.figures.colors import class_colors, shade
 from reports.figures.plotly_figure import Figure, figure, short_name
-from reports.report_data import MapPoints, SampleTexts
+from reports.report_data import MapPoints
 from reports.samples.evaluated import EvaluatedSamples
+from reports.samples.sample_texts import SampleTexts
 
 MARKERS_AS_SVG = 6_000
 """A map of more points is drawn with WebGL, which is faster and prints less sharply."""
@@ -90,20 +91,20 @@ def map_points(
     training: EvaluatedSamples,
     test: EvaluatedSamples,
     texts: Mapping[str, SampleTexts],
-) -> tuple[dict[str, Any], list[str]]:
-    """What the page shows about each point, in columns, and the drawings of all points, in order.
+) -> tuple[dict[str, Any], list[str], list[str]]:
+    """What the page shows about each point, in columns, and the drawings and the SMILES of all points, in order.
 
     Args:
         points: The samples on the map.
         training: Embedded training samples.
         test: Evaluated test samples.
-        texts: Names and drawings of samples, by split.
+        texts: Texts of samples, by split.
     """
     parts = ((training, points.training, texts["train"]), (test, points.test, texts["test"]))
     chosen = [own[place] for _, places, own in parts for place in places.tolist()]
-    drawings = [line for _, lines in chosen for line in lines]
+    drawings = [line for text in chosen for line in text.drawings]
     columns = {
-        "names": [name for name, _ in chosen],
+        "names": [text.name for text in chosen],
         "classes": [code for samples, places, _ in parts for code in samples.codes[places].tolist()],
         "predicted": [code for samples, places, _ in parts for code in samples.predicted[places].tolist()],
         "confidence": [
@@ -111,6 +112,6 @@ def map_points(
         ],
         "training": len(points.training),
         "layouts": {name: layout.round(4).T.tolist() for name, layout in points.layouts.items()},
-        "perSample": len(chosen[0][1]) if chosen else 0,
+        "perSample": len(chosen[0].drawings) if chosen else 0,
     }
-    return columns, drawings
+    return columns, drawings, [text.smiles for text in chosen]

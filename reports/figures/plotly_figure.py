@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy
@@ -64,6 +64,11 @@ def short_name(name: str, most: int = 24) -> str:
 def plain_text(text: str) -> str:
     """Text with its HTML characters escaped, since Plotly would read `<b>` as bold."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def rounded(values: Iterable[float | None], digits: int = 4) -> list[float | None]:
+    """Numbers for JSON; None and NaN become None."""
+    return [None if value is None or value != value else round(value, digits) for value in values]
 
 
 def matrix_rows(matrix: Any) -> list[list[float | None]]:

@@ -17,7 +17,6 @@ function themedLayout(layout, narrow) {
   themed.modebar = { bgcolor: "rgba(0,0,0,0)", color: soft, activecolor: ink };
   for (const name of ["xaxis", "yaxis"]) {
     themed[name] = { gridcolor: grid, linecolor: line, zerolinecolor: line, ...layout[name] };
-    if (narrow && layout[name].tickvals && layout[name].tickvals.length > 30) themed[name].showticklabels = false;
   }
   if (layout.annotations) themed.annotations = layout.annotations.map((note) => ({ ...note, arrowcolor: ink }));
   // On touch screens, dragging over a figure must scroll the page.
@@ -25,13 +24,22 @@ function themedLayout(layout, narrow) {
   return themed;
 }
 
+const isNarrow = (place) => place.clientWidth < 600;
+
+// As in Python's plain_text: Plotly would read <b> as bold.
+const plainText = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+
 function drawFigure(name) {
   const place = document.getElementById(name), given = payload.figures[name];
   if (!place || !given) return Promise.resolve();
-  const narrow = place.clientWidth < 600;
+  const narrow = isNarrow(place);
+  // Below the figure, a horizontal bar would cover the names of the classes.
   const traces = given.data.map((trace) => narrow && trace.colorbar
-    ? { ...trace, colorbar: { ...trace.colorbar, orientation: "h", y: -0.02, yanchor: "top", title: { text: "Distance", side: "bottom" } } }
+    ? { ...trace, colorbar: { ...trace.colorbar, orientation: "h", x: 0.5, y: 1.01, yanchor: "bottom", len: 1, title: { ...trace.colorbar.title, side: "top" } } }
     : trace);
+  const named = traces.filter((trace) => trace.name && trace.showlegend !== false).map((trace) => trace.name.length);
+  // Entries of a legend stand in columns as wide as the longest of them.
+  if (narrow && named.length > 3) place.style.height = `${310 + 22 * (Math.max(...named) > 16 ? named.length : Math.ceil(named.length / 2))}px`;
   const buttons = ["select2d", "lasso2d", "autoScale2d", "hoverClosestCartesian", "hoverCompareCartesian"];
   const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: buttons, showTips: false, displayModeBar: narrow ? false : "hover" };
   return Plotly.newPlot(place, traces, themedLayout(given.layout, narrow), config);
@@ -66,8 +74,9 @@ function element(tag, attributes = {}, ...children) {
 
 const ROWS_FIRST = 50;
 
-// Fills an element with a table. Each column is {title, value(row), text(value, row), number}; rows can be anything.
-// searched(row) is the text to search, start the initial {column, descending}. Returns {refresh}.
+// Fills an element with a table. Each column is {title, value(row), text(value, row), number, faint(row), file}; rows can
+// be anything. searched(row) is the text to search, start the initial {column, descending}. With data-file, a button saves
+// all rows as CSV, in which `file` lists the [title, value(row)] that stand for a column. Returns {refresh}.
 function makeTable(place, columns, rows, searched, start) {
   let order = start, all = false;
   const search = document.getElementById(`${place.id}-search`);
@@ -101,7 +110,8 @@ function makeTable(place, columns, rows, searched, start) {
     body.replaceChildren(...shown.map((row) => element("tr", {}, ...columns.map((column) => {
       const value = column.value(row);
       const text = value === null || value === undefined ? "–" : column.text ? column.text(value, row) : String(value);
-      return element("td", column.number ? { class: "number" } : {}, text);
+      const look = [column.number && "number", column.faint && column.faint(row) && "faint"].filter(Boolean).join(" ");
+      return element("td", look ? { class: look } : {}, text);
     }))));
     [...head.children].forEach((cell, number) => {
       if (number === order.column) cell.setAttribute("aria-sort", order.descending ? "descending" : "ascending");
@@ -111,9 +121,28 @@ function makeTable(place, columns, rows, searched, start) {
     count.textContent = `${found.length} of ${rows.length} classes${shownText}`;
     more.hidden = shown.length === found.length;
   }
-  place.replaceChildren(count, element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": place.dataset.label || "table" }, table), more);
+  const buttons = element("div", { class: "controls" }, more);
+  if (place.dataset.file) {
+    const save = element("button", { type: "button" }, "Download as CSV");
+    save.addEventListener("click", () => download(place.dataset.file, csvText(columns, rows)));
+    buttons.append(save);
+  }
+  place.replaceChildren(count, element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": place.dataset.label || "table" }, table), buttons);
   refresh();
   return { refresh };
+}
+
+function csvText(columns, rows) {
+  const written = columns.flatMap((column) => column.file || [[column.title, column.value]]);
+  const cell = (value) => value === null || value === undefined ? "" : /[",\r\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : String(value);
+  const lines = [written.map(([title]) => title), ...rows.map((row) => written.map(([, value]) => value(row)))];
+  return lines.map((line) => line.map(cell).join(",") + "\r\n").join("");
+}
+
+function download(name, text) {
+  const address = URL.createObjectURL(new Blob([text], { type: "text/csv;charset=utf-8" }));
+  element("a", { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 10000);
 }
 
 const decimals = (digits) => (value) => value.toFixed(digits);

@@ -1,12 +1,39 @@
 "use strict";
 // Interactive parts of the report: slider, search, drawings of samples, confusions.
 
-let drawings = [];
+let drawings = [], smiles = [];
 
-async function unpackDrawings() {
-  const bytes = Uint8Array.from(atob(payload.drawings), (letter) => letter.charCodeAt(0));
+async function unpack(packed) {
+  const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  drawings = (await new Response(stream).text()).split("\n");
+  return (await new Response(stream).text()).split("\n");
+}
+
+// A button that copies a SMILES; nothing for samples without one.
+function copyButton(text) {
+  if (!text) return [];
+  const button = element("button", { type: "button", class: "copy", title: text }, "Copy SMILES");
+  button.addEventListener("click", async () => {
+    button.textContent = await copy(text) ? "Copied" : "Could not be copied";
+    setTimeout(() => { button.textContent = "Copy SMILES"; }, 1500);
+  });
+  return [button];
+}
+
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    // Some browsers have no clipboard for pages that are files.
+    const area = element("textarea", { class: "outside" });
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    const done = document.execCommand("copy");
+    area.remove();
+    return done;
+  }
 }
 
 function drawing(number, label) {
@@ -58,6 +85,9 @@ function setUpDistances() {
     Plotly.restyle("distances", { z: [given.matrices[step]] });
     table.refresh();
   }
+  const shown = given.shown.map(className), heat = document.getElementById("distances");
+  Plotly.restyle(heat, { text: [shown.map((one) => shown.map((other) => `${plainText(one)} – ${plainText(other)}`))], hovertemplate: "%{text}: %{z:.3f}<extra></extra>" });
+  fitLabels(heat, shown);
   slider.max = String(step);
   slider.value = String(step);
   slider.disabled = step === 0;
@@ -82,7 +112,7 @@ function setUpMap() {
     const rows = [["Class", className(points.classes[number])], ["Predicted", className(points.predicted[number]) + (right ? "" : " (wrong)")],
       ["Probability", probability], ["Split", training ? "training" : "test"]];
     for (const [term, text] of rows) facts.append(element("dt", {}, term), element("dd", {}, text));
-    panel.replaceChildren(element("div", { class: "drawings" }, ...drawn), element("h3", {}, name), facts);
+    panel.replaceChildren(element("div", { class: "drawings" }, ...drawn), element("h3", {}, name), facts, ...copyButton(smiles[number]));
   }
   for (const event of ["plotly_hover", "plotly_click"]) place.on(event, (given) => show(given.points[0].customdata));
 
@@ -125,17 +155,20 @@ function setUpConfusions() {
   if (!place) return;
   let all = false;
 
+  // A name that starts with a hyphen stays in one piece at the end of a line.
+  const nameOf = (text) => element("span", { class: "name" }, text);
+
   function side(given, title) {
     const drawn = given.drawings.map((number) => drawing(number, `Drawing of ${given.name}`));
-    return element("figure", {}, ...drawn, element("figcaption", {}, `${title}: ${given.name}`));
+    return element("figure", {}, ...drawn, element("figcaption", {}, ...title, ": ", nameOf(given.name)), ...copyButton(smiles[given.smiles]));
   }
   function card(one) {
     const count = one.samples === 1 ? "1 test sample" : `${grouped(one.samples)} test samples`;
     const text = `${count} (${(100 * one.share).toFixed(0)}% of the class); costs ${(100 * one.cost).toFixed(2)} percentage points of balanced accuracy.`;
-    const made = element("article", { class: "card" }, element("h3", {}, `${className(one.true)} predicted as ${className(one.predicted)}`), element("p", { class: "note" }, text));
+    const made = element("article", { class: "card" }, element("h3", {}, nameOf(className(one.true)), " predicted as ", nameOf(className(one.predicted))), element("p", { class: "note" }, text));
     for (const example of one.examples) {
-      const pair = element("div", { class: "pair" }, side(example.test, `Test sample of ${className(one.true)}, predicted as ${className(one.predicted)} with probability ${example.confidence.toFixed(2)}`));
-      if (example.training) pair.append(side(example.training, `Most similar training sample of ${className(one.predicted)}, cosine similarity ${example.similarity.toFixed(2)}`));
+      const pair = element("div", { class: "pair" }, side(example.test, ["Test sample of ", nameOf(className(one.true)), ", predicted as ", nameOf(className(one.predicted)), ` with probability ${example.confidence.toFixed(2)}`]));
+      if (example.training) pair.append(side(example.training, ["Most similar training sample of ", nameOf(className(one.predicted)), `, cosine similarity ${example.similarity.toFixed(2)}`]));
       made.append(pair);
     }
     return made;
@@ -152,10 +185,12 @@ function setUpConfusions() {
 }
 
 (async () => {
-  const unpacked = unpackDrawings();
-  await Promise.all(Object.keys(payload.figures).map(drawFigure));
+  const unpacked = Promise.all([unpack(payload.drawings), unpack(payload.smiles)]);
+  await Promise.all(Object.keys(payload.figures).filter((name) => name !== "matrix").map(drawFigure));
+  await setUpMatrix();
+  setUpClassTable();
   setUpDistances();
-  await unpacked;
+  [drawings, smiles] = await unpacked;
   setUpMap();
   setUpConfusions();
   document.documentElement.dataset.ready = "yes";

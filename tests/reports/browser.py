@@ -18,6 +18,49 @@ needs_browser = pytest.mark.skipif(
     reason="needs /usr/bin/chromium and /usr/bin/chromedriver: apt-get install chromium chromium-driver",
 )
 
+OVERLAPS = """
+// Pairs of texts that cover each other by more than the space between lines.
+const clipped = (rect, place) => {
+  let { left, top, right, bottom } = rect;
+  for (let at = place; at && at !== document.body; at = at.parentElement) {
+    const style = getComputedStyle(at);
+    if (style.visibility === "hidden" || style.opacity === "0") return null;
+    if (style.overflowX === "visible" && style.overflowY === "visible") continue;
+    const own = at.getBoundingClientRect();
+    left = Math.max(left, own.left); right = Math.min(right, own.right);
+    top = Math.max(top, own.top); bottom = Math.min(bottom, own.bottom);
+  }
+  return right - left > 2 && bottom - top > 4 ? { left, top, right, bottom } : null;
+};
+for (const one of document.querySelectorAll("nav, thead th, .scroll tr > :first-child")) one.style.position = "static";
+const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), texts = [];
+while (walker.nextNode()) {
+  const node = walker.currentNode, place = node.parentElement;
+  // The atoms of a drawing may touch; what stands in a control is part of it.
+  if (!node.data.trim() || place.closest("script, style, datalist, option, .molecule")) continue;
+  if (place.closest("details:not([open])") && !place.closest("summary")) continue;
+  const drawn = place.closest("svg text"), range = document.createRange();
+  range.selectNodeContents(node);
+  for (const rect of drawn ? [drawn.getBoundingClientRect()] : range.getClientRects()) {
+    const box = clipped(rect, place);
+    if (box) texts.push({ ...box, owner: drawn || place, text: node.data.trim() });
+  }
+}
+texts.sort((one, other) => one.top - other.top);
+const found = [];
+for (let first = 0; first < texts.length; first++) {
+  const one = texts[first];
+  for (let second = first + 1; second < texts.length && texts[second].top < one.bottom; second++) {
+    const other = texts[second];
+    if (one.owner === other.owner) continue;
+    const width = Math.min(one.right, other.right) - Math.max(one.left, other.left);
+    const height = Math.min(one.bottom, other.bottom) - Math.max(one.top, other.top);
+    if (width > 2 && height > 4) found.push(`${one.text.slice(0, 60)} | ${other.text.slice(0, 60)}`);
+  }
+}
+return [texts.length, found];
+"""
+
 READY = "return document.documentElement.dataset.ready === 'yes'"
 
 
@@ -73,6 +116,8 @@ def browse(path: Path) -> Iterator[Page]:
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    # Downloads go to the folder of the page.
+    options.add_experimental_option("prefs", {"download.default_directory": str(path.resolve().parent)})
     driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
     try:
         yield Page(driver, path)

@@ -18,10 +18,12 @@ from modules.evaluation.class_means_file import ClassMeans
 from reports.analysis.baseline_fit import FittedBaseline
 from reports.analysis.class_scores import class_groups
 from reports.analysis.decision_curve import OBJECTIVES, DecisionCurve, DecisionPoint
-from reports.report_data import POINTS, ReportData, SampleTexts, assemble
+from reports.analysis.learning_curves import ACCURACIES, LOSS, LearningCurve
+from reports.report_data import POINTS, ReportData, assemble
 from reports.run_files import ClassWeights, Rejected, RunFiles, Times
 from reports.samples.drawings import draw_molecule
 from reports.samples.evaluated import TEST_EVALUATED, TRAINING_EMBEDDED, EvaluatedSamples
+from reports.samples.sample_texts import SampleText, SampleTexts
 
 DRUGS = Path(__file__).resolve().parents[2] / "datamodules/datasets/inn_stems/inn_stems.csv"
 WIDTH = 64
@@ -87,6 +89,7 @@ def made_run(counts: NDArray[Any], folder: Path, reclusters: int) -> RunFiles:
         times=Times(12, reclusters, 3.0, 1.0, 240.0),
         rejected=Rejected(1_234, ("row", "text", "reason"), rows),
         metrics={},
+        curves=(made_learning(),),
     )
 
 
@@ -96,6 +99,14 @@ MODEL = {
     "contrast": None,
     "groups": {"head_fraction": 0.3, "tail_fraction": 0.3},
 }
+
+
+def made_learning() -> LearningCurve:
+    """A loss that falls and accuracies that rise, of which the last epoch but one was kept."""
+    epochs = numpy.arange(40)
+    rising = 1 - 0.8 * 0.9**epochs
+    values = {name: (epochs, level * rising) for name, level in zip(ACCURACIES, (0.8, 0.9, 0.8, 0.7), strict=True)}
+    return LearningCurve({LOSS: (epochs, 3 * 0.9**epochs), **values}, 38)
 
 
 def made_curve() -> DecisionCurve:
@@ -134,10 +145,11 @@ def made_report(
     codes = numpy.arange(num_classes)
     training = made_samples(numpy.repeat(codes, counts), TRAINING_EMBEDDED, num_classes, 2)
     test = made_samples(numpy.repeat(codes, tested), TEST_EVALUATED, num_classes, 3)
-    drawings = drawn_drugs()
+    drawings, smiles = drawn_drugs(), polars.read_csv(DRUGS)["smiles"].to_list()
 
     def texts(places: list[int]) -> SampleTexts:
-        return {place: (f"drug {place}", [drawings[place % len(drawings)]]) for place in places}
+        which = {place: place % len(drawings) for place in places}
+        return {place: SampleText(f"drug {place}", [drawings[one]], smiles[one]) for place, one in which.items()}
 
     return assemble(
         made_run(counts, folder, reclusters),

@@ -1,24 +1,20 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy
 import plotly.graph_objects
+import polars
 import pytest
+from sklearn.metrics import balanced_accuracy_score
 
 from base.errors import InputError
-from reports.run_comparison import (
-    build_comparison,
-    compare_runs,
-    comparison_warnings,
-    difference_figure,
-    metric_figure,
-    metric_rows,
-    setting_rows,
-    weight_figure,
-)
+from reports.compared_runs import compare_runs
+from reports.figures.comparison_figures import difference_figure, metric_figure, weight_figure
+from reports.run_comparison import answers, build_comparison, comparison_warnings, metric_rows, noise_text, setting_rows
 from reports.run_files import RunFiles
 from tests.reports.made_run import made_run
 
@@ -45,9 +41,89 @@ def test_differences_are_to_the_first_run(runs: list[RunFiles]) -> None:
     assert trace["x"] == [50, 10, 3]
 
 
-def test_the_best_of_each_metric_is_marked(runs: list[RunFiles]) -> None:
-    rows = {row["title"]: [cell["best"] for cell in row["cells"]] for row in metric_rows(compare_runs(runs))}
-    assert rows == {"Balanced accuracy": [False, True], "Calibration error (lower is better)": [True, False]}
+def bold(runs: list[RunFiles]) -> dict[str, list[bool]]:
+    return {row["title"]: [cell["best"] for cell in row["cells"]] for row in metric_rows(compare_runs(runs))}
+
+
+def test_without_predictions_nothing_is_called_better(runs: list[RunFiles]) -> None:
+    assert bold(runs) == {
+        "Balanced accuracy": [False, False],
+        "Calibration error (lower is better)": [False, False],
+    }
+    comparison = compare_runs(runs)
+    assert answers(comparison) == []
+    assert f"there is no test_predictions.csv in {runs[0].folder}" in noise_text(comparison)
+    assert {opacity for trace in difference_figure(comparison)["data"] for opacity in trace["marker"]["opacity"]} == {
+        0.35
+    }
+
+
+def with_predictions(runs: list[RunFiles], *predicted: list[int], labels: list[int]) -> list[RunFiles]:
+    """The runs with predictions of the same samples; classes by their code."""
+    names = runs[0].task.classes
+    found = []
+    for run, codes in zip(runs, predicted, strict=True):
+        columns: dict[str, Any] = {
+            "row": range(1, len(labels) + 1),
+            "smiles": [f"C{place}" for place in range(len(labels))],
+            "true_label": [names[code] for code in labels],
+            "predicted_label": [names[code] for code in codes],
+            "split": ["test"] * len(labels),
+        }
+        metrics = run.metrics | {"test/balanced_accuracy": float(balanced_accuracy_score(labels, codes))}
+        found.append(replace(run, predictions=polars.DataFrame(columns), metrics=metrics))
+    return found
+
+
+LABELS = [0] * 40 + [1] * 20 + [2] * 10
+
+
+def test_more_than_noise_is_bold_and_called_better(runs: list[RunFiles]) -> None:
+    worse = [code if place % 2 else (code + 1) % 3 for place, code in enumerate(LABELS)]
+    found = with_predictions(runs, worse, LABELS, labels=LABELS)
+    assert bold(found)["Balanced accuracy"] == [False, True]
+    # Probabilities of all classes would be needed for its interval.
+    assert bold(found)["Calibration error (lower is better)"] == [False, False]
+    comparison = compare_runs(found)
+    (said,) = answers(comparison)
+    assert said.startswith(
+        "b/version_0 is better than a/version_0: balanced accuracy 1.000 against 0.500, a difference"
+    )
+    assert re.search(r"; head \+0\.500 \[\+0\.\d{3} to \+0\.\d{3}\]; tail \+0\.500 \[.*\]\.$", said)
+    row = next(row for row in metric_rows(comparison) if row["title"] == "Balanced accuracy")
+    assert row["samples"] == "70"
+    assert row["cells"][0]["difference"] == ""
+    assert row["cells"][1]["difference"].startswith("+0.500 [+0.")
+    (swapped,) = answers(compare_runs(found[::-1]))
+    assert "a/version_0 is worse than b/version_0" in swapped
+    # Twenty, ten and five samples that one run alone gets right.
+    assert difference_figure(comparison)["data"][0]["marker"]["opacity"] == [0.9, 0.9, 0.35]
+
+
+def test_noise_is_not_bold(runs: list[RunFiles]) -> None:
+    one, other = list(LABELS), list(LABELS)
+    one[:4], other[4:7] = [1] * 4, [1] * 3
+    found = with_predictions(runs, one, other, labels=LABELS)
+    assert bold(found)["Balanced accuracy"] == [False, False]
+    (said,) = answers(compare_runs(found))
+    assert "is not clearly different from" in said
+    assert set(difference_figure(compare_runs(found))["data"][0]["marker"]["opacity"]) == {0.35}
+
+
+def test_of_three_runs_the_best_must_be_better_than_both(runs: list[RunFiles]) -> None:
+    worse = [code if place % 2 else (code + 1) % 3 for place, code in enumerate(LABELS)]
+    several = [*runs, replace(runs[1], folder=runs[1].folder.parent / "version_1")]
+    for third, expected in (([*LABELS[:-1], 0], [False] * 3), (worse, [False, True, False])):
+        found = with_predictions(several, worse, LABELS, third, labels=LABELS)
+        assert bold(found)["Balanced accuracy"] == expected
+
+
+def test_other_test_samples_are_not_compared(runs: list[RunFiles]) -> None:
+    first, second = with_predictions(runs, LABELS, LABELS, labels=LABELS)
+    assert second.predictions is not None
+    other = replace(second, predictions=second.predictions.with_columns(row=polars.col("row") + 1))
+    assert "are not those of" in noise_text(compare_runs([first, other]))
+    assert "are not those of" in noise_text(compare_runs([first, replace(second, predictions=second.predictions[:-1])]))
 
 
 def test_weights_have_mean_one(runs: list[RunFiles]) -> None:

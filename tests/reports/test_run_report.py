@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
+import math
 import re
 import time
 from dataclasses import replace
@@ -10,27 +13,28 @@ from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects
+import polars
 import pytest
 
 from reports.analysis.distance_matrix import CLASSES_SHOWN
+from reports.analysis.intervals import Estimate
 from reports.figures.class_figures import NAMED
+from reports.number_texts import seconds
 from reports.page_template import to_json
 from reports.report_data import ReportData
+from reports.run_answer import answer, baseline_rows, baseline_text
 from reports.run_description import (
-    baseline_rows,
-    baseline_text,
     describe_class,
     facts,
     method_facts,
-    seconds,
     texts,
     tiles,
     warnings,
 )
 from reports.run_report import build_report, report_figures, report_payload
-from tests.reports.made_run import made_report
+from tests.reports.made_run import DRUGS, made_report
 
-FIGURES = {"counts", "recall", "decisions", "distances", "weights", "map", "reliability"}
+FIGURES = {"counts", "recall", "loss", "progress", "decisions", "distances", "weights", "map", "reliability"}
 MEGABYTE = 1_000_000
 
 
@@ -101,45 +105,92 @@ def test_a_sampled_test_split_is_a_warning(tmp_path: Path) -> None:
 
 def test_the_baseline_is_beside_the_model(small: ReportData) -> None:
     assert small.baseline is not None
-    rows = {title: (ours, other) for title, ours, other in baseline_rows(small)}
-    assert list(rows) == ["Balanced accuracy", "Head accuracy", "Tail accuracy"]
+    rows = {row["title"]: (row["model"], row["baseline"], row["difference"]) for row in baseline_rows(small)}
+    assert list(rows) == ["Balanced accuracy", "Head accuracy", "Middle accuracy", "Tail accuracy", "Accuracy"]
     balanced = {tile["title"]: tile["value"] for tile in tiles(small)}["Balanced accuracy"]
-    assert rows["Balanced accuracy"][0] == balanced
+    assert rows["Balanced accuracy"][0][0] == balanced
     page = build_report(small)
     assert texts(small)["baseline"] in page
     assert page.index("simple baseline") < page.index("Class sizes")
-    for ours, other in rows.values():
-        assert f'<td class="number">{ours}</td><td class="number">{other}</td>' in page
+    for cells in rows.values():
+        for value, bounds in cells:
+            assert f"{value} <small>{bounds}</small></td>" in page
+            assert re.fullmatch(r"\[[−+]?\d\.\d{3} to [−+]?\d\.\d{3}\]", bounds)
 
 
 @pytest.mark.parametrize(
-    ("difference", "interval", "verdict"),
+    ("gain", "verdict", "start", "end"),
     [
-        (0.039, (0.012, 0.067), "better by 0.039 [95 % interval 0.012 to 0.067]."),
-        (-0.039, (-0.067, -0.012), "worse by 0.039 [95 % interval 0.012 to 0.067]."),
-        (0.039, (-0.012, 0.09), "not clearly better: the difference is 0.039 [95 % interval -0.012 to 0.090]."),
-        (-0.01, (-0.1, 0.0), "not clearly better: the difference is -0.010 [95 % interval -0.100 to 0.000]."),
-        (0.0, (0.0, 0.0), "not clearly better: the difference is 0.000 [95 % interval 0.000 to 0.000]."),
+        ((0.039, 0.012, 0.067), "better", "The model is better than", "a difference of +0.039 [+0.012 to +0.067]."),
+        ((-0.039, -0.067, -0.012), "worse", "The model is worse than", "difference of −0.039 [−0.067 to −0.012]."),
+        ((0.039, -0.012, 0.09), "unclear", "It is not clear that the model is better", "[−0.012 to +0.090]."),
+        ((-0.01, -0.1, 0.0), "unclear", "It is not clear that the model is better", "−0.010 [−0.100 to 0.000]."),
+        ((0.0, 0.0, 0.0), "unclear", "It is not clear that the model is better", "0.000 [0.000 to 0.000]."),
     ],
 )
-def test_the_verdict_on_the_baseline(
-    small: ReportData, difference: float, interval: tuple[float, float], verdict: str
+def test_the_page_answers_first(
+    small: ReportData, gain: tuple[float, float, float], verdict: str, start: str, end: str
 ) -> None:
     assert small.baseline is not None
-    other = replace(small.baseline, difference=difference, interval=interval)
-    assert baseline_text(replace(small, baseline=other)).endswith(f"trained on the same rows: {verdict}")
+    differences = {**small.baseline.differences, "balanced_accuracy": Estimate(*gain, 170)}
+    found = replace(small, baseline=replace(small.baseline, differences=differences))
+    said = answer(found)
+    assert said["verdict"] == verdict
+    assert said["sentence"].startswith(start)
+    assert said["sentence"].endswith(end)
+    ours, other = (f"{one['head_accuracy'].value:.3f}" for one in (small.accuracies, small.baseline.accuracies))
+    assert said["groups"].startswith(f"Head classes {ours} against {other} (")
+    assert "; tail classes 0." in said["groups"]
+    page = build_report(found)
+    body = page[page.index("<body>") :]
+    assert body.index(said["sentence"]) < body.index(said["groups"]) < body.index("<nav")
+    assert re.search(rf'<h1 class="answer {verdict}">', body)
+
+
+def test_numbers_come_with_their_interval_and_their_samples(small: ReportData) -> None:
+    found = tiles(small)
+    for tile in found[:5]:
+        low, high = map(float, tile["interval"].strip("[]").split(" to "))
+        assert low <= float(tile["value"]) <= high
+        assert re.fullmatch(r"\d+ test samples?", tile["note"])
+    assert found[0]["note"] == f"{len(small.test)} test samples"
+    texts_of_points = [text for trace in report_figures(small)["recall"]["data"] for text in trace["text"]]
+    assert len(texts_of_points) == 12
+    for text in texts_of_points:
+        assert re.search(r"<br>recall \d\.\d\d \[\d\.\d\d to \d\.\d\d\]<br>\d+ of \d+ test samples$", text)
+
+
+def test_the_table_of_classes_is_in_the_data_of_the_page(small: ReportData) -> None:
+    found = report_payload(small)
+    assert {len(values) for values in found["results"].values()} == {12}
+    for code in range(12):
+        tested = small.test.predicted[small.test.codes == code]
+        assert found["hits"][code] == (tested == code).sum()
+        assert found["evaluated"][code] == len(tested)
+        assert found["results"]["recall_low"][code] <= found["recall"][code] <= found["results"]["recall_high"][code]
+
+
+def test_every_shown_sample_has_its_smiles(small: ReportData) -> None:
+    found = report_payload(small)
+    lines = gzip.decompress(base64.b64decode(found["smiles"])).decode().split("\n")
+    places = [*small.points.training.tolist(), *small.points.test.tolist()]
+    known = polars.read_csv(DRUGS)["smiles"].to_list()
+    assert lines[:120] == [known[place % len(known)] for place in places]
+    (first, *_), *_ = ([example["test"] for example in one["examples"]] for one in found["confusions"])
+    assert lines[first["smiles"]] == known[int(first["name"].removeprefix("drug ")) % len(known)]
 
 
 @pytest.mark.parametrize(
     ("fitted", "fits", "said"),
     [
-        (90, 1, "on Morgan counts, trained on 90 of the same 7,200 rows: "),
-        (7_200, 5, "trained on the same rows (in 5 fits, each without the fold that it predicts): "),
+        (90, 1, "on Morgan counts, trained on 90 of the same 7,200 rows. "),
+        (7_200, 5, "trained on the same rows (in 5 fits, each without the fold that it predicts), which took 2.2 s. "),
     ],
 )
 def test_the_rows_of_the_baseline_are_named(small: ReportData, fitted: int, fits: int, said: str) -> None:
     assert small.baseline is not None
-    made = replace(small.baseline.fitted, fitted_rows=fitted, training_rows=7_200, fits=fits)
+    taken = 2.2 if fits > 1 else math.nan
+    made = replace(small.baseline.fitted, fitted_rows=fitted, training_rows=7_200, fits=fits, seconds=taken)
     assert said in baseline_text(replace(small, baseline=replace(small.baseline, fitted=made)))
 
 
@@ -147,6 +198,9 @@ def test_without_a_baseline_nothing_is_said(small: ReportData) -> None:
     without = replace(small, baseline=None)
     assert "simple baseline" not in build_report(without)
     assert baseline_text(without) == ""
+    said = answer(without)
+    assert re.match(r"The balanced accuracy is 0\.\d{3} \[0\.\d{3} to .* no baseline was fitted\.", said["sentence"])
+    assert re.match(r"Head classes 0\.\d{3} \[.*\]; tail classes 0\.\d{3} \[.*\]\.", said["groups"])
 
 
 def test_a_run_without_reclusters_has_a_matrix_of_the_checkpoint(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from reports.analysis.class_scores import (
     recall_per_class,
     reliability,
     reliability_by_group,
-    summary_metrics,
 )
 
 NAN = float("nan")
@@ -32,14 +31,6 @@ def test_recall_counts_hits_and_leaves_out_absent_classes() -> None:
 
 def test_groups_are_those_of_the_metrics() -> None:
     assert class_groups([5, 500, 50], 0.3, 0.3) == ("tail", "head", "middle")
-
-
-def test_metrics_by_hand() -> None:
-    metrics = summary_metrics(SCORES)
-    assert metrics["balanced_accuracy"] == pytest.approx((0.9 + 0.3 + 0.6 + 1.0) / 4)
-    assert metrics["accuracy"] == pytest.approx((9 + 3 + 3 + 1) / 26)
-    assert metrics["head_accuracy"] == pytest.approx(0.6)
-    assert metrics["tail_accuracy"] == pytest.approx(1.0)
 
 
 def test_imbalance_leaves_out_classes_without_samples() -> None:

@@ -10,6 +10,7 @@ from reports.analysis.distance_matrix import (
     distances_between,
     nearest_rivals,
     order_by_similarity,
+    similar_classes,
 )
 
 POINTS = numpy.array([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0], [9.0, 9.0]], dtype=numpy.float32)
@@ -65,3 +66,11 @@ def test_many_reclusters_are_thinned_from_first_to_last() -> None:
 def test_like_classes_are_beside_each_other() -> None:
     order = order_by_similarity(distances_between(means())).tolist()
     assert abs(order.index(0) - order.index(2)) == 1
+
+
+def test_the_order_has_every_class_once_and_those_without_samples_last() -> None:
+    order = similar_classes(means(missing=2)).tolist()
+    assert order[-1] == 2
+    assert sorted(order) == [0, 1, 2, 3]
+    # The second class is the nearest one of the first and of the fourth.
+    assert order[1] == 1

@@ -10,6 +10,7 @@ from torch import Tensor
 from modules.decision import Decision
 from modules.decisions.objectives import DecisionObjective
 from modules.drug_classifier import DrugClassifier
+from modules.evaluation.prediction_sets import PredictionSets
 from modules.evaluation.split_metrics import SplitMetrics
 from modules.evaluation.split_scores import SplitScores, joined
 
@@ -29,6 +30,22 @@ def cross_fitted(model: DrugClassifier, folds: Sequence[SplitScores], objective:
         decision.choose(others, objective, model.metrics.tail_metrics.groups["head"])
         decisions.append(decision)
     return decisions
+
+
+def cross_fitted_sets(model: DrugClassifier, folds: Sequence[SplitScores], coverage: float) -> list[PredictionSets]:
+    """The prediction sets for each fold that the scores of the other folds choose.
+
+    Args:
+        model: The ensemble.
+        folds: Out-of-fold scores of the samples of each fold, two folds or more.
+        coverage: Share of samples whose set must contain their label.
+    """
+    sets = []
+    for number in range(len(folds)):
+        others = joined([scores for place, scores in enumerate(folds) if place != number])
+        decision = Decision(model.class_state.counts, model.objective.classification_loss)
+        sets.append(decision.sets(others, model.metrics.tail_metrics.groups["head"], coverage))
+    return sets
 
 
 def out_of_fold_metrics(

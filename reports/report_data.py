@@ -23,6 +23,7 @@ from reports.analysis.decision_curve import DecisionCurve, decision_curve
 from reports.analysis.distance_matrix import ClassDistances, compare_classes, similar_classes
 from reports.analysis.intervals import Estimate, accuracies
 from reports.analysis.layouts import principal_components, umap_layout
+from reports.analysis.set_coverage import SetCoverage, measure_coverage
 from reports.run_data import has_changed, set_up_data
 from reports.run_files import RunFiles, read_run
 from reports.samples.evaluated import (
@@ -80,6 +81,7 @@ class ReportData:
         changed_data: Whether the training samples differ from those of the checkpoint.
         curve: Accuracies of all decisions of the model on the test samples; None without it.
         baseline: A logistic regression against the model; None without it.
+        coverage: Coverage of prediction sets on the test samples; None without it.
     """
 
     run: RunFiles
@@ -98,6 +100,7 @@ class ReportData:
     changed_data: bool
     curve: DecisionCurve | None
     baseline: Baseline | None
+    coverage: SetCoverage | None
 
 
 def collect(path: Path, points: int = POINTS, umap: bool = False, trust: Sequence[str] = ()) -> ReportData:
@@ -145,6 +148,7 @@ def collect(path: Path, points: int = POINTS, umap: bool = False, trust: Sequenc
         umap=umap,
         curve=_curve(model, test, run),
         baseline=_fit_baseline(data, test, run),
+        coverage=measure_coverage(model, data, test, run),
         changed_data=has_changed(data, run),
     )
 
@@ -161,6 +165,7 @@ def assemble(
     changed_data: bool = False,
     curve: DecisionCurve | None = None,
     baseline: FittedBaseline | None = None,
+    coverage: SetCoverage | None = None,
 ) -> ReportData:
     """Compute scores, distances and confusions, and choose the samples to show.
 
@@ -176,6 +181,7 @@ def assemble(
         changed_data: Whether the training samples differ from those of the checkpoint.
         curve: Accuracies of all decisions of the model on the test samples.
         baseline: What a logistic regression predicts for the test samples.
+        coverage: Coverage of prediction sets on the test samples.
     """
     num_classes = run.task.num_classes
     recall = recall_per_class(test.codes, test.predicted, num_classes)
@@ -206,6 +212,7 @@ def assemble(
         changed_data=changed_data,
         curve=curve,
         baseline=None if baseline is None else compare_baseline(baseline, test.codes, test.predicted, scores),
+        coverage=coverage,
     )
 
 

@@ -87,6 +87,7 @@ class RunFiles:
         final: Checkpoint of the refit of the run; None without a refit.
         curves: Learning curves of the run, or of each member of an ensemble; empty without `metrics.csv`.
         predictions: `test_predictions.csv`; None without that file.
+        levels: Accuracy on each level of applicability, see `accuracy_by_level`; empty without the file of them.
     """
 
     folder: Path
@@ -102,6 +103,7 @@ class RunFiles:
     final: Path | None = None
     curves: tuple[LearningCurve, ...] = ()
     predictions: polars.DataFrame | None = None
+    levels: tuple[dict[str, Any], ...] = ()
 
     @property
     def name(self) -> str:
@@ -119,6 +121,7 @@ def read_run(path: Path) -> RunFiles:
         InputError: If there is no such path, or it has no valid checkpoint.
     """
     from modules.checkpoint_file import final_checkpoint, read_checkpoint
+    from modules.level_accuracy import LEVELS_FILE
     from modules.tested_predictions import TEST_PREDICTIONS
 
     if not path.exists():
@@ -137,7 +140,7 @@ def read_run(path: Path) -> RunFiles:
     for section in ("model", "data"):
         if not isinstance(saved.settings.get(section), dict):
             raise InputError(f"RUN: expected settings of {section} in {checkpoint}, got none.")
-    metrics_file = folder / "test_metrics.json"
+    metrics_file, levels_file = folder / "test_metrics.json", folder / LEVELS_FILE
     return RunFiles(
         folder=folder,
         checkpoint=checkpoint,
@@ -152,6 +155,7 @@ def read_run(path: Path) -> RunFiles:
         final=final_checkpoint(checkpoint),
         curves=_read_curves(folder, saved),
         predictions=_read_predictions(folder / TEST_PREDICTIONS),
+        levels=tuple(json.loads(levels_file.read_text())["levels"]) if levels_file.is_file() else (),
     )
 
 

@@ -29,6 +29,7 @@ from reports.page_template import render_page
 from reports.report_data import POINTS, ReportData, collect
 from reports.run_answer import answer, baseline_rows
 from reports.run_description import facts, texts, tiles, warnings
+from reports.run_trust import coverage_rows, level_rows, trust_texts
 from reports.samples.drawings import HEIGHT, WIDTH, pack
 from reports.samples.sample_texts import SampleTexts
 
@@ -94,7 +95,9 @@ def build_report(data: ReportData, start: float | None = None) -> str:
         values=tiles(data),
         baseline=baseline_rows(data),
         facts=facts(data),
-        texts=texts(data),
+        texts={**texts(data), **trust_texts()},
+        levels=level_rows(data),
+        coverage=coverage_rows(data),
         has_weights=data.run.weights is not None,
         has_curve=data.curve is not None,
         has_learning=bool(data.run.curves),
@@ -145,6 +148,7 @@ def report_payload(data: ReportData) -> dict[str, Any]:
             name: rounded(getattr(data.results, name).tolist())
             for name in ("recall_low", "recall_high", "precision", "f1")
         },
+        "covered": None if data.coverage is None else rounded(data.coverage.of_classes.tolist()),
         "hits": data.results.hits.tolist(),
         "evaluated": data.results.evaluated.tolist(),
         "matrix": confusion_cells(data.test, scores, data.similar),

@@ -19,6 +19,7 @@ from reports.analysis.baseline_fit import FittedBaseline
 from reports.analysis.class_scores import class_groups
 from reports.analysis.decision_curve import OBJECTIVES, DecisionCurve, DecisionPoint
 from reports.analysis.learning_curves import ACCURACIES, LOSS, LearningCurve
+from reports.analysis.set_coverage import SetCoverage, set_coverage
 from reports.report_data import POINTS, ReportData, assemble
 from reports.run_files import ClassWeights, Rejected, RunFiles, Times
 from reports.samples.drawings import draw_molecule
@@ -90,6 +91,11 @@ def made_run(counts: NDArray[Any], folder: Path, reclusters: int) -> RunFiles:
         rejected=Rejected(1_234, ("row", "text", "reason"), rows),
         metrics={},
         curves=(made_learning(),),
+        levels=(
+            {"level": "high", "at_least": 0.8, "samples": 90, "right": 81, "accuracy": 0.9, "estimated": 0.92},
+            {"level": "medium", "at_least": 0.5, "samples": 10, "right": 6, "accuracy": 0.6, "estimated": 0.62},
+            {"level": "low", "at_least": 0.0, "samples": 0, "right": 0, "accuracy": None, "estimated": None},
+        ),
     )
 
 
@@ -125,6 +131,15 @@ def made_baseline(test: EvaluatedSamples, num_classes: int, training_rows: int) 
     wrong = numpy.arange(len(test)) % 5 == 0
     predicted = numpy.where(wrong, (test.codes + 1) % num_classes, test.codes)
     return FittedBaseline("Morgan counts", predicted, training_rows, training_rows, 1)
+
+
+def made_coverage(test: EvaluatedSamples, counts: NDArray[Any]) -> SetCoverage:
+    """Sets of the label and the class after it, but for every tenth sample, whose set is empty."""
+    members = numpy.zeros((len(test), len(counts)), dtype=bool)
+    full = numpy.flatnonzero(numpy.arange(len(test)) % 10)
+    for step in (0, 1):
+        members[full, (test.codes[full] + step) % len(counts)] = True
+    return set_coverage(members, test.codes, test.total, counts)
 
 
 def made_report(
@@ -165,4 +180,5 @@ def made_report(
         points=points,
         curve=made_curve(),
         baseline=made_baseline(test, num_classes, int(counts.sum())),
+        coverage=made_coverage(test, counts),
     )

@@ -31,6 +31,7 @@ from reports.run_description import (
     tiles,
     warnings,
 )
+from reports.run_trust import coverage_rows, level_rows
 from reports.run_report import build_report, report_figures, report_payload
 from tests.reports.made_run import DRUGS, made_report
 
@@ -259,3 +260,24 @@ def test_the_page_holds_everything_and_escapes_names(small: ReportData) -> None:
     assert "<i>" not in before
     assert not re.search(r"(?:src|href)=[\"']https?:", before)
     assert all(f'id="{name}"' in before for name in FIGURES)
+
+
+def test_page_says_how_far_to_trust_predictions(small: ReportData) -> None:
+    levels = level_rows(small)
+    assert [row["title"] for row in levels] == ["High", "Medium", "Low"]
+    # Wilson's interval for 81 of 90.
+    assert levels[0] == {"title": "High", "accuracy": "0.900", "interval": "[0.821 to 0.946]", "samples": "90"}
+    assert levels[2] == {"title": "Low", "accuracy": "–", "interval": "", "samples": "0"}
+    everyone, *groups = coverage_rows(small)
+    assert [everyone["title"], *(row["title"] for row in groups)] == [
+        *("All samples", "Head classes", "Middle classes", "Tail classes")
+    ]
+    samples = len(small.test)
+    empty = -(-samples // 10)
+    assert everyone["coverage"] == f"{1 - empty / samples:.3f}"
+    assert everyone["size"] == f"{2 * (1 - empty / samples):.1f}"
+    page = build_report(small)
+    assert "How far to trust a prediction" in page
+    assert everyone["interval"] in page
+    without = build_report(replace(small, coverage=None, run=replace(small.run, levels=())))
+    assert "How far to trust a prediction" not in without

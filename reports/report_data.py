@@ -23,9 +23,10 @@ from reports.analysis.decision_curve import DecisionCurve, decision_curve
 from reports.analysis.distance_matrix import ClassDistances, compare_classes, similar_classes
 from reports.analysis.intervals import Estimate, accuracies
 from reports.analysis.layouts import principal_components, umap_layout
-from reports.analysis.set_coverage import SetCoverage, measure_coverage
+from reports.analysis.set_coverage import SetCoverage
 from reports.run_data import has_changed, set_up_data
 from reports.run_files import RunFiles, read_run
+from reports.run_sets import measure_coverage
 from reports.samples.evaluated import (
     TEST_EVALUATED,
     TRAINING_EMBEDDED,

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy
 from numpy.typing import NDArray
 
-from modules.evaluation.split_scores import SplitScores, scores_path
 from reports.analysis.class_scores import Group
 from reports.analysis.intervals import Estimate, wilson
-
-if TYPE_CHECKING:
-    from datamodules.drug_datamodule import DrugDataModule
-    from modules.drug_classifier import DrugClassifier
-    from reports.run_files import RunFiles
-    from reports.samples.evaluated import EvaluatedSamples
 
 COVERAGE = 0.9
 """Share of the samples whose set must contain their label."""
@@ -79,39 +72,3 @@ def set_coverage(
     covered = numpy.bincount(codes[members[numpy.arange(len(codes)), codes]], minlength=size)
     sizes = numpy.bincount(codes, members.sum(axis=1), minlength=size).astype(numpy.int64)
     return SetCoverage(covered, numpy.bincount(codes, minlength=size), sizes, total)
-
-
-def measure_coverage(
-    model: DrugClassifier, data: DrugDataModule, test: EvaluatedSamples, run: RunFiles
-) -> SetCoverage | None:
-    """Coverage of the sets of a model on test samples that have not chosen them.
-
-    Args:
-        model: The model.
-        data: Its data module, set up.
-        test: The test samples; of an ensemble without test rows, out-of-fold ones.
-        run: The files of the run.
-
-    Returns:
-        The coverage; None without scores beside the checkpoint.
-    """
-    import torch
-
-    from modules.decision_choice import sets_from_file
-    from modules.out_of_fold import cross_fitted_sets
-
-    if not scores_path(run.checkpoint).is_file():
-        return None
-    logits = torch.from_numpy(test.logits)
-    if data.split.has_test_rows or data.split.fold is not None:
-        members = sets_from_file(model, run.checkpoint, COVERAGE).members(logits)
-    else:
-        assert data.records.folds is not None
-        scores = SplitScores.load(scores_path(run.checkpoint), run.task.num_classes)
-        fold_of = torch.from_numpy(data.records.folds[scores.rows.numpy()])
-        own = torch.from_numpy(data.records.folds[test.rows])
-        folds = [scores.part(fold_of == fold) for fold in range(data.split.folds or 0)]
-        members = torch.zeros(logits.shape, dtype=torch.bool)
-        for fold, sets in enumerate(cross_fitted_sets(model, folds, COVERAGE)):
-            members[own == fold] = sets.members(logits[own == fold])
-    return set_coverage(members.numpy(), test.codes, test.total, numpy.array(run.task.class_counts))

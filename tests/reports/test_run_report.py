@@ -31,8 +31,8 @@ from reports.run_description import (
     tiles,
     warnings,
 )
-from reports.run_trust import coverage_rows, level_rows
 from reports.run_report import build_report, report_figures, report_payload
+from reports.run_trust import coverage_rows, level_rows
 from tests.reports.made_run import DRUGS, made_report
 
 FIGURES = {"counts", "recall", "loss", "progress", "decisions", "distances", "weights", "map", "reliability"}

@@ -13,7 +13,7 @@ from modules.decisions.samples import DecisionSamples
 from modules.evaluation.calibration import TemperatureScaling
 from modules.losses.classification.class_priors import log_priors
 
-STRENGTHS = tuple(step / 8 for step in range(13))
+STRENGTHS = tuple(step / 8 for step in range(17))
 """Strengths of the prevalence adjustment to try, ascending."""
 PRIOR_SAMPLES = 30
 """Number of samples of all classes that each class's own quantile is averaged with."""
@@ -29,7 +29,8 @@ class PredictionSets:
     low. Here the threshold of class c is ``t_c + strength * log prior_c``:
 
     - ``strength * log prior_c`` adjusts for prevalence (Ding et al., 2025, arXiv 2507.06867). The strength is the
-      smallest with which the mean coverage of the classes reaches `coverage` too.
+      smallest with which the mean coverage of the classes reaches `coverage` too, and at most half as many classes as
+      without adjustment are covered for less than half of it.
     - ``t_c`` is the quantile of the class, as far as its samples carry one: averaged with that of all samples as if
       those were `PRIOR_SAMPLES`, and that of all samples if the class has too few for a quantile.
     - One shift of all thresholds makes the coverage of all samples right. It is chosen on thresholds that were made
@@ -67,16 +68,20 @@ class PredictionSets:
         offset, temperature, own = _calibrate(samples, coverage)
         priors = log_priors(samples.counts)
         folds = samples.folds(_FOLDS)
-        best = -1.0
+        found = []
         for strength in STRENGTHS:
             adjusted = own - strength * priors[samples.labels]
-            of_classes, mean = _shifted_thresholds(adjusted, samples.labels, len(priors), folds, coverage)
-            if mean > best:
-                best, thresholds, chosen = mean, of_classes + strength * priors, strength
-            if mean >= coverage:
+            of_classes, covered = _shifted_thresholds(adjusted, samples.labels, len(priors), folds, coverage)
+            missed, mean = int((covered < coverage / 2).sum()), float(covered.mean())
+            found.append((missed, -mean, strength, of_classes + strength * priors))
+            if mean >= coverage and missed <= found[0][0] / 2:
                 break
+        else:
+            found.sort(key=lambda one: one[:3])
+            found = found[:1]
+        *_, strength, thresholds = found[-1]
         thresholds = thresholds.masked_fill(samples.counts == 0, torch.inf)
-        return cls(coverage, torch.ones_like(offset), offset, temperature, thresholds, chosen)
+        return cls(coverage, torch.ones_like(offset), offset, temperature, thresholds, strength)
 
     @classmethod
     def fit_plain(cls, samples: DecisionSamples, coverage: float) -> PredictionSets:
@@ -177,8 +182,8 @@ def _class_thresholds(values: Tensor, labels: Tensor, num_classes: int, coverage
 
 def _shifted_thresholds(
     values: Tensor, labels: Tensor, num_classes: int, folds: Tensor, coverage: float
-) -> tuple[Tensor, float]:
-    """Thresholds of the classes, (C,), of which one shift covers the samples rightly; mean coverage of the classes."""
+) -> tuple[Tensor, Tensor]:
+    """Thresholds of the classes, (C,), shifted to cover the samples rightly; coverage of the classes with samples."""
     beyond = torch.empty_like(values)
     for fold in range(_FOLDS):
         held = folds == fold
@@ -190,4 +195,4 @@ def _shifted_thresholds(
     of_classes = torch.zeros(num_classes).index_add_(0, labels, covered)[sizes > 0] / sizes[sizes > 0]
     thresholds = _class_thresholds(values, labels, num_classes, coverage) + shift
     # Without any quantile, nothing is left out: minus infinity minus itself is not a number.
-    return thresholds.nan_to_num(nan=-math.inf, posinf=-math.inf, neginf=-math.inf), float(of_classes.mean())
+    return thresholds.nan_to_num(nan=-math.inf, posinf=-math.inf, neginf=-math.inf), of_classes

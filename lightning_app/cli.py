@@ -21,6 +21,7 @@ SUBCOMMANDS = {
     "test": ("lightning_app.evaluate", "run_test"),
     "predict": ("lightning_app.predict", "main"),
     "decide": ("lightning_app.decide", "main"),
+    "embed": ("lightning_app.embed", "main"),
     "prepare": ("lightning_app.prepare", "main"),
     "sweep": ("lightning_app.sweep", "main"),
     "benchmark": ("lightning_app.benchmark", "main"),
@@ -56,6 +57,7 @@ subcommands:
   test        compute the metrics of a checkpoint on the test split
   predict     predict labels and probabilities for a table of SMILES, or for one SMILES
   decide      choose anew what the predictions of a trained model are best at, without training
+  embed       write the embeddings of a table of SMILES
   prepare     download, check and featurize a table ahead of training
   sweep       search for the settings with the best validation metric
   benchmark   run a grid of data sets, methods and seeds, and write tables that compare them

@@ -21,7 +21,7 @@ from datamodules.drug_datamodule import DrugDataModule
 from modules.processes import leave_processes
 from modules.saved_settings.known_classes import trusted_modules
 from workflows.ensemble import assemble
-from workflows.final_report import report_run
+from workflows.final_report import describe_run
 from workflows.fit_cli import FitCLI
 from workflows.fit_once import FitResult, train
 from workflows.run_folder import RunFolder, RunSettings, claim_run_folder, how_to_go_on
@@ -97,8 +97,7 @@ def fit_folds(
             raise
         advice = how_to_go_on(command, words, folder)
         raise DiskFullError(f"The disk is full, and the files from before are whole; {advice}") from error
-    if settings.get("report", True):
-        report_run(folder, trust=named_modules(made.settings))
+    describe_run(folder, settings.get("report", True), trust=named_modules(made.settings))
     return FitResult(folder, made.checkpoint, made.metrics, True, made.out_of_fold)
 
 

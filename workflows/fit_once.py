@@ -9,7 +9,7 @@ from typing import Any, cast
 from base.atomic_file import write_json
 from base.errors import InputError
 from modules.evaluation.split_scores import scores_path
-from workflows.final_report import report_run
+from workflows.final_report import describe_run
 from workflows.fit_cli import FitCLI
 from workflows.run_summary import split_metrics
 from workflows.run_trainer import RunTrainer
@@ -61,6 +61,7 @@ def train(cli: FitCLI) -> FitResult:
     result = FitResult(cli.folder, Path(best), metrics, cli.trainer.is_global_zero)
     if result.is_first_process:
         write_json(result.metrics, result.folder / "test_metrics.json")
-    if cli.config.report and result.is_first_process:
-        report_run(cli.folder, cli.trainer.loggers, cli.trainer.global_step, named_modules(cli.model.run_config))
+    if result.is_first_process:
+        trust = named_modules(cli.model.run_config)
+        describe_run(cli.folder, cli.config.report, cli.trainer.loggers, cli.trainer.global_step, trust)
     return result

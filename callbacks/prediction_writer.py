@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import lightning
 import numpy
@@ -14,16 +15,32 @@ from polars import selectors
 
 from base.atomic_file import naming, write_file
 from base.errors import InputError
+from datamodules.batch import Batch
 from datamodules.drug_datamodule import DrugDataModule
-from datamodules.prediction_rows import PredictionRows
-from modules.evaluation.prediction_columns import PredictionColumns, Values
+from datamodules.prediction_rows import FeaturedChunk, PredictionRows
+from modules.evaluation.prediction import Prediction
+from modules.evaluation.prediction_columns import Values
+
+
+class RowColumns(Protocol):
+    """What is written for the rows of a table, such as `PredictionColumns`."""
+
+    def check_names(self, given: Iterable[str]) -> None:
+        """Check that a table has no column of the same name."""
+
+    def values(self, batch: Batch, prediction: Prediction) -> Values:
+        """Convert the predictions for a batch to arrays on the CPU, `rows` among them."""
+
+    def frame(self, chunk: FeaturedChunk, batches: Iterable[Values]) -> polars.DataFrame:
+        """What is written for the rows of a chunk; `reason` says why a row has no prediction."""
+
 
 SHOWN = 200
 """Number of rows that a page of predictions shows."""
 
 
 class PredictionWriter(lightning.Callback):
-    """Writes every row of the data module's table, in order, with the columns of `PredictionColumns`.
+    """Writes every row of the data module's table, in order.
 
     Each chunk of rows is written to a separate file as soon as it is complete, and the first process joins the files
     at the end. All processes must share the folder.
@@ -35,28 +52,30 @@ class PredictionWriter(lightning.Callback):
             molecules joined by >>, and the rows.
     """
 
-    def __init__(self, output: str) -> None:
+    def __init__(self, output: str, suffixes: tuple[str, ...] = (".csv", ".tsv", ".parquet")) -> None:
         """Create the callback.
 
         Args:
-            output: The file to write: .csv, .tsv or .parquet.
+            output: The file to write.
+            suffixes: What its name may end in; in an .npy file are the rows of the column `embedding`.
 
         Raises:
             InputError: If the path has another suffix.
         """
         self.output = Path(output)
-        if self.output.suffix not in (".csv", ".tsv", ".parquet"):
-            raise InputError(f"output: expected a path that ends in .csv, .tsv or .parquet, got {output!r}.")
+        if self.output.suffix not in suffixes:
+            listed = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
+            raise InputError(f"output: expected a path that ends in {listed}, got {output!r}.")
         self.rows = self.unusable = 0
         self.first: list[tuple[list[str], polars.DataFrame]] = []
         self._batches: list[Values] = []
         self._folder: Path | None = None
 
-    def expect(self, columns: PredictionColumns, progress: bool) -> None:
+    def expect(self, columns: RowColumns, progress: bool) -> None:
         """Set the columns to write; must be called before prediction starts.
 
         Args:
-            columns: The columns to write in addition to those of the table.
+            columns: What is written for each row.
             progress: Whether to show a progress bar.
         """
         self._columns, self._progress = columns, progress
@@ -133,7 +152,7 @@ class PredictionWriter(lightning.Callback):
                     f"output: expected a folder that all processes share, got {self.output.parent.absolute()}."
                 )
             parts = sorted(self._folder.glob("*.part"))
-            join = _join_parquet if self.output.suffix == ".parquet" else _join_text
+            join = {".parquet": _join_parquet, ".npy": _join_arrays}.get(self.output.suffix, _join_text)
             write_file(self.output, lambda path: join(parts, path))
 
     def remove_chunks(self, trainer: lightning.Trainer) -> None:
@@ -162,6 +181,10 @@ class PredictionWriter(lightning.Callback):
         if self.output.suffix == ".parquet":
             frame.write_parquet(path)
             return
+        if self.output.suffix == ".npy":
+            with path.open("wb") as file:
+                numpy.save(file, frame["embedding"].to_numpy().astype(numpy.float32, copy=False))
+            return
         unwritable = frame.select(selectors.nested() | selectors.binary()).columns
         if unwritable:
             raise InputError(
@@ -177,6 +200,16 @@ def _join_text(parts: list[Path], path: Path) -> None:
         for part in parts:
             with part.open("rb") as source:
                 shutil.copyfileobj(source, file, 1 << 20)
+
+
+def _join_arrays(parts: list[Path], path: Path) -> None:
+    arrays = [numpy.load(part, mmap_mode="r") for part in parts]
+    shape = sum(len(array) for array in arrays), arrays[0].shape[1]
+    header = {"descr": numpy.lib.format.dtype_to_descr(arrays[0].dtype), "fortran_order": False, "shape": shape}
+    with path.open("wb") as file:
+        numpy.lib.format.write_array_header_1_0(file, header)
+        for array in arrays:
+            file.write(numpy.ascontiguousarray(array).data)
 
 
 def _join_parquet(parts: list[Path], path: Path) -> None:

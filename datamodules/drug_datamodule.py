@@ -21,7 +21,8 @@ from base.errors import InputError
 from base.ranges import check_range, check_seed, check_whole
 from datamodules.batch import Batch
 from datamodules.batch_loader import BatchLoader
-from datamodules.chemistry.molecule_features import FeatureSettings, FingerprintKind
+from datamodules.chemistry.count_fingerprints import FingerprintKind
+from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.chemistry.parent_molecule import Standardise
 from datamodules.chemistry.pretrained_vectors import PretrainedModel
 from datamodules.datasets.dataset_catalog import find_source

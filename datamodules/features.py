@@ -14,13 +14,8 @@ import polars
 from numpy.typing import NDArray
 
 from base.errors import InputError
-from datamodules.chemistry.molecule_features import (
-    FEATURE_VERSION,
-    FeatureSettings,
-    MoleculeFeatures,
-    featurize,
-    why_refused,
-)
+from datamodules.chemistry.molecule_features import FEATURE_VERSION, FeatureSettings, MoleculeFeatures, featurize
+from datamodules.chemistry.molecule_graphs import why_refused
 from datamodules.chemistry.pretrained_vectors import check_installed, model_version
 from datamodules.chemistry.protein_sequences import ProteinSequences
 from datamodules.feature_cache import Arrays, Setting, cache_key, cached_arrays

@@ -21,6 +21,8 @@ SUBCOMMANDS = {
     "test": ("lightning_app.evaluate", "run_test"),
     "predict": ("lightning_app.predict", "main"),
     "decide": ("lightning_app.decide", "main"),
+    "embed": ("lightning_app.embed", "main"),
+    "export": ("lightning_app.export", "main"),
     "prepare": ("lightning_app.prepare", "main"),
     "sweep": ("lightning_app.sweep", "main"),
     "benchmark": ("lightning_app.benchmark", "main"),
@@ -35,6 +37,7 @@ _EXTRAS = {
         ("optuna", "optuna_integration", "jsonschema", "scikit_posthocs", "statsmodels", "matplotlib"),
         "experiments",
     ),
+    **dict.fromkeys(("onnx", "onnxscript", "onnxruntime"), "export"),
     "umap": "umap",
     "dgl": "dgl",
 }
@@ -56,6 +59,8 @@ subcommands:
   test        compute the metrics of a checkpoint on the test split
   predict     predict labels and probabilities for a table of SMILES, or for one SMILES
   decide      choose anew what the predictions of a trained model are best at, without training
+  embed       write the embeddings of a table of SMILES
+  export      write a trained model as a folder that predicts without torch
   prepare     download, check and featurize a table ahead of training
   sweep       search for the settings with the best validation metric
   benchmark   run a grid of data sets, methods and seeds, and write tables that compare them

@@ -3,44 +3,31 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback
 
-from base.errors import InputError, is_disk_full
+from base.errors import InputError
 from base.printable import printable
 from base.ranges import check_whole
 from callbacks.decision_writer import DecisionUser
 from callbacks.prediction_writer import SHOWN, PredictionWriter
-from datamodules.prediction_rows import CHUNK_ROWS
-from modules.checkpoint_file import checkpoint_to_predict_with
 from modules.decision_choice import sets_from_file
 from modules.decisions.settings import DecisionSettings, ObjectiveName
 from modules.evaluation.prediction_columns import NEIGHBORS, PredictionColumns
 from modules.evaluation.prediction_evidence import load_evidence
 from modules.evaluation.prediction_sets import check_coverage
 from reports.prediction_page import write_prediction_page
-from workflows.drug_cli import DrugCLI
 from workflows.settings.command_help import Option
-from workflows.settings.command_line import split_command_line
-from workflows.settings.layers import CommandSettings
+from workflows.table_cli import TableCLI, check_output
 from workflows.terminal import Terminal, quiet_lightning
 
 
-class PredictCLI(DrugCLI):
+class PredictCLI(TableCLI):
     """Settings and trainer of `lightning predict`."""
 
     subcommand_name = "predict"
     description = "Predict labels and probabilities, with evidence, for a table of SMILES or for one SMILES."
-    unused_settings: Mapping[str, tuple[str, ...]] = {
-        **DrugCLI.unused_settings,
-        # Of the columns of the training table, only those of SMILES and sequences are columns of the new one.
-        "data": ("sampling", "id_column", "split_column", "label_column"),
-    }
-    uses_run_folder = False
 
     def own_options(self) -> dict[str, Option]:
         """What to predict, and where to write the predictions."""
@@ -63,7 +50,7 @@ class PredictCLI(DrugCLI):
             "html": Option(
                 str | None, None, f"HTML page to write, of the first {SHOWN} rows with their nearest training samples."
             ),
-            "chunk_rows": Option(int, CHUNK_ROWS, "Approximate number of rows in memory at a time."),
+            **super().own_options(),
             "decision": Option(
                 ObjectiveName | None,
                 None,
@@ -83,13 +70,6 @@ class PredictCLI(DrugCLI):
             return None
         return DecisionSettings(given.decision, given.points, given.classes, given.least, given.costs)
 
-    def read_settings(self, arguments: list[str]) -> CommandSettings:
-        """See `DrugCLI`; of a run, the checkpoint of its refit is taken, or else the best one."""
-        given = split_command_line(arguments).value("ckpt_path")
-        if given is not None and Path(given).is_dir():
-            arguments = [*arguments, f"--ckpt_path={checkpoint_to_predict_with(Path(given))}"]
-        return super().read_settings(arguments)
-
     def before_instantiate_classes(self) -> None:
         """Check the options.
 
@@ -99,12 +79,10 @@ class PredictCLI(DrugCLI):
         if (self.config.output is None) == (self.config.smiles is None):
             given = "neither" if self.config.output is None else "both"
             raise InputError(f"output: expected either --output or --smiles, got {given}.")
-        if self.config.output is not None:
-            _check_output(Path(self.config.output), (self.config.data.source, self.config.ckpt_path))
         if self.config.html is not None:
             if self.config.output is None:
                 raise InputError("html: expected --output beside it, got --smiles.")
-            _check_output(Path(self.config.html), (self.config.data.source, self.config.ckpt_path, self.config.output))
+            check_output(Path(self.config.html), (self.config.data.source, self.config.ckpt_path, self.config.output))
         super().before_instantiate_classes()
 
     def name_columns(self, need_labels: bool = False) -> None:
@@ -116,7 +94,6 @@ class PredictCLI(DrugCLI):
         """See `DrugCLI.check_numbers`."""
         super().check_numbers()
         check_whole("top", self.config.top, 1, optional=True)
-        check_whole("chunk_rows", self.config.chunk_rows, 1)
         check_whole("neighbors", self.config.neighbors, 0, 1_000)
         if self.config.coverage is not None:
             check_coverage(self.config.coverage)
@@ -127,10 +104,6 @@ class PredictCLI(DrugCLI):
         if self.writer is None:
             return []
         return [self.writer] if self.decision is None else [self.writer, DecisionUser(self.decision)]
-
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """A trainer without a progress bar, since the writer shows the progress."""
-        return super().instantiate_trainer(**kwargs, enable_progress_bar=False)
 
 
 @quiet_lightning()
@@ -161,41 +134,12 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     columns = PredictionColumns(
         cli.trained_task, cli.model.decision.has_uncertainty, evidence, cli.config.top, cli.config.neighbors, sets
     )
-    shown = cli.config.trainer.enable_progress_bar is not False and not terminal.quiet
-    cli.writer.expect(columns, shown)
-    cli.datamodule.chunk_rows = cli.config.chunk_rows
-    try:
-        cli.trainer.predict(
-            cli.model,
-            datamodule=cli.datamodule,
-            return_predictions=False,
-            ckpt_path=cli.checkpoint,
-            weights_only=True,
-        )
-        cli.writer.join(cli.trainer)
-    finally:
-        cli.writer.remove_chunks(cli.trainer)
+    cli.write(columns, terminal.quiet)
     if cli.trainer.is_global_zero:
         if cli.config.html is not None:
             samples = None if evidence is None else evidence.samples
             write_prediction_page(Path(cli.config.html), cli.config.output, cli.writer.first, cli.writer.rows, samples)
         _report(cli.writer.rows, cli.writer.unusable, cli.config.output, terminal)
-
-
-def _check_output(output: Path, inputs: Sequence[str]) -> None:
-    """Make the folder of the output and check that a file can be written there, before hours of prediction."""
-    if output.is_dir():
-        raise InputError(f"output: expected a file, got {output}, which is a folder.")
-    if any(output.resolve() == Path(name).resolve() for name in inputs):
-        raise InputError(f"output: expected a new file, got {output}, which is the input.")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=output.parent):
-            pass
-    except OSError as error:
-        if is_disk_full(error):
-            raise
-        raise InputError(f"output: expected a folder that can be written, got {output.parent} ({error}).") from error
 
 
 def _report(rows: int, unusable: int, output: str, terminal: Terminal) -> None:

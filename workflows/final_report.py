@@ -1,4 +1,4 @@
-"""Writing the report at the end of a run."""
+"""Writing the report and the model card at the end of a run."""
 
 from __future__ import annotations
 
@@ -15,19 +15,38 @@ if TYPE_CHECKING:
 _log = logging.getLogger("tailmol")
 
 
-def report_run(folder: Path, loggers: Sequence[Logger] = (), step: int = 0, trust: Sequence[str] = ()) -> Path | None:
-    """Write the report of a run; an error is logged as a warning, since the run is complete without a report.
+def describe_run(
+    folder: Path, report: bool, loggers: Sequence[Logger] = (), step: int = 0, trust: Sequence[str] = ()
+) -> Path | None:
+    """Write the model card of a run and, if asked, its report.
+
+    An error is logged as a warning, since the run is complete without them.
 
     Args:
         folder: Folder of the run.
-        loggers: Loggers of the trainer; the figures are logged to W&B, too.
+        report: Whether to write the report.
+        loggers: Loggers of the trainer; the figures of the report are logged to W&B, too.
         step: Global step of the trainer.
         trust: Modules with classes of the user that the checkpoint may name.
 
     Returns:
-        The page; None if it could not be written.
+        The page; None if it was not asked for or could not be written.
     """
+    from reports.model_card import write_model_card
+
+    page, comparison = _report(folder, loggers, step, trust) if report else (None, "")
+    try:
+        write_model_card(folder, comparison)
+    except Exception as error:
+        _log.warning(f"The model card could not be written ({type(error).__name__}: {error}). The run is complete.")
+        _log.debug("Traceback of the model card:", exc_info=True)
+    return page
+
+
+def _report(folder: Path, loggers: Sequence[Logger], step: int, trust: Sequence[str]) -> tuple[Path | None, str]:
+    """Write the report; the page and how the model compares with a baseline, None and nothing if it failed."""
     from reports.report_data import collect
+    from reports.run_answer import answer
     from reports.run_report import report_figures, write_page
     from reports.wandb_panels import log_report_panels
 
@@ -42,6 +61,6 @@ def report_run(folder: Path, loggers: Sequence[Logger] = (), step: int = 0, trus
             f"lightning report {quote(str(folder))}"
         )
         _log.debug("Traceback of the report:", exc_info=True)
-        return None
+        return None, ""
     _log.info(f"Report: {path}")
-    return path
+    return path, answer(data)["sentence"]

@@ -23,7 +23,7 @@ from datamodules.drug_datamodule import DrugDataModule
 from modules.processes import leave_processes
 from modules.saved_settings.known_classes import trusted_modules
 from workflows.ensemble import Assembled, assemble
-from workflows.final_report import report_run
+from workflows.final_report import describe_run
 from workflows.fit_cli import FitCLI
 from workflows.fit_once import FitResult, train
 from workflows.run_folder import RunFolder, RunSettings, claim_run_folder, how_to_go_on
@@ -129,7 +129,7 @@ def _train_members(
 
 
 def _report_and_track(made: Assembled, folder: Path, name: str, report: bool) -> None:
-    """Write the report of the ensemble, and log its metrics and report to a W&B run beside those of the members."""
+    """Write report and model card of the ensemble, and log metrics and report to a W&B run beside those of members."""
     tracking = replace(TrackingSettings(**made.settings["tracking"]), name=name)
     loggers = [one for one in make_loggers(tracking, folder, True, "ensemble", True) if isinstance(one, WandbLogger)]
     for logger in loggers:
@@ -138,10 +138,9 @@ def _report_and_track(made: Assembled, folder: Path, name: str, report: bool) ->
         save_id(folder, logger.experiment)
     if tracking.log_checkpoints:
         log_artifact(loggers, "model", made.checkpoint)
-    if report:
-        page = report_run(folder, loggers, trust=named_modules(made.settings))
-        if page is not None and tracking.log_report:
-            log_artifact(loggers, "report", page)
+    page = describe_run(folder, report, loggers, trust=named_modules(made.settings))
+    if page is not None and tracking.log_report:
+        log_artifact(loggers, "report", page)
     finish(loggers)
 
 

@@ -10,7 +10,7 @@ from base.atomic_file import write_csv, write_json
 from base.errors import InputError
 from modules.evaluation.split_scores import scores_path
 from modules.tested_predictions import TEST_PREDICTIONS, TestedPredictions
-from workflows.final_report import report_run
+from workflows.final_report import describe_run
 from workflows.fit_cli import MONITORED, FitCLI
 from workflows.run_summary import split_metrics
 from workflows.run_trainer import RunTrainer
@@ -71,14 +71,14 @@ def train(cli: FitCLI) -> FitResult:
 
 
 def _report_and_track(cli: FitCLI, best: Path) -> None:
-    """Write the report if the settings ask for it, and give the loggers what is known at the end only."""
+    """Write the model card and, if asked, the report, and give the loggers what is known at the end only."""
     loggers, tracking = cli.trainer.loggers, cli.config.tracking
     highest = getattr(cli.trainer.checkpoint_callback, "best_model_score", None)
     if highest is not None:
         log_best(loggers, MONITORED, float(highest))
     if tracking.log_checkpoints:
         log_artifact(loggers, "model", best, ["best"])
-    if cli.config.report:
-        page = report_run(cli.folder, loggers, cli.trainer.global_step, named_modules(cli.model.run_config))
-        if page is not None and tracking.log_report:
-            log_artifact(loggers, "report", page)
+    trust = named_modules(cli.model.run_config)
+    page = describe_run(cli.folder, cli.config.report, loggers, cli.trainer.global_step, trust)
+    if page is not None and tracking.log_report:
+        log_artifact(loggers, "report", page)

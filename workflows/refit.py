@@ -29,7 +29,7 @@ from modules.evaluation.prediction_evidence import encoder_digest, evidence_path
 from modules.make_evidence import training_samples
 from modules.neighbor_choice import remember_training_set
 from modules.processes import leave_processes
-from workflows.final_report import report_run
+from workflows.final_report import describe_run
 from workflows.fit_cli import FitCLI
 from workflows.fit_once import FitResult, train
 from workflows.run_trainer import RunTrainer
@@ -101,11 +101,10 @@ def train_and_refit(cli: FitCLI, command: str = "lightning", show_progress: bool
     remember_training_set(model, again.datamodule, again.config_init.neighbors)
     write_decision(final, model.decision.state_dict(), read_checkpoint(final).decision)
     _write_evidence(again, model, final, result.best_checkpoint)
-    if cli.config.report:
-        # Once more, since it now names two checkpoints.
-        page = report_run(result.folder, trust=named_modules(cli.model.run_config))
-        if page is not None and cli.config.tracking.log_report:
-            log_artifact(trainer.loggers, "report", page)
+    # Once more, since they now name two checkpoints.
+    page = describe_run(result.folder, cli.config.report, trust=named_modules(cli.model.run_config))
+    if page is not None and cli.config.tracking.log_report:
+        log_artifact(trainer.loggers, "report", page)
     if cli.config.tracking.log_checkpoints:
         log_artifact(trainer.loggers, "model", final, ["final"])
     trainer.finish_tracking()

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any
 
 import numpy
 from numpy.typing import NDArray
 
 from base.ranges import check_whole
 from datamodules.chemistry.canonical_drugs import drug_molecule
-from datamodules.chemistry.molecule_graphs import GraphBuilder, MoleculeGraphs, SmilesReader
+from datamodules.chemistry.count_fingerprints import FingerprintBuilder, FingerprintKind, Fingerprints
+from datamodules.chemistry.molecule_graphs import GraphBuilder, MoleculeGraphs, SmilesReader, size_refusal
 from datamodules.chemistry.pretrained_vectors import VECTOR_SIZES, PretrainedModel, vectors_of
 from datamodules.chemistry.skeleton_hashes import ParentGraphs, refined_labels, sum_hashes
 
 FEATURE_VERSION = 8
 """Changes whenever the features of a SMILES change, so that older ones in the cache are not read."""
 
-FingerprintKind = Literal["morgan", "path", "atom_pair", "torsion"]
-
-MOST_ATOMS = 600
-"""Largest number of atoms of a molecule; atom pairs take a time that grows with its third power."""
-
-_LONGEST_PATH = 5
 # A drug has few atoms that are farther apart.
 _LARGEST_RADIUS = 20
 # Distinct counts would hardly share bins any more, and the first layer of an encoder would not fit into memory.
@@ -77,21 +72,6 @@ class FeatureSettings:
 
 
 @dataclass(frozen=True)
-class Fingerprints:
-    """Count fingerprints of M molecules with F bins that are not zero in all, end to end.
-
-    Attributes:
-        entry_counts: (M,) int64, number of such bins of each molecule.
-        bins: (F,) uint16, or int32 if the fingerprints have more than 65,536 bins.
-        counts: (F,) int32.
-    """
-
-    entry_counts: NDArray[Any]
-    bins: NDArray[Any]
-    counts: NDArray[Any]
-
-
-@dataclass(frozen=True)
 class MoleculeFeatures:
     """Features of M molecules; a molecule that RDKit cannot read has no atoms.
 
@@ -132,14 +112,17 @@ def featurize(smiles: Sequence[str], settings: FeatureSettings) -> MoleculeFeatu
     """
     from rdkit import Chem, rdBase
 
-    read, graphs, fingerprints = SmilesReader(), GraphBuilder(), _FingerprintBuilder(settings)
+    read, graphs = SmilesReader(), GraphBuilder()
+    fingerprints = FingerprintBuilder(
+        settings.fingerprint_kinds, settings.fingerprint_radius, settings.fingerprint_size
+    )
     parents = ParentGraphs(read)
     canonical: list[str] = []
     readable = numpy.zeros(len(smiles), dtype=bool)
     with rdBase.BlockLogs():
         for number, text in enumerate(smiles):
             molecule = read(text)
-            if molecule is not None and _size_refusal(molecule) is None:
+            if molecule is not None and size_refusal(molecule) is None:
                 readable[number] = True
                 graphs.add(text, molecule)
                 fingerprints.add(molecule)
@@ -160,65 +143,3 @@ def featurize(smiles: Sequence[str], settings: FeatureSettings) -> MoleculeFeatu
         values[readable] = arrays[name]
         arrays[name] = values
     return MoleculeFeatures.from_arrays(arrays)
-
-
-def why_refused(text: str) -> str:
-    """Why `featurize` computes nothing for a SMILES, as the beginning of a sentence.
-
-    Args:
-        text: A SMILES without features.
-    """
-    from rdkit import rdBase
-
-    with rdBase.BlockLogs():
-        molecule = SmilesReader()(text)
-    if molecule is None and text.count(">") == 2:
-        return "reaction, which --data.input reaction reads,"
-    return (molecule and _size_refusal(molecule)) or "SMILES that RDKit cannot read"
-
-
-def _size_refusal(molecule: Any) -> str | None:
-    """Why a molecule is too large to compute its features in time; None if it is not."""
-    atoms, bonds = molecule.GetNumAtoms(), molecule.GetNumBonds()
-    if atoms == 0:
-        return "SMILES that RDKit cannot read"
-    if atoms > MOST_ATOMS:
-        return f"molecule of {atoms:,} atoms, of which {MOST_ATOMS} are allowed,"
-    # The number of paths grows with the power of the bonds of an atom.
-    if bonds > 2 * atoms + 20:
-        return f"molecule with {bonds:,} bonds between {atoms:,} atoms, of which {2 * atoms + 20:,} are allowed,"
-    return None
-
-
-class _FingerprintBuilder:
-    def __init__(self, settings: FeatureSettings) -> None:
-        from rdkit.Chem import rdFingerprintGenerator as rdkit_fingerprints
-
-        size, radius = settings.fingerprint_size, settings.fingerprint_radius
-        makers: dict[FingerprintKind, Callable[[], Any]] = {
-            "morgan": lambda: rdkit_fingerprints.GetMorganGenerator(radius=radius, fpSize=size),
-            "path": lambda: rdkit_fingerprints.GetRDKitFPGenerator(maxPath=_LONGEST_PATH, fpSize=size),
-            "atom_pair": lambda: rdkit_fingerprints.GetAtomPairGenerator(fpSize=size),
-            "torsion": lambda: rdkit_fingerprints.GetTopologicalTorsionGenerator(fpSize=size),
-        }
-        self._generators = [makers[kind]() for kind in settings.fingerprint_kinds]
-        self._size = size
-        self._bin_type = numpy.uint16 if settings.fingerprint_width <= 65_536 else numpy.int32
-        self._bins: list[int] = []
-        self._counts: list[int] = []
-        self._entries: list[int] = []
-
-    def add(self, molecule: Any) -> None:
-        before = len(self._bins)
-        for place, generator in enumerate(self._generators):
-            counts = generator.GetCountFingerprint(molecule).GetNonzeroElements()
-            self._bins += [place * self._size + bin for bin in counts] if place else counts
-            self._counts += counts.values()
-        self._entries.append(len(self._bins) - before)
-
-    def finish(self) -> Fingerprints:
-        return Fingerprints(
-            entry_counts=numpy.array(self._entries, dtype=numpy.int64),
-            bins=numpy.array(self._bins, dtype=self._bin_type),
-            counts=numpy.array(self._counts, dtype=numpy.int32),
-        )

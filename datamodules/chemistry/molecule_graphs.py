@@ -15,6 +15,9 @@ from datamodules.chemistry.atom_kinds import AtomKinds
 MAX_ATOMS = 65_535
 """Largest number of atoms of a graph, whose numbers have 16 bits."""
 
+MOST_ATOMS = 600
+"""Largest number of atoms of a molecule; atom pairs take a time that grows with its third power."""
+
 _COLUMN = {name: place for place, name in enumerate(ATOM_CODE_SIZES)}
 _LARGEST_MATRIX = 1_000
 # A SMILES of nothing else has no brackets, no stereo marks and only usual bonds, which is soon seen.
@@ -77,6 +80,38 @@ class SmilesReader:
         except ValueError:
             return None
         return molecule
+
+
+def why_refused(text: str) -> str:
+    """Why nothing is computed for a SMILES, as the beginning of a sentence.
+
+    Args:
+        text: A SMILES without features.
+    """
+    from rdkit import rdBase
+
+    with rdBase.BlockLogs():
+        molecule = SmilesReader()(text)
+    if molecule is None and text.count(">") == 2:
+        return "reaction, which --data.input reaction reads,"
+    return (molecule and size_refusal(molecule)) or "SMILES that RDKit cannot read"
+
+
+def size_refusal(molecule: Any) -> str | None:
+    """Why a molecule is too large to compute its features in time, as the beginning of a sentence; None if it is not.
+
+    Args:
+        molecule: A molecule of RDKit.
+    """
+    atoms, bonds = molecule.GetNumAtoms(), molecule.GetNumBonds()
+    if atoms == 0:
+        return "SMILES that RDKit cannot read"
+    if atoms > MOST_ATOMS:
+        return f"molecule of {atoms:,} atoms, of which {MOST_ATOMS} are allowed,"
+    # The number of paths grows with the power of the bonds of an atom.
+    if bonds > 2 * atoms + 20:
+        return f"molecule with {bonds:,} bonds between {atoms:,} atoms, of which {2 * atoms + 20:,} are allowed,"
+    return None
 
 
 class GraphBuilder:

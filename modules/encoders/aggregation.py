@@ -16,8 +16,8 @@ class NeighborSum:
     """Sum `sum_j h_j` over the neighbors j of each atom i of a batch.
 
     Uses a sparse CSR product on the CPU, where it is several times as fast as `index_add`, a kernel of its own on a GPU
-    with Triton, and `index_add` elsewhere, also where `torch.compile` has no sparse products. The sum is computed in
-    float32.
+    with Triton, and `index_add` elsewhere, also where `torch.compile` and `torch.export` have no sparse products. The
+    sum is computed in float32.
     """
 
     def __init__(self, source: Tensor, target: Tensor, num_atoms: int) -> None:
@@ -32,7 +32,7 @@ class NeighborSum:
         self.kernel = _kernel(source.device)
         if self.kernel is not None:
             self.rows = EdgeRows.of(source, target, num_atoms)
-        elif source.device.type == "cpu":
+        elif _has_sparse_products(source.device):
             order = torch.argsort(source, stable=True)
             self.adjacency = _sparse_rows(target, source, num_atoms, num_atoms)
             self.transposed = _sparse_rows(source[order], target[order], num_atoms, num_atoms)
@@ -51,7 +51,7 @@ class NeighborSum:
         atoms = atoms.float()
         # Autocast would choose a 16-bit kernel, which sparse products do not have.
         with torch.autocast(atoms.device.type, enabled=False):
-            if atoms.device.type == "cpu" and not torch.compiler.is_compiling():
+            if _has_sparse_products(atoms.device):
                 return cast(Tensor, _SparseProduct.apply(self.adjacency, self.transposed, atoms))  # type: ignore[no-untyped-call]
             return self.add_to(torch.zeros_like(atoms), atoms)
 
@@ -87,12 +87,12 @@ class MessageSum:
         """
         codes, device = bond_codes.long(), source.device
         # Unlike index_add, bincount waits for the device to learn the largest value.
-        places, ones = target * num_bond_codes + codes, torch.ones(len(codes), device=device)
+        places, ones = target * num_bond_codes + codes, torch.ones(codes.shape[0], device=device)
         counts = torch.zeros(num_atoms * num_bond_codes, device=device).index_add_(0, places, ones)
         self._bond_counts = counts.view(num_atoms, num_bond_codes).to(working_type(device))
         self._neighbors = NeighborSum(source, target, num_atoms)
         self._codes = bond_codes
-        if device.type == "cpu":
+        if _has_sparse_products(device):
             self._bonds = _sparse_rows(target, codes, num_atoms, num_bond_codes)
 
     def __call__(self, atoms: Tensor, bond_embedding: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ class MessageSum:
         atoms, bond_embedding, counts = atoms.float(), bond_embedding.float(), self._bond_counts.float()
         # Autocast would choose a 16-bit kernel, which sparse products do not have.
         with torch.autocast(atoms.device.type, enabled=False):
-            if atoms.device.type == "cpu" and not torch.compiler.is_compiling():
+            if _has_sparse_products(atoms.device):
                 matrices = self._bonds, counts, neighbors.adjacency, neighbors.transposed
                 return cast(Tensor, _SparseSum.apply(*matrices, atoms, bond_embedding))  # type: ignore[no-untyped-call]
             return neighbors.add_to(torch.addmm(atoms, counts, bond_embedding), atoms)
@@ -193,6 +193,10 @@ def _kernel(device: torch.device) -> ModuleType | None:
         warnings.warn(f"messages are summed slowly, since Triton fails on {device}: {lines[0]}", stacklevel=2)
         return None
     return message_kernel
+
+
+def _has_sparse_products(device: torch.device) -> bool:
+    return device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def _sparse_rows(rows: Tensor, columns: Tensor, height: int, width: int) -> Tensor:

@@ -72,7 +72,7 @@ class FingerprintMLP(Encoder):
         if batch.fingerprints is None:
             return self._perceive(self.layers, _arrays(batch))
         if self.task.input == "reaction":
-            return self._perceive(self.layers, batch.fingerprints.differences())
+            return self._perceive(self.layers, _differences(batch.fingerprints))
         if combined_size(1, self.task) == 1:
             return self._perceive(self.layers, batch.fingerprints)
         return self._perceive(self.layers, combine_molecules(batch.fingerprints.dense(), self.task))
@@ -82,6 +82,9 @@ class FingerprintMLP(Encoder):
         """The layers applied to logarithms of counts; without a dense tensor, only those that are not zero are read."""
         if isinstance(counts, Tensor):
             return cast(Tensor, layers(_signed_log(counts)))
+        if torch.compiler.is_compiling():
+            # An exported model would hold a row of weights for each bin.
+            return cast(Tensor, layers(_signed_log(counts.dense())))
         first = cast(nn.Linear, layers[0])
         # Bins follow their molecules; counting them would make the host wait for a GPU.
         starts = torch.searchsorted(counts.molecule, torch.arange(counts.shape[0], device=counts.molecule.device))
@@ -98,6 +101,15 @@ class FingerprintMLP(Encoder):
 def _arrays(batch: Batch) -> Tensor:
     assert batch.arrays is not None
     return batch.arrays.flatten(1)
+
+
+def _differences(fingerprints: FingerprintBatch) -> FingerprintBatch | Tensor:
+    """The counts of each product minus those of its reactants."""
+    if torch.compiler.is_compiling():
+        # How many bins differ is no size that an exported model can have.
+        counts = fingerprints.dense()
+        return counts[1::2] - counts[0::2]
+    return fingerprints.differences()
 
 
 def _signed_log(counts: Tensor) -> Tensor:

@@ -40,7 +40,9 @@ def canonical_atom_features(atom_codes: Tensor) -> Tensor:
     column = {name: atom_codes[:, place].long() for place, name in enumerate(ATOM_CODE_SIZES)}
 
     def one_hot(name: str, values: tuple[int, ...]) -> Tensor:
-        return (column[name].unsqueeze(1) == _on_device(values, atom_codes.device)).float()
+        # What is made in an export has no values, and must not be kept.
+        on_device = _on_device.__wrapped__ if torch.compiler.is_compiling() else _on_device
+        return (column[name].unsqueeze(1) == on_device(values, atom_codes.device)).float()
 
     return torch.cat(
         [
@@ -106,10 +108,11 @@ class GCN(Encoder):
         assert batch.molecules is not None
         graph = batch.molecules
         atoms = canonical_atom_features(graph.atom_codes)
-        neighbors = NeighborSum(graph.source, graph.target, len(atoms))
+        neighbors = NeighborSum(graph.source, graph.target, atoms.shape[0])
         for convolution, residual, norm in zip(self.convolutions, self.residuals, self.norms, strict=True):
             atoms = norm(convolution(atoms, neighbors) + torch.relu(residual(atoms)))
-        molecules = sum_by_molecule(atoms, graph.molecule_of_atom, len(graph))
+        # Unlike len, the shape keeps the size variable in an export.
+        molecules = sum_by_molecule(atoms, graph.molecule_of_atom, graph.atoms_per_molecule.shape[0])
         return combine_molecules(molecules, self.task)
 
 

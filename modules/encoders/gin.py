@@ -67,15 +67,17 @@ class GIN(Encoder):
         molecules = batch.molecules
         assert molecules is not None
         codes = molecules.atom_codes
-        messages = MessageSum(molecules.source, molecules.target, molecules.bond_codes, len(codes), BOND_CODE_SIZE)
-        atoms = self.layers(self._embedded(codes), messages)
-        sums = sum_by_molecule(atoms, molecules.molecule_of_atom, len(molecules))
+        # An export keeps sizes variable where they are read from shapes; len makes them constant.
+        size, edges = codes.shape[0], (molecules.source, molecules.target, molecules.bond_codes)
+        atoms = self.layers(self._embedded(codes), MessageSum(*edges, size, BOND_CODE_SIZE))
+        sums = sum_by_molecule(atoms, molecules.molecule_of_atom, molecules.atoms_per_molecule.shape[0])
         return cast(Tensor, self.norm(combine_molecules(sums, self.task)))
 
     def _embedded(self, atom_codes: Tensor) -> Tensor:
         """Sum the embeddings of the codes of each atom, (A, h)."""
-        if atom_codes.device.type != "cpu":
-            # Unlike the search for distinct codes, a product needs no wait for the device, nor its gradient a sort.
+        if atom_codes.device.type != "cpu" or torch.compiler.is_compiling():
+            # Unlike the search for distinct codes, a product needs no wait for the device, nor its gradient a sort, and
+            # can be exported.
             table = self.atom_embedding.weight
             dtype = working_type(table.device, table.dtype)
             return multi_hot(atom_codes, self.code_offsets, len(table), dtype) @ table
@@ -102,7 +104,7 @@ def multi_hot(codes: Tensor, offsets: Tensor, width: int, dtype: torch.dtype) ->
     Returns:
         (A, width).
     """
-    rows = torch.zeros(len(codes), width, dtype=dtype, device=codes.device)
+    rows = torch.zeros(codes.shape[0], width, dtype=dtype, device=codes.device)
     return rows.scatter_(1, codes.long() + offsets, 1.0)
 
 

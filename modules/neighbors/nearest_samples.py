@@ -33,7 +33,8 @@ class NearestSamples(nn.Module):
         log((sum_i t_i^4 [y_i = c] / r_c + 0.05) / (sum_i t_i^4 + 0.05)),
 
     the logarithm of how many times more frequent the class is among the neighbors than everywhere. It is near 0 for a
-    sample that is like no other. Classes that are not remembered get the mean opinion.
+    sample that is like no other. Classes that are not remembered get the mean opinion. Of equally similar samples, the
+    first ones count.
 
     Attributes:
         weight: Factor of the opinion that is added to logits; 0 before it is chosen.
@@ -110,7 +111,7 @@ class NearestSamples(nn.Module):
         shared = torch.from_numpy(self.bits @ numpy.ascontiguousarray(bits.toarray().T))
         either = (self._sizes.unsqueeze(1) + torch.from_numpy(numpy.diff(bits.indptr))).sub_(shared)
         similarity = shared.div_(either.clamp_(min=1)).t().contiguous()
-        nearest, places = similarity.topk(min(self.number, len(self.codes)), dim=1)
+        nearest, places = nearest_first(similarity, min(self.number, len(self.codes)))
         counts = torch.from_numpy(numpy.bincount(self.codes, minlength=self.num_classes)).float()
         votes = nearest**_POWER
         of_class = torch.zeros(len(votes), self.num_classes)
@@ -181,6 +182,25 @@ class NearestSamples(nn.Module):
         """
         if self.bits is not None and self.bits.shape[1] != bits_width(task):
             raise ValueError(f"neighbors: expected {bits_width(task)} bins, got {self.bits.shape[1]}.")
+
+
+def nearest_first(similarity: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """The largest similarities of each row, of equal ones the first, which `topk` does not promise.
+
+    Args:
+        similarity: Similarities of n samples to N others, at least 0, (n, N).
+        number: How many to choose, at most N.
+
+    Returns:
+        The similarities and their places, (n, number) each; the places of zeros are not defined.
+    """
+    found, places = similarity.topk(min(number + 1, similarity.shape[1]), dim=1)
+    nearest, least = found[:, :number], found[:, number - 1 : number]
+    # Which of those count that are as similar as the last one matters only if one of them is left out.
+    for row in ((found[:, number:] == least).any(dim=1) & (least[:, 0] > 0)).nonzero()[:, 0].tolist():
+        equal = nearest[row] == least[row]
+        places[row, :number][equal] = (similarity[row] == least[row]).nonzero()[: int(equal.sum()), 0]
+    return nearest, places[:, :number]
 
 
 def _integers(state: Mapping[str, Any], name: str) -> NDArray[Any]:

@@ -22,7 +22,7 @@ def bits_width(task: DrugTask) -> int:
     Args:
         task: Description of the data.
     """
-    return len(INPUTS[task.input].smiles) * _kept_bins(task)[1]
+    return len(INPUTS[task.input].smiles) * kept_bins(task)[1]
 
 
 def sample_bits(batch: Batch, task: DrugTask) -> csr_array:
@@ -44,7 +44,7 @@ def sample_bits(batch: Batch, task: DrugTask) -> csr_array:
     assert batch.fingerprints is not None
     is_reaction, molecules = task.input == "reaction", len(INPUTS[task.input].smiles)
     found = batch.fingerprints.differences() if is_reaction else batch.fingerprints
-    start, width = _kept_bins(task)
+    start, width = kept_bins(task)
     kept = (found.bin >= start) & (found.bin < start + width) & (found.count != 0)
     owner, bins, counts = (values[kept].cpu().numpy() for values in (found.molecule, found.bin - start, found.count))
     if is_reaction:
@@ -76,8 +76,12 @@ def bits_of_rows(data: DrugDataModule, rows: NDArray[numpy.int64], task: DrugTas
     return vstack([sample_bits(batch, task) for batch in data.batches_of(rows)], format="csr")
 
 
-def _kept_bins(task: DrugTask) -> tuple[int, int]:
-    """The first bin of a molecule that counts, and how many."""
+def kept_bins(task: DrugTask) -> tuple[int, int]:
+    """The first bin of a molecule that counts, and how many.
+
+    Args:
+        task: Description of the data.
+    """
     features = task.features
     if "morgan" in features.fingerprint_kinds:
         return features.fingerprint_kinds.index("morgan") * features.fingerprint_size, features.fingerprint_size

@@ -16,7 +16,7 @@ from base.stratified import draw_stratified
 
 if TYPE_CHECKING:
     from datamodules.batch import Batch
-    from datamodules.chemistry.molecule_features import FingerprintKind
+    from datamodules.chemistry.count_fingerprints import FingerprintKind
     from datamodules.drug_datamodule import DrugDataModule
     from datamodules.drug_task import DrugTask
 

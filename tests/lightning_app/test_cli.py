@@ -93,8 +93,8 @@ def test_an_unknown_subcommand_is_one_sentence(tmp_path: Path) -> None:
     done = lightning(tmp_path, "train")
     assert done.returncode == 2
     assert done.stderr == (
-        "lightning: error: subcommand: expected one of fit, validate, test, predict, decide, prepare, "
-        "sweep, benchmark, datasets, report, compare, completion, got 'train'.\n"
+        "lightning: error: subcommand: expected one of fit, validate, test, predict, decide, embed, export, "
+        "prepare, sweep, benchmark, datasets, report, compare, completion, got 'train'.\n"
     )
 
 

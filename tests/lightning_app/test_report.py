@@ -13,7 +13,7 @@ import polars
 import pytest
 
 from tests.lightning_app.command import TINY, in_this_process, succeed
-from workflows.final_report import report_run
+from workflows.final_report import describe_run
 
 SHORT = ("--config=debug.yaml", "--tracking.wandb=disabled", "--trainer.limit_test_batches=1.0")
 
@@ -137,9 +137,10 @@ def test_a_report_that_fails_does_not_end_a_run(tmp_path: Path, caplog: pytest.L
     log = logging.getLogger("tailmol")
     log.addHandler(caplog.handler)
     try:
-        report_run(tmp_path)
+        describe_run(tmp_path, report=True)
     finally:
         log.removeHandler(caplog.handler)
-    (record,) = {one.getMessage() for one in caplog.records}
-    assert "The report could not be written (InputError" in record
-    assert f"lightning report {tmp_path}" in record
+    report, card = dict.fromkeys(one.getMessage() for one in caplog.records if one.levelno == logging.WARNING)
+    assert "The report could not be written (InputError" in report
+    assert f"lightning report {tmp_path}" in report
+    assert "The model card could not be written (InputError" in card

@@ -175,11 +175,15 @@ def test_a_refit_that_was_cut_off_goes_on_and_the_first_training_stays(
     assert not checkpoint(run, "final").exists()
     assert read_schedule(run / "refit" / "checkpoints" / "last.ckpt").epoch == 2
     untouched = {path: path.stat().st_mtime_ns for path in (*run.glob("*.*"), *run.glob("checkpoints/*"))}
-    del untouched[run / "refit.yaml"]
+    # The card names the checkpoint that predicts.
+    card = run / "model_card.md"
+    del untouched[run / "refit.yaml"], untouched[card]
+    assert "final.ckpt" not in card.read_text()
     result = fit(["--ckpt_path", str(checkpoint(run, "last")), "--report=false"], show_progress=False)
     assert result.final_checkpoint == checkpoint(run, "final")
     assert result.metrics == json.loads((made / "test_metrics.json").read_text())
     assert {path: path.stat().st_mtime_ns for path in untouched} == untouched
+    assert "final.ckpt" in card.read_text()
     whole, cut = state(checkpoint(made, "final")), state(checkpoint(run, "final"))
     assert same(whole, cut, list(whole))
 

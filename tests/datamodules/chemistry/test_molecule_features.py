@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from rdkit import Chem
 
 from datamodules.chemistry import molecule_features
+from datamodules.chemistry.count_fingerprints import FingerprintKind
 from datamodules.chemistry.molecule_features import (
     FeatureSettings,
-    FingerprintKind,
     MoleculeFeatures,
 )
 from datamodules.chemistry.skeleton_hashes import skeleton_hashes

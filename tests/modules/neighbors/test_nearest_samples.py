@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from modules.neighbors.nearest_samples import NearestSamples
+from modules.neighbors.nearest_samples import NearestSamples, nearest_first
 
 
 def bits(rows: list[set[int]], width: int = 8) -> csr_array:
@@ -54,13 +54,18 @@ def test_opinions_equal_a_loop(known: list[tuple[set[int], int]], asked: list[se
         similarity = [len(sample & row) / len(sample | row) if sample | row else 0.0 for row in rows]
         votes = sorted((value**4 for value in similarity), reverse=True)[:number]
         nearest = sorted(range(len(rows)), key=lambda place: -similarity[place])
-        if len(nearest) > number and similarity[nearest[number - 1]] == similarity[nearest[number]]:
-            # Which of equally similar samples counts is not defined.
-            continue
         for code in set(codes):
             own = sum(similarity[place] ** 4 for place in nearest[:number] if codes[place] == code)
             lift = own * len(codes) / codes.count(code)
             assert opinion[code] == pytest.approx(math.log((lift + 0.05) / (sum(votes) + 0.05)), abs=1e-4)
+
+
+def test_of_equally_similar_samples_the_first_count() -> None:
+    similarity = torch.tensor([[0.0, 0.5, 0.25, 0.5, 0.25, 1.0, 0.25] * 300, [0.5] * 2100])
+    values, places = nearest_first(similarity, 1202)
+    order = [row.sort(descending=True, stable=True) for row in similarity]
+    assert torch.equal(values, torch.stack([row.values[:1202] for row in order]))
+    assert [set(row) for row in places.tolist()] == [set(row.indices[:1202].tolist()) for row in order]
 
 
 def test_more_samples_than_are_compared_at_once_get_their_opinions_in_order() -> None:

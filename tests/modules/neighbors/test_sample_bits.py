@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from datamodules.batch import Batch, FingerprintBatch
-from datamodules.chemistry.molecule_features import FeatureSettings, FingerprintKind
+from datamodules.chemistry.count_fingerprints import FingerprintKind
+from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.drug_task import DrugTask
 from datamodules.tables.columns import InputKind
 from modules.neighbors.sample_bits import bits_width, sample_bits

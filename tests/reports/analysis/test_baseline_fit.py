@@ -15,7 +15,8 @@ from rdkit.Chem import rdFingerprintGenerator
 from sklearn.linear_model import LogisticRegression
 
 from datamodules.batch import Batch, FingerprintBatch
-from datamodules.chemistry.molecule_features import FeatureSettings, FingerprintKind
+from datamodules.chemistry.count_fingerprints import FingerprintKind
+from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
 from datamodules.tables.columns import InputKind

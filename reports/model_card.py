@@ -1,0 +1,227 @@
+"""The model card of a run: Markdown below metadata as model hubs read it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from base.atomic_file import write_file
+from datamodules.datasets.dataset_catalog import CATALOG
+from reports.metric_titles import METRICS
+from reports.number_texts import number
+from reports.run_description import method_facts
+from reports.run_files import RunFiles, read_run
+
+CARD = "model_card.md"
+"""Name of the file in the folder of a run."""
+
+_CLASSES_LISTED = 100
+_95_PERCENT = 1.959964
+
+
+def write_model_card(folder: Path, comparison: str = "") -> Path:
+    """Write the model card of a finished run into its folder.
+
+    Args:
+        folder: Folder of the run.
+        comparison: How the model compares with a baseline, in one sentence; empty if unknown.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: If the run cannot be read.
+    """
+    text = model_card(read_run(folder), comparison)
+    write_file(folder / CARD, lambda path: path.write_text(text, encoding="utf-8"))
+    return folder / CARD
+
+
+def model_card(run: RunFiles, comparison: str = "") -> str:
+    """The model card of a run.
+
+    Args:
+        run: The files of the run.
+        comparison: How the model compares with a baseline, in one sentence; empty if unknown.
+    """
+    metadata = yaml.safe_dump(card_metadata(run), sort_keys=False, allow_unicode=True, width=1_000)
+    sections = {
+        "Data": _data_text(run),
+        "Model": "\n".join(f"- {title}: {text}" for title, text in method_facts(run.settings)),
+        "Metrics": _metrics_text(run, comparison),
+        "Classes": _classes_text(run),
+        "Intended use": _use_text(run),
+        "Limits": _limits_text(run),
+        "How to predict": _prediction_text(run),
+    }
+    body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items())
+    note = "# license: the license that you choose for the model, such as mit; mind that of the data\n"
+    return f"---\n{metadata}{note}---\n\n# {run.name}\n\n{_summary(run)}\n\n{body}\n"
+
+
+def card_metadata(run: RunFiles) -> dict[str, Any]:
+    """The metadata of the card; metrics as `model-index` of the Hugging Face Hub has them.
+
+    Args:
+        run: The files of the run.
+    """
+    task = {"type": "tabular-classification" if run.task.input == "array" else "graph-ml", "name": "Classification"}
+    metrics = [
+        {"type": name, "name": title, "value": round(value, 6)}
+        for name, title in METRICS.items()
+        if (value := run.metrics.get(f"test/{name}")) is not None
+    ]
+    dataset = {"type": _source(run), "name": _source(run), "split": "test"}
+    result = {"task": task, "dataset": dataset, "metrics": metrics}
+    metadata: dict[str, Any] = {
+        "library_name": "tailmol",
+        "pipeline_tag": task["type"],
+        "tags": ["tailmol", "chemistry", "long-tailed-classification", f"input-{run.task.input}"],
+    }
+    # A result without metrics is not valid.
+    return {**metadata, "model-index": [{"name": run.name, "results": [result]}]} if metrics else metadata
+
+
+def wilson_interval(share: float, number: int) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson, 1927, J. Am. Stat. Assoc. 22, 209).
+
+    Args:
+        share: Observed share, 0 to 1.
+        number: Number of independent samples, at least 1.
+    """
+    square = _95_PERCENT**2 / number
+    center = (share + square / 2) / (1 + square)
+    half = math.sqrt(share * (1 - share) * square + square**2 / 4) / (1 + square)
+    return center - half, center + half
+
+
+def _source(run: RunFiles) -> str:
+    """The data set without its folders, which are nobody else's."""
+    return Path(str(run.settings["data"]["source"])).name
+
+
+def _members(run: RunFiles) -> int:
+    return int(run.settings["model"].get("members") or 1)
+
+
+def _summary(run: RunFiles) -> str:
+    kinds = {
+        "molecule": "molecules, given as SMILES,",
+        "reaction": "reactions, given as SMILES,",
+        "pair": "pairs of drugs, given as SMILES,",
+        "drug_protein": "drugs with a protein, given as SMILES and sequence,",
+        "array": "arrays of numbers",
+    }
+    members = f" It is an ensemble of {_members(run)} members." if _members(run) > 1 else ""
+    refit = " `final.ckpt` is the same model, trained once more on all rows." if run.final is not None else ""
+    return (
+        f"Classifies {kinds[run.task.input]} into {run.task.num_classes:,} classes, of which some are rare. Trained "
+        f"with [tailmol](https://arxiv.org/abs/2504.04647).{members}{refit}"
+    )
+
+
+def _data_text(run: RunFiles) -> str:
+    own, counts = run.settings["data"], [count for count in run.task.class_counts if count]
+    lines = [
+        f"- Data set: {_source(run)}",
+        f"- Split: {own.get('split') or 'random'}, seed {own.get('split_seed')}",
+        f"- Training samples: {sum(counts):,}, of {len(counts):,} classes",
+        f"- Largest and smallest class: {max(counts, default=0):,} and {min(counts, default=0):,} training samples",
+    ]
+    if run.metrics.get("test/rows"):
+        lines.append(f"- Test rows: {_size(run, 'rows'):,}, of {_size(run, 'samples'):,} different samples")
+    if run.rejected.total:
+        lines.append(f"- Rows that could not be used: {run.rejected.total:,} (`rejected.csv`)")
+    if own["source"] in CATALOG:
+        known = CATALOG[own["source"]]
+        lines += [f"- License of the data: {known.license}", f"- Source of the data: {known.citation}"]
+    return "\n".join(lines)
+
+
+def _size(run: RunFiles, name: str) -> int:
+    return int(run.metrics.get(f"test/{name}") or 0)
+
+
+def _metrics_text(run: RunFiles, comparison: str) -> str:
+    rows = [(name, title, run.metrics.get(f"test/{name}")) for name, title in METRICS.items()]
+    lines = ["| metric | test | 95 % interval |", "| --- | ---: | ---: |"]
+    for name, title, value in rows:
+        interval = "–"
+        if name == "accuracy" and value is not None and _size(run, "samples"):
+            low, high = wilson_interval(min(max(value, 0.0), 1.0), _size(run, "samples"))
+            interval = f"{number(low)} to {number(high)}"
+        lines.append(f"| {title} | {number(value)} | {interval} |")
+    notes = ["Accuracies of head, middle and tail are the mean recall of their classes."]
+    if _members(run) > 1 and not run.settings["data"].get("keep_test"):
+        notes.append("Rows without a test split were tested by the member that was not trained on them (out of fold).")
+    if run.final is not None:
+        notes.append("The metrics are those of `best.ckpt`; no row is left to test `final.ckpt`.")
+    if run.objective != "as_trained":
+        notes.append(f"The decision is best at: {run.objective}.")
+    return "\n".join([*lines, "", " ".join([*notes, comparison]).strip()])
+
+
+def _classes_text(run: RunFiles) -> str:
+    counts = run.task.class_counts
+    order = sorted(range(len(counts)), key=lambda code: -counts[code])
+    lines = ["| class | training samples | test recall |", "| --- | ---: | ---: |"]
+    for code in order[:_CLASSES_LISTED]:
+        name = run.task.classes[code]
+        recall = number(run.metrics.get(f"test/recall/{name}"))
+        lines.append(f"| {_cell(name)} | {counts[code]:,} | {recall} |")
+    if len(order) > _CLASSES_LISTED:
+        lines += ["", f"And {len(order) - _CLASSES_LISTED:,} classes with fewer training samples."]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    """Text that cannot end a cell of a table or begin markup."""
+    flat = " ".join(text.split())
+    return "".join(f"\\{letter}" if letter in "\\|*_`[]<>#" else letter for letter in flat)
+
+
+def _use_text(run: RunFiles) -> str:
+    return (
+        "To rank and sort samples like those of training, where a chemist or an experiment has the last word. The "
+        "probabilities before calibration treat rare and frequent classes as the decision asks; use the calibrated "
+        "probability where it must mean a frequency."
+    )
+
+
+def _limits_text(run: RunFiles) -> str:
+    counts = run.task.class_counts
+    rare = sum(0 < count < 10 for count in counts)
+    lines = [
+        "- It knows these classes only: a sample of another class gets one of them, often with a high probability.",
+        "- Samples unlike those of training are predicted worse than the test says; mind `out_of_distribution` of a "
+        "prediction.",
+        "- Not for decisions on the treatment of patients.",
+    ]
+    if rare:
+        lines.insert(
+            1, f"- {rare:,} of {len(counts):,} classes have fewer than ten training samples; their recall is uncertain."
+        )
+    if _unseen(run):
+        lines.append(f"- {_unseen(run):,} classes have no training samples and are never predicted.")
+    if (run.settings["data"].get("split") or "random") == "random":
+        close = "the test has close relatives of training samples; new scaffolds are harder."
+        lines.append(f"- The split is random, so {close}")
+    return "\n".join(lines)
+
+
+def _unseen(run: RunFiles) -> int:
+    return sum(count == 0 for count in run.task.class_counts)
+
+
+def _prediction_text(run: RunFiles) -> str:
+    name = "final.ckpt" if run.final is not None else "best.ckpt"
+    table = "new.npz" if run.task.input == "array" else "new.csv"
+    return (
+        f"```sh\ntailmol predict --ckpt_path checkpoints/{name} --data.source {table} --output predictions.csv\n"
+        f"tailmol export . # a model without torch, in the folder export\n"
+        f"python export/predict.py {table} predictions.csv\n```\n\n"
+        f'```python\nimport tailmol\n\ntailmol.load("checkpoints/{name}").predict("{table}")\n```'
+    )

@@ -1,0 +1,75 @@
+"""The model card of a run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from statsmodels.stats.proportion import proportion_confint
+
+from reports.model_card import card_metadata, model_card, wilson_interval
+from reports.run_files import RunFiles, read_run
+from tests.lightning_app.command import TINY
+from workflows.fit import fit
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunFiles:
+    """A short run with a refit, on classes whose names are no plain Markdown."""
+    folder = tmp_path_factory.mktemp("card")
+    rows = [f"{'C' * size}{end},{name}" for size in range(1, 21) for end, name in (("O", "a|b"), ("N", "*c*"))]
+    (folder / "drugs.csv").write_text("\n".join(["smiles,label", *rows]) + "\n")
+    words = [*TINY, "--tracking.wandb=disabled", "--config=encoder/fingerprint.yaml", "--trainer.max_epochs=1"]
+    words += ["--data.source", str(folder / "drugs.csv"), f"--run.root={folder}/runs", "--refit=true"]
+    return read_run(fit(words, show_progress=False).folder)
+
+
+def metadata(text: str) -> dict[str, Any]:
+    """What a model hub reads: the YAML between the first two lines of dashes."""
+    assert text.startswith("---\n")
+    found: dict[str, Any] = yaml.safe_load(text.split("---\n")[1])
+    return found
+
+
+def test_a_run_writes_its_card_with_the_metrics_of_the_test(run: RunFiles) -> None:
+    text = (run.folder / "model_card.md").read_text()
+    assert text == model_card(run)
+    known = json.loads((run.folder / "test_metrics.json").read_text())
+    found = metadata(text)
+    assert found["library_name"] == "tailmol"
+    assert "license" not in found
+    (entry,) = found["model-index"]
+    (result,) = entry["results"]
+    assert result["dataset"] == {"type": "drugs.csv", "name": "drugs.csv", "split": "test"}
+    values = {metric["type"]: metric["value"] for metric in result["metrics"]}
+    assert values["balanced_accuracy"] == pytest.approx(known["test/balanced_accuracy"], abs=1e-6)
+    assert values["macro_f1"] == pytest.approx(known["test/macro_f1"], abs=1e-6)
+    assert f"| \\*c\\* | {run.task.class_counts[0]} | {known['test/recall/*c*']:.3f} |" in text
+    assert "| a\\|b |" in text
+    assert "no row is left to test `final.ckpt`" in text
+    assert "--ckpt_path checkpoints/final.ckpt" in text
+    assert str(Path(run.settings["data"]["source"]).parent) not in text
+
+
+def test_a_card_without_metrics_has_no_model_index(run: RunFiles) -> None:
+    assert "model-index" not in card_metadata(replace(run, metrics={}))
+    assert "| Accuracy | – | – |" in model_card(replace(run, metrics={}))
+
+
+def test_an_ensemble_says_that_its_metrics_are_out_of_fold(run: RunFiles) -> None:
+    settings = {**run.settings, "model": {**run.settings["model"], "members": 5}}
+    text = model_card(replace(run, settings=settings, final=None), "Better by 0.1.")
+    assert "an ensemble of 5 members" in text
+    assert "(out of fold). Better by 0.1." in text
+    kept = {**settings, "data": {**settings["data"], "keep_test": True}}
+    assert "out of fold" not in model_card(replace(run, settings=kept, final=None))
+
+
+@pytest.mark.parametrize(("hits", "number"), [(0, 5), (5, 5), (116, 129), (1, 10_000)])
+def test_the_interval_is_that_of_statsmodels(hits: int, number: int) -> None:
+    expected = proportion_confint(hits, number, method="wilson")
+    assert wilson_interval(hits / number, number) == pytest.approx(expected, abs=1e-6)

@@ -1,0 +1,115 @@
+"""The base of the subcommands that read a table and write a file beside its rows: predict and embed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer
+
+from base.errors import InputError, is_disk_full
+from base.ranges import check_whole
+from callbacks.prediction_writer import PredictionWriter, RowColumns
+from datamodules.prediction_rows import CHUNK_ROWS
+from modules.checkpoint_file import checkpoint_to_predict_with
+from workflows.drug_cli import DrugCLI
+from workflows.settings.command_help import Option
+from workflows.settings.command_line import split_command_line
+from workflows.settings.layers import CommandSettings
+
+
+class TableCLI(DrugCLI):
+    """Settings and trainer of a subcommand that writes something for each row of a table.
+
+    Attributes:
+        writer: Writes the file; None if the subcommand writes none.
+    """
+
+    unused_settings: Mapping[str, tuple[str, ...]] = {
+        **DrugCLI.unused_settings,
+        # Of the columns of the training table, only those of SMILES and sequences are columns of the new one.
+        "data": ("sampling", "id_column", "split_column", "label_column"),
+    }
+    uses_run_folder = False
+    writer: PredictionWriter | None = None
+
+    def own_options(self) -> dict[str, Option]:
+        """See `DrugCLI.own_options`."""
+        return {"chunk_rows": Option(int, CHUNK_ROWS, "Approximate number of rows in memory at a time.")}
+
+    def read_settings(self, arguments: list[str]) -> CommandSettings:
+        """See `DrugCLI`; of a run, the checkpoint of its refit is taken, or else the best one."""
+        given = split_command_line(arguments).value("ckpt_path")
+        if given is not None and Path(given).is_dir():
+            arguments = [*arguments, f"--ckpt_path={checkpoint_to_predict_with(Path(given))}"]
+        return super().read_settings(arguments)
+
+    def before_instantiate_classes(self) -> None:
+        """Check that the output can be written.
+
+        Raises:
+            InputError: If it cannot.
+        """
+        if self.config.output is not None:
+            check_output(Path(self.config.output), (self.config.data.source, self.config.ckpt_path))
+        super().before_instantiate_classes()
+
+    def check_numbers(self) -> None:
+        """See `DrugCLI.check_numbers`."""
+        super().check_numbers()
+        check_whole("chunk_rows", self.config.chunk_rows, 1)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """A trainer without a progress bar, since the writer shows the progress."""
+        return super().instantiate_trainer(**kwargs, enable_progress_bar=False)
+
+    def write(self, columns: RowColumns, quiet: bool) -> None:
+        """Infer all rows and write the file; the model must be built.
+
+        Args:
+            columns: What is written.
+            quiet: Whether to show no progress.
+
+        Raises:
+            InputError: If the table cannot be read, or the file cannot be written.
+        """
+        assert self.writer is not None
+        self.writer.expect(columns, self.config.trainer.enable_progress_bar is not False and not quiet)
+        self.datamodule.chunk_rows = self.config.chunk_rows
+        try:
+            self.trainer.predict(
+                self.model,
+                datamodule=self.datamodule,
+                return_predictions=False,
+                ckpt_path=self.checkpoint,
+                weights_only=True,
+            )
+            self.writer.join(self.trainer)
+        finally:
+            self.writer.remove_chunks(self.trainer)
+
+
+def check_output(output: Path, inputs: Sequence[str]) -> None:
+    """Make the folder of the output and check that a file can be written there, before hours of prediction.
+
+    Args:
+        output: The file to write.
+        inputs: Files that it must not replace.
+
+    Raises:
+        InputError: If it is a folder or one of the inputs, or cannot be written.
+    """
+    if output.is_dir():
+        raise InputError(f"output: expected a file, got {output}, which is a folder.")
+    if any(output.resolve() == Path(name).resolve() for name in inputs):
+        raise InputError(f"output: expected a new file, got {output}, which is the input.")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output.parent):
+            pass
+    except OSError as error:
+        if is_disk_full(error):
+            raise
+        raise InputError(f"output: expected a folder that can be written, got {output.parent} ({error}).") from error

@@ -40,7 +40,7 @@ def choose_decision(model: DrugClassifier, scores: SplitScores, settings: Decisi
     model.decision.choose(scores.to(model.device), objective, model.metrics.tail_metrics.groups["head"])
 
 
-def choose_from_file(model: DrugClassifier, checkpoint: Path, settings: DecisionSettings) -> None:
+def choose_from_file(model: DrugClassifier, checkpoint: Path, settings: DecisionSettings) -> SplitScores:
     """Choose the decision of a model anew, on the scores beside its checkpoint.
 
     All rows have trained the model of a refit, so it takes the decision that is chosen for the best checkpoint of its
@@ -51,17 +51,22 @@ def choose_from_file(model: DrugClassifier, checkpoint: Path, settings: Decision
         checkpoint: Its checkpoint.
         settings: The objective.
 
+    Returns:
+        The scores.
+
     Raises:
         InputError: If there are no scores of the weights that they are for, or the settings do not fit the classes.
     """
     saved = read_checkpoint(checkpoint)
     if not saved.is_refit:
-        choose_decision(model, read_scores(model, checkpoint), settings)
-        return
+        scores = read_scores(model, checkpoint)
+        choose_decision(model, scores, settings)
+        return scores
     decision, scores, head = _measured(model, saved)
     assert model.task is not None
     decision.choose(scores, settings.make(model.task.classes), head)
     model.decision.load_state_dict(without_neighbors(decision.state_dict()), strict=False)
+    return scores
 
 
 def sets_from_file(model: DrugClassifier, checkpoint: Path, coverage: float) -> PredictionSets:

@@ -196,7 +196,7 @@ def _limits_text(run: RunFiles) -> str:
     rare = sum(0 < count < 10 for count in counts)
     lines = [
         "- It knows these classes only: a sample of another class gets one of them, often with a high probability.",
-        "- Samples unlike those of training are predicted worse than the test says; mind `out_of_distribution` of a "
+        "- Samples unlike those of training are predicted worse than the test says; mind `applicability` of a "
         "prediction.",
         "- Not for decisions on the treatment of patients.",
     ]

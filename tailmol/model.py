@@ -26,6 +26,7 @@ from modules.evaluation.prediction import Prediction
 from modules.evaluation.prediction_columns import NEIGHBORS, PredictionColumns
 from modules.evaluation.prediction_evidence import PredictionEvidence, load_evidence
 from modules.inference import infer, infer_scores
+from modules.make_evidence import estimate_of
 from tailmol.frames import Frame, Sample, is_frame, like_given, list_to_frame, to_polars
 
 Samples: TypeAlias = "Sequence[Sample] | Frame | str | Path"
@@ -133,7 +134,12 @@ class Model:
         """
         if self.checkpoint is None:
             raise InputError("objective: expected a model that was loaded from a checkpoint, got another one.")
-        choose_from_file(self.classifier, self.checkpoint, DecisionSettings(objective, **options))
+        scores = choose_from_file(self.classifier, self.checkpoint, DecisionSettings(objective, **options))
+        if self.evidence is not None:
+            # Which labels are right depends on the decision.
+            by_tanimoto = self.evidence.samples.by_tanimoto
+            estimate = estimate_of(self.classifier.decision, scores, self.evidence.unseen, by_tanimoto)
+            self.evidence = replace(self.evidence, applicability=estimate)
 
     def embed(self, samples: Samples) -> NDArray[numpy.float32]:
         """Embeddings, from which the classifier decides.

@@ -80,7 +80,9 @@ class FitCLI(DrugCLI):
                 "Run folder or checkpoint of a trained model whose encoder weights training starts from; the head is "
                 "new, so the classes may be others. null starts from random weights.",
             ),
-            "checkpoint_every_n_steps": Option(int, 500, "Number of training steps between updates of last.ckpt."),
+            "checkpoint_every_n_steps": Option(
+                int, 500, "Number of training steps between updates of last.ckpt.", is_common=False
+            ),
             "stages": Option(list[Stage], [], "Stages, which change the training from an epoch on (docs/methods.md)."),
             "folds": Option(
                 int | None,

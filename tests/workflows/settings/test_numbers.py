@@ -195,7 +195,7 @@ def test_the_default_options_of_fit_are_accepted() -> None:
 def test_predict_refuses_options(name: str, value: float) -> None:
     cli = object.__new__(PredictCLI)
     defaults = {key: one.default for key, one in inspect.signature(Trainer).parameters.items()}
-    given = {"seed_everything": 0, "trainer": defaults, "top": None, "chunk_rows": 5, "neighbors": 3}
+    given = {"seed_everything": 0, "trainer": defaults, "top": None, "chunk_rows": 5, "neighbors": 3, "coverage": None}
     cli.config = SimpleNamespace(**given)
     cli.check_numbers()
     cli.config = SimpleNamespace(**{**given, name: value})

@@ -68,6 +68,7 @@ def _card(number: int, text: str, row: dict[str, Any], drawn: dict[str, str]) ->
     kept = ("predicted_label", "probability", "calibrated_probability", "reason")
     found = {name: row[name] for name in kept}
     found |= {name: row.get(name) for name in ("applicability", "applicability_level")}
+    found["set"] = row["set"] if "set_size" in row else None
     return {"number": number, "smiles": text, "drawings": _drawings(text), "near": near, **found}
 
 

@@ -74,3 +74,14 @@ def test_without_evidence_there_are_no_neighbors(tmp_path: Path) -> None:
     assert page.count("<svg") == 1
     assert "applicability low" not in page
     assert "Tanimoto" not in page
+
+
+def test_a_card_shows_the_set_of_labels(tmp_path: Path) -> None:
+    sets = rows().with_columns(polars.Series("set", [f"-ol; {HOSTILE}", None]), polars.Series("set_size", [2, None]))
+    write_prediction_page(tmp_path / "out.html", "out.csv", [(["CCO", "C("], sets)], 2, None)
+    page = (tmp_path / "out.html").read_text()
+    assert "set of labels: -ol; &lt;script&gt;" in page
+    assert page.count("set of labels") == 1
+    empty = sets.with_columns(polars.Series("set", ["", None]), polars.Series("set_size", [0, None]))
+    write_prediction_page(tmp_path / "out.html", "out.csv", [(["CCO", "C("], empty)], 2, None)
+    assert "set of labels: none, since no class fits" in (tmp_path / "out.html").read_text()

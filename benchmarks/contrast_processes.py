@@ -63,7 +63,7 @@ def measure(rank: int, folder: str, repeats: int) -> None:
     def over_processes(loss: ContrastiveLoss) -> Tensor:
         counts = row_counts(groups)
         share = Share(sum(counts[:rank]), sum(counts[: rank + 1]), sum_over_processes)
-        keys, of_keys = gather_rows(views), gather_rows(groups)
+        keys, of_keys = gather_rows(views, counts), gather_rows(groups, counts)
         return add_shares(loss(keys, of_keys[:, 0], of_keys[:, 1], temperatures, share))
 
     def seconds(work: Callable[[], Tensor]) -> float:

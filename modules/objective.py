@@ -227,6 +227,6 @@ class Objective(nn.Module):
             counts = row_counts(groups)
             share = Share(sum(counts[:rank]), sum(counts[: rank + 1]), sum_over_processes)
             # Gradients are summed over the processes in fp32.
-            projections, groups = gather_rows(projections.float()), gather_rows(groups)
+            projections, groups = gather_rows(projections.float(), counts), gather_rows(groups, counts)
         value: Tensor = loss(projections, groups[:, 0], groups[:, 1], state.temperatures, share)
         return self.contrast.weight * (add_shares(value) if joint else value)

@@ -41,7 +41,7 @@ def broadcast_from_first(values: Tensor) -> Tensor:
     return values
 
 
-def gather_rows(values: Tensor) -> Tensor:
+def gather_rows(values: Tensor, counts: list[int] | None = None) -> Tensor:
     """Concatenate the rows of all processes, with gradients; the number of rows may differ between processes.
 
     Gradients are summed over processes on their way back, so if one process computes gradients through the result, all
@@ -50,13 +50,14 @@ def gather_rows(values: Tensor) -> Tensor:
 
     Args:
         values: Tensor (rows, ...), of the same shape on all processes except for the number of rows.
+        counts: The `row_counts` of the tensor, if they are known; None asks all processes for them.
 
     Returns:
         Tensor (all rows, ...), equal on all processes.
     """
     if rank_and_world_size()[1] == 1:
         return values
-    gathered: Tensor = _GatherRows.apply(values, row_counts(values))  # type: ignore[no-untyped-call]
+    gathered: Tensor = _GatherRows.apply(values, counts or row_counts(values))  # type: ignore[no-untyped-call]
     return gathered
 
 

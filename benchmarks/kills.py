@@ -169,6 +169,8 @@ _READERS: dict[str, Callable[[Path], Any]] = {
     ".csv": _read_table,
     ".json": lambda path: json.loads(path.read_text()),
     ".npz": _read_arrays,
+    # A model card is Markdown behind its metadata.
+    ".md": lambda path: yaml.safe_load(path.read_text().split("---\n")[1])["model-index"],
     ".yaml": lambda path: yaml.safe_load(path.read_text())["trainer"],
 }
 

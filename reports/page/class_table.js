@@ -12,11 +12,11 @@ function setUpClassTable() {
     { title: "95% interval", number: true, value: of(results.recall_low), text: (_, code) => bounds(code), file: [["Recall, lower bound", of(results.recall_low)], ["Recall, upper bound", of(results.recall_high)]] },
     { title: "Precision", number: true, value: of(results.precision), text: decimals(2) },
     { title: "F1", number: true, value: of(results.f1), text: decimals(2) },
-    ...(payload.covered ? [{ title: "In 90% set", number: true, value: of(payload.covered), text: decimals(2) }] : []),
     { title: "Test samples", number: true, value: of(payload.test), text: grouped },
     { title: "Training samples", number: true, value: of(payload.training), text: grouped },
     { title: "Group", value: of(payload.groups) },
     { title: "Nearest other class", value: rival },
+    ...(payload.covered ? [{ title: "In 90% set", number: true, value: of(payload.covered), text: decimals(2) }] : []),
   ];
   const searched = (code) => `${className(code)} ${payload.groups[code]}`;
   const rows = payload.classes.map((_, code) => code);

@@ -62,6 +62,8 @@ def test_a_run_writes_what_it_promises(trained: Path) -> None:
         "metrics.csv",
         "class_weights.csv",
         "test_metrics.json",
+        "test_predictions.csv",
+        "model_card.md",
         "splits.csv",
         "rejected.csv",
         "checkpoints/best.ckpt",

@@ -187,7 +187,8 @@ class BenchmarkStudy:
         from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
-        with warnings.catch_warnings():
+        # SQLite locks no rows, so that two workers could take the same trial.
+        with opening(self.folder), warnings.catch_warnings():
             # Optuna notes that a trial taken by `ask` has no heartbeat; `_beat` sends it.
             warnings.filterwarnings("ignore", "Heartbeat of storage", UserWarning)
             trial = self._study.ask()

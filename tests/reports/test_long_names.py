@@ -45,7 +45,9 @@ def test_a_comparison_shows_its_numbers_at_both_widths(tmp_path: Path) -> None:
     labels = [code for code in range(30) for _ in range(1 + 60 // (code + 1))]
     runs = []
     for place, wrong in enumerate((3, 40, 5)):
-        run = made_run(numpy.arange(30, 0, -1), tmp_path / f"a-rather-long-name-of-a-run-{place}/version_0", 3)
+        run = made_run(
+            numpy.arange(30, 0, -1), tmp_path / f"{'deep_folder' * 8}/a-rather-long-name-of-a-run-{place}/version_0", 3
+        )
         names = run.task.classes
         predicted = [(code + 1) % 30 if number % wrong == 0 else code for number, code in enumerate(labels)]
         columns: dict[str, Any] = {

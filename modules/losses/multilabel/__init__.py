@@ -1,0 +1,1 @@
+"""Classification losses of several labels for each sample, one per module."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from base.errors import InputError
 from datamodules.features import FeaturedTable
 from datamodules.identity import SampleIdentity
+from datamodules.tables.class_labels import class_vocabulary
 from datamodules.tables.drug_table import DrugTable
 
 
@@ -94,16 +94,3 @@ def class_codes(
     code_of = {label: code for code, label in enumerate(vocabulary)}
     codes[usable.to_numpy()] = labels.replace_strict(code_of, return_dtype=polars.Int64).to_numpy()
     return vocabulary, codes
-
-
-def class_vocabulary(labels: Sequence[str]) -> tuple[str, ...]:
-    """The distinct labels in order: numbers by value, then names."""
-
-    def order(label: str) -> tuple[int, float, str]:
-        try:
-            number = float(label)
-        except ValueError:
-            number = math.nan
-        return (0, number, label) if math.isfinite(number) else (1, 0.0, label)
-
-    return tuple(sorted(set(labels), key=order))

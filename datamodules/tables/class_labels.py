@@ -77,7 +77,7 @@ def read_labels(
         InputError: If the column holds measured numbers and there are no thresholds.
     """
     given = cells.drop_nulls().unique(maintain_order=True).to_list()
-    label_of = {text: _normal(text) for text in given}
+    label_of = {text: normal_label(text) for text in given}
     missing_labels = {"", *settings.missing}
     reason_of = {text: f"missing label in {where}" for text, label in label_of.items() if label in missing_labels}
     reason_of |= {
@@ -88,7 +88,7 @@ def read_labels(
     named = {text: label for text, label in label_of.items() if text not in reason_of}
     if settings.thresholds is None:
         _refuse_measured(cells, named, where, path)
-        _warn_similar(named, where)
+        warn_similar(named, where)
         _warn_sets(set(named.values()), where)
     else:
         for text, label in named.items():
@@ -113,13 +113,26 @@ def threshold_classes(thresholds: Sequence[float]) -> list[str]:
     return [f"below {bounds[0]}", *(f"{low} to {high}" for low, high in pairwise(bounds)), f"{bounds[-1]} or above"]
 
 
+def class_vocabulary(labels: Sequence[str]) -> tuple[str, ...]:
+    """The distinct labels in order: numbers by value, then names."""
+
+    def order(label: str) -> tuple[int, float, str]:
+        try:
+            number = float(label)
+        except ValueError:
+            number = math.nan
+        return (0, number, label) if math.isfinite(number) else (1, 0.0, label)
+
+    return tuple(sorted(set(labels), key=order))
+
+
 def split_texts(cells: polars.Series) -> polars.Series:
     """Names of splits or folds: a whole number such as 1.0 becomes 1, and missing ones become null.
 
     Args:
         cells: Text, null where a cell is empty.
     """
-    texts = {text: _normal(text) for text in cells.drop_nulls().unique().to_list()}
+    texts = {text: normal_label(text) for text in cells.drop_nulls().unique().to_list()}
     named = {text: name for text, name in texts.items() if name and name not in MISSING_LABELS}
     return _replaced(cells, named).alias(cells.name)
 
@@ -128,7 +141,14 @@ def _replaced(cells: polars.Series, values: dict[str, str]) -> polars.Series:
     return cells.replace_strict(values, default=None, return_dtype=polars.String)
 
 
-def _normal(text: str) -> str:
+def normal_label(text: str) -> str:
+    """A label in its one spelling.
+
+    White space becomes a single space, invisible characters are removed, and a whole number such as 1.0 becomes 1.
+
+    Args:
+        text: A label as given.
+    """
     visible = "".join(one for one in text if unicodedata.category(one) not in ("Cf", "Cc") or one.isspace())
     label = " ".join(visible.split())
     whole = _WHOLE_NUMBER.fullmatch(label)
@@ -172,7 +192,13 @@ def _middle(values: Sequence[float]) -> float:
     return sorted(values)[len(values) // 2]
 
 
-def _warn_similar(named: dict[str, str], where: str) -> None:
+def warn_similar(named: dict[str, str], where: str) -> None:
+    """Warn of labels that differ only in case or in invisible characters.
+
+    Args:
+        named: Label by its text as given.
+        where: The column or array, for the message.
+    """
     spellings: dict[str, list[str]] = {}
     for text, label in named.items():
         # A number has one spelling as text and another as a number, which says nothing of a mistake.

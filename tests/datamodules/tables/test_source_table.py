@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from base.errors import InputError
-from datamodules.records import class_vocabulary
-from datamodules.tables.class_labels import MISSING_LABELS
+from datamodules.tables.class_labels import MISSING_LABELS, class_vocabulary
 from datamodules.tables.columns import INPUTS, ColumnNames, InputKind
 from datamodules.tables.drug_table import DrugTable
 from datamodules.tables.source_table import check_columns, read_table

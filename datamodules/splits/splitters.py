@@ -227,17 +227,22 @@ def check_split_fractions(fractions: Fractions) -> None:
         raise InputError(f"data.split_fractions: expected three positive numbers that sum to 1, got {fractions}.")
 
 
-def grouped(classes: NDArray[Any], groups: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """(n,) the group of each row, numbered by its first row; and (G,) the class that each group counts for."""
+def number_groups(groups: NDArray[Any]) -> tuple[NDArray[Any], int]:
+    """(n,) the group of each row, numbered by its first row, and the number of groups G."""
     _, first_row, of_row = numpy.unique(groups, return_index=True, return_inverse=True)
     # Groups are numbered by their first row, so that the shuffle does not depend on how they were numbered.
     rank = numpy.empty(len(first_row), dtype=numpy.int64)
     rank[numpy.argsort(first_row)] = numpy.arange(len(first_row))
-    of_row = rank[of_row.reshape(-1)]
+    return rank[of_row.reshape(-1)], len(first_row)
+
+
+def grouped(classes: NDArray[Any], groups: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """(n,) the group of each row, as `number_groups` numbers it; and (G,) the class that each group counts for."""
+    of_row, number = number_groups(groups)
     pairs = numpy.unique(numpy.stack([of_row, classes]), axis=1)
     groups_of_class = numpy.bincount(pairs[1])
     rarest_first = numpy.lexsort((pairs[1], groups_of_class[pairs[1]], pairs[0]))
-    class_of = pairs[1][rarest_first][numpy.searchsorted(pairs[0], numpy.arange(len(first_row)))]
+    class_of = pairs[1][rarest_first][numpy.searchsorted(pairs[0], numpy.arange(number))]
     return of_row, class_of
 
 

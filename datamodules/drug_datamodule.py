@@ -39,7 +39,7 @@ from datamodules.splits.divide import DrugRecords, divide, split_listing
 from datamodules.splits.split_check import check_split
 from datamodules.splits.split_settings import CountBy, SplitSettings
 from datamodules.splits.splitters import Fractions, SplitMethod, SplitName, SplitPart
-from datamodules.tables.class_labels import MISSING_LABELS, LabelSettings
+from datamodules.tables.class_labels import MISSING_LABELS, LabelKind, LabelSettings
 from datamodules.tables.columns import ColumnNames, InputKind
 from datamodules.tables.rejected_rows import check_rejected, rejected_rows
 from datamodules.tables.smiles_cells import Agents
@@ -66,7 +66,9 @@ class DrugDataModule(lightning.LightningDataModule):
         source: str = "inn_stems",
         input: InputKind = "molecule",
         smiles_columns: list[str] | str | None = None,
-        label_column: str | None = None,
+        labels: LabelKind = "single",
+        label_column: list[str] | str | None = None,
+        label_separator: str | None = None,
         id_column: str | None = None,
         split_column: str | None = None,
         sequence_column: str | None = None,
@@ -108,8 +110,11 @@ class DrugDataModule(lightning.LightningDataModule):
                 drug_protein: a SMILES and an amino-acid sequence; array: numbers, as every .npz file holds.
             smiles_columns: The SMILES columns, two for pairs, one or two for reactions (reactants>agents>product, or
                 reactants and product), else one; found by their usual names if null.
-            label_column: The column, or array of an .npz, of classes, as text or integers; found by its usual name if
-                null.
+            labels: Whether a row has a single label, its class, or any number of several (multi): in one column that
+                lists them, or in a column for each with 1, 0 and empty cells for what is not known.
+            label_column: The column, or array of an .npz, of classes, as text or integers, or of lists of labels; or
+                the columns of several labels. Found by its usual name if null.
+            label_separator: What stands between the labels in a list; the first of | ; , that occurs if null.
             id_column: The column that names the samples; found by its usual name if null.
             split_column: The column that says train, validation or test, for split file; found by its usual name if
                 null.
@@ -169,6 +174,8 @@ class DrugDataModule(lightning.LightningDataModule):
         check_whole("data.num_workers", num_workers, 0)
         self.source, self.input = source, input
         smiles = None if smiles_columns is None else _several(smiles_columns)
+        if labels == "single" and isinstance(label_column, list) and len(label_column) == 1:
+            label_column = label_column[0]
         self.columns = ColumnNames(smiles, label_column, id_column, split_column, sequence_column)
         test, validation = (
             None if own is None else tuple(map(str, _several(own))) for own in (test_folds, validation_folds)
@@ -191,6 +198,8 @@ class DrugDataModule(lightning.LightningDataModule):
         self.labels = LabelSettings(
             MISSING_LABELS if missing_labels is None else tuple(_several(missing_labels)),
             None if label_thresholds is None else tuple(_several(label_thresholds)),
+            labels,
+            label_separator,
         )
         self.max_rejected = max_rejected
         self.features = FeatureSettings(fingerprint_radius, fingerprint_size, tuple(fingerprint_kinds), pretrained)
@@ -318,7 +327,7 @@ class DrugDataModule(lightning.LightningDataModule):
     def train_dataloader(self) -> BatchLoader:
         """Shuffled training batches; a run resumed within an epoch continues where it stopped."""
         codes, sampling = self.records.codes[self.records.rows["train"]], self.sampling
-        draw = None if sampling is None else lambda epoch, generator: sampling.order(codes, epoch, generator)
+        draw = None if sampling is None else partial(sampling.order, self.records.sampled_codes(codes))
         batches = self._batches(len(codes), self.batch_size, shuffle=True, draw=draw)
         if self.trainer is not None:
             # A loader with worker processes draws its first batches before Lightning sets the epoch.
@@ -420,7 +429,8 @@ class DrugDataModule(lightning.LightningDataModule):
         digest = hashlib.sha256(hashes[rows].tobytes() + records.codes[rows].tobytes()).hexdigest()
         features = replace(self.features, array_shape=self.table.settings.array_shape)
         return DrugTask(
-            self.table.table.input, records.classes, records.class_counts, features, digest[:32], self.ordered_pairs
+            *(self.table.table.input, records.classes, records.class_counts, features, digest[:32], self.ordered_pairs),
+            records.known_counts,
         )
 
     def _write(self, name: str, frame: polars.DataFrame) -> str:

@@ -10,6 +10,20 @@ from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.tables.columns import InputKind
 
 
+def check_single_label(task: DrugTask, purpose: str) -> None:
+    """Check that the samples of a model have a single label each.
+
+    Args:
+        task: Description of the data of the model.
+        purpose: What the model is wanted for, to end the sentence "with a single label a sample to".
+
+    Raises:
+        InputError: If a sample may have several.
+    """
+    if task.is_multilabel:
+        raise InputError(f"RUN: expected a model with a single label a sample to {purpose}, got one with several.")
+
+
 @dataclass(frozen=True)
 class DrugTask:
     """Classes and feature settings of one classification task.
@@ -21,6 +35,8 @@ class DrugTask:
         features: Settings of the features of molecules, or the shape of an array.
         training_digest: A hash of the molecules, or arrays, and labels of the training samples, in order.
         ordered_pairs: Whether the order of the drugs of a pair means something.
+        known_counts: Where a sample may have several labels, C counts of the training samples of which it is known
+            whether they have each of them; empty where a sample has a single label.
     """
 
     input: InputKind
@@ -29,6 +45,12 @@ class DrugTask:
     features: FeatureSettings
     training_digest: str = ""
     ordered_pairs: bool = False
+    known_counts: tuple[int, ...] = ()
+
+    @property
+    def is_multilabel(self) -> bool:
+        """Whether a sample may have several labels."""
+        return bool(self.known_counts)
 
     @property
     def symmetric(self) -> bool:
@@ -42,8 +64,8 @@ class DrugTask:
 
     @property
     def num_training_samples(self) -> int:
-        """N, the number of training samples."""
-        return sum(self.class_counts)
+        """N, the number of training samples; of several labels, the largest number with a known value of one."""
+        return max(self.known_counts) if self.is_multilabel else sum(self.class_counts)
 
     def check_same(self, saved: DrugTask) -> None:
         """Check that a checkpoint is one of this task.
@@ -66,7 +88,8 @@ class DrugTask:
         features = asdict(self.features)
         features["fingerprint_kinds"] = list(self.features.fingerprint_kinds)
         features["array_shape"] = list(self.features.array_shape)
-        values = {"classes": list(self.classes), "class_counts": list(self.class_counts), "features": features}
+        counts = {"class_counts": list(self.class_counts), "known_counts": list(self.known_counts)}
+        values = {"classes": list(self.classes), **counts, "features": features}
         return {**asdict(self), **values}
 
     @classmethod
@@ -82,4 +105,5 @@ class DrugTask:
             features=FeatureSettings(**features),
             training_digest=values["training_digest"],
             ordered_pairs=values["ordered_pairs"],
+            known_counts=tuple(values["known_counts"]),
         )

@@ -102,7 +102,7 @@ class SampleStore:
         Args:
             rows: (B,) rows of the table.
             sample_index: (B,) integers, see `Batch`.
-            labels: (B,) class codes, see `Batch`.
+            labels: (B,) class codes or (B, C) labels, see `Batch`.
         """
         molecules, fingerprints, vectors = None, None, None
         if self._molecules is not None:
@@ -128,7 +128,7 @@ class SampleRows(Dataset[Batch]):
         Args:
             store: The samples of the table.
             rows: (n,) rows of the table.
-            codes: (n,) class codes.
+            codes: (n,) class codes, or (n, C) labels.
             index: (n,) `Batch.sample_index` of each.
         """
         self._store, self._rows, self._codes, self._index = store, rows, codes, index

@@ -42,7 +42,7 @@ class Dataset:
         smiles_columns: One for molecules and drugs with proteins, else two; None where they are to be guessed, because
             copies of the file differ, and for arrays.
         sequence_column: The amino acids of a protein, for drugs with proteins.
-        label_column: None where the user must choose one of several, and for arrays.
+        label_column: Several for several labels a row; None where the user must choose one, and for arrays.
         id_column: None where the table may have none.
         rows: Without the header.
         classes: None where it is not known before the table is read.
@@ -59,7 +59,7 @@ class Dataset:
     input: InputKind
     smiles_columns: tuple[str, ...] | None
     sequence_column: str | None
-    label_column: str | None
+    label_column: str | tuple[str, ...] | None
     id_column: str | None
     rows: int
     classes: int | None
@@ -79,7 +79,7 @@ def _dataverse(
     imbalance_ratio: float | None = None,
     smiles_columns: tuple[str, ...] | None = ("X1", "X2"),
     sequence_column: str | None = None,
-    label_column: str | None = "Y",
+    label_column: str | tuple[str, ...] | None = "Y",
     id_column: str | None = "ID1",
     citation: str | None = None,
 ) -> Dataset:
@@ -134,7 +134,10 @@ _DATASETS = (
         "molecule",
         rows=7_831,
         smiles_columns=("X",),
-        label_column=None,
+        label_column=(
+            *("NR-AR", "NR-AR-LBD", "NR-AhR", "NR-Aromatase", "NR-ER", "NR-ER-LBD", "NR-PPAR-gamma"),
+            *("SR-ARE", "SR-ATAD5", "SR-HSE", "SR-MMP", "SR-p53"),
+        ),
         id_column="ID",
         citation=_MOLECULENET,
     ),

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from base.errors import InputError
 from datamodules.features import FeaturedTable
 from datamodules.identity import SampleIdentity
-from datamodules.records import class_codes
+from datamodules.records import class_codes, label_values
 from datamodules.splits.divide_folds import fold_rows
+from datamodules.splits.label_splits import stratified_label_split
 from datamodules.splits.long_tail import thinned
 from datamodules.splits.split_parts import check_has_molecules, check_scaffold_part, scaffold_numbers, split_sides
 from datamodules.splits.split_settings import CountBy, SplitSettings
@@ -30,6 +31,7 @@ from datamodules.splits.splitters import (
     standard_split,
 )
 from datamodules.tables.drug_table import DrugTable
+from datamodules.tables.label_sets import LabelSets
 
 _log = logging.getLogger("tailmol")
 
@@ -41,7 +43,8 @@ class DrugRecords:
     Attributes:
         classes: C labels.
         rows: The rows of the table in each split, int64 (n,).
-        codes: Class code of each row of the table, int64 (rows,); -1 where the row is not used.
+        codes: Class code of each row of the table, int64 (rows,); -1 where the row is not used. Where a row may have
+            several labels: int8 (rows, C), 1 the row has the label, 0 it has not, -1 not known or the row is not used.
         samples: (rows,) int64, equal for rows of the same sample.
         count_by: Whether class counts are of different samples or of rows.
         folds: (rows,) int64, the fold that tests each row of the table, -1 where none does; None without folds.
@@ -55,13 +58,50 @@ class DrugRecords:
     folds: NDArray[Any] | None = None
 
     @property
+    def is_multilabel(self) -> bool:
+        """Whether a row may have several labels."""
+        return self.codes.ndim == 2
+
+    @property
     def class_counts(self) -> tuple[int, ...]:
         """Training samples of each class, C counts, of different samples or of rows."""
         rows = self.rows["train"]
+        if self.is_multilabel:
+            return self._counts_of(self.codes[rows] == 1)
         codes = self.codes[rows]
         if self.count_by == "samples":
             codes = numpy.unique(numpy.stack([codes, self.samples[rows]]), axis=1)[0]
         return tuple(numpy.bincount(codes, minlength=len(self.classes)).tolist())
+
+    @property
+    def known_counts(self) -> tuple[int, ...]:
+        """Training samples of which it is known whether they have each label, C counts; none with a single label."""
+        return self._counts_of(self.codes[self.rows["train"]] >= 0) if self.is_multilabel else ()
+
+    def _counts_of(self, chosen: NDArray[Any]) -> tuple[int, ...]:
+        """How many different training samples, or rows, are chosen of each label, by bool (n, C)."""
+        if self.count_by == "rows":
+            return tuple(chosen.sum(axis=0).tolist())
+        _, of_row = numpy.unique(self.samples[self.rows["train"]], return_inverse=True)
+        samples = numpy.zeros((of_row.max(initial=-1) + 1, chosen.shape[1]), dtype=bool)
+        numpy.logical_or.at(samples, of_row.reshape(-1), chosen)
+        return tuple(samples.sum(axis=0).tolist())
+
+    def sampled_codes(self, codes: NDArray[Any]) -> NDArray[Any]:
+        """The class that each training row counts for when classes are drawn, int64 (n,).
+
+        With several labels it is the rarest that the row has, or one class more for rows that have none.
+
+        Args:
+            codes: `codes` of the n rows.
+        """
+        if not self.is_multilabel:
+            return codes
+        order = numpy.argsort(self.class_counts, kind="stable")
+        of_none = len(order)
+        has = numpy.concatenate([codes[:, order] == 1, numpy.ones((len(codes), 1), dtype=bool)], axis=1)
+        found: NDArray[Any] = numpy.append(order, of_none)[has.argmax(axis=1)]
+        return found
 
     def different_samples(self, rows: NDArray[Any]) -> int:
         """How many different samples some rows hold.
@@ -82,10 +122,14 @@ class DrugRecords:
             `rows`, `samples`; and `unseen_rows` and `unseen_classes`, of classes without training samples.
         """
         rows = self.rows[split]
+        sizes = {"rows": len(rows), "samples": self.different_samples(rows)}
+        if self.is_multilabel:
+            # A row of a label that training never had still tests the other labels.
+            untrained = (self.codes[rows] == 1).any(axis=0) & (numpy.array(class_counts) == 0)
+            return {**sizes, "unseen_rows": 0, "unseen_classes": int(untrained.sum())}
         unseen = numpy.array(class_counts)[self.codes[rows]] == 0
         return {
-            "rows": len(rows),
-            "samples": self.different_samples(rows),
+            **sizes,
             "unseen_rows": int(unseen.sum()),
             "unseen_classes": len(numpy.unique(self.codes[rows][unseen])),
         }
@@ -95,7 +139,8 @@ class DrugRecords:
         counts = [count for count in self.class_counts if count]
         sizes = ", ".join(f"{self._size(rows)} {name}" for name, rows in self.rows.items())
         unit = "samples" if self.count_by == "samples" else "rows"
-        return f"{len(self.classes)} classes of {min(counts):,} to {max(counts):,} training {unit}; {sizes}"
+        word = "labels" if self.is_multilabel else "classes"
+        return f"{len(self.classes)} {word} of {min(counts):,} to {max(counts):,} training {unit}; {sizes}"
 
     def _size(self, rows: NDArray[Any]) -> str:
         samples = self.different_samples(rows)
@@ -121,7 +166,11 @@ def divide(
     Raises:
         InputError: If there are fewer than two classes, a split has no row, or the split does not suit the table.
     """
-    vocabulary, codes = class_codes(featured, reasons, classes)
+    if featured.table.label_sets is None:
+        vocabulary, codes = class_codes(featured, reasons, classes)
+    else:
+        vocabulary, codes = label_values(featured, reasons, identity, classes)
+        _check_multilabel_split(split)
     places = reasons.is_null().arg_true().to_numpy().astype(numpy.int64)
     folds = None
     if split.method == "all":
@@ -170,7 +219,10 @@ def split_listing(table: DrugTable, records: DrugRecords) -> polars.DataFrame:
     listing = polars.concat(splits).sort("row", maintain_order=True)
     rows = listing["row"]
     assert table.labels is not None
-    columns = [(rows + 1).alias("row"), listing["split"], table.labels.gather(rows).alias("label")]
+    labels = table.labels
+    if records.is_multilabel:
+        labels = LabelSets(records.classes, records.codes).joined()
+    columns = [(rows + 1).alias("row"), listing["split"], labels.gather(rows).alias("label")]
     if records.folds is not None:
         folds = polars.Series("fold", records.folds[rows.to_numpy()])
         columns.append(folds.replace(-1, None))
@@ -199,6 +251,8 @@ def _split_codes(
         if either:
             sides = [0, 1]
         return cold_split(parts, sides, split.fractions, split.seed, either)
+    if codes.ndim == 2:
+        return stratified_label_split(codes, identity.samples[rows], split.fractions, split.seed)
     method = standard_split if split.method == "standard" else random_split
     return method(codes, identity.samples[rows], split.fractions, split.seed)
 
@@ -209,7 +263,19 @@ def _warn_left_out(left_out: int, rows: int, method: SplitMethod) -> None:
         _log.warning(f"{left_out:,} of {rows:,} rows belong to no split, because they would be {why}.")
 
 
+def _check_multilabel_split(split: SplitSettings) -> None:
+    if split.method == "standard":
+        raise InputError(
+            "data.split: expected random, scaffold, cold, file or all with data.labels multi, got standard, which "
+            "balances classes of single labels."
+        )
+    if split.imbalance is not None:
+        raise InputError(f"data.imbalance: expected null with data.labels multi, got {split.imbalance:g}.")
+
+
 def _check_known_classes(records: DrugRecords) -> None:
+    if records.is_multilabel:
+        return
     trained = records.codes[records.rows["train"]]
     for name, rows in records.rows.items():
         if len(rows) and not numpy.isin(records.codes[rows], trained).any():
@@ -220,12 +286,14 @@ def _check_known_classes(records: DrugRecords) -> None:
 
 def _warn_missing_classes(records: DrugRecords, parts: Mapping[SplitName, NDArray[Any]]) -> None:
     for name, rows in parts.items():
-        present = set(records.codes[rows].tolist())
+        codes = records.codes[rows]
+        present = set(numpy.flatnonzero((codes == 1).any(axis=0)) if records.is_multilabel else codes.tolist())
         missing = [label for code, label in enumerate(records.classes) if code not in present]
         if missing:
             shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
             where = "all" if name == "train" else "its"
+            word = "labels" if records.is_multilabel else "classes"
             _log.warning(
-                f"{len(missing)} of {len(records.classes)} classes have no sample in the {name} split and are left "
+                f"{len(missing)} of {len(records.classes)} {word} have no sample in the {name} split and are left "
                 f"out of {where} averages: {shown}."
             )

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from datamodules.identity import SampleIdentity
 from datamodules.splits.folds import Folds, cold_folds, random_folds, scaffold_folds
+from datamodules.splits.label_splits import stratified_label_folds
 from datamodules.splits.long_tail import thinned
 from datamodules.splits.split_parts import check_has_molecules, check_scaffold_part, scaffold_numbers, split_sides
 from datamodules.splits.split_settings import SplitSettings
@@ -25,7 +26,7 @@ def fold_rows(
         table: The table.
         identity: Which rows are the same sample.
         rows: (n,) rows of the table.
-        codes: Class code of each row of the table, int64.
+        codes: Class code of each row of the table, int64 (rows,); of several labels int8 (rows, C).
         split: How to divide.
 
     Returns:
@@ -50,6 +51,8 @@ def _make_folds(
 ) -> Folds:
     assert split.folds is not None
     if split.method not in ("scaffold", "cold"):
+        if codes.ndim == 2:
+            return stratified_label_folds(codes, identity.samples[rows], split.folds, split.seed)
         return random_folds(codes, identity.samples[rows], split.folds, split.seed)
     check_has_molecules(table, split)
     parts = identity.parts[rows] if split.method == "cold" else scaffold_numbers(table, identity, rows)

@@ -83,7 +83,7 @@ def check_split(table: DrugTable, identity: SampleIdentity, records: DrugRecords
         checked.append(_check_cold(identity, parts, split))
     if split.method == "standard":
         checked.append(_check_balance(records, parts, split))
-    if split.method == "random" and split.folds is None:
+    if split.method == "random" and split.folds is None and not records.is_multilabel:
         checked.append(_check_every_class(records, parts, samples, split))
     if split.imbalance is not None and split.folds is None:
         _check_thinned(records, split)

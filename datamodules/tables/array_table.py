@@ -14,9 +14,9 @@ import polars
 from numpy.typing import NDArray
 
 from base.errors import InputError
-from datamodules.tables.class_labels import LabelSettings, read_labels, split_texts
+from datamodules.tables.class_labels import LabelSettings, split_texts
 from datamodules.tables.columns import USUAL_NAMES, ColumnNames, Columns
-from datamodules.tables.drug_table import DrugTable, cell_texts
+from datamodules.tables.drug_table import DrugTable, cell_texts, read_label_columns
 from datamodules.tables.npz_headers import check_npz_headers
 from datamodules.tables.sample_arrays import SampleArrays
 
@@ -59,15 +59,16 @@ def read_array_table(
     arrays = _load(path)
     samples, unusable = _samples(arrays, path)
     found = choose_arrays(list(arrays), path, names, need_labels, need_splits)
-    listed = (names.label or "labels", names.id or "ids", names.split or "splits")
+    given = found.label or names.label or "labels"
+    several = [given] if isinstance(given, str) else [*given]
+    listed = (*several, names.id or "ids", names.split or "splits")
     columns = {key: _column(arrays[key], key, len(samples), path) for key in listed if key in arrays}
-    labels = None
+    labels, label_sets = None, None
     splits = split_texts(cell_texts(columns[found.split], path)) if found.split else None
     reasons = polars.Series("reason", [None] * len(samples), dtype=polars.String)
     if found.label:
-        labels, reasons = read_labels(
-            cell_texts(columns[found.label], path), label_settings, f"array {found.label}", path
-        )
+        frame = polars.DataFrame(list(columns.values()))
+        labels, label_sets, reasons = read_label_columns(frame, found.label, path, label_settings, "array")
     if splits is not None:
         reasons = reasons.set(splits.is_null() & reasons.is_null(), f"missing split in array {found.split}")
     return DrugTable(
@@ -79,6 +80,7 @@ def read_array_table(
         reasons=reasons.set(polars.Series(unusable), "a feature that is not a finite number of 32 bits"),
         input="array",
         arrays=samples,
+        label_sets=label_sets,
     )
 
 
@@ -110,9 +112,15 @@ def choose_arrays(
             raise InputError(f"data.{setting}: expected an array of {path} ({', '.join(available)}), got {key!r}.")
         return None
 
+    label: str | tuple[str, ...] | None = None
+    if need_labels and (names.label is None or isinstance(names.label, str)):
+        label = find("label_column", names.label, "labels", True)
+    elif need_labels:
+        assert names.label is not None
+        label = tuple(str(find("label_column", name, name, True)) for name in names.label)
     return Columns(
         smiles=(),
-        label=find("label_column", names.label, "labels", True) if need_labels else None,
+        label=label,
         id=find("id_column", names.id, "ids", False),
         split=find("split_column", names.split, "splits", True) if need_splits else None,
     )

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import polars
 
@@ -33,6 +34,9 @@ _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 _FEW_NUMBERS = 20
 
 
+LabelKind = Literal["single", "multi"]
+
+
 @dataclass(frozen=True)
 class LabelSettings:
     """How labels are read.
@@ -40,6 +44,8 @@ class LabelSettings:
     Attributes:
         missing: Labels that mean that there is none, beside the empty cell.
         thresholds: Bounds, ascending, that make classes of measured numbers; None takes labels as names.
+        kind: Whether a row has a single label, or any number of several.
+        separator: For several labels in one column: what stands between them; None finds it.
 
     Raises:
         ValueError: If the thresholds are not finite and ascending, or there are none.
@@ -47,6 +53,8 @@ class LabelSettings:
 
     missing: tuple[str, ...] = MISSING_LABELS
     thresholds: tuple[float, ...] | None = None
+    kind: LabelKind = "single"
+    separator: str | None = None
 
     def __post_init__(self) -> None:
         bounds = self.thresholds
@@ -233,5 +241,5 @@ def _warn_sets(labels: set[str], where: str) -> None:
             _log.warning(
                 f"{len(sets):,} of {len(labels):,} classes in {where} are made of others, joined by "
                 f"{separator!r} ({shown}); a row has one class here, so each set is learned as a class of its own. "
-                "Give each of these rows a single label, or leave them out."
+                "With --data.labels multi a row has each of its labels (docs/multilabel.md)."
             )

@@ -82,7 +82,7 @@ class ColumnNames:
     """
 
     smiles: Sequence[str] | None = None
-    label: str | None = None
+    label: str | Sequence[str] | None = None
     id: str | None = None
     split: str | None = None
     sequence: str | None = None
@@ -130,14 +130,14 @@ class Columns:
 
     Attributes:
         smiles: One column for molecules; two for reactions (reactants, product) and for pairs; none for arrays.
-        label: The class of a sample; None if it is not read.
+        label: The class of a sample, or one column for each of its labels; None if they are not read.
         id: The name of a sample; None if the table has none.
         split: `train`, `validation` or `test`; None if it is not read.
         sequence: The amino-acid sequence of a protein; None if samples have no protein.
     """
 
     smiles: tuple[str, ...]
-    label: str | None = None
+    label: str | tuple[str, ...] | None = None
     id: str | None = None
     split: str | None = None
     sequence: str | None = None
@@ -181,6 +181,11 @@ def choose_columns(
             raise InputError(f"data.{setting}: expected the name of a column of {path}, got null; it has {listed}.")
         return found
 
+    def find_labels() -> str | tuple[str, ...] | None:
+        if names.label is None or isinstance(names.label, str):
+            return find("label_column", names.label, _USUAL_LABELS, True)
+        return tuple(named("label_column", name) for name in names.label)
+
     # A reaction may be written in one column, as reactants>agents>product.
     expected = (1, 2) if input == "reaction" else (len(INPUTS[input].smiles),)
     numbers = " or ".join(map(str, expected))
@@ -202,7 +207,7 @@ def choose_columns(
     has_sequence = INPUTS[input].sequence is not None
     return Columns(
         smiles=smiles,
-        label=find("label_column", names.label, _USUAL_LABELS, True) if need_labels else None,
+        label=find_labels() if need_labels else None,
         id=find("id_column", names.id, _USUAL_IDS, False),
         split=find("split_column", names.split, _USUAL_SPLITS, True) if need_splits else None,
         sequence=find("sequence_column", names.sequence, _USUAL_SEQUENCES, True) if has_sequence else None,

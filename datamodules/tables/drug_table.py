@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from base.errors import InputError
 from datamodules.tables.class_labels import LabelSettings, read_labels, split_texts
 from datamodules.tables.columns import Columns, InputKind
+from datamodules.tables.label_sets import LabelSets, label_columns, separated_labels
 from datamodules.tables.sample_arrays import SampleArrays
 from datamodules.tables.smiles_cells import SPACES, Agents, read_smiles, split_reactions
 from datamodules.tables.table_chunks import TableChunk
@@ -26,12 +27,13 @@ class DrugTable:
         columns: The columns that the other attributes come from.
         smiles: The SMILES of each molecule of a sample, null where there is none.
         smiles_names: What each of them is called in messages: the column, or its part of a reaction.
-        labels: Text, null where a cell is empty; None if labels are not read.
+        labels: Text, null where a cell is empty; None if labels are not read. Of several labels a row, all in one text.
         splits: Text, null where a cell is empty; None if splits are not read.
         reasons: Why a row cannot be used, null where it can.
         sequences: Amino-acid letters in capitals, null where a cell is empty; None if samples have no protein.
         input: What one sample is.
         arrays: The array of each row; None if samples are molecules.
+        label_sets: Which labels each row has, where a row may have several; else None.
     """
 
     frame: polars.DataFrame
@@ -43,6 +45,7 @@ class DrugTable:
     sequences: polars.Series | None = None
     input: InputKind = "molecule"
     arrays: SampleArrays | None = None
+    label_sets: LabelSets | None = None
     smiles_names: tuple[str, ...] = ()
 
     def texts(self, rows: NDArray[Any]) -> list[str]:
@@ -90,14 +93,12 @@ def make_table(
     """
     frame = chunk.frame
     molecules, smiles_reasons = _molecules(frame, columns, path, input, agents)
-    labels = None
+    labels, label_sets = None, None
     splits = split_texts(cell_texts(frame[columns.split], path)) if columns.split else None
     sequences = cell_texts(frame[columns.sequence], path).str.to_uppercase() if columns.sequence else None
     reason = polars.lit(None, dtype=polars.String)
     if columns.label is not None:
-        labels, label_reasons = read_labels(
-            cell_texts(frame[columns.label], path), label_settings, f"column {columns.label}", path
-        )
+        labels, label_sets, label_reasons = read_label_columns(frame, columns.label, path, label_settings)
         reason = polars.lit(label_reasons)
     if splits is not None:
         missing = polars.when(splits.is_null())
@@ -115,7 +116,46 @@ def make_table(
     if chunk.ragged:
         reasons = reasons.scatter(list(chunk.ragged), list(chunk.ragged.values()))
     names, smiles = tuple(molecules), tuple(molecules.values())
-    return DrugTable(frame, columns, smiles, labels, splits, reasons, sequences, input, smiles_names=names)
+    return DrugTable(
+        *(frame, columns, smiles, labels, splits, reasons, sequences, input),
+        label_sets=label_sets,
+        smiles_names=names,
+    )
+
+
+def read_label_columns(
+    frame: polars.DataFrame, label: str | tuple[str, ...], path: Path, settings: LabelSettings, word: str = "column"
+) -> tuple[polars.Series, LabelSets | None, polars.Series]:
+    """The labels of all rows, and why some of them cannot be used.
+
+    Args:
+        frame: The columns of labels, among others.
+        label: The column of labels, or one column for each of several.
+        path: The file, for messages.
+        settings: How labels are read.
+        word: What a column is called in messages.
+
+    Returns:
+        Labels as text, null where there is none; which labels each row has, None with a single label a row; and
+        reasons, null where the labels can be used.
+
+    Raises:
+        InputError: If there are several columns for a single label a row, or the labels are measured numbers.
+    """
+    if settings.kind == "single":
+        if not isinstance(label, str):
+            raise InputError(
+                f"data.label_column: expected one {word} with data.labels single, got {list(label)}; set --data.labels "
+                "multi for rows with several labels."
+            )
+        labels, reasons = read_labels(cell_texts(frame[label], path), settings, f"{word} {label}", path)
+        return labels, None, reasons
+    if isinstance(label, str):
+        cells = cell_texts(frame[label], path)
+        sets, reasons = separated_labels(cells, settings, settings.separator, f"{word} {label}")
+    else:
+        sets, reasons = label_columns({name: cell_texts(frame[name], path) for name in label}, settings)
+    return sets.joined(), sets, reasons
 
 
 def _molecules(

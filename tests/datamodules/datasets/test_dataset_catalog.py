@@ -48,7 +48,9 @@ def test_a_shipped_file_names_a_data_set_and_its_columns(path: Path) -> None:
     data = yaml.safe_load(path.read_text())["data"]
     entry = CATALOG[data["source"]]
     assert path.stem in (entry.name, f"{entry.name}_product")
-    assert data.get("label_column") == entry.label_column
+    several = isinstance(entry.label_column, tuple)
+    assert data.get("labels", "single") == ("multi" if several else "single")
+    assert data.get("label_column") == (list(entry.label_column or ()) if several else entry.label_column)
     assert data.get("id_column") == entry.id_column
     assert data.get("sequence_column") == entry.sequence_column
     columns = data.get("smiles_columns")

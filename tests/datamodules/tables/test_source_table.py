@@ -27,7 +27,7 @@ def save(folder: Path, content: bytes | str, name: str = "drugs.csv") -> Path:
     return path
 
 
-def columns_of(table: DrugTable) -> tuple[tuple[str, ...], str | None, str | None, str | None]:
+def columns_of(table: DrugTable) -> tuple[tuple[str, ...], str | tuple[str, ...] | None, str | None, str | None]:
     return (table.columns.smiles, table.columns.label, table.columns.id, table.columns.split)
 
 

@@ -8,9 +8,10 @@ from typing import cast
 
 import lightning
 
+from base.errors import InputError
 from datamodules.drug_datamodule import DrugDataModule
 from modules.checkpoint_file import weights_digest, write_decision
-from modules.decision_choice import choose_decision, choose_from_file
+from modules.decision_choice import check_objective, choose_decision, choose_from_file
 from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
 from modules.embedding_pass import score_validation_set
@@ -42,7 +43,10 @@ class DecisionWriter(lightning.Callback):
         """
         task = cast(DrugClassifier, pl_module).task
         assert task is not None
+        check_objective(self.settings, task)
         self.settings.make(task.classes)
+        if task.is_multilabel and self.neighbors.number:
+            raise InputError(f"neighbors.number: expected 0 with data.labels multi, got {self.neighbors.number}.")
 
     def on_test_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Choose the decision, and write scores and decision beside and into the tested checkpoint.

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import lightning
+import numpy
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from base.errors import InputError
@@ -20,6 +22,7 @@ from modules.clustering.spherical_kmeans import Backend
 from modules.drug_classifier import DrugClassifier
 from modules.embedding_pass import embed_training_set
 from modules.evaluation.training_confusion import TrainingConfusion
+from modules.multilabel.label_difficulty import label_overlap
 from modules.processes import broadcast_from_first
 from modules.reclustering import Difficulty, ReclusterResult, ReclusterSettings, find_subclusters
 from modules.subclusters import Method, Subclusters
@@ -103,6 +106,9 @@ class Recluster(lightning.Callback):
         self._running: RunningEmbeddings | None = None
         self._confusion: TrainingConfusion | None = None
         self._resumed: Mapping[str, Any] = {}
+        self._has: Tensor | None = None
+        self._entry_rows: Tensor | None = None
+        self._entry_starts: Tensor | None = None
 
     @property
     def _samples(self) -> list[int | None]:
@@ -121,16 +127,18 @@ class Recluster(lightning.Callback):
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Prepare the recording of embeddings and confusions."""
         model = cast(DrugClassifier, pl_module)
+        if self.start_epoch is None:
+            return
         self._choose_samples(trainer, model)
         if self._resumed.get("samples", self._samples) != self._samples:
             # The state in the checkpoint is that of other samples.
             self._resumed = {}
             model.class_state.reset()
-        if self.start_epoch is not None and self.embeddings == "running":
+        if self.embeddings == "running":
             self._running = RunningEmbeddings(self._rows, model.network.encoder.output_dim, model.device)
             if "running" in self._resumed:
                 self._running.load_state_dict(self._resumed["running"])
-        if self.start_epoch is not None and self.settings.difficulty == "confusion":
+        if self.settings.difficulty == "confusion":
             self._confusion = TrainingConfusion(len(model.class_state.counts), model.device)
             if "confusion" in self._resumed:
                 self._confusion.load_state_dict(self._resumed["confusion"])
@@ -138,8 +146,29 @@ class Recluster(lightning.Callback):
     def _choose_samples(self, trainer: lightning.Trainer, model: DrugClassifier) -> None:
         data = cast(DrugDataModule, trainer.datamodule)  # type: ignore[attr-defined]
         codes = data.records.codes[data.records.rows["train"]]
+        self._has, self._entry_rows, self._entry_starts = None, None, None
+        if data.records.is_multilabel:
+            self._choose_entries(codes == 1, model.device)
+            return
         self._rows = draw_per_class(codes, self.sample_per_class, self.settings.seed)
         self._labels = torch.from_numpy(codes[self._rows]).to(model.device)
+
+    def _choose_entries(self, has: NDArray[Any], device: torch.device) -> None:
+        """Choose samples and, for each, the labels whose sub-clusters it is in; it has `has`, bool (N, C)."""
+        if self.settings.difficulty != "neighbors":
+            raise InputError(
+                f"recluster.difficulty: expected neighbors with data.labels multi, got {self.settings.difficulty}."
+            )
+        samples, labels = has.nonzero()
+        chosen = draw_per_class(labels, self.sample_per_class, self.settings.seed)
+        # Samples without any label are foreign neighbors, too.
+        self._rows = numpy.arange(len(has)) if self.sample_per_class is None else numpy.unique(samples[chosen])
+        entry_rows = numpy.searchsorted(self._rows, samples[chosen])
+        starts = numpy.searchsorted(samples, numpy.arange(len(has)))
+        given = labels[chosen], has[self._rows], entry_rows, starts
+        self._labels, self._has, self._entry_rows, self._entry_starts = (
+            torch.from_numpy(values).to(device) for values in given
+        )
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Recluster if it is due before this epoch."""
@@ -192,6 +221,10 @@ class Recluster(lightning.Callback):
         embedded = time.perf_counter()
         self._check_finite(embeddings, model, trainer.current_epoch)
         state = model.class_state
+        overlap = None
+        if self._has is not None and self._entry_rows is not None:
+            overlap = label_overlap(embeddings, self._has, seed=self.settings.seed)
+            embeddings = embeddings[self._entry_rows]
         found = find_subclusters(
             embeddings,
             self._labels,
@@ -200,12 +233,14 @@ class Recluster(lightning.Callback):
             state.temperature,
             state.subcluster_ids if state.reclustered else None,
             None if self._confusion is None else self._confusion.matrix,
+            overlap,
         )
         # Rounding may differ between processes, but the class state must not.
         clusters = found.subclusters
         shared = Subclusters(*map(broadcast_from_first, (clusters.ids, clusters.class_of, clusters.centroids)))
         temperatures, weights = broadcast_from_first(found.temperatures), broadcast_from_first(found.weights)
-        state.assign(shared, temperatures, weights, keep_centroids=self.sample_per_class is not None)
+        keeps = self.sample_per_class is not None
+        state.assign(shared, temperatures, weights, keeps, self._entry_starts)
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, ReclusterListener):
                 callback.on_recluster(trainer, model, found, embedded - start, time.perf_counter() - start)
@@ -215,6 +250,8 @@ class Recluster(lightning.Callback):
         if bool(embeddings.sum().isfinite()):
             return
         broken = ~embeddings.isfinite().all(dim=1)
+        if self._entry_rows is not None:
+            broken = broken[self._entry_rows]
         names = ", ".join(model.task.classes[code] for code in sorted(set(self._labels[broken].tolist())))
         if names:
             raise InputError(

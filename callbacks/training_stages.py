@@ -14,6 +14,7 @@ from base.errors import InputError
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.sampling import SamplingSchedule
 from modules.drug_classifier import DrugClassifier
+from modules.losses import MultilabelLoss
 from modules.network import Network
 from modules.seeding import run_seed
 from modules.training.stages import Stage, check_order, stage_at
@@ -125,7 +126,14 @@ class TrainingStages(lightning.Callback):
 
     def _check(self, model: DrugClassifier) -> None:
         head = model.network.head
+        is_multilabel = isinstance(model.objective.classification_loss, MultilabelLoss)
         for stage in self.stages:
+            for name in ("distillation", "correction") if is_multilabel else ():
+                if (one := getattr(stage, name)) is not None:
+                    raise InputError(
+                        f"stages.{name}: expected null with data.labels multi, got {type(one).__name__}, which needs "
+                        "classes that exclude each other."
+                    )
             if stage.distillation is not None and model.objective.mixing is not None:
                 raise InputError(
                     "stages.distillation: expected null with model.mixing, since a teacher cannot label mixtures, got "

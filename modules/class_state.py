@@ -18,7 +18,11 @@ class ClassState(nn.Module):
         counts: Training samples of each class, int64 (C,); not saved.
         weights: Weight of each class in the classification loss, fp32 (C,).
         temperatures: Temperature of each class in the contrastive loss, fp32 (C,).
-        subcluster_ids: Sub-cluster of each clustered training sample, int64 (S,); empty before the first recluster.
+        subcluster_ids: Sub-cluster of each clustered training sample, or of each sample and each label that it has,
+            int64 (S,); empty before the first recluster.
+        entry_starts: Where a sample may have several labels, the place of the first sub-cluster of each training
+            sample, int64 (N,); else empty.
+        subclusters_number: Number of sub-clusters K; of classes before the first recluster.
         subcluster_centroids: Centroids, fp32 (K, d), if only a subsample of each class was clustered; else empty.
         subcluster_classes: Class of each centroid, int64 (K,).
     """
@@ -51,8 +55,17 @@ class ClassState(nn.Module):
         self.subcluster_ids = torch.zeros(0, dtype=torch.int64, device=device)
         self.subcluster_centroids = torch.zeros(0, self.embedding_dim, device=device)
         self.subcluster_classes = torch.zeros(0, dtype=torch.int64, device=device)
+        self.entry_starts = torch.zeros(0, dtype=torch.int64, device=device)
+        self.subclusters_number = len(self.counts)
 
-    def assign(self, subclusters: Subclusters, temperatures: Tensor, weights: Tensor, keep_centroids: bool) -> None:
+    def assign(
+        self,
+        subclusters: Subclusters,
+        temperatures: Tensor,
+        weights: Tensor,
+        keep_centroids: bool,
+        entry_starts: Tensor | None = None,
+    ) -> None:
         """Store the result of a recluster.
 
         Args:
@@ -61,10 +74,13 @@ class ClassState(nn.Module):
             weights: Class weights, fp32 (C,).
             keep_centroids: Whether to assign samples to the nearest centroid of their class, because only a subsample
                 of the training set was clustered.
+            entry_starts: See the attribute; None where a sample has a single label.
         """
         self.temperatures.copy_(temperatures)
         self.weights.copy_(weights)
-        self.subcluster_ids = subclusters.ids
+        self.subcluster_ids, self.subclusters_number = subclusters.ids, len(subclusters.class_of)
+        if entry_starts is not None:
+            self.entry_starts = entry_starts
         if keep_centroids:
             self.subcluster_centroids, self.subcluster_classes = subclusters.centroids, subclusters.class_of
 
@@ -86,12 +102,41 @@ class ClassState(nn.Module):
         """
         if not self.reclustered:
             return torch.zeros_like(labels)
-        if self.subcluster_ids.device != labels.device:
-            # A checkpoint is loaded before the model moves to its device.
-            self.set_extra_state({name: value.to(labels.device) for name, value in self.get_extra_state().items()})
+        self._move(labels.device)
         if len(self.subcluster_centroids) == 0:
             return self.subcluster_ids[sample_index]
         return nearest_subclusters(embeddings, labels, self.subcluster_centroids, self.subcluster_classes)
+
+    def subcluster_members(self, sample_index: Tensor, labels: Tensor, embeddings: Tensor) -> Tensor:
+        """Look up the sub-clusters of training samples that may have several labels.
+
+        Args:
+            sample_index: Index of each sample in the training split, int64 (B,).
+            labels: 1 the sample has the label, 0 it has not, -1 not known, integers (B, C).
+            embeddings: Embeddings, (B, d).
+
+        Returns:
+            Which of K sub-clusters each sample is in, bool (B, K); before the first recluster which labels it has.
+        """
+        if not self.reclustered:
+            return labels == 1
+        self._move(labels.device)
+        samples, own = (labels == 1).nonzero(as_tuple=True)
+        if len(self.subcluster_centroids):
+            given = embeddings[samples], own, self.subcluster_centroids, self.subcluster_classes
+            ids = nearest_subclusters(*given)
+        else:
+            # Entries are ordered by sample and label, here as in the training set.
+            within = torch.arange(len(samples), device=samples.device) - torch.searchsorted(samples, samples)
+            ids = self.subcluster_ids[self.entry_starts[sample_index[samples]] + within]
+        members = torch.zeros(len(labels), self.subclusters_number, dtype=torch.bool, device=labels.device)
+        members[samples, ids] = True
+        return members
+
+    def _move(self, device: torch.device) -> None:
+        """Move the extra state, which a checkpoint gives before the model moves to its device."""
+        if self.subcluster_ids.device != device:
+            self.set_extra_state({name: value.to(device) for name, value in self.get_extra_state().items()})
 
     def get_extra_state(self) -> dict[str, Tensor]:
         """Sub-cluster tensors, for the checkpoint."""
@@ -99,9 +144,12 @@ class ClassState(nn.Module):
             "ids": self.subcluster_ids,
             "centroids": self.subcluster_centroids,
             "classes": self.subcluster_classes,
+            "entry_starts": self.entry_starts,
+            "number": torch.tensor(self.subclusters_number),
         }
 
     def set_extra_state(self, state: dict[str, Tensor]) -> None:
         """Restore the sub-cluster tensors of a checkpoint."""
         self.subcluster_ids, self.subcluster_centroids = state["ids"], state["centroids"]
-        self.subcluster_classes = state["classes"]
+        self.subcluster_classes, self.entry_starts = state["classes"], state["entry_starts"]
+        self.subclusters_number = int(state["number"])

@@ -109,7 +109,7 @@ class Decision(nn.Module):
         labels = self.labels(probabilities)
         return Prediction(sample_index, probabilities, calibrated, uncertainty, embeddings, logits, labels, at_prior)
 
-    def evaluate(self, scores: SplitScores, metrics: SplitMetrics) -> tuple[dict[str, Tensor], Tensor]:
+    def evaluate(self, scores: SplitScores, metrics: SplitMetrics) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Compute the metrics of a split; must be called on all processes.
 
         Args:
@@ -117,7 +117,7 @@ class Decision(nn.Module):
             metrics: Metrics without samples, which are reset.
 
         Returns:
-            Metrics by name, and the recall of each class, (C,), NaN for a class without samples.
+            See `SplitMetrics.of_split`.
         """
         probabilities, compared = self.probabilities(scores.logits), self.compared_labels(scores)
         return metrics.of_split(probabilities, scores.labels, self.calibration, self.labels(probabilities), compared)

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from base.errors import InputError
+from datamodules.drug_task import DrugTask, check_single_label
 from modules.checkpoint_file import Checkpoint, read_checkpoint, weights_digest
 from modules.decision import Decision
 from modules.decisions.objectives import CostMatrix, DecisionObjective
@@ -36,8 +38,23 @@ def choose_decision(model: DrugClassifier, scores: SplitScores, settings: Decisi
         InputError: If the settings do not fit the classes.
     """
     assert model.task is not None
+    check_objective(settings, model.task)
     objective = settings.make(model.task.classes)
     model.decision.choose(scores.to(model.device), objective, model.metrics.tail_metrics.groups["head"])
+
+
+def check_objective(settings: DecisionSettings, task: DrugTask) -> None:
+    """Check that an objective is one for the labels of a model.
+
+    Args:
+        settings: The objective.
+        task: Description of the data of the model.
+
+    Raises:
+        InputError: If it is not.
+    """
+    if task.is_multilabel and settings.objective != "macro_f1":
+        raise InputError(f"objective: expected macro_f1 with data.labels multi, got {settings.objective}.")
 
 
 def choose_from_file(model: DrugClassifier, checkpoint: Path, settings: DecisionSettings) -> SplitScores:
@@ -88,6 +105,7 @@ def _measured(model: DrugClassifier, saved: Checkpoint) -> tuple[Decision, Split
     """Decision, scores and head classes of the checkpoint of a run that was measured."""
     best = read_checkpoint(saved.measured) if saved.is_refit else saved
     counts = torch.tensor(best.task.class_counts)
+    check_single_label(best.task, "choose the decision of a refit")
     decision, metrics = Decision(counts, model.decision.loss), SplitMetrics(counts, model.groups)
     decision.load_state_dict(best.decision_state())
     scores = SplitScores.load(scores_path(best.path), len(counts), weights_digest(best.path))

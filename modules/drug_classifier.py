@@ -24,10 +24,12 @@ from modules.encoders import Encoder
 from modules.ensemble import Ensemble
 from modules.evaluation.class_groups import ClassGroups
 from modules.evaluation.prediction import Prediction
-from modules.evaluation.split_metrics import SplitMetrics
+from modules.evaluation.split_metrics import SplitMetrics, named_by_class
 from modules.evaluation.split_scores import ScoreCollector, SplitScores
 from modules.heads.head import HeadSettings
-from modules.losses import ClassificationLoss
+from modules.losses import ClassificationLoss, MultilabelLoss
+from modules.multilabel.decision import LabelDecision
+from modules.multilabel.metrics import LabelMetrics
 from modules.network import Network
 from modules.objective import Objective
 from modules.saved_settings.checkpoint_check import CheckpointCheck
@@ -61,6 +63,7 @@ class DrugClassifier(lightning.LightningModule):
     tested: SplitScores
     class_state: ClassState
     decision: Decision
+    metrics: SplitMetrics
 
     def __init__(
         self,
@@ -120,7 +123,7 @@ class DrugClassifier(lightning.LightningModule):
             task: Description of the data.
 
         Raises:
-            InputError: If the encoder cannot read the samples.
+            InputError: If the encoder cannot read the samples, or the losses are not for the kind of labels.
         """
         self.task = task
         counts, contrast = torch.tensor(task.class_counts), self.objective.contrast
@@ -128,9 +131,21 @@ class DrugClassifier(lightning.LightningModule):
         self.objective.build(counts, self.network.projection_dim)
         temperature = 0.1 if contrast is None else contrast.loss.temperature
         self.class_state = ClassState(counts, self.network.encoder.output_dim, temperature)
-        self.decision = Decision(counts, self.objective.classification_loss)
-        self.metrics = SplitMetrics(counts, self.groups)
-        self.scores = ScoreCollector(task.num_classes)
+        self.objective.prepare_labels(task)
+        self.decision, self.metrics = self.new_decision(), self.new_metrics()
+        self.scores = ScoreCollector(task.num_classes, task.is_multilabel)
+
+    def new_decision(self) -> Decision:
+        """A decision without a choice, on the CPU, for the kind of labels that the model was built for."""
+        assert self.task is not None
+        counts, loss = torch.tensor(self.task.class_counts), self.objective.classification_loss
+        return LabelDecision(counts, loss) if isinstance(loss, MultilabelLoss) else Decision(counts, loss)
+
+    def new_metrics(self) -> SplitMetrics:
+        """Metrics without samples, on the CPU, for the kind of labels that the model was built for."""
+        assert self.task is not None
+        kind = LabelMetrics if self.task.is_multilabel else SplitMetrics
+        return kind(torch.tensor(self.task.class_counts), self.groups)
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]
@@ -229,7 +244,8 @@ class DrugClassifier(lightning.LightningModule):
             strength = self.decision.fit(everywhere.logits, everywhere.labels, self.network.classifier)
             if strength is not None:
                 self.log("val/correction_strength", strength)
-        values, self.validation_recall = self.decision.evaluate(scores, self.metrics)
+        values, of_class = self.decision.evaluate(scores, self.metrics)
+        self.validation_recall = of_class["recall"]
         self._log_metrics("val", values)
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
@@ -238,13 +254,12 @@ class DrugClassifier(lightning.LightningModule):
         self.scores.add(batch, logits, at_prior)
 
     def on_test_epoch_end(self) -> None:
-        """Log the test metrics and the recall of each class."""
+        """Log the test metrics and those of each class."""
         assert self.task is not None
         refusal = "ckpt_path: expected a model with finite scores, got NaN or infinite ones of test samples."
         self.tested = self.scores.take(self.device, refusal)
-        values, recall = self.decision.evaluate(self.tested, self.metrics)
-        self._log_metrics("test", values)
-        self._log_metrics("test/recall", dict(zip(self.task.classes, recall, strict=True)))
+        values, of_class = self.decision.evaluate(self.tested, self.metrics)
+        self._log_metrics("test", values | named_by_class(of_class, self.task.classes))
 
     def predict_step(self, batch: Batch, batch_index: int) -> Prediction:
         """Predict a batch."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from datamodules.batch import Batch
 from datamodules.drug_datamodule import DrugDataModule
 from modules.drug_classifier import DrugClassifier
-from modules.evaluation.split_scores import SplitScores, joined
+from modules.evaluation.split_scores import SplitScores, joined, no_scores
 from modules.inference import infer, infer_scores
 from modules.processes import broadcast_from_first, gather_rows, rank_and_world_size
 
@@ -85,8 +85,8 @@ def score_and_embed(
     Returns:
         Scores of S samples, and their embeddings, (S, d) float32, on the model's device.
     """
-    none = torch.zeros(0, dtype=torch.int64, device=model.device)
-    scores = [SplitScores(none, none, torch.zeros(0, len(model.decision.counts), device=model.device), none)]
+    assert model.task is not None
+    scores = [no_scores(model.task.num_classes, model.task.is_multilabel, model.device)]
     embeddings = [torch.zeros(0, model.network.encoder.output_dim, device=model.device)]
     for batch, found in infer(model, batches, precision=precision):
         scores.append(SplitScores(batch.sample_index, batch.labels, found.logits.float(), found.at_prior))

@@ -63,7 +63,8 @@ def infer_scores(
     Raises:
         InputError: If a score of any process is NaN or infinite.
     """
-    collector = ScoreCollector(len(model.decision.counts))
+    assert model.task is not None
+    collector = ScoreCollector(model.task.num_classes, model.task.is_multilabel)
     for batch, prediction in infer(model, batches, precision=precision):
         collector.add(batch, prediction.logits, prediction.at_prior)
     return collector.take(model.device, refusal)

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from base.errors import InputError
 from base.ranges import check_range, check_whole
 from datamodules.batch import Batch
+from datamodules.drug_task import DrugTask
 from modules.class_state import ClassState
 from modules.heads.experts import diversity
-from modules.losses import ClassificationLoss, ContrastiveLoss
+from modules.losses import ClassificationLoss, ContrastiveLoss, LabelContrastiveLoss
 from modules.losses.classification.class_priors import normalized_weights
 from modules.losses.classification.class_weighting import ClassWeighting
 from modules.losses.contrastive.contrastive_terms import WHOLE, Share
+from modules.losses.multilabel.multilabel_loss import MultilabelLoss
 from modules.network import Network
 from modules.processes import add_shares, gather_rows, rank_and_world_size, row_counts, sum_over_processes
 from modules.seeding import seed_device
@@ -97,6 +100,38 @@ class Objective(nn.Module):
         for loss in (self.contrastive, self.warmup_contrastive):
             if loss is not None:
                 loss.build(class_counts, projection_dim)
+
+    def prepare_labels(self, task: DrugTask) -> None:
+        """Check that the losses are for the kind of labels, and tell them what is known of several.
+
+        Args:
+            task: Description of the data.
+
+        Raises:
+            InputError: If a loss is for the other kind.
+        """
+        loss = self.classification_loss
+        if not task.is_multilabel and isinstance(loss, MultilabelLoss):
+            raise InputError(
+                "model.classification_loss: expected a loss for single labels with data.labels single, got "
+                f"{type(loss).__name__}."
+            )
+        if not task.is_multilabel:
+            return
+        if not isinstance(loss, MultilabelLoss):
+            raise InputError(
+                "model.classification_loss: expected a loss for several labels with data.labels multi, such as "
+                f"modules.losses.BinaryCrossEntropyLoss (--config multilabel/default.yaml), got {type(loss).__name__}."
+            )
+        for one in (self.contrastive, self.warmup_contrastive):
+            if one is not None and not isinstance(one, LabelContrastiveLoss):
+                raise InputError(
+                    "model.contrast: expected modules.losses.LabelContrastiveLoss, or null, with data.labels multi, "
+                    f"got {type(one).__name__}."
+                )
+        if self.mixing is not None:
+            raise InputError(f"model.mixing: expected null with data.labels multi, got {type(self.mixing).__name__}.")
+        loss.build(torch.tensor(task.known_counts))
 
     def forward(self, batch: Batch, network: Network, state: ClassState, epoch: int, shared_seed: int) -> StepLosses:
         """Compute the losses of a training step.
@@ -217,8 +252,12 @@ class Objective(nn.Module):
         """
         assert self.contrast is not None
         projections = torch.stack([network.projection(embedding) for embedding in embeddings], dim=1)
-        subclusters = state.subclusters_of(batch.sample_index, batch.labels, embeddings[0])
-        groups = torch.stack([batch.labels, subclusters], dim=1)
+        given = batch.sample_index, batch.labels, embeddings[0]
+        several = batch.labels.ndim == 2
+        subclusters = state.subcluster_members(*given).long() if several else state.subclusters_of(*given)
+        # Columns of labels, then of sub-clusters, so that both are gathered at once.
+        both = [batch.labels, subclusters]
+        groups = torch.cat(both, dim=1) if several else torch.stack(both, dim=1)
         rank, processes = rank_and_world_size()
         joint = processes > 1 and self.contrast.over_processes
         share = WHOLE
@@ -228,5 +267,10 @@ class Objective(nn.Module):
             share = Share(sum(counts[:rank]), sum(counts[: rank + 1]), sum_over_processes)
             # Gradients are summed over the processes in fp32.
             projections, groups = gather_rows(projections.float(), counts), gather_rows(groups, counts)
-        value: Tensor = loss(projections, groups[:, 0], groups[:, 1], state.temperatures, share)
+        if several:
+            number = batch.labels.shape[1]
+            members = groups[:, number:] == 1
+            value: Tensor = loss(projections, groups[:, :number], members, state.temperatures, share)
+        else:
+            value = loss(projections, groups[:, 0], groups[:, 1], state.temperatures, share)
         return self.contrast.weight * (add_shares(value) if joint else value)

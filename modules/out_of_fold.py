@@ -11,8 +11,8 @@ from modules.decision import Decision
 from modules.decisions.objectives import DecisionObjective
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction_sets import PredictionSets
-from modules.evaluation.split_metrics import SplitMetrics
 from modules.evaluation.split_scores import SplitScores, joined
+from modules.multilabel.metrics import LabelMetrics
 
 
 def cross_fitted(model: DrugClassifier, folds: Sequence[SplitScores], objective: DecisionObjective) -> list[Decision]:
@@ -26,7 +26,7 @@ def cross_fitted(model: DrugClassifier, folds: Sequence[SplitScores], objective:
     decisions = []
     for number in range(len(folds)):
         others = joined([scores for place, scores in enumerate(folds) if place != number])
-        decision = Decision(model.class_state.counts, model.objective.classification_loss)
+        decision = model.new_decision()
         decision.choose(others, objective, model.metrics.tail_metrics.groups["head"])
         decisions.append(decision)
     return decisions
@@ -43,14 +43,25 @@ def cross_fitted_sets(model: DrugClassifier, folds: Sequence[SplitScores], cover
     sets = []
     for number in range(len(folds)):
         others = joined([scores for place, scores in enumerate(folds) if place != number])
-        decision = Decision(model.class_state.counts, model.objective.classification_loss)
+        decision = model.new_decision()
         sets.append(decision.sets(others, model.metrics.tail_metrics.groups["head"], coverage))
     return sets
 
 
+def _out_of_fold_labels(
+    metrics: LabelMetrics, folds: Sequence[SplitScores], decisions: Sequence[Decision]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    parts = []
+    for decision, scores in zip(decisions, folds, strict=True):
+        probabilities = decision.probabilities(scores.logits)
+        calibrated = decision.calibration(probabilities)
+        parts.append((probabilities, calibrated, decision.labels(probabilities), scores.labels))
+    return metrics.of_entries(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
 def out_of_fold_metrics(
     model: DrugClassifier, folds: Sequence[SplitScores], decisions: Sequence[Decision]
-) -> tuple[dict[str, Tensor], Tensor]:
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Metrics of the samples of all folds together.
 
     Args:
@@ -61,13 +72,15 @@ def out_of_fold_metrics(
     Returns:
         See `SplitMetrics.of_split`.
     """
-    metrics = SplitMetrics(model.class_state.counts, model.groups)
+    metrics = model.new_metrics()
+    if isinstance(metrics, LabelMetrics):
+        return _out_of_fold_labels(metrics, folds, decisions)
     compared: dict[str, list[Tensor]] = {}
     for decision, scores in zip(decisions, folds, strict=True):
         probabilities = decision.probabilities(scores.logits)
         metrics.update(probabilities, scores.labels, decision.calibration, decision.labels(probabilities))
         for name, labels in decision.compared_labels(scores).items():
             compared.setdefault(name, []).append(labels)
-    values, recall = metrics.compute_and_reset()
+    values, of_class = metrics.compute_and_reset()
     labels = torch.cat([scores.labels for scores in folds])
-    return values | metrics.of_compared({name: torch.cat(own) for name, own in compared.items()}, labels), recall
+    return values | metrics.of_compared({name: torch.cat(own) for name, own in compared.items()}, labels), of_class

@@ -80,6 +80,7 @@ def find_subclusters(
     temperature: float = 0.1,
     previous: Tensor | None = None,
     confusion: Tensor | None = None,
+    overlap: Tensor | None = None,
 ) -> ReclusterResult:
     """Recluster embeddings of training samples; all processes share the work and get the same result.
 
@@ -91,6 +92,8 @@ def find_subclusters(
         temperature: Temperature of a class with a single sub-cluster.
         previous: Previous sub-cluster of each sample, int64 (S,); None the first time.
         confusion: Confusion matrix of the training samples, (C, C); required if the difficulty is `confusion`.
+        overlap: The difficulty `neighbors` where a sample may have several labels and is an embedding for each, fp32
+            (C,); None computes it from the embeddings.
 
     Returns:
         Sub-clusters, class temperatures and class weights.
@@ -107,7 +110,7 @@ def find_subclusters(
         second = d_prime if settings.difficulty == "distance" else d
         difficulty, weights = -(d + second) / 2, distance_weights(d, second, settings.strength)
     else:
-        difficulty = _difficulty(embeddings, labels, num_classes, settings, confusion)
+        difficulty = _difficulty(embeddings, labels, num_classes, settings, confusion) if overlap is None else overlap
         weights = difficulty_weights(difficulty, settings.strength)
     return ReclusterResult(
         found,

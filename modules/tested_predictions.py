@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Any, Literal
 
 import polars
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.drug_datamodule import DrugDataModule
 from modules.decision import Decision
 from modules.evaluation.split_scores import SplitScores
 from modules.processes import gather_rows
+
+SplitKind = Literal["test", "out-of-fold"]
 
 TEST_PREDICTIONS = "test_predictions.csv"
 """File in the folder of a run with the samples that `test_metrics.json` is about."""
@@ -65,7 +67,7 @@ class TestedPredictions:
         """The predictions of all processes; must be called on all of them."""
         return TestedPredictions(*(gather_rows(getattr(self, one.name)) for one in fields(self)))
 
-    def frame(self, data: DrugDataModule, split: Literal["test", "out-of-fold"]) -> polars.DataFrame:
+    def frame(self, data: DrugDataModule, split: SplitKind) -> polars.DataFrame:
         """The predictions as a table in the order of the rows.
 
         Args:
@@ -79,33 +81,44 @@ class TestedPredictions:
         """
         order = self.rows.argsort(stable=True)
         sorted_ = {one.name: getattr(self, one.name)[order].cpu().numpy() for one in fields(self)}
-        rows, table, names = sorted_["rows"], data.table.table, polars.Series(data.task.classes, dtype=polars.String)
-        columns = [polars.Series("row", rows + 1)]
-        if table.columns.id is not None:
-            columns.append(table.frame[table.columns.id].gather(rows).alias("id"))
-        given = table.columns.smiles
-        for number, name in enumerate(given, start=1):
-            columns.append(table.frame[name].gather(rows).alias("smiles" if len(given) == 1 else f"smiles_{number}"))
-        columns += [
+        rows, names = sorted_["rows"], polars.Series(data.task.classes, dtype=polars.String)
+        columns = [
+            *sample_columns(data, rows),
             names.gather(sorted_["labels"]).alias("true_label"),
             names.gather(sorted_["predicted"]).alias("predicted_label"),
             polars.Series("probability", sorted_["probability"]),
             polars.Series("calibrated_probability", sorted_["calibrated"]),
-            polars.repeat(split, len(rows), eager=True).alias("split"),
+            *split_columns(data, rows, split),
         ]
-        if data.records.folds is not None:
-            columns.append(polars.Series("fold", data.records.folds[rows]).replace(-1, None))
         return polars.DataFrame(columns)
 
 
-def joined_predictions(decisions: Sequence[Decision], parts: Sequence[SplitScores]) -> TestedPredictions:
-    """The predictions of several sets of samples as one, each by a decision of its own.
+def sample_columns(data: DrugDataModule, rows: NDArray[Any]) -> list[polars.Series]:
+    """Which samples the rows of a table are: `row` (from 1), `id` if the table has one, and their SMILES.
 
     Args:
-        decisions: The decision of each set.
-        parts: The scores of each set, one or more.
+        data: The data module of the samples, after `setup`.
+        rows: The rows, (n,).
     """
-    several = [TestedPredictions.by(decision, own) for decision, own in zip(decisions, parts, strict=True)]
-    return TestedPredictions(
-        *(torch.cat([getattr(one, field.name) for one in several]) for field in fields(TestedPredictions))
-    )
+    table = data.table.table
+    columns = [polars.Series("row", rows + 1)]
+    if table.columns.id is not None:
+        columns.append(table.frame[table.columns.id].gather(rows).alias("id"))
+    given = table.columns.smiles
+    for number, name in enumerate(given, start=1):
+        columns.append(table.frame[name].gather(rows).alias("smiles" if len(given) == 1 else f"smiles_{number}"))
+    return columns
+
+
+def split_columns(data: DrugDataModule, rows: NDArray[Any], split: SplitKind) -> list[polars.Series]:
+    """`split` and, with folds, `fold` (from 0; null for a row of no fold) of the rows of a table.
+
+    Args:
+        data: The data module of the samples, after `setup`.
+        rows: The rows, (n,).
+        split: As of `TestedPredictions.frame`.
+    """
+    columns = [polars.repeat(split, len(rows), eager=True).alias("split")]
+    if data.records.folds is not None:
+        columns.append(polars.Series("fold", data.records.folds[rows]).replace(-1, None))
+    return columns

@@ -29,6 +29,36 @@ NOT_FINITE = "the model's scores of this sample are NaN or infinite"
 """The reason in rows that the model cannot classify."""
 
 
+def check_free(given: Iterable[str], names: Iterable[str]) -> None:
+    """Check that a table has no column of the same name as a new one.
+
+    Args:
+        given: The columns of the table.
+        names: The new columns.
+
+    Raises:
+        InputError: If it has.
+    """
+    clash = sorted(set(given) & set(names))
+    if clash:
+        raise InputError(f"data.source: expected no column {clash[0]!r}, which predictions have; rename it.")
+
+
+def values_of_chunk(chunk: FeaturedChunk, batches: Iterable[Values]) -> Values:
+    """The values of the batches of a chunk together, `rows` counted from its first row; empty without batches.
+
+    Args:
+        chunk: Rows of the table.
+        batches: Values of batches; those of other chunks are ignored.
+    """
+    size = len(chunk.featured.reasons)
+    own = [batch for batch in batches if 0 <= int(batch["rows"][0]) - chunk.first_row < size]
+    if not own:
+        return {}
+    found = {name: numpy.concatenate([batch[name] for batch in own]) for name in own[0]}
+    return {**found, "rows": found["rows"] - chunk.first_row}
+
+
 class PredictionColumns:
     """Converts predictions to columns of a table.
 
@@ -105,9 +135,7 @@ class PredictionColumns:
         Raises:
             InputError: If it has.
         """
-        clash = sorted(set(given) & set(self.names))
-        if clash:
-            raise InputError(f"data.source: expected no column {clash[0]!r}, which predictions have; rename it.")
+        check_free(given, self.names)
 
     @property
     def _similarities(self) -> list[str]:
@@ -180,10 +208,8 @@ class PredictionColumns:
         Returns:
             The rows of the chunk with the columns.
         """
-        size = len(chunk.featured.reasons)
-        batches = [batch for batch in batches if 0 <= int(batch["rows"][0]) - chunk.first_row < size]
-        found = {name: numpy.concatenate([batch[name] for batch in batches]) for name in batches[0]} if batches else {}
-        rows = found.pop("rows", numpy.zeros(0, dtype=numpy.int64)) - chunk.first_row
+        size, found = len(chunk.featured.reasons), values_of_chunk(chunk, batches)
+        rows = found.pop("rows", numpy.zeros(0, dtype=numpy.int64))
 
         def numbers(values: NDArray[Any]) -> polars.Series:
             column = numpy.full(size, numpy.nan, dtype=numpy.float32)

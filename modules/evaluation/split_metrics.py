@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from torch import Tensor, nn
@@ -11,6 +11,18 @@ from torch.nn import functional
 from modules.evaluation.calibration import LogLosses, TemperatureScaling
 from modules.evaluation.class_groups import ClassGroups
 from modules.evaluation.tail_metrics import TailMetrics
+
+
+def named_by_class(of_class: Mapping[str, Tensor], classes: Sequence[str]) -> dict[str, Tensor]:
+    """What is known of each class as scalars, such as `recall/pril`.
+
+    Args:
+        of_class: (C,) each, by name.
+        classes: C names.
+    """
+    return {
+        f"{name}/{one}": value for name, values in of_class.items() for one, value in zip(classes, values, strict=True)
+    }
 
 
 class SplitMetrics(nn.Module):
@@ -58,7 +70,7 @@ class SplitMetrics(nn.Module):
         calibration: TemperatureScaling,
         predicted: Tensor | None = None,
         compared: Mapping[str, Tensor] = MappingProxyType({}),
-    ) -> tuple[dict[str, Tensor], Tensor]:
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Compute the metrics of a split; must be called on all processes.
 
         Args:
@@ -73,8 +85,8 @@ class SplitMetrics(nn.Module):
             See `compute_and_reset`.
         """
         self.update(probabilities, labels, calibration, predicted)
-        values, recall = self.compute_and_reset()
-        return values | self.of_compared(compared, labels), recall
+        values, of_class = self.compute_and_reset()
+        return values | self.of_compared(compared, labels), of_class
 
     def of_compared(self, compared: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
         """Compute the balanced accuracy and head accuracy of other decisions; must be called on all processes.
@@ -108,14 +120,15 @@ class SplitMetrics(nn.Module):
         self.label_metrics.reset()
         return values
 
-    def compute_and_reset(self) -> tuple[dict[str, Tensor], Tensor]:
+    def compute_and_reset(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Compute the metrics over all batches and processes, and reset them.
 
         Returns:
-            Scalars by name, and the recall of each class, (C,), NaN for a class without samples here or in training.
+            Scalars by name; and by name what is known of each class, its `recall`, (C,), NaN for a class without
+            samples here or in training.
         """
         values = {**self.tail_metrics.compute(), **self.log_losses.compute()}
         recall = values.pop("recall")
         self.tail_metrics.reset()
         self.log_losses.reset()
-        return values, recall
+        return values, {"recall": recall}

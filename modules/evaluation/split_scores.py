@@ -26,10 +26,11 @@ class SplitScores:
 
     Attributes:
         rows: Row of each sample in its table, int64 (N,).
-        labels: Labels, int64 (N,).
+        labels: Labels, int64 (N,); where a sample may have several, (N, C): 1 it has the label, 0 it has not, -1 not
+            known.
         logits: Logits of the head with the opinion of neighbors, before any correction, fp32 (N, C).
         at_prior: Labels predicted without that opinion at the training prior, as plain cross-entropy predicts them,
-            int64 (N,).
+            int64 (N,); of several, 1 or 0, (N, C).
     """
 
     rows: Tensor
@@ -109,6 +110,19 @@ class SplitScores:
         return scores
 
 
+def no_scores(num_classes: int, is_multilabel: bool, device: torch.device) -> SplitScores:
+    """The scores of no samples.
+
+    Args:
+        num_classes: Number of classes C.
+        is_multilabel: Whether a sample may have several labels.
+        device: Device of the tensors.
+    """
+    none = torch.zeros(0, dtype=torch.int64, device=device)
+    labels = none.reshape(0, num_classes) if is_multilabel else none
+    return SplitScores(none, labels, torch.zeros(0, num_classes, device=device), labels)
+
+
 def scores_path(checkpoint: Path) -> Path:
     """Path of the scores that the decision of a checkpoint is chosen on, `best.scores.npz` beside `best.ckpt`."""
     return checkpoint.with_suffix(".scores.npz")
@@ -127,25 +141,29 @@ def _check(scores: SplitScores, num_classes: int) -> None:
     logits = scores.logits
     if logits.ndim != 2 or logits.dtype != torch.float32 or logits.shape[1] != num_classes:
         raise ValueError(f"logits: expected float32 (N, {num_classes}), got {logits.dtype} {tuple(logits.shape)}")
+    several = scores.labels.ndim == 2
     for name in ("rows", "labels", "at_prior"):
         values = getattr(scores, name)
-        if values.dtype != torch.int64 or values.shape != logits.shape[:1]:
-            raise ValueError(f"{name}: expected int64 ({len(logits)},), got {values.dtype} {tuple(values.shape)}")
+        shape = logits.shape if several and name != "rows" else logits.shape[:1]
+        if values.dtype != torch.int64 or values.shape != shape:
+            raise ValueError(f"{name}: expected int64 {tuple(shape)}, got {values.dtype} {tuple(values.shape)}")
+    lowest, highest = (-1, 1) if several else (0, num_classes - 1)
     codes = torch.cat([scores.labels, scores.at_prior])
-    if not bool(((codes >= 0) & (codes < num_classes)).all()) or not bool(logits.isfinite().all()):
-        raise ValueError(f"expected labels in 0..{num_classes - 1} and finite logits")
+    if not bool(((codes >= lowest) & (codes <= highest)).all()) or not bool(logits.isfinite().all()):
+        raise ValueError(f"expected labels in {lowest}..{highest} and finite logits")
 
 
 class ScoreCollector:
     """Collects the logits of the batches of a split on one process."""
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: int, is_multilabel: bool = False) -> None:
         """Create a collector without samples.
 
         Args:
             num_classes: Number of classes C.
+            is_multilabel: Whether a sample may have several labels.
         """
-        self.num_classes = num_classes
+        self.num_classes, self.is_multilabel = num_classes, is_multilabel
         self._batches: list[SplitScores] = []
 
     def add(self, batch: Batch, logits: Tensor, at_prior: Tensor) -> None:
@@ -170,9 +188,7 @@ class ScoreCollector:
         """
         batches, self._batches = self._batches, []
         # A process may have no samples of a small split.
-        none = torch.zeros(0, dtype=torch.int64, device=device)
-        batches.append(SplitScores(none, none, torch.zeros(0, self.num_classes, device=device), none))
-        scores = joined(batches)
+        scores = joined([*batches, no_scores(self.num_classes, self.is_multilabel, device)])
         # All processes must raise, or those that do not would wait for the others.
         if not bool(gather_rows(scores.logits.isfinite().all().reshape(1)).all()):
             raise InputError(refusal)

@@ -15,7 +15,7 @@ from torch.export import Dim
 
 from base.errors import InputError
 from datamodules.batch import Batch, FingerprintBatch, MoleculeBatch
-from datamodules.drug_task import DrugTask
+from datamodules.drug_task import DrugTask, check_single_label
 from datamodules.tables.columns import INPUTS
 from modules.drug_classifier import DrugClassifier
 
@@ -99,6 +99,7 @@ def refuse_export(task: DrugTask) -> None:
     Raises:
         InputError: If they cannot.
     """
+    check_single_label(task, "export")
     if INPUTS[task.input].sequence is not None:
         raise InputError(f"data.input: expected molecule, reaction, pair or array for an export, got {task.input}.")
     if task.features.pretrained is not None:

@@ -8,6 +8,7 @@ from modules.losses.contrastive.supervised_contrastive import SupervisedContrast
 from modules.losses.multilabel.asymmetric import AsymmetricLoss
 from modules.losses.multilabel.binary_cross_entropy import BinaryCrossEntropyLoss
 from modules.losses.multilabel.distribution_balanced import DistributionBalancedLoss
+from modules.losses.multilabel.label_contrastive import LabelContrastiveLoss
 from modules.losses.multilabel.multilabel_loss import MultilabelLoss
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "ContrastiveLoss",
     "CrossEntropyLoss",
     "DistributionBalancedLoss",
+    "LabelContrastiveLoss",
     "MultilabelLoss",
     "SubclusterContrastiveLoss",
     "SupervisedContrastiveLoss",

@@ -64,7 +64,8 @@ def takes_text(types: Options, text: str) -> bool:
     if any(get_origin(part) is Literal and text in get_args(part) for part in types):
         return True
     is_text = any(part in _TEXT for part in types)
-    return is_text and all(part in (*_TEXT, *_PLAIN) or get_origin(part) in (Literal, dict) for part in types)
+    plain = (*_TEXT, *_PLAIN, list[str])
+    return is_text and all(part in plain or get_origin(part) in (Literal, dict) for part in types)
 
 
 def takes_function(types: Options) -> bool:

@@ -89,11 +89,11 @@ def test_the_samples_of_a_fold_do_not_choose_its_decision() -> None:
     assert again[0] != temperatures[0]
     assert again[2] != temperatures[2]
     # Calibration keeps the most probable class, so these are the accuracies of the scores as they are.
-    values, recall = out_of_fold_metrics(model, folds, cross_fitted(model, folds, AsTrained()))
+    values, of_class = out_of_fold_metrics(model, folds, cross_fitted(model, folds, AsTrained()))
     every = [
         (int(label), int(row[:2].argmax())) for own in folds for label, row in zip(own.labels, own.logits, strict=True)
     ]
     assert float(values["accuracy"]) == pytest.approx(sum(label == found for label, found in every) / len(every))
     for code in (0, 1):
         hits = [found == code for label, found in every if label == code]
-        assert float(recall[code]) == pytest.approx(sum(hits) / len(hits))
+        assert float(of_class["recall"][code]) == pytest.approx(sum(hits) / len(hits))

@@ -40,6 +40,7 @@ class Example(Base):
         kind: Literal["a", 1] = "a",
         file: Path | None = None,
         names: list[str] | None = None,
+        columns: list[str] | str | None = None,
         pair: tuple[int, str] = (0, ""),
         table: dict[str, float] | None = None,
         texts: dict[str, str] | None = None,
@@ -74,8 +75,10 @@ def check(value: Any, cls: type = Example, trust: tuple[str, ...] = ()) -> dict[
         {"schedule": {"class_path": "torch.optim.lr_scheduler.StepLR", "init_args": {"step_size": 3}}},
         {"schedule": {"class_path": "torch.optim.lr_scheduler.ReduceLROnPlateau", "init_args": {"mode": "max"}}},
         {"function": None, "encoders": None, "head": None, "cls": None},
+        {"columns": "os.system"},
+        {"columns": ["a", "os.system"]},
     ],
-    ids=range(7),
+    ids=range(9),
 )
 def test_what_fits_its_argument_passes(arguments: dict[str, Any]) -> None:
     assert check(arguments) == arguments
@@ -87,6 +90,7 @@ def test_what_fits_its_argument_passes(arguments: dict[str, Any]) -> None:
         {"kind": {"class_path": "modules.encoders.GIN"}},
         {"names": "file.txt"},
         {"names": ["a", MLP]},
+        {"columns": ["a", MLP]},
         {"number": "file.yaml"},
         {"table": {"a": "os.getcwd"}},
         {"table": {"a": MLP}},

@@ -1,0 +1,1 @@
+"""Samples with several labels: metrics, thresholds and calibration."""

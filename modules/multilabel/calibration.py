@@ -1,0 +1,90 @@
+"""Calibration of the probabilities of several labels."""
+
+from __future__ import annotations
+
+import numpy
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from modules.evaluation.calibration import LARGEST_TEMPERATURE, TemperatureScaling
+
+
+class LabelCalibration(TemperatureScaling):
+    """Platt scaling ``sigmoid(logit(p) / T + b)``, with the same T and b for all labels (Platt, 1999).
+
+    A loss that weighs positive and negative entries differently shifts all probabilities, which a temperature alone
+    cannot mend.
+
+    Attributes:
+        shift: Shift b, fp32 scalar; 0 before it is fitted.
+    """
+
+    shift: Tensor
+
+    def __init__(self, class_counts: Tensor) -> None:
+        """Create the identity.
+
+        Args:
+            class_counts: Training samples that have each label, (L,).
+        """
+        super().__init__(class_counts)
+        self.register_buffer("shift", torch.zeros(()))
+
+    def forward(self, probabilities: Tensor) -> Tensor:
+        """Calibrate probabilities, fp32 (B, L); labels without training samples keep probability 0."""
+        calibrated = torch.sigmoid(label_logits(probabilities) / self.temperature + self.shift)
+        return torch.where(self.seen, calibrated, probabilities.float())
+
+    @torch.no_grad()
+    def fit(self, probabilities: Tensor, labels: Tensor) -> None:
+        """Fit both numbers by minimizing the mean log loss of the known entries, which is convex in 1 / T and b.
+
+        T is within the bounds of `TemperatureScaling.fit`, so that probabilities of samples that are told apart without
+        an error do not all become 0 and 1. Both numbers are those of the identity if no others improve the loss.
+
+        Args:
+            probabilities: Probabilities of validation samples, fp32 (N, L).
+            labels: Labels, see `label_scores`, integers (N, L).
+        """
+        from scipy.optimize import minimize
+
+        known = (labels >= 0) & self.seen
+        logits = label_logits(probabilities)[known].double().cpu().numpy()
+        positive = (labels[known] == 1).double().cpu().numpy()
+        self.temperature.fill_(1.0)
+        self.shift.fill_(0.0)
+        if not len(logits):
+            return
+
+        def loss(numbers: numpy.ndarray[tuple[int], numpy.dtype[numpy.float64]]) -> tuple[float, list[float]]:
+            scores = numbers[0] * logits + numbers[1]
+            errors = 1 / (1 + numpy.exp(-scores.clip(-500, 500))) - positive
+            losses = numpy.logaddexp(0, scores) - positive * scores
+            return float(losses.mean()), [float((errors * logits).mean()), float(errors.mean())]
+
+        bounds = [(1 / LARGEST_TEMPERATURE, LARGEST_TEMPERATURE), (None, None)]
+        found = minimize(loss, numpy.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds)
+        if found.fun < loss(numpy.array([1.0, 0.0]))[0]:
+            self.temperature.fill_(1 / float(found.x[0]))
+            self.shift.fill_(float(found.x[1]))
+
+
+def label_logits(probabilities: Tensor) -> Tensor:
+    """Log odds of probabilities, finite for 0 and 1.
+
+    Args:
+        probabilities: Probabilities, fp32 (N, L).
+    """
+    return torch.logit(probabilities.float(), eps=1e-7)
+
+
+def log_loss(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Mean log loss of the known entries, fp32; NaN if there are none.
+
+    Args:
+        probabilities: Probabilities, fp32 (N, L).
+        labels: Labels, see `label_scores`, integers (N, L).
+    """
+    known = labels >= 0
+    return functional.binary_cross_entropy_with_logits(label_logits(probabilities)[known], (labels[known] == 1).float())

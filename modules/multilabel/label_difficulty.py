@@ -1,0 +1,44 @@
+"""How difficult each label is, where samples may have several."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from modules.class_difficulty import MAX_CANDIDATES, MAX_QUERIES, MIN_QUERIES_PER_CLASS
+from modules.unit_embeddings import unit_embeddings
+
+
+@torch.no_grad()
+def label_overlap(embeddings: Tensor, has: Tensor, neighbors: int = 10, seed: int = 0) -> Tensor:
+    """Compute the share of the nearest neighbors of each label's samples that do not have the label.
+
+    As `neighbor_overlap` for classes: the nearest neighbors of a sample of a label that n samples have are the
+    ``min(neighbors, n - 1)`` other samples of highest cosine similarity. A sample that has several labels is a neighbor
+    once, and foreign to none of its labels.
+
+    Args:
+        embeddings: Embeddings, floating point (N, d), of any norm.
+        has: Which labels the samples have, bool (N, L).
+        neighbors: Number of nearest neighbors of a sample.
+        seed: Random seed of the subsampling of large sets.
+
+    Returns:
+        fp32 (L,) in 0..1; NaN for a label without samples. A label of a single sample gets the mean of the others, or 0
+        if there are none.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    counts = has.sum(dim=0)
+    drawn = torch.randperm(len(embeddings), generator=generator)[:MAX_CANDIDATES].to(embeddings.device)
+    unit, own = unit_embeddings(embeddings[drawn]), has[drawn]
+    of_label = own.sum(dim=0)
+    most = max(MAX_QUERIES // max(int((of_label > 0).sum()), 1), MIN_QUERIES_PER_CLASS)
+    shares = unit.new_full((has.shape[1],), torch.nan)
+    for label in torch.nonzero(of_label > 1).flatten().tolist():
+        queries = own[:, label].nonzero().squeeze(1)[:most]
+        similarity = unit[queries] @ unit.T
+        similarity[torch.arange(len(queries), device=unit.device), queries] = -torch.inf
+        found = similarity.topk(min(neighbors, int(of_label[label]) - 1), dim=1).indices
+        shares[label] = (~own[found, label]).float().mean()
+    others = shares.nanmean().nan_to_num(0.0)
+    return torch.where(shares.isnan() & (counts > 0), others, shares)

@@ -51,12 +51,18 @@ def compare_runs(runs: Sequence[RunFiles]) -> Comparison:
         runs: The runs; the first one is the reference.
 
     Raises:
-        InputError: If there are fewer than two, one was not tested, or the runs have different classes.
+        InputError: If there are fewer than two, one was not tested or has several labels a sample, or the runs have
+            different classes.
     """
     if len(runs) < 2:
         raise InputError(f"RUN: expected two or more runs, got {len(runs)}.")
     first = runs[0]
     for run in runs:
+        if run.task.is_multilabel:
+            raise InputError(
+                f"RUN: expected runs whose samples have one label each, got {str(run.folder)!r}, whose samples may "
+                "have several."
+            )
         if not run.metrics:
             raise InputError(f"RUN: expected a tested run with test_metrics.json, got {str(run.folder)!r}.")
         if run.task.classes != first.task.classes:

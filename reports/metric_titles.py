@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
+
 ACCURACIES = {
     "balanced_accuracy": "Balanced accuracy",
     "accuracy": "Accuracy",
@@ -20,3 +22,27 @@ METRICS = {
     "calibration_error": "Calibration error",
 }
 """All metrics of a summary by name."""
+
+MULTILABEL_METRICS = {
+    "average_precision": "Average precision (macro)",
+    "auroc": "AUROC (macro)",
+    "macro_f1": "Macro F1",
+    "micro_f1": "Micro F1",
+    "balanced_accuracy": "Balanced accuracy",
+    "head_average_precision": "Head average precision",
+    "middle_average_precision": "Middle average precision",
+    "tail_average_precision": "Tail average precision",
+}
+"""Metrics of a summary by name, where a sample may have several labels; all but the micro F1 are means over labels."""
+
+
+def titles_of(metrics: Container[str]) -> Mapping[str, str]:
+    """The titles of some metrics.
+
+    Args:
+        metrics: Names as in `test_metrics.json`, such as `test/auroc`; those with several labels have a micro F1.
+
+    Returns:
+        `MULTILABEL_METRICS` or `METRICS`.
+    """
+    return MULTILABEL_METRICS if "test/micro_f1" in metrics else METRICS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 
 from base.atomic_file import write_file
 from datamodules.datasets.dataset_catalog import CATALOG
-from reports.metric_titles import METRICS
+from reports.metric_titles import METRICS, MULTILABEL_METRICS
 from reports.number_texts import number
 from reports.run_description import method_facts
 from reports.run_files import RunFiles, read_run
@@ -20,6 +21,12 @@ CARD = "model_card.md"
 
 _CLASSES_LISTED = 100
 _95_PERCENT = 1.959964
+_CLASS_NOTE = "Accuracies of head, middle and tail are the mean recall of their classes."
+_LABEL_NOTE = (
+    "Macro is the mean over labels, each of which counts the same; micro counts all known values together. Average "
+    "precision says how far the samples with a label are ranked before those without; guessing gives the share of "
+    "samples with the label. Values that are not known are left out."
+)
 
 
 def write_model_card(folder: Path, comparison: str = "") -> Path:
@@ -52,7 +59,7 @@ def model_card(run: RunFiles, comparison: str = "") -> str:
         "Data": _data_text(run),
         "Model": "\n".join(f"- {title}: {text}" for title, text in method_facts(run.settings)),
         "Metrics": _metrics_text(run, comparison),
-        "Classes": _classes_text(run),
+        **({"Labels": _labels_text(run)} if run.task.is_multilabel else {"Classes": _classes_text(run)}),
         "Intended use": _use_text(run),
         "Limits": _limits_text(run),
         "How to predict": _prediction_text(run),
@@ -68,10 +75,11 @@ def card_metadata(run: RunFiles) -> dict[str, Any]:
     Args:
         run: The files of the run.
     """
-    task = {"type": "tabular-classification" if run.task.input == "array" else "graph-ml", "name": "Classification"}
+    name = "Multi-label classification" if run.task.is_multilabel else "Classification"
+    task = {"type": "tabular-classification" if run.task.input == "array" else "graph-ml", "name": name}
     metrics = [
         {"type": name, "name": title, "value": round(value, 6)}
-        for name, title in METRICS.items()
+        for name, title in _titles(run).items()
         if (value := run.metrics.get(f"test/{name}")) is not None
     ]
     dataset = {"type": _source(run), "name": _source(run), "split": "test"}
@@ -79,7 +87,7 @@ def card_metadata(run: RunFiles) -> dict[str, Any]:
     metadata: dict[str, Any] = {
         "library_name": "tailmol",
         "pipeline_tag": task["type"],
-        "tags": ["tailmol", "chemistry", "long-tailed-classification", f"input-{run.task.input}"],
+        "tags": ["tailmol", "chemistry", _tag(run), f"input-{run.task.input}"],
     }
     # A result without metrics is not valid.
     return {**metadata, "model-index": [{"name": run.name, "results": [result]}]} if metrics else metadata
@@ -103,6 +111,14 @@ def _source(run: RunFiles) -> str:
     return Path(str(run.settings["data"]["source"])).name
 
 
+def _titles(run: RunFiles) -> Mapping[str, str]:
+    return MULTILABEL_METRICS if run.task.is_multilabel else METRICS
+
+
+def _tag(run: RunFiles) -> str:
+    return "multi-label-classification" if run.task.is_multilabel else "long-tailed-classification"
+
+
 def _members(run: RunFiles) -> int:
     return int(run.settings["model"].get("members") or 1)
 
@@ -117,6 +133,12 @@ def _summary(run: RunFiles) -> str:
     }
     members = f" It is an ensemble of {_members(run)} members." if _members(run) > 1 else ""
     refit = " `final.ckpt` is the same model, trained once more on all rows." if run.final is not None else ""
+    if run.task.is_multilabel:
+        return (
+            f"Says of {kinds[run.task.input]} which of {run.task.num_classes:,} labels they have, of which some are "
+            "rare; a sample may have any number of them, and none. Trained with [tailmol](https://arxiv.org/abs/2504.04647)."
+            f"{members}{refit}"
+        )
     return (
         f"Classifies {kinds[run.task.input]} into {run.task.num_classes:,} classes, of which some are rare. Trained "
         f"with [tailmol](https://arxiv.org/abs/2504.04647).{members}{refit}"
@@ -128,9 +150,19 @@ def _data_text(run: RunFiles) -> str:
     lines = [
         f"- Data set: {_source(run)}",
         f"- Split: {own.get('split') or 'random'}, seed {own.get('split_seed')}",
-        f"- Training samples: {sum(counts):,}, of {len(counts):,} classes",
-        f"- Largest and smallest class: {max(counts, default=0):,} and {min(counts, default=0):,} training samples",
     ]
+    sizes = f"{max(counts, default=0):,} and {min(counts, default=0):,} training samples"
+    if run.task.is_multilabel:
+        values, entries = sum(run.task.known_counts), sum(counts)
+        lines += [
+            f"- Labels: {len(counts):,}; the most and the least frequent one have {sizes}",
+            f"- Known values in training: {values:,}, of which {entries:,} say that a sample has the label",
+        ]
+    else:
+        lines += [
+            f"- Training samples: {sum(counts):,}, of {len(counts):,} classes",
+            f"- Largest and smallest class: {sizes}",
+        ]
     if run.metrics.get("test/rows"):
         lines.append(f"- Test rows: {_size(run, 'rows'):,}, of {_size(run, 'samples'):,} different samples")
     if run.rejected.total:
@@ -146,7 +178,7 @@ def _size(run: RunFiles, name: str) -> int:
 
 
 def _metrics_text(run: RunFiles, comparison: str) -> str:
-    rows = [(name, title, run.metrics.get(f"test/{name}")) for name, title in METRICS.items()]
+    rows = [(name, title, run.metrics.get(f"test/{name}")) for name, title in _titles(run).items()]
     lines = ["| metric | test | 95 % interval |", "| --- | ---: | ---: |"]
     for name, title, value in rows:
         interval = "–"
@@ -154,7 +186,7 @@ def _metrics_text(run: RunFiles, comparison: str) -> str:
             low, high = wilson_interval(min(max(value, 0.0), 1.0), _size(run, "samples"))
             interval = f"{number(low)} to {number(high)}"
         lines.append(f"| {title} | {number(value)} | {interval} |")
-    notes = ["Accuracies of head, middle and tail are the mean recall of their classes."]
+    notes = [_LABEL_NOTE if run.task.is_multilabel else _CLASS_NOTE]
     if _members(run) > 1 and not run.settings["data"].get("keep_test"):
         notes.append("Rows without a test split were tested by the member that was not trained on them (out of fold).")
     if run.final is not None:
@@ -177,6 +209,22 @@ def _classes_text(run: RunFiles) -> str:
     return "\n".join(lines)
 
 
+def _labels_text(run: RunFiles) -> str:
+    order = sorted(range(run.task.num_classes), key=lambda place: -run.task.class_counts[place])
+    lines = [
+        "| label | training samples with it | without it | average precision | AUROC | F1 |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for place in order[:_CLASSES_LISTED]:
+        name, has = run.task.classes[place], run.task.class_counts[place]
+        scores = (number(run.metrics.get(f"test/{one}/{name}")) for one in ("average_precision", "auroc", "f1"))
+        without = run.task.known_counts[place] - has
+        lines.append(f"| {_cell(name)} | {has:,} | {without:,} | {' | '.join(scores)} |")
+    if len(order) > _CLASSES_LISTED:
+        lines += ["", f"And {len(order) - _CLASSES_LISTED:,} labels with fewer training samples."]
+    return "\n".join(lines)
+
+
 def _cell(text: str) -> str:
     """Text that cannot end a cell of a table or begin markup."""
     flat = " ".join(text.split())
@@ -184,6 +232,12 @@ def _cell(text: str) -> str:
 
 
 def _use_text(run: RunFiles) -> str:
+    if run.task.is_multilabel:
+        return (
+            "To rank samples like those of training by each label, where a chemist or an experiment has the last word. "
+            "A label is predicted above a threshold of its own, which was chosen for a high macro F1; the calibrated "
+            "probability is an estimate of how often samples like this one have the label."
+        )
     return (
         "To rank and sort samples like those of training, where a chemist or an experiment has the last word. The "
         "probabilities before calibration treat rare and frequent classes as the decision asks; use the calibrated "
@@ -193,19 +247,23 @@ def _use_text(run: RunFiles) -> str:
 
 def _limits_text(run: RunFiles) -> str:
     counts = run.task.class_counts
-    rare = sum(0 < count < 10 for count in counts)
+    rare, kind = sum(0 < count < 10 for count in counts), "labels" if run.task.is_multilabel else "classes"
+    several = run.task.is_multilabel
     lines = [
-        "- It knows these classes only: a sample of another class gets one of them, often with a high probability.",
-        "- Samples unlike those of training are predicted worse than the test says; mind `applicability` of a "
-        "prediction.",
+        "- It knows these labels only; that none is predicted does not say that a sample is inactive or safe."
+        if several
+        else "- It knows these classes only: a sample of another class gets one of them, often with a high "
+        "probability.",
+        "- Samples unlike those of training are predicted worse than the test says"
+        f"{'' if several else '; mind `applicability` of a prediction'}.",
         "- Not for decisions on the treatment of patients.",
     ]
     if rare:
         lines.insert(
-            1, f"- {rare:,} of {len(counts):,} classes have fewer than ten training samples; their recall is uncertain."
+            1, f"- {rare:,} of {len(counts):,} {kind} have fewer than ten training samples; their recall is uncertain."
         )
     if _unseen(run):
-        lines.append(f"- {_unseen(run):,} classes have no training samples and are never predicted.")
+        lines.append(f"- {_unseen(run):,} {kind} have no training samples and are never predicted.")
     if (run.settings["data"].get("split") or "random") == "random":
         close = "the test has close relatives of training samples; new scaffolds are harder."
         lines.append(f"- The split is random, so {close}")

@@ -133,8 +133,8 @@ def collect(path: Path, points: int = POINTS, umap: bool = False, trust: Sequenc
         objective = saved_objective(model, read_checkpoint(run.checkpoint, "RUN"))
         test = evaluate_out_of_fold(model, data, scores, objective, TEST_EVALUATED)
     texts = {
-        "train": lambda indices: sample_texts(data, training, indices),
-        "test": lambda indices: sample_texts(data, test, indices),
+        "train": lambda indices: sample_texts(data, training.rows, indices),
+        "test": lambda indices: sample_texts(data, test.rows, indices),
     }
     return assemble(
         run,
@@ -148,7 +148,7 @@ def collect(path: Path, points: int = POINTS, umap: bool = False, trust: Sequenc
         points=points,
         umap=umap,
         curve=_curve(model, test, run),
-        baseline=_fit_baseline(data, test, run),
+        baseline=fit_run_baseline(data, test.rows, run),
         coverage=measure_coverage(model, data, test, run),
         changed_data=has_changed(data, run),
     )
@@ -227,17 +227,23 @@ def _curve(model: DrugClassifier, test: EvaluatedSamples, run: RunFiles) -> Deci
     return decision_curve(model, scores, run.checkpoint, run.objective)
 
 
-def _fit_baseline(data: DrugDataModule, test: EvaluatedSamples, run: RunFiles) -> FittedBaseline:
-    """The logistic regression of the rows that the model, or each member of an ensemble without test rows, has seen."""
+def fit_run_baseline(data: DrugDataModule, rows: NDArray[Any], run: RunFiles) -> FittedBaseline:
+    """The logistic regression of the rows that the model, or each member of an ensemble without test rows, has seen.
+
+    Args:
+        data: The data module, after `setup`.
+        rows: (n,), rows of the test samples in the table.
+        run: The files of the run.
+    """
     if data.split.has_test_rows or data.split.fold is not None:
-        return fit_baseline(data, test.rows, [(data.records.rows["train"], numpy.arange(len(test)))])
+        return fit_baseline(data, rows, [(data.records.rows["train"], numpy.arange(len(rows)))])
     assert data.records.folds is not None
-    fold_of = data.records.folds[test.rows]
+    fold_of = data.records.folds[rows]
     parts = (
         (set_up_data(run, fold, data).records.rows["train"], numpy.flatnonzero(fold_of == fold))
         for fold in range(data.split.folds or 0)
     )
-    return fit_baseline(data, test.rows, parts)
+    return fit_baseline(data, rows, parts)
 
 
 def _examples(confusion: Confusion, test: EvaluatedSamples, training: EvaluatedSamples) -> list[Example]:

@@ -21,6 +21,11 @@ from reports.run_files import RunFiles, Times
 
 _NAMES_LISTED = 12
 
+CHANGED = (
+    "The table or its split has changed since the model was trained. Test samples may have been used for training, in "
+    "which case the test results are too optimistic."
+)
+
 
 def tiles(data: ReportData) -> list[dict[str, str]]:
     """Titles and values of the summary tiles."""
@@ -40,20 +45,25 @@ def tiles(data: ReportData) -> list[dict[str, str]]:
     return found + [{"title": title, "value": value, "interval": "", "note": ""} for title, value in values.items()]
 
 
-def facts(data: ReportData) -> list[tuple[str, str]]:
-    """Terms and descriptions of the run: its data, method, seeds, duration and checkpoint."""
-    settings, own = data.run.settings, data.run.settings["data"]
+def facts(run: RunFiles, split_sizes: Mapping[str, tuple[int, int]]) -> list[tuple[str, str]]:
+    """Terms and descriptions of the run: its data, method, seeds, duration and checkpoint.
+
+    Args:
+        run: The files of the run.
+        split_sizes: Numbers of rows and of different samples in each split.
+    """
+    settings, own = run.settings, run.settings["data"]
     sizes = ", ".join(
         f"{name} {rows:,}" if rows == samples else f"{name} {rows:,} rows of {samples:,} different samples"
-        for name, (rows, samples) in data.split_sizes.items()
+        for name, (rows, samples) in split_sizes.items()
     )
     seeds = {"initialization": settings.get("seed_everything"), "split": own.get("split_seed")}
     return [
-        ("Data", f"{own['source']} (input: {data.run.task.input}), {own.get('split', 'random')} split: {sizes}"),
+        ("Data", f"{own['source']} (input: {run.task.input}), {own.get('split', 'random')} split: {sizes}"),
         *method_facts(settings),
         ("Seeds", ", ".join(f"{name} {seed}" for name, seed in seeds.items())),
-        ("Time", "; ".join(time_texts(data.run.times)) or "unknown"),
-        *checkpoint_facts(data.run),
+        ("Time", "; ".join(time_texts(run.times)) or "unknown"),
+        *checkpoint_facts(run),
     ]
 
 
@@ -145,10 +155,7 @@ def warnings(data: ReportData) -> list[str]:
     """Warnings to read before the figures."""
     found = []
     if data.changed_data:
-        found.append(
-            "The table or its split has changed since the model was trained. Test samples may have been used for "
-            "training, in which case the test results are too optimistic."
-        )
+        found.append(CHANGED)
     if data.test.sampled:
         found.append(
             f"The test results are based on {len(data.test):,} of {int(data.test.total.sum()):,} test samples, drawn "

@@ -175,9 +175,9 @@ def _read_predictions(path: Path) -> polars.DataFrame | None:
     if not path.is_file():
         return None
     numbers = {"row": polars.Int64, "probability": polars.Float64, "calibrated_probability": polars.Float64}
-    return polars.read_csv(path, infer_schema=False).with_columns(
-        polars.col(name).cast(kind) for name, kind in numbers.items()
-    )
+    frame = polars.read_csv(path, infer_schema=False)
+    # Predictions of several labels have a column of probabilities for each label instead.
+    return frame.with_columns(polars.col(name).cast(kind) for name, kind in numbers.items() if name in frame.columns)
 
 
 def read_class_weights(path: Path, classes: tuple[str, ...]) -> ClassWeights | None:

@@ -15,6 +15,7 @@ from reports.page_template import render_template
 from reports.samples.drawings import standalone_svg
 
 if TYPE_CHECKING:
+    from reports.label_data import LabelData
     from reports.report_data import ReportData
 
 MOST_ROWS = 10_000
@@ -90,6 +91,23 @@ def log_report_panels(loggers: Sequence[Logger], data: ReportData, figures: Mapp
     page = example_page(data)
     # Samples that are arrays have no drawings of molecules.
     _log(runs, panels, tables, step, {"report/examples": page} if "<svg" in page else {})
+
+
+def log_label_panels(loggers: Sequence[Logger], data: LabelData, figures: Mapping[str, Figure], step: int) -> None:
+    """Log the figures and labels of a report on several labels to W&B; does nothing without a W&B logger.
+
+    Args:
+        loggers: Loggers of the trainer on the first process.
+        data: The contents of the report.
+        figures: The figures of the report, by name.
+        step: Global step of the trainer.
+    """
+    from reports.label_report import label_columns
+
+    runs = _runs(loggers)
+    if runs:
+        labels = {"label": data.names, "group": data.groups, **label_columns(data)}
+        _log(runs, {f"report/{name}": value for name, value in figures.items()}, {"report/labels": labels}, step)
 
 
 def example_page(data: ReportData) -> str:

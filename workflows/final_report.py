@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
 
+    from reports.run_files import RunFiles
+
 _log = logging.getLogger("tailmol")
 
 
@@ -45,16 +47,12 @@ def describe_run(
 
 def _report(folder: Path, loggers: Sequence[Logger], step: int, trust: Sequence[str]) -> tuple[Path | None, str]:
     """Write the report; the page and how the model compares with a baseline, None and nothing if it failed."""
-    from reports.report_data import collect
-    from reports.run_answer import answer
-    from reports.run_report import report_figures, write_page
-    from reports.wandb_panels import log_report_panels
+    from reports.run_files import read_run
 
-    start = time.monotonic()
     try:
-        data = collect(folder, trust=trust)
-        path = write_page(data, start=start)
-        log_report_panels(loggers, data, report_figures(data), step)
+        run = read_run(folder)
+        write = _write_label_report if run.task.is_multilabel else _write_class_report
+        path, sentence = write(run, loggers, step, trust)
     except Exception as error:
         _log.warning(
             f"The report could not be written ({type(error).__name__}: {error}). The run is complete; to try again: "
@@ -63,4 +61,30 @@ def _report(folder: Path, loggers: Sequence[Logger], step: int, trust: Sequence[
         _log.debug("Traceback of the report:", exc_info=True)
         return None, ""
     _log.info(f"Report: {path}")
+    return path, sentence
+
+
+def _write_class_report(run: RunFiles, loggers: Sequence[Logger], step: int, trust: Sequence[str]) -> tuple[Path, str]:
+    from reports.report_data import collect
+    from reports.run_answer import answer
+    from reports.run_report import report_figures, write_page
+    from reports.wandb_panels import log_report_panels
+
+    start = time.monotonic()
+    data = collect(run.folder, trust=trust)
+    path = write_page(data, start=start)
+    log_report_panels(loggers, data, report_figures(data), step)
     return path, answer(data)["sentence"]
+
+
+def _write_label_report(run: RunFiles, loggers: Sequence[Logger], step: int, trust: Sequence[str]) -> tuple[Path, str]:
+    from reports.label_data import collect_labels
+    from reports.label_report import label_figures, write_label_page
+    from reports.label_texts import label_answer
+    from reports.wandb_panels import log_label_panels
+
+    start = time.monotonic()
+    data = collect_labels(run, trust)
+    path = write_label_page(data, start=start)
+    log_label_panels(loggers, data, label_figures(data), step)
+    return path, label_answer(data)["sentence"]

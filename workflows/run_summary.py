@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from base.printable import printable
 from modules.checkpoint_file import final_checkpoint
-from reports.metric_titles import METRICS
+from reports.metric_titles import titles_of
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
@@ -70,7 +70,7 @@ def print_test_report(
     table = Table(title="Test metrics", title_justify="left")
     table.add_column("Metric")
     table.add_column("Value", justify="right")
-    for name, title in METRICS.items():
+    for name, title in titles_of(metrics).items():
         value = metrics.get(f"test/{name}")
         table.add_row(title, "-" if value is None else f"{value:.3f}")
     console.print(table)

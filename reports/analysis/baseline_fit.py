@@ -40,7 +40,7 @@ class FittedBaseline:
 
     Attributes:
         features: What it is fitted on, in words.
-        predicted: int64 (n,), predicted class codes.
+        predicted: int64 (n,), predicted class codes; of L labels the probability of each, float64 (n, L).
         fitted_rows: Training rows that it is fitted on, of all fits together.
         training_rows: Training rows of the model, of all fits together.
         fits: Number of fits, one for each fold.
@@ -60,24 +60,27 @@ def fit_baseline(
 ) -> FittedBaseline:
     """Fit the logistic regression and predict test samples.
 
+    Where a sample may have several labels, each label has a regression of its own.
+
     Args:
         data: The data module, after `setup`.
         rows: (n,), rows of the test samples in the table.
         parts: For each fit, the rows to train on, and the places of the test samples to predict, int (m,).
         seed: Random seed of the draw, stratified by class, from training rows that would take too long.
     """
-    codes, task = data.records.codes, data.task
+    records, task = data.records, data.task
+    predict, shape = (_probabilities, (len(rows), task.num_classes)) if task.is_multilabel else (_predict, (len(rows),))
     values = task.features.fingerprint_width if _is_array(task) else _VALUES_OF_A_MOLECULE
     most = _MOST_WORK * _VALUES_OF_A_MOLECULE // (task.num_classes * max(values, _VALUES_OF_A_MOLECULE))
-    predicted = numpy.full(len(rows), -1)
+    predicted = numpy.full(shape, 0.0 if task.is_multilabel else -1)
     fitted_rows = training_rows = fits = 0
     taken = 0.0
     for training, tested in parts:
         if not len(tested):
             continue
-        drawn = training[draw_stratified(codes[training], most, seed)]
+        drawn = training[draw_stratified(records.sampled_codes(records.codes[training]), most, seed)]
         start = time.monotonic()
-        predicted[tested] = _predict(data, drawn, rows[tested])
+        predicted[tested] = predict(data, drawn, rows[tested])
         taken += time.monotonic() - start
         fitted_rows, training_rows, fits = fitted_rows + len(drawn), training_rows + len(training), fits + 1
     return FittedBaseline(_features_text(task), predicted, fitted_rows, training_rows, fits, taken)
@@ -85,24 +88,51 @@ def fit_baseline(
 
 def _predict(data: DrugDataModule, training: NDArray[Any], tested: NDArray[Any]) -> NDArray[Any]:
     """Class codes of the tested rows by the logistic regression of the training rows."""
-    from scipy.sparse import vstack
+    codes = data.records.codes[training]
+    if len(numpy.unique(codes)) == 1:
+        return numpy.full(len(tested), codes[0])
+    model = _fitted(data, _joined(data, training), codes)
+    return numpy.concatenate([model.predict(features) for features in _features(data, tested)])
+
+
+def _probabilities(data: DrugDataModule, training: NDArray[Any], tested: NDArray[Any]) -> NDArray[Any]:
+    """Probabilities of the labels of the tested rows, each by the regression of the training rows that are known."""
+    labels, given = data.records.codes[training], _joined(data, training)
+    asked = _joined(data, tested)
+    found = numpy.zeros((len(tested), labels.shape[1]))
+    for place, own in enumerate(labels.T):
+        known = own >= 0
+        if len(numpy.unique(own[known])) == 2:
+            found[:, place] = _fitted(data, given[known], own[known]).predict_proba(asked)[:, 1]
+        else:
+            # All rows have the label, or none: there is nothing to tell apart.
+            found[:, place] = float((own == 1).any())
+    return found
+
+
+def _fitted(data: DrugDataModule, features: Any, codes: NDArray[Any]) -> Any:
+    """The logistic regression of some rows, of at least two codes."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    codes = data.records.codes[training]
-    if len(numpy.unique(codes)) == 1:
-        return numpy.full(len(tested), codes[0])
     model = LogisticRegression(class_weight="balanced", max_iter=_ITERATIONS)
-    join: Any = vstack
     if _is_array(data.task):
-        model, join = make_pipeline(StandardScaler(), model), numpy.concatenate
+        model = make_pipeline(StandardScaler(), model)
     with warnings.catch_warnings():
         # The last steps hardly change the predictions.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(join(list(_features(data, training))), codes)
-    return numpy.concatenate([model.predict(features) for features in _features(data, tested)])
+        return model.fit(features, codes)
+
+
+def _joined(data: DrugDataModule, rows: NDArray[Any]) -> Any:
+    """The features of some rows."""
+    from scipy.sparse import vstack
+
+    join: Any = numpy.concatenate if _is_array(data.task) else vstack
+    found = join(list(_features(data, rows)))
+    return found if _is_array(data.task) else found.tocsr()
 
 
 def _features(data: DrugDataModule, rows: NDArray[Any]) -> Iterator[Any]:

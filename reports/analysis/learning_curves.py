@@ -1,4 +1,4 @@
-"""How loss and validation accuracies of a run developed, from its `metrics.csv`."""
+"""How loss and validation metrics of a run developed, from its `metrics.csv`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 LOSS = "train/loss"
 ACCURACIES = tuple(f"val/{name}_accuracy" for name in ("balanced", "head", "middle", "tail"))
+PRECISIONS = ("val/average_precision", *(f"val/{name}_average_precision" for name in ("head", "middle", "tail")))
+"""Of runs whose samples may have several labels."""
 _POINTS = 500
 """Largest number of epochs of a curve; more are thinned out evenly."""
 
@@ -50,7 +52,7 @@ def read_curve(path: Path, kept: int | None) -> LearningCurve | None:
         return None
     frame = polars.read_csv(path, infer_schema_length=None)
     values = {}
-    for name in (LOSS, *ACCURACIES):
+    for name in (LOSS, *ACCURACIES, *PRECISIONS):
         if name not in frame.columns:
             continue
         # A resumed run logs the epoch again in which it was cut off.

@@ -28,6 +28,7 @@ NAMED = 4
 """Number of names beside the points of easy tail classes, and of hard head classes."""
 LINES_SHOWN = 6
 """Number of heaviest and of lightest classes with a line of their own."""
+RELIABILITY_NAMES = {"all": "all predictions"} | {group: f"{group} predicted" for group in GROUPS}
 _TICKS = 12
 _NOTE_DISTANCE, _NOTE_HEIGHT = 0.1, 0.09
 """Distance of a name from its point, and its height with some space, in units of recall."""
@@ -218,11 +219,17 @@ def _weight_band(epochs: list[int], relative: Any) -> dict[str, Any]:
     }
 
 
-def reliability_figure(bins: Mapping[str, Sequence[ReliabilityBin]]) -> Figure:
+def reliability_figure(
+    bins: Mapping[str, Sequence[ReliabilityBin]],
+    names: Mapping[str, str] = RELIABILITY_NAMES,
+    y_title: str = "Fraction correct",
+) -> Figure:
     """Lines: fraction of correct predictions against their probability, in all and by group of the predicted class.
 
     Args:
         bins: Bins of all predictions and of each group, by name.
+        names: What the lines are called.
+        y_title: What is counted.
     """
     diagonal = {
         "type": "scatter",
@@ -241,11 +248,11 @@ def reliability_figure(bins: Mapping[str, Sequence[ReliabilityBin]]) -> Figure:
             {
                 "type": "scatter",
                 "mode": "lines+markers",
-                "name": "all predictions" if is_all else f"{name} predicted",
+                "name": names[name],
                 "x": [round(one.confidence, 4) for one in several],
                 "y": [round(one.correct, 4) for one in several],
                 "text": [f"{one.samples:,} predictions" for one in several],
-                "hovertemplate": "probability %{x:.2f}, correct %{y:.2f}<br>%{text}<extra></extra>",
+                "hovertemplate": "probability %{x:.2f}, " + y_title.lower() + " %{y:.2f}<br>%{text}<extra></extra>",
                 "line": {"color": GROUP_COLORS[name], "width": 3 if is_all else 1.5, "dash": GROUP_DASHES[name]},
                 "marker": {
                     "symbol": GROUP_SYMBOLS[name],
@@ -254,5 +261,5 @@ def reliability_figure(bins: Mapping[str, Sequence[ReliabilityBin]]) -> Figure:
             }
         )
     axis = {"range": [-0.03, 1.03], "tickvals": [0, 0.25, 0.5, 0.75, 1]}
-    x, y = ({**axis, "title": {"text": text}} for text in ("Predicted probability", "Fraction correct"))
+    x, y = ({**axis, "title": {"text": text}} for text in ("Predicted probability", y_title))
     return figure(traces, x, y)

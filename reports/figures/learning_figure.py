@@ -1,14 +1,17 @@
-"""The figures of loss and validation accuracies by epoch."""
+"""The figures of loss and validation metrics by epoch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from reports.analysis.learning_curves import ACCURACIES, LOSS, LearningCurve
+from reports.analysis.class_scores import GROUPS
+from reports.analysis.learning_curves import ACCURACIES, LOSS, PRECISIONS, LearningCurve
 from reports.figures.plotly_figure import GROUP_COLORS, GROUP_DASHES, Figure, figure, rounded
 
 _NAMES = dict(zip(ACCURACIES, ("balanced", "head", "middle", "tail"), strict=True))
+_NAMES |= dict(zip(PRECISIONS, ("all labels", "head", "middle", "tail"), strict=True))
+_SHARES = {"range": [-0.03, 1.03], "tickvals": [0, 0.25, 0.5, 0.75, 1]}
 
 
 def loss_figure(curves: Sequence[LearningCurve]) -> Figure:
@@ -28,7 +31,17 @@ def accuracy_figure(curves: Sequence[LearningCurve]) -> Figure:
     """
     shown = ACCURACIES if len(curves) == 1 else ACCURACIES[:1]
     title = "Validation accuracy" if len(curves) == 1 else "Balanced validation accuracy"
-    return _figure(curves, shown, title, {"range": [-0.03, 1.03], "tickvals": [0, 0.25, 0.5, 0.75, 1]})
+    return _figure(curves, shown, title, _SHARES)
+
+
+def precision_figure(curves: Sequence[LearningCurve]) -> Figure:
+    """Lines: mean average precision of labels on validation samples; of an ensemble that of all labels by member.
+
+    Args:
+        curves: The curves of the run, or of each member of an ensemble.
+    """
+    shown = PRECISIONS if len(curves) == 1 else PRECISIONS[:1]
+    return _figure(curves, shown, "Validation average precision", _SHARES)
 
 
 def _figure(curves: Sequence[LearningCurve], names: Sequence[str], title: str, axis: dict[str, Any]) -> Figure:
@@ -57,7 +70,7 @@ def _figure(curves: Sequence[LearningCurve], names: Sequence[str], title: str, a
 def _line(curve: LearningCurve, name: str, member: int | None) -> dict[str, Any]:
     epochs, values = curve.values[name]
     kind = _NAMES.get(name, "training loss")
-    group = "all" if kind in ("balanced", "training loss") else kind
+    group = kind if kind in GROUPS else "all"
     label = kind if member is None else f"fold {member}"
     return {
         "type": "scatter",

@@ -118,7 +118,7 @@ function makeTable(place, columns, rows, searched, start) {
       else cell.removeAttribute("aria-sort");
     });
     const shownText = shown.length < found.length ? `, first ${shown.length} shown` : "";
-    count.textContent = `${found.length} of ${rows.length} classes${shownText}`;
+    count.textContent = `${found.length} of ${rows.length} ${place.dataset.unit || "classes"}${shownText}`;
     more.hidden = shown.length === found.length;
   }
   const buttons = element("div", { class: "controls" }, more);

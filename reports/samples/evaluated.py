@@ -14,6 +14,7 @@ from modules.evaluation.split_scores import SplitScores, joined
 
 if TYPE_CHECKING:
     from datamodules.drug_datamodule import DrugDataModule
+    from modules.decision import Decision
     from modules.decisions.objectives import DecisionObjective
     from modules.drug_classifier import DrugClassifier
 
@@ -106,13 +107,9 @@ def evaluate_out_of_fold(
     """
     import torch
 
-    from modules.out_of_fold import cross_fitted
-
-    assert data.records.folds is not None
-    fold_of = torch.from_numpy(data.records.folds[scores.rows.numpy()])
-    folds = [scores.part(fold_of == fold) for fold in range(data.split.folds or 0)]
-    probabilities, labels = [], []
-    for decision, own in zip(cross_fitted(model, folds, objective), folds, strict=True):
+    folds, probabilities, labels = [], [], []
+    for decision, own in decided_folds(model, data, scores, objective):
+        folds.append(own)
         probabilities.append(decision.probabilities(own.logits))
         labels.append(decision.labels(probabilities[-1]))
     every = joined(folds)
@@ -132,6 +129,27 @@ def evaluate_out_of_fold(
         logits=every.logits.numpy()[places],
         at_prior=every.at_prior.numpy()[places],
     )
+
+
+def decided_folds(
+    model: DrugClassifier, data: DrugDataModule, scores: SplitScores, objective: DecisionObjective
+) -> list[tuple[Decision, SplitScores]]:
+    """The scores of each fold, with the decision that those of the other folds choose.
+
+    Args:
+        model: The ensemble.
+        data: The data module, after `setup`.
+        scores: Out-of-fold scores of the ensemble.
+        objective: The objective that chooses the decision.
+    """
+    import torch
+
+    from modules.out_of_fold import cross_fitted
+
+    assert data.records.folds is not None
+    fold_of = torch.from_numpy(data.records.folds[scores.rows.numpy()])
+    folds = [scores.part(fold_of == fold) for fold in range(data.split.folds or 0)]
+    return list(zip(cross_fitted(model, folds, objective), folds, strict=True))
 
 
 def _predict(model: DrugClassifier, data: DrugDataModule, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy
+from numpy.typing import NDArray
 
 from reports.samples.drawings import draw_samples
-from reports.samples.evaluated import EvaluatedSamples
 
 if TYPE_CHECKING:
     from datamodules.drug_datamodule import DrugDataModule
@@ -32,16 +32,16 @@ SampleTexts = dict[int, SampleText]
 """Texts and drawings of samples, by index."""
 
 
-def sample_texts(data: DrugDataModule, samples: EvaluatedSamples, indices: list[int]) -> SampleTexts:
+def sample_texts(data: DrugDataModule, rows: NDArray[Any], indices: list[int]) -> SampleTexts:
     """Names, drawings and SMILES of some samples.
 
     Args:
         data: The data module, after `setup`.
-        samples: Samples of a split.
+        rows: int (n,), rows of the samples in the table.
         indices: Indices of the samples to describe.
     """
     table = data.table.table
-    rows = samples.rows[indices] if indices else numpy.empty(0, dtype=numpy.int64)
+    rows = rows[indices] if indices else numpy.empty(0, dtype=numpy.int64)
     names = [f"row {row + 1}" for row in rows.tolist()]
     if table.columns.id is not None:
         given = table.frame[table.columns.id].gather(rows).cast(str).to_list()

@@ -212,7 +212,7 @@ def test_a_run_without_reclusters_has_a_matrix_of_the_checkpoint(tmp_path: Path)
 
 
 def test_facts_name_the_method(small: ReportData) -> None:
-    said = dict(facts(small))
+    said = dict(facts(small.run, small.split_sizes))
     assert said["Encoder"] == "GIN (hidden_dim 64)"
     assert said["Contrastive loss"] == "none"
     assert said["Stages"] == "none"

@@ -164,3 +164,27 @@ def test_many_bins_are_folded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_features_are_named(input: InputKind, kinds: tuple[FingerprintKind, ...], text: str) -> None:
     task = DrugTask(input, ("a", "b"), (1, 1), FeatureSettings(fingerprint_kinds=kinds))
     assert baseline_fit._features_text(task) == text
+
+
+def test_each_label_has_a_regression_of_the_rows_that_are_known(tmp_path: Path) -> None:
+    names = [name for _, name in DRUGS]
+    columns = {
+        "ether": ["" if place % 4 == 0 else str(int(name == "ether")) for place, name in enumerate(names)],
+        "amine": [str(int(name == "amine")) for name in names],
+        "drug": ["1"] * 34 + [""],
+    }
+    path = tmp_path / "labels.csv"
+    polars.DataFrame({"smiles": [smiles for smiles, _ in DRUGS], **columns}).write_csv(path)
+    options: dict[str, Any] = {"fingerprint_size": SIZE, "cache_folder": str(tmp_path / "cache")}
+    data = DrugDataModule(str(path), labels="multi", label_column=list(columns), **options)
+    data.setup("fit")
+    training, tested = numpy.arange(0, 35, 2), numpy.arange(1, 35, 2)
+    found = fit_baseline(data, tested, [(training, numpy.arange(len(tested)))])
+    for place, cells in enumerate(list(columns.values())[:2]):
+        known = numpy.array([row for row in training if cells[row]])
+        model = LogisticRegression(class_weight="balanced", max_iter=100)
+        model.fit(dense_features(known), [int(cells[row]) for row in known])
+        expected = model.predict_proba(dense_features(tested))[:, 1]
+        assert found.predicted[:, place] == pytest.approx(expected, abs=1e-3)
+    # All known rows have it, so that there is nothing to learn.
+    assert (found.predicted[:, 2] == 1).all()

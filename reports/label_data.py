@@ -1,0 +1,227 @@
+"""The contents of the report of a run whose samples may have several labels, as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy
+from numpy.typing import NDArray
+
+from modules.evaluation.split_scores import SplitScores, scores_path
+from reports.analysis.baseline_fit import FittedBaseline
+from reports.analysis.class_scores import Group, class_groups
+from reports.analysis.label_errors import LabelError, find_errors
+from reports.analysis.label_intervals import LabelPredictions
+from reports.analysis.label_pairs import LabelPairs, compare_pairs
+from reports.analysis.label_results import LabelComparison, compare_labels
+from reports.report_data import fit_run_baseline
+from reports.run_data import has_changed, set_up_data
+from reports.run_files import RunFiles
+from reports.samples.evaluated import TEST_EVALUATED, decided_folds
+from reports.samples.sample_texts import SampleTexts, sample_texts
+
+if TYPE_CHECKING:
+    from datamodules.drug_datamodule import DrugDataModule
+    from modules.drug_classifier import DrugClassifier
+
+
+@dataclass(frozen=True)
+class TestedSamples:
+    """n test samples of a run with L labels.
+
+    Attributes:
+        samples: int64 (n,), equal for rows of the same sample.
+        labels: 1 the sample has the label, 0 it has not, -1 not known, int64 (n, L).
+        predicted: bool (n, L), labels that are predicted.
+        probabilities: float32 (n, L), calibrated probabilities.
+        total: Number of test rows, of which the n are a part if there are more.
+    """
+
+    # Pytest would take it for a class of tests.
+    __test__ = False
+
+    samples: NDArray[Any]
+    labels: NDArray[Any]
+    predicted: NDArray[Any]
+    probabilities: NDArray[Any]
+    total: int
+
+    def __len__(self) -> int:
+        """Number of samples n."""
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class LabelData:
+    """The contents of a report on L labels.
+
+    Attributes:
+        run: The files in the run's folder.
+        split_sizes: Numbers of rows and of different samples in each split.
+        groups: Group of each label.
+        unknown: int64 (L,), training samples of which it is not known whether they have each label.
+        thresholds: float64 (L,), calibrated probability from which each label is predicted; NaN for labels that no
+            training sample has.
+        test: The test samples.
+        fitted: The baseline; its scores are probabilities.
+        comparison: The model against the baseline.
+        pairs: Labels that occur together.
+        alarms: Labels that are predicted and known to be absent, the most probable first.
+        misses: Labels that are not predicted and known to be present, the least probable first.
+        texts: Texts of the samples of `alarms` and `misses`.
+        changed_data: Whether the training samples differ from those of the checkpoint.
+    """
+
+    run: RunFiles
+    split_sizes: Mapping[str, tuple[int, int]]
+    groups: tuple[Group, ...]
+    unknown: NDArray[Any]
+    thresholds: NDArray[Any]
+    test: TestedSamples
+    fitted: FittedBaseline
+    comparison: LabelComparison
+    pairs: LabelPairs
+    alarms: Sequence[LabelError]
+    misses: Sequence[LabelError]
+    texts: SampleTexts
+    changed_data: bool
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """L labels."""
+        return self.run.task.classes
+
+    @property
+    def training(self) -> NDArray[Any]:
+        """Training samples with each label, int64 (L,)."""
+        return numpy.array(self.run.task.class_counts)
+
+    @property
+    def training_without(self) -> NDArray[Any]:
+        """Training samples that are known not to have each label, int64 (L,)."""
+        found: NDArray[Any] = numpy.array(self.run.task.known_counts) - self.training
+        return found
+
+    @property
+    def order(self) -> NDArray[Any]:
+        """Places of the labels, the most frequent in training first, int64 (L,)."""
+        return numpy.array(sorted(range(len(self.names)), key=lambda place: -int(self.training[place])))
+
+
+def collect_labels(run: RunFiles, trust: Sequence[str] = ()) -> LabelData:
+    """Evaluate the model of a run on samples of its data, on the CPU.
+
+    Args:
+        run: The files of a run whose samples may have several labels.
+        trust: Modules with classes of the user that the checkpoint may name.
+
+    Raises:
+        InputError: If the table of the run cannot be read, or its checkpoint names a class that is not trusted.
+    """
+    import torch
+
+    from modules.drug_classifier import DrugClassifier
+
+    model = DrugClassifier.load_from_checkpoint(run.checkpoint, setting="RUN", trust=trust)
+    data = set_up_data(run)
+    rows, test = _evaluate(model, data, run)
+    with torch.no_grad():
+        at_half = torch.sigmoid(-model.decision.class_offset)
+        thresholds = model.decision.calibration(at_half[None])[0].double().numpy()
+    records = data.records
+    sizes: dict[str, tuple[int, int]] = {
+        name: (len(own), records.different_samples(own)) for name, own in records.rows.items()
+    }
+    counted = sizes["train"][1 if records.count_by == "samples" else 0]
+    return assemble_labels(
+        run,
+        test,
+        records.codes[records.rows["train"]],
+        thresholds,
+        fit_run_baseline(data, rows, run),
+        lambda indices: sample_texts(data, rows, indices),
+        groups=class_groups(run.task.class_counts, model.groups.head_fraction, model.groups.tail_fraction),
+        split_sizes=sizes,
+        unknown=counted - numpy.array(run.task.known_counts),
+        changed_data=has_changed(data, run),
+    )
+
+
+def _evaluate(model: DrugClassifier, data: DrugDataModule, run: RunFiles) -> tuple[NDArray[Any], TestedSamples]:
+    """Test samples and their rows, at most `TEST_EVALUATED`, drawn at random."""
+    from modules.checkpoint_file import read_checkpoint
+    from modules.decision_choice import saved_objective
+    from modules.inference import infer_scores
+    from modules.multilabel.tested_labels import TestedLabels
+
+    if data.split.has_test_rows:
+        rows = data.records.rows["test"]
+        total = len(rows)
+        if total > TEST_EVALUATED:
+            rows = numpy.sort(numpy.random.default_rng(0).choice(rows, TEST_EVALUATED, replace=False))
+        scores = infer_scores(model, data.batches_of(rows), "RUN: expected finite predictions, got NaN or infinity.")
+        parts = [TestedLabels.by(model.decision, scores)]
+    else:
+        scores = SplitScores.load(scores_path(run.checkpoint), run.task.num_classes)
+        objective = saved_objective(model, read_checkpoint(run.checkpoint, "RUN"))
+        total = len(scores.rows)
+        parts = [TestedLabels.by(*one) for one in decided_folds(model, data, scores, objective)]
+    rows, labels, predicted, probabilities = (
+        numpy.concatenate([getattr(part, name).numpy() for part in parts])
+        for name in ("rows", "labels", "predicted", "calibrated")
+    )
+    order = numpy.argsort(rows, kind="stable")
+    rows = rows[order]
+    samples = data.records.samples[rows]
+    return rows, TestedSamples(samples, labels[order], predicted[order] == 1, probabilities[order], total)
+
+
+def assemble_labels(
+    run: RunFiles,
+    test: TestedSamples,
+    training: NDArray[Any],
+    thresholds: NDArray[Any],
+    fitted: FittedBaseline,
+    texts: Callable[[list[int]], SampleTexts],
+    groups: tuple[Group, ...],
+    split_sizes: Mapping[str, tuple[int, int]],
+    unknown: NDArray[Any],
+    changed_data: bool = False,
+    resamples: int | None = None,
+) -> LabelData:
+    """Compute scores, intervals and pairs, and choose the samples to show.
+
+    Args:
+        run: The files in the run's folder.
+        test: The test samples.
+        training: Labels of the training rows, see `TestedSamples`, integers (N, L).
+        thresholds: Calibrated probability from which each label is predicted, float64 (L,).
+        fitted: What the baseline says of the test samples.
+        texts: A function from indices of test samples to their texts.
+        groups: Group of each label.
+        split_sizes: Numbers of rows and of different samples in each split.
+        unknown: int64 (L,), training samples of which it is not known whether they have each label.
+        changed_data: Whether the training samples differ from those of the checkpoint.
+        resamples: As of `compare_labels`.
+    """
+    counts = numpy.array(run.task.class_counts)
+    ours = LabelPredictions(test.probabilities, test.predicted)
+    theirs = LabelPredictions(fitted.predicted, fitted.predicted > 0.5)
+    alarms, misses = find_errors(test.labels, test.predicted, test.probabilities, counts > 0, test.samples)
+    return LabelData(
+        run=run,
+        split_sizes=split_sizes,
+        groups=groups,
+        unknown=unknown,
+        thresholds=numpy.where(counts > 0, thresholds, numpy.nan),
+        test=test,
+        fitted=fitted,
+        comparison=compare_labels(test.labels, ours, theirs, test.samples, counts, groups, resamples),
+        pairs=compare_pairs(training, test.predicted, counts),
+        alarms=alarms,
+        misses=misses,
+        texts=texts(sorted({error.sample for error in (*alarms, *misses)})),
+        changed_data=changed_data,
+    )

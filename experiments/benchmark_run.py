@@ -103,7 +103,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
         splits = polars.read_csv(folder / "splits.csv")["split"]
     except (OSError, ValueError, polars.exceptions.PolarsError) as error:
         raise CellFailedError(f"the run wrote no metrics ({error})") from error
-    values = {name.removeprefix("test/"): value for name, value in metrics.items() if "/recall/" not in name}
+    values = {name.removeprefix("test/"): value for name, value in metrics.items() if name.count("/") == 1}
     accuracy = values.get("balanced_accuracy")
     if accuracy is None or not math.isfinite(accuracy):
         raise CellFailedError(f"balanced_accuracy: expected a number, got {accuracy}")

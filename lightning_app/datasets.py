@@ -64,7 +64,8 @@ def print_catalog(cache_folder: Path, command: str = "lightning") -> None:
         table.add_column(title, no_wrap=True)
     for dataset in CATALOG.values():
         file = local_file(dataset, cache_folder)
-        sizes = _class_sizes(file, dataset.label_column) if file is not None and dataset.label_column else []
+        column = dataset.label_column
+        sizes = _class_sizes(file, column) if file is not None and isinstance(column, str) else []
         classes = len(sizes) or dataset.classes
         ratio = max(sizes) / min(sizes) if sizes else dataset.imbalance_ratio
         table.add_row(

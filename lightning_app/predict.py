@@ -17,6 +17,7 @@ from modules.decisions.settings import DecisionSettings, ObjectiveName
 from modules.evaluation.prediction_columns import NEIGHBORS, PredictionColumns
 from modules.evaluation.prediction_evidence import load_evidence
 from modules.evaluation.prediction_sets import check_coverage
+from modules.multilabel.label_columns import LabelColumns
 from reports.prediction_page import write_prediction_page
 from workflows.settings.command_help import Option
 from workflows.table_cli import TableCLI, check_output
@@ -119,15 +120,22 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     """
     cli = PredictCLI(arguments, terminal.command, not terminal.quiet)
     assert cli.checkpoint is not None
+    assert cli.trained_task is not None
+    if cli.trained_task.is_multilabel:
+        _check_single_label_options(cli)
     if cli.config.smiles is not None:
         from lightning_app.predict_one import predict_one
 
         numbers = cli.config.top, cli.config.neighbors, cli.config.coverage
         predict_one(Path(cli.checkpoint), cli.config.smiles, *numbers, terminal, cli.trust, cli.decision)
         return
-    assert cli.trained_task is not None
     assert cli.writer is not None
     cli.model.build(cli.trained_task)
+    if cli.trained_task.is_multilabel:
+        cli.write(LabelColumns(cli.trained_task, cli.config.top), terminal.quiet)
+        if cli.trainer.is_global_zero:
+            _report(cli.writer.rows, cli.writer.unusable, cli.config.output, terminal)
+        return
     evidence = load_evidence(Path(cli.checkpoint))
     coverage = cli.config.coverage
     sets = None if coverage is None else sets_from_file(cli.model, Path(cli.checkpoint), coverage)
@@ -140,6 +148,12 @@ def main(arguments: list[str], terminal: Terminal) -> None:
             samples = None if evidence is None else evidence.samples
             write_prediction_page(Path(cli.config.html), cli.config.output, cli.writer.first, cli.writer.rows, samples)
         _report(cli.writer.rows, cli.writer.unusable, cli.config.output, terminal)
+
+
+def _check_single_label_options(cli: PredictCLI) -> None:
+    for name in ("coverage", "html", "decision"):
+        if cli.config[name] is not None:
+            raise InputError(f"{name}: expected null for a model with several labels a sample, got {cli.config[name]}.")
 
 
 def _report(rows: int, unusable: int, output: str, terminal: Terminal) -> None:

@@ -12,6 +12,7 @@ import polars
 
 from base.errors import InputError
 from base.printable import printable
+from callbacks.prediction_writer import RowColumns
 from datamodules.features import featurize_table
 from datamodules.prediction_rows import FeaturedChunk
 from datamodules.tables.columns import INPUTS, Columns
@@ -24,6 +25,7 @@ from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction_columns import PredictionColumns
 from modules.evaluation.prediction_evidence import load_evidence
 from modules.inference import infer
+from modules.multilabel.label_columns import LabelColumns
 from workflows.terminal import Terminal
 
 _SHOWN_CLASSES = 3
@@ -60,22 +62,42 @@ def predict_one(
         choose_from_file(model, checkpoint, decision)
     chunk = _read(text, model)
     top = top or min(_SHOWN_CLASSES, model.task.num_classes)
+    if model.task.is_multilabel:
+        several = LabelColumns(model.task, top)
+        prediction = _predict(text, model, chunk, several)
+        _print(text, prediction, _several_lines(prediction, top), terminal)
+        return
     sets = None if coverage is None else sets_from_file(model, checkpoint, coverage)
     numbers = top, neighbors, sets
     columns = PredictionColumns(model.task, model.decision.has_uncertainty, load_evidence(checkpoint), *numbers)
+    prediction = _predict(text, model, chunk, columns)
+    _print(text, prediction, _lines(prediction, columns), terminal)
+
+
+def _predict(text: str, model: DrugClassifier, chunk: FeaturedChunk, columns: RowColumns) -> dict[str, Any]:
+    """The new columns of the only row of a chunk."""
     one = numpy.zeros(1, dtype=numpy.int64)
     batches = [chunk.featured.store.batch(one, one, one - 1)]
     values = [columns.values(batch, found) for batch, found in infer(model, batches)]
     given = set(chunk.featured.table.frame.columns)
-    prediction = {
-        name: value for name, value in columns.frame(chunk, values).row(0, named=True).items() if name not in given
-    }
+    row = columns.frame(chunk, values).row(0, named=True)
+    prediction = {name: value for name, value in row.items() if name not in given}
     if (reason := prediction.pop("reason")) is not None:
         raise InputError(f"smiles: {text!r} cannot be used: {reason}.")
+    return prediction
+
+
+def _print(text: str, prediction: dict[str, Any], lines: dict[str, str], terminal: Terminal) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     if terminal.json:
         print(json.dumps({"smiles": text, **prediction}))
-    else:
-        _show(text, prediction, columns)
+        return
+    table = Table.grid(padding=(0, 2))
+    for name, value in {"sample": text, **lines}.items():
+        table.add_row(name, printable(value))
+    Console(highlight=False, markup=False).print(table)
 
 
 def _read(text: str, model: DrugClassifier) -> FeaturedChunk:
@@ -108,19 +130,22 @@ def _neighbor(prediction: dict[str, Any], name: str) -> str:
     return f"{prediction[name]}, {prediction[f'{name}_label']}, {', '.join(similar)}"
 
 
-def _show(text: str, prediction: dict[str, Any], columns: PredictionColumns) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _best(prediction: dict[str, Any], top: int) -> str:
+    places = range(1, top + 1)
+    return ", ".join(f"{prediction[f'label_{place}']} {prediction[f'probability_{place}']:.3f}" for place in places)
 
-    best = ", ".join(
-        f"{prediction[f'label_{place}']} {prediction[f'probability_{place}']:.3f}"
-        for place in range(1, (columns.top or 0) + 1)
-    )
+
+def _several_lines(prediction: dict[str, Any], top: int) -> dict[str, str]:
+    """What is shown of a prediction of several labels, by title."""
+    return {"labels": prediction["predicted_labels"], "most probable": _best(prediction, top)}
+
+
+def _lines(prediction: dict[str, Any], columns: PredictionColumns) -> dict[str, str]:
+    """What is shown of a prediction, by title."""
     lines = {
-        "sample": text,
         "label": prediction["predicted_label"],
         "probability": f"{prediction['probability']:.3f}, calibrated {prediction['calibrated_probability']:.3f}",
-        "most probable": best,
+        "most probable": _best(prediction, columns.top or 0),
     }
     if "uncertainty" in prediction:
         lines["uncertainty"] = f"{prediction['uncertainty']:.3f}"
@@ -133,7 +158,4 @@ def _show(text: str, prediction: dict[str, Any], columns: PredictionColumns) -> 
         for place in range(1, columns.neighbors + 1):
             if prediction[f"nearest_{place}"] is not None:
                 lines[f"nearest {place}"] = _neighbor(prediction, f"nearest_{place}")
-    table = Table.grid(padding=(0, 2))
-    for name, value in lines.items():
-        table.add_row(name, printable(value))
-    Console(highlight=False, markup=False).print(table)
+    return lines

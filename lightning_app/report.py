@@ -23,11 +23,17 @@ def main(arguments: list[str], terminal: Terminal) -> None:
         InputError: If the run or its table cannot be read.
     """
     from modules.saved_settings.known_classes import trusted_modules
+    from reports.label_report import write_label_report
+    from reports.run_files import read_run
     from reports.run_report import write_report
 
     given = make_parser(terminal.command).parse_args(arguments)
     start = time.monotonic()
-    path = write_report(given.run, given.output, given.points, given.umap, trusted_modules(given.trust))
+    trust, run = trusted_modules(given.trust), read_run(given.run)
+    if run.task.is_multilabel:
+        path = write_label_report(run, given.output, trust)
+    else:
+        path = write_report(given.run, given.output, given.points, given.umap, trust)
     print_written(path, time.monotonic() - start, terminal)
 
 
@@ -52,7 +58,7 @@ def make_parser(command: str = "lightning") -> argparse.ArgumentParser:
         type=int,
         default=POINTS,
         metavar="N",
-        help=f"number of samples on the embedding map (default: {POINTS:,})",
+        help=f"number of samples on the embedding map (default: {POINTS:,}); runs with several labels have none",
     )
     parser.add_argument(
         "--umap", action="store_true", help="add a UMAP layout to the embedding map, which takes longer"

@@ -45,7 +45,7 @@ def packages(root: Path) -> dict[str, list[str]]:
     Returns:
         Dotted name of each package, sorted, to the dotted names of its modules.
     """
-    rooms = [path.parent for path in root.glob("*/__init__.py")]
+    rooms = [path.parent for path in root.glob("*/__init__.py") if path.parent.name != "tests"]
     folders = sorted(path.parent for room in rooms for path in room.rglob("__init__.py"))
     found = {}
     for folder in folders:

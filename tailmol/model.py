@@ -14,8 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from base.errors import InputError
+from callbacks.prediction_writer import RowColumns
 from datamodules.batch import Batch
 from datamodules.drug_datamodule import DrugDataModule
+from datamodules.drug_task import check_single_label
 from datamodules.tables.columns import ColumnNames, InputKind
 from datamodules.tables.source_table import read_column_names
 from modules.checkpoint_file import checkpoint_to_predict_with
@@ -25,8 +27,10 @@ from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction import Prediction
 from modules.evaluation.prediction_columns import NEIGHBORS, PredictionColumns
 from modules.evaluation.prediction_evidence import PredictionEvidence, load_evidence
+from modules.evaluation.split_metrics import named_by_class
 from modules.inference import infer, infer_scores
 from modules.make_evidence import estimate_of
+from modules.multilabel.label_columns import LabelColumns
 from tailmol.frames import Frame, Sample, is_frame, like_given, list_to_frame, to_polars
 
 Samples: TypeAlias = "Sequence[Sample] | Frame | str | Path"
@@ -109,11 +113,16 @@ class Model:
         """
         sets = None
         if coverage is not None:
+            check_single_label(self._task, "predict sets of labels with a coverage")
             if self.checkpoint is None:
                 raise InputError("coverage: expected a model that was loaded from a checkpoint, got another one.")
             sets = sets_from_file(self.classifier, self.checkpoint, coverage)
         has_uncertainty = self.classifier.decision.has_uncertainty
-        columns = PredictionColumns(self._task, has_uncertainty, self.evidence, top, neighbors, sets)
+        columns: RowColumns = (
+            LabelColumns(self._task, top)
+            if self._task.is_multilabel
+            else PredictionColumns(self._task, has_uncertainty, self.evidence, top, neighbors, sets)
+        )
         with self._data(samples) as data:
             columns.check_names(data.prediction_rows.table.columns)
             values = [columns.values(batch, prediction) for batch, prediction in self._infer(data)]
@@ -160,12 +169,13 @@ class Model:
                 embeddings[prediction.sample_index.cpu().numpy()] = prediction.embeddings.float().cpu().numpy()
         return embeddings
 
-    def evaluate(self, table: Frame | str | Path, label_column: str | None = None) -> dict[str, float]:
+    def evaluate(self, table: Frame | str | Path, label_column: str | Sequence[str] | None = None) -> dict[str, float]:
         """Metrics on a table with labels, all rows of which are used.
 
         Args:
             table: A polars or pandas data frame, or the path of a table or an .npz file.
-            label_column: The column of class labels; that of the training table, or else its usual name, if None.
+            label_column: The column of class labels, or the columns of several labels; those of the training table, or
+                else its usual name, if None.
 
         Returns:
             Metrics by name, such as `balanced_accuracy`, and `recall/<class>` of each class; NaN where a metric does
@@ -177,16 +187,15 @@ class Model:
         refusal = "table: expected samples with finite scores, got NaN or infinite ones."
         with self._data(table, label_column, "test") as data:
             scores = infer_scores(self.classifier, data.test_dataloader(), refusal)
-        values, recall = self.classifier.decision.evaluate(scores, self.classifier.metrics)
-        recalls = {f"recall/{name}": recall[code] for code, name in enumerate(self.classes)}
-        return {name: float(value) for name, value in {**values, **recalls}.items()}
+        values, of_class = self.classifier.decision.evaluate(scores, self.classifier.metrics)
+        return {name: float(value) for name, value in {**values, **named_by_class(of_class, self.classes)}.items()}
 
     def _infer(self, data: DrugDataModule) -> Iterator[tuple[Batch, Prediction]]:
         return infer(self.classifier, data.predict_dataloader())
 
     @contextmanager
     def _data(
-        self, samples: Samples, label_column: str | None = None, stage: str = "predict"
+        self, samples: Samples, label_column: str | Sequence[str] | None = None, stage: str = "predict"
     ) -> Iterator[DrugDataModule]:
         """The data module of the samples, set up; frames and lists pass through a temporary file."""
         trained = self.settings["data"]
@@ -212,6 +221,8 @@ class Model:
                 agents=trained.get("agents", "apart"),
                 standardise=trained.get("standardise", "parent"),
                 missing_labels=trained.get("missing_labels"),
+                labels=trained["labels"],
+                label_separator=trained.get("label_separator"),
                 label_thresholds=trained.get("label_thresholds"),
                 split="all",
                 evaluation_batch_size=trained["evaluation_batch_size"],

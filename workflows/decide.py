@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from datamodules.drug_task import check_single_label
 from modules.decisions.settings import DecisionSettings
 
 
@@ -56,7 +57,9 @@ def decide(run: Path, settings: DecisionSettings, trust: Sequence[str] = ()) -> 
     from modules.evaluation.prediction_evidence import evidence_path, load_evidence
     from modules.make_evidence import estimate_of
 
-    checkpoint = read_checkpoint(run / "checkpoints" / "best.ckpt" if run.is_dir() else run, "RUN").measured
+    saved = read_checkpoint(run / "checkpoints" / "best.ckpt" if run.is_dir() else run, "RUN")
+    check_single_label(saved.task, "decide anew")
+    checkpoint = saved.measured
     model = DrugClassifier.load_from_checkpoint(checkpoint, setting="RUN", trust=trust)
     scores = read_scores(model, checkpoint)
     before = decision_metrics(model, scores)

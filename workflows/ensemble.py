@@ -24,19 +24,16 @@ from modules.drug_classifier import DrugClassifier
 from modules.embedding_pass import score_and_embed
 from modules.ensemble import Ensemble
 from modules.evaluation.prediction_evidence import PredictionEvidence, encoder_digest, evidence_path, load_evidence
+from modules.evaluation.split_metrics import named_by_class
 from modules.evaluation.split_scores import SplitScores, joined, scores_path
 from modules.level_accuracy import LEVELS_FILE, crossed_levels, tested_levels
 from modules.make_evidence import estimate_of, joined_unseen, training_samples
+from modules.multilabel.tested_labels import joined_samples, tested_samples
 from modules.neighbor_choice import choose_neighbors
 from modules.neighbors.settings import NeighborSettings
 from modules.out_of_fold import cross_fitted, out_of_fold_metrics
 from modules.saved_settings.checkpoint_check import CheckpointCheck
-from modules.tested_predictions import (
-    OUT_OF_FOLD_PREDICTIONS,
-    TEST_PREDICTIONS,
-    TestedPredictions,
-    joined_predictions,
-)
+from modules.tested_predictions import OUT_OF_FOLD_PREDICTIONS, TEST_PREDICTIONS
 
 
 @dataclass(frozen=True)
@@ -103,7 +100,7 @@ def assemble(
         folder / "config.yaml", lambda temporary: temporary.write_text(yaml.safe_dump(settings, sort_keys=False))
     )
     decisions = cross_fitted(model, scores, deciding.make(whole.task.classes))
-    listed = joined_predictions(decisions, scores).frame(whole, "out-of-fold")
+    listed = joined_samples(decisions, scores).frame(whole, "out-of-fold")
     out_of_fold = not whole.split.has_test_rows
     if out_of_fold:
         found = out_of_fold_metrics(model, scores, decisions)
@@ -113,7 +110,7 @@ def assemble(
         tested, embeddings = score_and_embed(model, whole.test_dataloader())
         found = model.decision.evaluate(tested, model.metrics)
         levels = [] if evidence is None else tested_levels(model, whole, tested, embeddings, evidence)
-        write_csv(TestedPredictions.by(model.decision, tested).frame(whole, "test"), folder / TEST_PREDICTIONS)
+        write_csv(tested_samples(model.decision, tested).frame(whole, "test"), folder / TEST_PREDICTIONS)
         write_csv(listed, folder / OUT_OF_FOLD_PREDICTIONS)
     if levels:
         write_json({"levels": levels}, folder / LEVELS_FILE)
@@ -169,7 +166,6 @@ def _write(path: Path, model: DrugClassifier, member: Path, deciding: DecisionSe
     write_file(path, write)
 
 
-def _plain(values: dict[str, Tensor], recall: Tensor, classes: Sequence[str]) -> dict[str, float | None]:
-    values = {**values, **{f"recall/{name}": recall[code] for code, name in enumerate(classes)}}
-    numbers = {name: float(value) for name, value in values.items()}
+def _plain(values: dict[str, Tensor], of_class: dict[str, Tensor], classes: Sequence[str]) -> dict[str, float | None]:
+    numbers = {name: float(value) for name, value in {**values, **named_by_class(of_class, classes)}.items()}
     return {name: value if math.isfinite(value) else None for name, value in numbers.items()}

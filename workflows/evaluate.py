@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from base.atomic_file import write_csv, write_json
-from modules.tested_predictions import TEST_PREDICTIONS, TestedPredictions
+from modules.multilabel.tested_labels import tested_samples
+from modules.tested_predictions import TEST_PREDICTIONS
 from workflows.drug_cli import DrugCLI
 from workflows.run_summary import split_metrics
 from workflows.run_trainer import RunTrainer
@@ -84,7 +85,7 @@ def evaluate(
     prefix = "val" if validating else "test"
     metrics = split_metrics(cli.trainer, cli.datamodule, split, f"{prefix}/")
     evaluation = Evaluation(cli.folder, metrics, cli.trainer.is_global_zero)
-    predictions = None if validating else TestedPredictions.by(cli.model.decision, cli.model.tested).of_all_processes()
+    predictions = None if validating else tested_samples(cli.model.decision, cli.model.tested).of_all_processes()
     if evaluation.is_first_process:
         if predictions is not None:
             write_csv(predictions.frame(cli.datamodule, "test"), evaluation.folder / TEST_PREDICTIONS)

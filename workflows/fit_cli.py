@@ -22,6 +22,7 @@ from callbacks.recluster_report import ReclusterReport
 from callbacks.requeue import Requeue
 from callbacks.training_progress import TrainingProgress
 from callbacks.training_stages import TrainingStages
+from datamodules.tables.class_labels import LabelKind
 from modules.checkpoint_file import read_checkpoint
 from modules.decisions.settings import DecisionSettings
 from modules.neighbors.settings import NeighborSettings
@@ -41,8 +42,8 @@ from workflows.settings.saved import left_to_the_user
 
 _log = logging.getLogger("tailmol")
 
-MONITORED = "val/balanced_accuracy"
-"""Metric that chooses the best checkpoint and stops training early."""
+MONITORED: dict[LabelKind, str] = {"single": "val/balanced_accuracy", "multi": "val/average_precision"}
+"""Metric that chooses the best checkpoint and stops training early, by `data.labels`."""
 
 
 class FitCLI(DrugCLI):
@@ -112,7 +113,7 @@ class FitCLI(DrugCLI):
         self.add_section(parser, DecisionSettings, "decision")
         self.add_section(parser, NeighborSettings, "neighbors")
         self.add_section(parser, EarlyStopping, "early_stopping")
-        parser.set_defaults({"early_stopping.monitor": MONITORED, "early_stopping.mode": "max"})
+        parser.set_defaults({"early_stopping.monitor": MONITORED["single"], "early_stopping.mode": "max"})
 
     def read_settings(self, arguments: list[str]) -> CommandSettings:
         """Warn of settings that have no effect, since the checkpoint or the method determines them."""
@@ -197,7 +198,8 @@ class FitCLI(DrugCLI):
         """Callbacks for reclusters, training stages, evidence, early stopping, checkpoints and progress."""
         # The fold that is left out must not choose the epoch, since the model is tested on it.
         tested = self.config.data.fold is not None
-        monitored = None if tested else MONITORED
+        labels: LabelKind = self.config.data.labels
+        monitored = None if tested else MONITORED[labels]
         best = ModelCheckpoint(filename="best", monitor=monitored, mode="max", enable_version_counter=False)
         # `save_last` would write it only together with a better epoch. At the end of the training epoch, the checkpoint
         # contains the state of early stopping after this epoch.
@@ -208,7 +210,9 @@ class FitCLI(DrugCLI):
         recluster: Recluster = self.config_init.recluster
         stages = TrainingStages(self.config_init.stages, self.trust)
         deciding = DecisionWriter(self.config_init.decision, self.config_init.neighbors)
-        own = [recluster, ReclusterReport(log_recluster_panels), stages, deciding, self._resuming(), EvidenceWriter()]
+        own = [recluster, ReclusterReport(log_recluster_panels), stages, deciding, self._resuming()]
+        if labels == "single":
+            own.append(EvidenceWriter())
         if self.config.init_from is not None and not self.goes_on():
             own.append(read_initial_encoder(Path(self.config.init_from), self.plain_settings(), self.trust))
         shows_progress = self.config.trainer.enable_progress_bar is not False and self.show_progress

@@ -9,7 +9,8 @@ from typing import Any, cast
 from base.atomic_file import write_csv, write_json
 from base.errors import InputError
 from modules.evaluation.split_scores import scores_path
-from modules.tested_predictions import TEST_PREDICTIONS, TestedPredictions
+from modules.multilabel.tested_labels import tested_samples
+from modules.tested_predictions import TEST_PREDICTIONS
 from workflows.final_report import describe_run
 from workflows.fit_cli import MONITORED, FitCLI
 from workflows.run_summary import split_metrics
@@ -59,7 +60,7 @@ def train(cli: FitCLI) -> FitResult:
         scores = cli.model.tested.of_all_processes().in_order()
         if cli.trainer.is_global_zero:
             scores.save(scores_path(Path(best)))
-    predictions = TestedPredictions.by(cli.model.decision, cli.model.tested).of_all_processes()
+    predictions = tested_samples(cli.model.decision, cli.model.tested).of_all_processes()
     metrics = split_metrics(cli.trainer, cli.datamodule, "test", "test/")
     result = FitResult(cli.folder, Path(best), metrics, cli.trainer.is_global_zero)
     if result.is_first_process:
@@ -75,7 +76,7 @@ def _report_and_track(cli: FitCLI, best: Path) -> None:
     loggers, tracking = cli.trainer.loggers, cli.config.tracking
     highest = getattr(cli.trainer.checkpoint_callback, "best_model_score", None)
     if highest is not None:
-        log_best(loggers, MONITORED, float(highest))
+        log_best(loggers, MONITORED[cli.config.data.labels], float(highest))
     if tracking.log_checkpoints:
         log_artifact(loggers, "model", best, ["best"])
     trust = named_modules(cli.model.run_config)

@@ -19,8 +19,8 @@ from tests.lightning_app.command import TINY, in_this_process, lightning
 from workflows.fit_cli import FitCLI
 from workflows.settings.config_files import CONFIGS
 
-# Those of other commands, and those that the files of their data sets bring with them.
-NOT_ALONE = ("benchmark", "sweep", "recommended")
+# Those of other commands, those that the files of their data sets bring with them, and those for several labels a row.
+NOT_ALONE = ("benchmark", "sweep", "recommended", "multilabel")
 SHIPPED = sorted(path for path in CONFIGS.rglob("*.yaml") if path.parent.name not in NOT_ALONE)
 
 
@@ -228,9 +228,16 @@ def test_every_shipped_file_runs_one_step(tmp_path: Path, monkeypatch: pytest.Mo
         source = ["--data.source", "arrays.npz"]
     elif data.get("source", "inn_stems") != "inn_stems":
         columns = data.get("smiles_columns") or ["X"]
-        names = ["ID", "ID1", *columns, data.get("sequence_column", "sequence"), data.get("label_column", "Y")]
+        given = data.get("label_column", "Y")
+        labels = given if isinstance(given, list) else [given]
+        names = ["ID", "ID1", *columns, data.get("sequence_column", "sequence"), *labels]
         drugs = ["C" * n + "O" for n in range(1, 31)]
-        rows = [f"{n},{n}," + ",".join([drug] * len(columns)) + f",MKV,{n % 3}" for n, drug in enumerate(drugs)]
+        # Of several labels, each drug has some.
+        cells = [[str((n + place) % (2 if len(labels) > 1 else 3)) for place in range(len(labels))] for n in range(30)]
+        rows = [
+            ",".join([str(n), str(n), *[drug] * len(columns), "MKV", *own])
+            for n, (drug, own) in enumerate(zip(drugs, cells, strict=True))
+        ]
         (tmp_path / "table.csv").write_text("\n".join([",".join(names), *rows]))
         source = ["--data.source", "table.csv"]
     one_step = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "1", "--data.batch_size", "16"]

@@ -51,6 +51,10 @@ def write_tables(folder: Path) -> None:
     rows = [f"{drug},{place // 15}" for place, drug in enumerate(DRUGS)]
     for name, header in (("my_drugs.csv", "smiles,label"), ("hiv.csv", "X,Y")):
         (folder / name).write_text("\n".join([header, *rows]))
+    assays = [f"{drug},{place % 2},{place % 3 // 2},{'' if place % 5 else 1}" for place, drug in enumerate(DRUGS)]
+    (folder / "assays.csv").write_text("\n".join(["smiles,NR-AR,NR-AhR,SR-p53", *assays]))
+    mechanisms = [f"{drug},{('a', 'b', 'a|b')[place % 3]}" for place, drug in enumerate(DRUGS)]
+    (folder / "mechanisms.csv").write_text("\n".join(["smiles,mechanism", *mechanisms]))
     (folder / "new.csv").write_text("smiles\nCCO\nc1ccccc1\n")
     page = (ROOT / "docs/tracking.md").read_text()
     (folder / "loggers.yaml").write_text(re.search(r"```yaml\n(.*?)```", page, re.DOTALL)[1])  # type: ignore[index]

@@ -7,6 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
+import yaml
+
 from datamodules.datasets.dataset_catalog import find_dataset, find_source, local_file
 from datamodules.feature_cache import default_cache_folder
 from datamodules.tables.columns import ColumnNames, InputKind, choose_columns, option_of_column
@@ -33,17 +35,29 @@ def check_columns(arguments: Sequence[str]) -> None:
     data = dict(read_command(arguments).composition.settings.get("data", {}))
     options = [option_of_column(field.name) for field in fields(ColumnNames) if field.name != "smiles"]
     # YAML would read a column named 007 as a number.
-    data |= {name: value for name in options if (value := command.value(f"data.{name}")) not in (None, "null")}
+    given = {name: command.value(f"data.{name}") for name in options}
+    data |= {name: _names(value) for name, value in given.items() if value not in (None, "null")}
     path, kind = local_table(data), data.get("input", "molecule")
     if path is None or kind not in get_args(InputKind) or kind == "array" or path.suffix.lower() == ".npz":
         return
     names = ColumnNames.from_settings(data)
-    given = [getattr(names, field.name) for field in fields(names)]
-    texts = [text for value in given for text in (value if isinstance(value, list) else [value])]
+    named = [getattr(names, field.name) for field in fields(names)]
+    texts = [text for value in named for text in (value if isinstance(value, list) else [value])]
     if not all(text is None or (isinstance(text, str) and "${" not in text) for text in texts):
         return
     header = read_header(path)
     choose_columns(header, path, kind, names, need_splits=data.get("split") == "file")
+
+
+def _names(value: str) -> str | list[str]:
+    """The name of a column, or of several in brackets."""
+    if not (value.startswith("[") and value.endswith("]")):
+        return value
+    try:
+        names = yaml.load(value, yaml.BaseLoader)
+    except yaml.YAMLError:
+        return value
+    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else value
 
 
 def local_table(data: dict[str, Any]) -> Path | None:

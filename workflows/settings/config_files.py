@@ -13,8 +13,11 @@ from workflows.settings.merge import Layer
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
-FOLDERS = ("data", "recommended", "encoder", "method")
-"""Folders of `configs` whose files are layers of settings, the lowest layer first."""
+FOLDERS = ("data", "recommended", "encoder", "method", "multilabel")
+"""Folders of `configs` whose files are layers of settings, the lowest layer first.
+
+The files of `multilabel` take the place of those of `method` where a row may have several labels.
+"""
 
 
 @dataclass(frozen=True)

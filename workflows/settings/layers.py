@@ -114,14 +114,23 @@ def _file_layers(command: CommandLine) -> list[Layer]:
         settings = dict(layer.settings)
         method = settings.pop("method", method)
         given["recommended"][place] = FileLayer(layer.name, settings, layer.path)
-    if not given["method"]:
-        given["method"] = [read_layer(find_config(f"method/{method}.yaml"))]
+    folder, unused = ("multilabel", "method") if kind == "multilabel" else ("method", "multilabel")
+    if given[unused]:
+        labels = "multi" if folder == "multilabel" else "single"
+        raise InputError(
+            f"config: expected a file of {folder}/ with data.labels {labels}, got {given[unused][0].name}."
+        )
+    if not given[folder]:
+        given[folder] = [read_layer(find_config(f"{folder}/{'default' if folder == 'multilabel' else method}.yaml"))]
     return [base, *(layer for folder in FOLDERS for layer in given[folder]), *own]
 
 
 def _kind_of_samples(data: Mapping[str, Any]) -> str | None:
+    """The name of the recommended settings for the kind of samples and labels."""
     is_array_file = str(data.get("source")).lower().endswith(".npz")
     kind = "array" if is_array_file else data.get("input", "molecule")
+    if data.get("labels") == "multi":
+        return "multilabel"
     return kind if isinstance(kind, str) and kind in INPUTS else None
 
 

@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from base.errors import InputError
 from datamodules.datasets.dataset_catalog import CATALOG
 from datamodules.tables.columns import INPUTS
 from workflows.settings.config_files import CONFIGS, find_config
@@ -172,7 +173,7 @@ def test_a_checkpoint_takes_the_place_of_what_is_shipped() -> None:
 
 @pytest.mark.parametrize("path", RECOMMENDED, ids=lambda path: str(path.stem))
 def test_what_is_recommended_belongs_to_a_data_set_or_a_kind_of_samples_and_names_a_method(path: Path) -> None:
-    assert (CONFIGS / "data" / path.name).is_file() or path.stem in INPUTS
+    assert (CONFIGS / "data" / path.name).is_file() or path.stem in {*INPUTS, "multilabel"}
     settings = yaml.safe_load(path.read_text())
     assert find_config(f"method/{settings.get('method', 'default')}.yaml") in METHODS
     assert set(settings) <= {"method", "model", "data"}
@@ -189,3 +190,17 @@ def test_files_of_methods_are_short() -> None:
         for path in METHODS
     ]
     assert sum(lines) / len(lines) <= 12
+
+
+def test_several_labels_a_row_have_methods_of_their_own() -> None:
+    several = ["--data.labels=multi", "--data.source=table.csv"]
+    names = [layer.name for layer in read_command(several).files]
+    assert names == ["base.yaml", "recommended/multilabel.yaml", "multilabel/default.yaml"]
+    contrast = [layer.name for layer in read_command([*several, "--config", "multilabel/contrast.yaml"]).files]
+    assert contrast == ["base.yaml", "recommended/multilabel.yaml", "multilabel/contrast.yaml"]
+    expected = r"^config: expected a file of multilabel/ with data.labels multi, got method/paper.yaml\.$"
+    with pytest.raises(InputError, match=expected):
+        read_command([*several, "--config", "method/paper.yaml"])
+    expected = r"^config: expected a file of method/ with data.labels single, got multilabel/contrast.yaml\.$"
+    with pytest.raises(InputError, match=expected):
+        read_command(["--config", "multilabel/contrast.yaml"])

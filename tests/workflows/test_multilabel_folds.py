@@ -1,0 +1,76 @@
+"""Ensembles of several labels, on a table with a column that lists them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy
+import polars
+import pytest
+import torch
+
+import tailmol
+from base.errors import InputError
+from modules.evaluation.split_scores import SplitScores, scores_path
+from tests.workflows.multilabel_tables import (
+    NAMES,
+    checkpoint,
+    entries,
+    metrics_of,
+    options,
+    recomputed,
+    source,
+    with_lists,
+)
+from workflows.fit import fit
+
+
+@pytest.fixture(scope="module")
+def folds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ensemble, on a table with a column that lists the labels."""
+    folder = with_lists(tmp_path_factory.mktemp("lists")).parent
+    return fit(options(folder, "--data.label_column=groups", "--folds=2"), show_progress=False).folder
+
+
+def test_out_of_fold_metrics_are_those_of_the_written_predictions(folds: Path) -> None:
+    written = polars.read_csv(folds / "test_predictions.csv")
+    table = polars.read_csv(source(folds))
+    assert written["row"].to_list() == list(range(1, len(table) + 1))
+    assert set(written["split"]) == {"out-of-fold"}
+    assert written["true_labels"].to_list() == table["groups"].str.replace_all(";", "; ").to_list()
+    assert written["unknown_labels"].null_count() == len(written)
+    # The probabilities of each fold are calibrated on the other one, so that they are not ranked as scores are.
+    scores = SplitScores.load(scores_path(checkpoint(folds)), 3)
+    assert (scores.rows + 1).tolist() == written["row"].to_list()
+    found, expected = metrics_of(folds), recomputed(written, scores.logits.numpy())
+    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-4)
+    for fold in (0, 1):
+        # Each row is predicted by the member that was not trained on it, with thresholds of the other fold.
+        tested = written.filter(fold=fold)
+        splits = polars.read_csv(folds / "folds" / str(fold) / "splits.csv")
+        assert splits.filter(split="test")["row"].to_list() == tested["row"].to_list()
+        assert not set(splits.filter(split="train")["row"]) & set(tested["row"])
+
+
+def test_an_ensemble_predicts_with_the_mean_of_its_members(folds: Path) -> None:
+    smiles = polars.read_csv(source(folds))["smiles"].head(9).to_list()
+    model = tailmol.load(folds)
+    logits = []
+    for fold in (0, 1):
+        member = tailmol.load(folds / "folds" / str(fold))
+        with torch.no_grad():
+            logits.append(member.classifier.network.classifier(torch.from_numpy(member.embed(smiles))))
+    decision = model.classifier.decision
+    probabilities = decision.probabilities(torch.stack(logits).mean(dim=0))
+    found = model.predict(smiles)
+    numpy.testing.assert_allclose(
+        found.select(f"p/{name}" for name in NAMES).to_numpy(), decision.calibration(probabilities).numpy(), atol=1e-5
+    )
+    assert entries(found["predicted_labels"]).tolist() == decision.labels(probabilities).tolist()
+
+
+def test_rows_of_other_labels_are_named(folds: Path) -> None:
+    model = tailmol.load(folds)
+    rows = {"smiles": ["CCCN", "C1CC1CC", "CCOCC", "CCCC"], "groups": ["amine", "ring", "ether; ring", "amine;new"]}
+    with pytest.raises(InputError, match="row 4: label 'new' is not a label of the trained model"):
+        model.evaluate(polars.DataFrame(rows))

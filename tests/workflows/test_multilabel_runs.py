@@ -1,0 +1,244 @@
+"""Whole runs on rows with several labels: files, predictions, refits, going on, and refusals."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy
+import polars
+import pytest
+import torch
+from polars.testing import assert_frame_equal
+
+import tailmol
+from base.errors import InputError
+from modules.checkpoint_file import read_checkpoint
+from modules.decisions.settings import DecisionSettings
+from modules.evaluation.split_scores import SplitScores, scores_path
+from tests.lightning_app.command import in_this_process, succeed
+from tests.workflows.multilabel_tables import (
+    COLUMNS,
+    NAMES,
+    checkpoint,
+    entries,
+    metrics_of,
+    options,
+    recomputed,
+    source,
+    with_columns,
+)
+from workflows.decide import decide
+from workflows.fit import fit
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a refit, on a table with a column for each label."""
+    folder = with_columns(tmp_path_factory.mktemp("columns")).parent
+    return fit(options(folder, COLUMNS, "--refit=true"), show_progress=False).folder
+
+
+def test_the_written_metrics_are_those_of_the_written_predictions(run: Path) -> None:
+    written = polars.read_csv(run / "test_predictions.csv")
+    found, expected = metrics_of(run), recomputed(written)
+    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-4)
+    counts = read_checkpoint(checkpoint(run)).task.class_counts
+    groups = {"head": 0, "middle": 1, "tail": 2}
+    ranked = sorted(NAMES, key=lambda name: -counts[NAMES.index(name)])
+    for group, place in groups.items():
+        assert found[f"{group}_average_precision"] == pytest.approx(found[f"average_precision/{ranked[place]}"])
+    assert found["rows"] == found["samples"] == len(written)
+    assert (found["unseen_rows"], found["unseen_classes"]) == (0, 0)
+
+
+def test_the_written_labels_are_those_of_the_table(run: Path) -> None:
+    table = polars.read_csv(source(run))
+    written = polars.read_csv(run / "test_predictions.csv")
+    assert written["smiles"].to_list() == table["smiles"].gather(written["row"] - 1).to_list()
+    truth = table.select(NAMES).to_numpy()[(written["row"] - 1).to_numpy()]
+    assert entries(written["true_labels"]).tolist() == (truth == 1).astype(int).tolist()
+    assert entries(written["unknown_labels"]).tolist() == numpy.isnan(truth).astype(int).tolist()
+    assert numpy.isnan(truth).any()
+    splits = polars.read_csv(run / "splits.csv")
+    assert splits.filter(split="test")["row"].to_list() == written["row"].to_list()
+    assert splits.filter(split="test")["label"].to_list() == written["true_labels"].to_list()
+    task = read_checkpoint(checkpoint(run)).task
+    trained = table.select(NAMES)[(splits.filter(split="train")["row"] - 1).to_list()]
+    assert task.classes == tuple(NAMES)
+    assert task.class_counts == tuple(int(trained[name].sum()) for name in NAMES)
+    assert task.known_counts == tuple(int(trained[name].count()) for name in NAMES)
+
+
+def test_the_thresholds_are_chosen_on_the_validation_scores(run: Path) -> None:
+    scores = SplitScores.load(scores_path(checkpoint(run)), 3)
+    splits = polars.read_csv(run / "splits.csv")
+    assert (scores.rows + 1).tolist() == splits.filter(split="validation")["row"].to_list()
+    assert scores.labels.shape == (len(scores.rows), 3)
+    decision = tailmol.load(checkpoint(run)).classifier.decision
+    again = tailmol.load(checkpoint(run)).classifier.new_decision()
+    again.choose(scores, None, [])  # type: ignore[arg-type]
+    assert torch.equal(decision.class_offset, again.class_offset)
+    assert bool(decision.class_offset.any())
+    torch.testing.assert_close(decision.calibration.temperature, again.calibration.temperature)
+
+
+def test_command_and_python_predict_the_same(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    smiles = ["CCCCCCN", "C1CC", "C1CC1CCOCC", "CCCCCC"]
+    polars.DataFrame({"smiles": smiles}).write_csv("new.csv")
+    given = ("--ckpt_path", str(checkpoint(run)), "--trainer.accelerator=cpu")
+    assert in_this_process(monkeypatch, "predict", *given, "--data.source=new.csv", "--output=out.csv") == 0
+    assert "4 rows written to out.csv; 1 of them could not be used" in capsys.readouterr().out
+    written = polars.read_csv("out.csv")
+    assert written.columns == ["smiles", "predicted_labels", *(f"p/{name}" for name in NAMES), "reason"]
+    assert written["reason"].to_list() == [None, "SMILES that RDKit cannot read in column smiles", None, None]
+    assert written["predicted_labels"].is_null().to_list() == [False, True, False, False]
+    model = tailmol.load(checkpoint(run))
+    assert_frame_equal(model.predict(smiles), written, check_dtypes=False, abs_tol=1e-6)
+    best = model.predict(smiles, top=2)
+    several = [name for place in (1, 2) for name in (f"label_{place}", f"probability_{place}")]
+    assert best.columns == ["smiles", "predicted_labels", *several, "reason"]
+    assert in_this_process(monkeypatch, "predict", *given, "--data.source=new.csv", "--output=top.csv", "--top=2") == 0
+    assert_frame_equal(polars.read_csv("top.csv"), best, check_dtypes=False, abs_tol=1e-6)
+    shares = written.select(f"p/{name}" for name in NAMES).row(0)
+    assert best.row(0)[2] == NAMES[shares.index(max(shares))]
+    assert best.row(0)[3] == pytest.approx(max(shares), abs=1e-6)
+    with pytest.raises(InputError, match=r"^top: expected 1 to 3, the number of labels, got 4\.$"):
+        model.predict(smiles, top=4)
+
+
+def test_one_molecule_on_the_terminal(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("predict", "--ckpt_path", str(checkpoint(run)), "--smiles=CCCCCCN")
+    (expected,) = tailmol.load(checkpoint(run)).predict(["CCCCCCN"], top=3).drop("reason").to_dicts()
+    assert in_this_process(monkeypatch, *given, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == pytest.approx(expected, abs=1e-6)
+    assert in_this_process(monkeypatch, *given) == 0
+    shown = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    best = ", ".join(f"{expected[f'label_{place}']} {expected[f'probability_{place}']:.3f}" for place in (1, 2, 3))
+    assert [line[1].strip() for line in shown] == ["CCCCCCN", expected["predicted_labels"], f"probable  {best}"]
+
+
+def test_a_table_with_labels_is_evaluated_in_python_and_by_test(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, written = polars.read_csv(source(run)), polars.read_csv(run / "test_predictions.csv")
+    tested = table[(written["row"] - 1).to_list()]
+    model, found = tailmol.load(checkpoint(run)), metrics_of(run)
+    evaluated = model.evaluate(tested)
+    assert {name: found[name] for name in evaluated} == pytest.approx(evaluated, rel=1e-4)
+    assert model.embed(tested["smiles"].to_list()).shape == (len(tested), model.classifier.network.encoder.output_dim)
+    # The same numbers from the checkpoint alone, and for a table with other columns.
+    monkeypatch.chdir(tmp_path)
+    tested.rename({"ring": "cycle"}).write_csv("other.csv")
+    given = ("test", "--ckpt_path", str(checkpoint(run)), "--trainer.accelerator=cpu", "--tracking.wandb=disabled")
+    assert in_this_process(monkeypatch, *given, f"--data.source={source(run)}", "--run.name=again") == 0
+    again = metrics_of(tmp_path / "runs/again/version_0")
+    assert again == pytest.approx(found, rel=1e-5)
+    others = ["--data.source=other.csv", "--data.label_column=[amine, ether]", "--data.split=all", "--run.name=other"]
+    others += ["--data.max_rejected=0.1"]
+    assert in_this_process(monkeypatch, *given, *others) == 0
+    other = metrics_of(tmp_path / "runs/other/version_0")
+    assert other["average_precision/amine"] == pytest.approx(found["average_precision/amine"], rel=1e-5)
+    assert other["average_precision/ring"] is None
+    assert other["macro_f1"] == pytest.approx((found["f1/amine"] + found["f1/ether"]) / 2, rel=1e-5)
+
+
+def test_the_refit_predicts_with_its_own_weights_and_the_thresholds_of_best(run: Path) -> None:
+    best, final = (read_checkpoint(checkpoint(run, name)) for name in ("best", "final"))
+    table = polars.read_csv(source(run))
+    assert final.task.class_counts == tuple(int(table[name].sum()) for name in NAMES)
+    assert final.task.known_counts == tuple(int(table[name].count()) for name in NAMES)
+    model = tailmol.load(run)
+    assert model.checkpoint == checkpoint(run, "final")
+    offsets = [one.state_dict()["decision.class_offset"] for one in (best, final)]
+    assert torch.equal(*offsets)
+    trained = tailmol.load(run / "refit" / "checkpoints" / "last.ckpt").classifier
+    smiles = table["smiles"].to_list()
+    with torch.no_grad():
+        logits = trained.network.classifier(torch.from_numpy(model.embed(smiles)))
+    chosen = (logits + offsets[0] > 0).int().numpy()
+    assert entries(model.predict(smiles)["predicted_labels"]).tolist() == chosen.tolist()
+
+
+def test_a_resumed_run_trains_on_with_its_labels(run: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(run, tmp_path / "runs" / run.parent.name / run.name))
+    given = ["--ckpt_path", str(checkpoint(copied, "last")), "--trainer.max_epochs=3", "--refit=false"]
+    assert fit(given, show_progress=False).folder == copied
+    assert polars.read_csv(copied / "metrics.csv")["epoch"].max() == 3
+    found, expected = metrics_of(copied), recomputed(polars.read_csv(copied / "test_predictions.csv"))
+    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_metrics_of_one(run: Path, tmp_path: Path) -> None:
+    with_columns(tmp_path)
+    processes = ("--trainer.devices=2", "--trainer.strategy=ddp")
+    succeed(tmp_path, "fit", *options(tmp_path, COLUMNS), *processes)
+    shared = tmp_path / "runs" / run.parent.name / run.name
+    found, expected = metrics_of(shared), recomputed(polars.read_csv(shared / "test_predictions.csv"))
+    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-4)
+    evaluated = tailmol.load(checkpoint(shared)).evaluate(
+        polars.read_csv(tmp_path / "drugs.csv")[
+            (polars.read_csv(shared / "splits.csv").filter(split="test")["row"] - 1).to_list()
+        ]
+    )
+    assert {name: found[name] for name in evaluated} == pytest.approx(evaluated, rel=1e-4)
+    scores = SplitScores.load(scores_path(checkpoint(shared)), 3)
+    assert scores.rows.tolist() == SplitScores.load(scores_path(checkpoint(run)), 3).rows.tolist()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["decide", "--objective=macro_f1"], "RUN: expected a model with a single label a sample to decide anew, got"),
+        (
+            ["export", "--output=model"],
+            "RUN: expected a model with a single label a sample to export, got one",
+        ),
+    ],
+)
+def test_commands_for_single_labels_refuse_a_run(
+    run: Path,
+    tmp_path: Path,
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name, *more = arguments
+    assert in_this_process(monkeypatch, name, str(run), *more) == 2
+    # An export says first that it takes the refit.
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith(f"lightning: error: {message}")
+    assert told.endswith(" with several.")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("given", ["--coverage=0.9", "--html=page.html", "--decision=accuracy"])
+def test_predictions_of_single_labels_are_refused(
+    run: Path, tmp_path: Path, given: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = ("--ckpt_path", str(checkpoint(run)), f"--data.source={source(run)}", "--output=out.csv", given)
+    assert in_this_process(monkeypatch, "predict", *options) == 2
+    name, value = given.removeprefix("--").split("=")
+    told = f"{name}: expected null for a model with several labels a sample, got {value}.\n"
+    assert capsys.readouterr().err == f"lightning: error: {told}"
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_python_refuses_what_the_commands_refuse(run: Path) -> None:
+    model = tailmol.load(checkpoint(run))
+    with pytest.raises(InputError, match=r"single label a sample to predict sets of labels with a coverage, got one"):
+        model.predict(["CCN"], coverage=0.9)
+    with pytest.raises(InputError, match=r"^objective: expected macro_f1 with data\.labels multi, got accuracy\.$"):
+        model.decide("accuracy")
+    with pytest.raises(InputError, match=r"single label a sample to decide anew, got one with several\.$"):
+        decide(run, DecisionSettings("macro_f1"))

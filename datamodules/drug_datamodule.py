@@ -174,7 +174,7 @@ class DrugDataModule(lightning.LightningDataModule):
         check_whole("data.num_workers", num_workers, 0)
         self.source, self.input = source, input
         smiles = None if smiles_columns is None else _several(smiles_columns)
-        if labels == "single" and isinstance(label_column, list) and len(label_column) == 1:
+        if isinstance(label_column, list) and len(label_column) == 1:
             label_column = label_column[0]
         self.columns = ColumnNames(smiles, label_column, id_column, split_column, sequence_column)
         test, validation = (

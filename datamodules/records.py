@@ -163,7 +163,7 @@ def label_values(
             shown = ", ".join(without[:10]) + (f" and {len(without) - 10} more" if len(without) > 10 else "")
             _log.warning(f"{len(without)} labels that no usable row has are left out: {shown}.")
         return kept, values[:, had]
-    # A list that does not name a label says that the row has it not; a column that is missing says nothing.
+    # A list that does not name a label says that the row does not have it; a column that is missing says nothing.
     absent = 0 if isinstance(table.columns.label, str) else -1
     of_model = numpy.full((len(values), len(labels)), absent, dtype=numpy.int8)
     of_model[reasons.is_not_null().to_numpy()] = -1

@@ -16,7 +16,7 @@ from datamodules.features import FeaturedTable
 from datamodules.identity import SampleIdentity
 from datamodules.records import class_codes, label_values
 from datamodules.splits.divide_folds import fold_rows
-from datamodules.splits.label_splits import stratified_label_split
+from datamodules.splits.label_splits import check_known_labels, check_label_split, stratified_label_split
 from datamodules.splits.long_tail import thinned
 from datamodules.splits.split_parts import check_has_molecules, check_scaffold_part, scaffold_numbers, split_sides
 from datamodules.splits.split_settings import CountBy, SplitSettings
@@ -170,7 +170,7 @@ def divide(
         vocabulary, codes = class_codes(featured, reasons, classes)
     else:
         vocabulary, codes = label_values(featured, reasons, identity, classes)
-        _check_multilabel_split(split)
+        check_label_split(split)
     places = reasons.is_null().arg_true().to_numpy().astype(numpy.int64)
     folds = None
     if split.method == "all":
@@ -197,7 +197,10 @@ def divide(
     if split.imbalance is not None and split.folds is None:
         rows["train"] = thinned(rows["train"], codes, split.imbalance, split.seed)
     records = DrugRecords(vocabulary, rows, codes, identity.samples, split.count_by, folds)
-    _check_known_classes(records)
+    if not records.is_multilabel:
+        _check_known_classes(records)
+    elif split.method != "all" and split.folds is None:
+        check_known_labels(records.codes, records.rows, records.class_counts)
     # Where all rows are in every split, one of them tells all; a class of few samples is missing in most folds.
     whole = split.method == "all" or split.folds is not None
     if split.fold is None:
@@ -263,19 +266,7 @@ def _warn_left_out(left_out: int, rows: int, method: SplitMethod) -> None:
         _log.warning(f"{left_out:,} of {rows:,} rows belong to no split, because they would be {why}.")
 
 
-def _check_multilabel_split(split: SplitSettings) -> None:
-    if split.method == "standard":
-        raise InputError(
-            "data.split: expected random, scaffold, cold, file or all with data.labels multi, got standard, which "
-            "balances classes of single labels."
-        )
-    if split.imbalance is not None:
-        raise InputError(f"data.imbalance: expected null with data.labels multi, got {split.imbalance:g}.")
-
-
 def _check_known_classes(records: DrugRecords) -> None:
-    if records.is_multilabel:
-        return
     trained = records.codes[records.rows["train"]]
     for name, rows in records.rows.items():
         if len(rows) and not numpy.isin(records.codes[rows], trained).any():

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy
 from numpy.typing import NDArray
 
+from base.errors import InputError
 from datamodules.splits.folds import Folds
-from datamodules.splits.splitters import TRAIN, Codes, Fractions, check_split_fractions, number_groups
+from datamodules.splits.split_settings import SplitSettings
+from datamodules.splits.splitters import TRAIN, Codes, Fractions, SplitName, check_split_fractions, number_groups
 
 
 def stratified_label_split(
@@ -152,3 +154,44 @@ class _Places:
         self.counts[self.of_group[group]] -= self.has[group]
         self.counts[place] += self.has[group]
         self.of_group[group] = place
+
+
+def check_label_split(split: SplitSettings) -> None:
+    """Check that a split is one for rows that may have several labels.
+
+    Args:
+        split: How to divide.
+
+    Raises:
+        InputError: If it balances or thins classes.
+    """
+    if split.method == "standard":
+        raise InputError(
+            "data.split: expected random, scaffold, cold, file or all with data.labels multi, got standard, which "
+            "balances classes of single labels."
+        )
+    if split.imbalance is not None:
+        raise InputError(f"data.imbalance: expected null with data.labels multi, got {split.imbalance:g}.")
+
+
+def check_known_labels(
+    codes: NDArray[Any], rows: Mapping[SplitName, NDArray[Any]], class_counts: Sequence[int]
+) -> None:
+    """Check that each split can rank its samples by a label that training has.
+
+    Args:
+        codes: int8 (rows, L), see `DrugRecords`.
+        rows: The rows of each split.
+        class_counts: Training samples that have each label.
+
+    Raises:
+        InputError: If no label of a split has both samples that have it and others that do not.
+    """
+    trained = numpy.array(class_counts) > 0
+    for name, own in rows.items():
+        known = codes[own][:, trained]
+        if len(own) and not ((known == 1).any(axis=0) & (known == 0).any(axis=0)).any():
+            raise InputError(
+                f"data.split: expected a label that some samples of the {name} split have and others do not have, got "
+                "none."
+            )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from base.errors import InputError
 from datamodules.tables.class_labels import LabelSettings, read_labels, split_texts
 from datamodules.tables.columns import Columns, InputKind
-from datamodules.tables.label_sets import LabelSets, label_columns, separated_labels
+from datamodules.tables.label_sets import LabelSets, check_lists, label_columns, separated_labels
 from datamodules.tables.sample_arrays import SampleArrays
 from datamodules.tables.smiles_cells import SPACES, Agents, read_smiles, split_reactions
 from datamodules.tables.table_chunks import TableChunk
@@ -153,6 +153,7 @@ def read_label_columns(
     if isinstance(label, str):
         cells = cell_texts(frame[label], path)
         sets, reasons = separated_labels(cells, settings, settings.separator, f"{word} {label}")
+        check_lists(sets, f"{word} {label}")
     else:
         sets, reasons = label_columns({name: cell_texts(frame[name], path) for name in label}, settings)
     return sets.joined(), sets, reasons

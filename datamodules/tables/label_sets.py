@@ -143,6 +143,24 @@ def label_columns(columns: Mapping[str, polars.Series], settings: LabelSettings)
     return _usable(names, values, dict.fromkeys(unknown.tolist(), nothing) | reason_of)
 
 
+def check_lists(sets: LabelSets, where: str) -> None:
+    """Check that cells list labels, and do not say yes or no to a single one.
+
+    Args:
+        sets: What was read as lists.
+        where: Where it was read, for the message, such as `column label`.
+
+    Raises:
+        InputError: If every cell is a single yes or no.
+    """
+    answers = bool(sets.names) and all(name.casefold() in _ANSWERS for name in sets.names)
+    if answers and int((sets.values == 1).sum(axis=1).max(initial=0)) <= 1:
+        raise InputError(
+            f"data.label_column: expected lists of labels with data.labels multi, got yes or no in {where}; name the "
+            "columns of several labels, or set --data.labels single."
+        )
+
+
 def check_several_labels(names: Sequence[str], where: str) -> None:
     """Check that rows can differ in more than one label.
 

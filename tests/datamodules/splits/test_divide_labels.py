@@ -264,3 +264,18 @@ def test_labels_without_a_sample_in_a_split_are_told(tmp_path: Path, caplog: pyt
         message for message in caplog.messages if "left out" in message
     ]
     assert any(": 3 labels of 1 to " in message for message in caplog.messages)
+
+
+def test_a_split_without_a_label_to_rank_is_refused(tmp_path: Path) -> None:
+    lines = table().splitlines()
+    header = lines[0].split(",")
+    rows = [dict(zip(header, line.split(","), strict=True)) for line in lines[1:]]
+    for row in rows:
+        if row["group"] == "validation":
+            row |= {"amine": "1", "ether": "0", "ring": ""}
+    text = "\n".join([lines[0], *(",".join(row.values()) for row in rows)])
+    message = (
+        r"^data\.split: expected a label that some samples of the validation split have and others do not have, got"
+    )
+    with pytest.raises(InputError, match=message):
+        divided(tmp_path, text, split="file", split_column="group")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from base.errors import InputError
 from datamodules.tables.class_labels import MISSING_LABELS, LabelSettings, class_vocabulary, read_labels
-from datamodules.tables.label_sets import LabelSets, check_several_labels, label_columns, separated_labels
+from datamodules.tables.label_sets import LabelSets, check_lists, check_several_labels, label_columns, separated_labels
 
 PATH = Path("drugs.csv")
 MISSING = "missing label in column label"
@@ -242,3 +242,15 @@ def test_one_label_is_not_enough() -> None:
         sentence = rf"^data\.label_column: expected two or more labels in column label, got {found}\.$"
         with pytest.raises(InputError, match=sentence):
             check_several_labels(names, "column label")
+
+
+def test_one_column_of_yes_and_no_is_no_list() -> None:
+    settings = LabelSettings(kind="multi")
+    yes_no, _ = separated_labels(polars.Series("y", ["1", "0", None, "1"]), settings, None, "column y")
+    with pytest.raises(
+        InputError, match=r"^data\.label_column: expected lists of labels with data\.labels multi, got yes"
+    ):
+        check_lists(yes_no, "column y")
+    for cells in (["1|0", "0"], ["1", "2"], ["a", "yes"]):
+        sets, _ = separated_labels(polars.Series("y", cells), settings, "|", "column y")
+        check_lists(sets, "column y")

@@ -36,6 +36,7 @@ class TestedSamples:
         labels: 1 the sample has the label, 0 it has not, -1 not known, int64 (n, L).
         predicted: bool (n, L), labels that are predicted.
         probabilities: float32 (n, L), calibrated probabilities.
+        scores: float32 (n, L), probabilities before calibration, which is that of each fold for an ensemble; they rank.
         total: Number of test rows, of which the n are a part if there are more.
     """
 
@@ -46,6 +47,7 @@ class TestedSamples:
     labels: NDArray[Any]
     predicted: NDArray[Any]
     probabilities: NDArray[Any]
+    scores: NDArray[Any]
     total: int
 
     def __len__(self) -> int:
@@ -156,11 +158,14 @@ def _evaluate(model: DrugClassifier, data: DrugDataModule, run: RunFiles) -> tup
     from modules.inference import infer_scores
     from modules.multilabel.tested_labels import TestedLabels
 
+    def draw(number: int) -> NDArray[Any]:
+        drawn = numpy.random.default_rng(0).permutation(number)[:TEST_EVALUATED]
+        return numpy.sort(drawn)
+
     if data.split.has_test_rows:
         rows = data.records.rows["test"]
         total = len(rows)
-        if total > TEST_EVALUATED:
-            rows = numpy.sort(numpy.random.default_rng(0).choice(rows, TEST_EVALUATED, replace=False))
+        rows = rows[draw(total)]
         scores = infer_scores(model, data.batches_of(rows), "RUN: expected finite predictions, got NaN or infinity.")
         parts = [TestedLabels.by(model.decision, scores)]
     else:
@@ -168,14 +173,16 @@ def _evaluate(model: DrugClassifier, data: DrugDataModule, run: RunFiles) -> tup
         objective = saved_objective(model, read_checkpoint(run.checkpoint, "RUN"))
         total = len(scores.rows)
         parts = [TestedLabels.by(*one) for one in decided_folds(model, data, scores, objective)]
-    rows, labels, predicted, probabilities = (
+    rows, labels, predicted, calibrated, probabilities = (
         numpy.concatenate([getattr(part, name).numpy() for part in parts])
-        for name in ("rows", "labels", "predicted", "calibrated")
+        for name in ("rows", "labels", "predicted", "calibrated", "probability")
     )
     order = numpy.argsort(rows, kind="stable")
+    order = order[draw(len(order))]
     rows = rows[order]
     samples = data.records.samples[rows]
-    return rows, TestedSamples(samples, labels[order], predicted[order] == 1, probabilities[order], total)
+    of_rows = labels[order], predicted[order] == 1, calibrated[order], probabilities[order]
+    return rows, TestedSamples(samples, *of_rows, total)
 
 
 def assemble_labels(
@@ -207,7 +214,7 @@ def assemble_labels(
         resamples: As of `compare_labels`.
     """
     counts = numpy.array(run.task.class_counts)
-    ours = LabelPredictions(test.probabilities, test.predicted)
+    ours = LabelPredictions(test.scores, test.predicted)
     theirs = LabelPredictions(fitted.predicted, fitted.predicted > 0.5)
     alarms, misses = find_errors(test.labels, test.predicted, test.probabilities, counts > 0, test.samples)
     return LabelData(

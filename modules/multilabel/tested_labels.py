@@ -26,6 +26,7 @@ class TestedLabels:
         rows: Row of each sample in its table, from 0, int64 (N,).
         labels: 1 the sample has the label, 0 it has not, -1 not known, int64 (N, L).
         predicted: Which labels are predicted, 1 or 0, int64 (N, L).
+        probability: Probability of each label before calibration, fp32 (N, L).
         calibrated: Probability of each label after calibration, fp32 (N, L).
     """
 
@@ -35,6 +36,7 @@ class TestedLabels:
     rows: Tensor
     labels: Tensor
     predicted: Tensor
+    probability: Tensor
     calibrated: Tensor
 
     @classmethod
@@ -48,7 +50,8 @@ class TestedLabels:
         """
         decision.to(scores.logits.device)
         probabilities = decision.probabilities(scores.logits)
-        return cls(scores.rows, scores.labels, decision.labels(probabilities), decision.calibration(probabilities))
+        calibrated = decision.calibration(probabilities)
+        return cls(scores.rows, scores.labels, decision.labels(probabilities), probabilities, calibrated)
 
     def of_all_processes(self) -> TestedLabels:
         """The predictions of all processes; must be called on all of them."""
@@ -67,7 +70,7 @@ class TestedLabels:
             and `fold`.
         """
         order = self.rows.argsort(stable=True)
-        rows, labels, predicted, shares = (getattr(self, one.name)[order].cpu().numpy() for one in fields(self))
+        rows, labels, predicted, _, shares = (getattr(self, one.name)[order].cpu().numpy() for one in fields(self))
         names = data.task.classes
         unknown = LabelSets(names, numpy.where(labels < 0, 1, 0).astype(numpy.int8)).joined()
         return polars.DataFrame(

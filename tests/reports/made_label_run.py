@@ -60,7 +60,9 @@ def made_label_report(num_labels: int, rows: int, folder: Path, suffix: str = ""
     run = replace(run, task=replace(run.task, classes=names, known_counts=known), curves=(learning,), weights=None)
     probabilities = made_scores(tested, 0.3, 3)
     samples = numpy.arange(len(tested)) // 2 * 2
-    test = TestedSamples(samples, tested, (probabilities > 0.7) & (counts > 0), probabilities, len(tested))
+    test = TestedSamples(
+        samples, tested, (probabilities > 0.7) & (counts > 0), probabilities, probabilities, len(tested)
+    )
     fitted = FittedBaseline("Morgan counts", made_scores(tested, 0.1, 4).astype(float), len(training), len(training), 1)
     drawings, smiles = drawn_drugs(), polars.read_csv(DRUGS)["smiles"].to_list()
 

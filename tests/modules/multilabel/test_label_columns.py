@@ -124,7 +124,7 @@ def test_tested_samples_are_written_in_the_order_of_their_rows(tmp_path: Path) -
     labels = torch.from_numpy(data.records.codes[rows.numpy()].astype(numpy.int64))
     shares = torch.tensor([[0.5, 0.25, 1.0], [0.0, 0.75, 0.5], [0.125, 0.5, 0.25]])
     predicted = torch.tensor([[1, 0, 1], [0, 0, 0], [0, 1, 0]])
-    found = TestedLabels(rows, labels, predicted, shares).frame(data, "out-of-fold")
+    found = TestedLabels(rows, labels, predicted, shares, shares).frame(data, "out-of-fold")
     expected = polars.DataFrame(
         {
             "row": [1, 3, 6],

@@ -106,7 +106,7 @@ class Recluster(lightning.Callback):
         self._running: RunningEmbeddings | None = None
         self._confusion: TrainingConfusion | None = None
         self._resumed: Mapping[str, Any] = {}
-        self._has: Tensor | None = None
+        self._known: Tensor | None = None
         self._entry_rows: Tensor | None = None
         self._entry_starts: Tensor | None = None
 
@@ -146,27 +146,32 @@ class Recluster(lightning.Callback):
     def _choose_samples(self, trainer: lightning.Trainer, model: DrugClassifier) -> None:
         data = cast(DrugDataModule, trainer.datamodule)  # type: ignore[attr-defined]
         codes = data.records.codes[data.records.rows["train"]]
-        self._has, self._entry_rows, self._entry_starts = None, None, None
+        self._known, self._entry_rows, self._entry_starts = None, None, None
         if data.records.is_multilabel:
-            self._choose_entries(codes == 1, model.device)
+            self._choose_entries(codes, model.device)
             return
         self._rows = draw_per_class(codes, self.sample_per_class, self.settings.seed)
         self._labels = torch.from_numpy(codes[self._rows]).to(model.device)
 
-    def _choose_entries(self, has: NDArray[Any], device: torch.device) -> None:
-        """Choose samples and, for each, the labels whose sub-clusters it is in; it has `has`, bool (N, C)."""
+    def _choose_entries(self, known: NDArray[Any], device: torch.device) -> None:
+        """Choose samples and, for each, the labels whose sub-clusters it is in.
+
+        Args:
+            known: 1 the sample has the label, 0 it does not, -1 not known, int8 (N, C).
+            device: Device of the model.
+        """
         if self.settings.difficulty != "neighbors":
             raise InputError(
                 f"recluster.difficulty: expected neighbors with data.labels multi, got {self.settings.difficulty}."
             )
-        samples, labels = has.nonzero()
+        samples, labels = (known == 1).nonzero()
         chosen = draw_per_class(labels, self.sample_per_class, self.settings.seed)
-        # Samples without any label are foreign neighbors, too.
-        self._rows = numpy.arange(len(has)) if self.sample_per_class is None else numpy.unique(samples[chosen])
+        # Samples without any label are foreign neighbors, too, unless the samples are drawn by label.
+        self._rows = numpy.arange(len(known)) if self.sample_per_class is None else numpy.unique(samples[chosen])
         entry_rows = numpy.searchsorted(self._rows, samples[chosen])
-        starts = numpy.searchsorted(samples, numpy.arange(len(has)))
-        given = labels[chosen], has[self._rows], entry_rows, starts
-        self._labels, self._has, self._entry_rows, self._entry_starts = (
+        starts = numpy.searchsorted(samples, numpy.arange(len(known)))
+        given = labels[chosen], known[self._rows], entry_rows, starts
+        self._labels, self._known, self._entry_rows, self._entry_starts = (
             torch.from_numpy(values).to(device) for values in given
         )
 
@@ -222,8 +227,8 @@ class Recluster(lightning.Callback):
         self._check_finite(embeddings, model, trainer.current_epoch)
         state = model.class_state
         overlap = None
-        if self._has is not None and self._entry_rows is not None:
-            overlap = label_overlap(embeddings, self._has, seed=self.settings.seed)
+        if self._known is not None and self._entry_rows is not None:
+            overlap = label_overlap(embeddings, self._known, seed=self.settings.seed)
             embeddings = embeddings[self._entry_rows]
         found = find_subclusters(
             embeddings,
@@ -250,11 +255,13 @@ class Recluster(lightning.Callback):
         if bool(embeddings.sum().isfinite()):
             return
         broken = ~embeddings.isfinite().all(dim=1)
+        number = int(broken.sum())
         if self._entry_rows is not None:
             broken = broken[self._entry_rows]
         names = ", ".join(model.task.classes[code] for code in sorted(set(self._labels[broken].tolist())))
-        if names:
+        if number:
+            of_classes = f" of classes {names}" if names else ""
             raise InputError(
                 f"model: expected finite embeddings before epoch {epoch}, got NaN or infinite values for "
-                f"{int(broken.sum())} training samples of classes {names}; try a lower model.optimizer.lr."
+                f"{number} training samples{of_classes}; try a lower model.optimizer.lr."
             )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from base.errors import InputError
-from datamodules.drug_task import DrugTask, check_single_label
+from datamodules.drug_task import DrugTask
 from modules.checkpoint_file import Checkpoint, read_checkpoint, weights_digest
 from modules.decision import Decision
 from modules.decisions.objectives import CostMatrix, DecisionObjective
@@ -105,7 +105,6 @@ def _measured(model: DrugClassifier, saved: Checkpoint) -> tuple[Decision, Split
     """Decision, scores and head classes of the checkpoint of a run that was measured."""
     best = read_checkpoint(saved.measured) if saved.is_refit else saved
     counts = torch.tensor(best.task.class_counts)
-    check_single_label(best.task, "choose the decision of a refit")
     decision, metrics = Decision(counts, model.decision.loss), SplitMetrics(counts, model.groups)
     decision.load_state_dict(best.decision_state())
     scores = SplitScores.load(scores_path(best.path), len(counts), weights_digest(best.path))

@@ -129,6 +129,10 @@ class Objective(nn.Module):
                     "model.contrast: expected modules.losses.LabelContrastiveLoss, or null, with data.labels multi, "
                     f"got {type(one).__name__}."
                 )
+        if self.expert_diversity:
+            raise InputError(
+                f"model.head.expert_diversity: expected 0 with data.labels multi, got {self.expert_diversity:g}."
+            )
         if self.mixing is not None:
             raise InputError(f"model.mixing: expected null with data.labels multi, got {type(self.mixing).__name__}.")
         loss.build(torch.tensor(task.known_counts))

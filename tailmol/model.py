@@ -113,7 +113,7 @@ class Model:
         """
         sets = None
         if coverage is not None:
-            check_single_label(self._task, "predict sets of labels with a coverage")
+            check_single_label(self._task, "predict sets of labels", "coverage")
             if self.checkpoint is None:
                 raise InputError("coverage: expected a model that was loaded from a checkpoint, got another one.")
             sets = sets_from_file(self.classifier, self.checkpoint, coverage)
@@ -141,6 +141,7 @@ class Model:
         Raises:
             InputError: If there are no scores beside the checkpoint, or an option is invalid.
         """
+        check_single_label(self._task, "decide anew", "objective")
         if self.checkpoint is None:
             raise InputError("objective: expected a model that was loaded from a checkpoint, got another one.")
         scores = choose_from_file(self.classifier, self.checkpoint, DecisionSettings(objective, **options))
@@ -221,7 +222,7 @@ class Model:
                 agents=trained.get("agents", "apart"),
                 standardise=trained.get("standardise", "parent"),
                 missing_labels=trained.get("missing_labels"),
-                labels=trained["labels"],
+                labels=trained.get("labels", "single"),
                 label_separator=trained.get("label_separator"),
                 label_thresholds=trained.get("label_thresholds"),
                 split="all",

@@ -22,7 +22,7 @@ from modules.decision_choice import choose_decision
 from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
 from modules.embedding_pass import score_and_embed
-from modules.ensemble import Ensemble
+from modules.ensemble import NEVER_SEEN, Ensemble
 from modules.evaluation.prediction_evidence import PredictionEvidence, encoder_digest, evidence_path, load_evidence
 from modules.evaluation.split_metrics import named_by_class
 from modules.evaluation.split_scores import SplitScores, joined, scores_path
@@ -87,7 +87,11 @@ def assemble(
     scores = []
     for number, member in enumerate(saved):
         own = SplitScores.load(scores_path(member.path), member.task.num_classes)
-        scores.append(replace(own, logits=network.corrected(number, own.logits)))
+        logits = network.corrected(number, own.logits)
+        if whole.task.is_multilabel:
+            # The logit of a label that a member never saw would rank its fold above or below the others.
+            logits = logits.masked_fill(~network.seen[number], NEVER_SEEN)
+        scores.append(replace(own, logits=logits))
     scores = choose_neighbors(model, whole, scores, check.make(settings, "neighbors", NeighborSettings))
     everywhere = joined(scores)
     deciding = check.make(settings, "decision", DecisionSettings)

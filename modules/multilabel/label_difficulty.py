@@ -10,16 +10,16 @@ from modules.unit_embeddings import unit_embeddings
 
 
 @torch.no_grad()
-def label_overlap(embeddings: Tensor, has: Tensor, neighbors: int = 10, seed: int = 0) -> Tensor:
+def label_overlap(embeddings: Tensor, labels: Tensor, neighbors: int = 10, seed: int = 0) -> Tensor:
     """Compute the share of the nearest neighbors of each label's samples that do not have the label.
 
     As `neighbor_overlap` for classes: the nearest neighbors of a sample of a label that n samples have are the
     ``min(neighbors, n - 1)`` other samples of highest cosine similarity. A sample that has several labels is a neighbor
-    once, and foreign to none of its labels.
+    once, and foreign to none of its labels. A neighbor does not count where it is not known whether it has the label.
 
     Args:
         embeddings: Embeddings, floating point (N, d), of any norm.
-        has: Which labels the samples have, bool (N, L).
+        labels: 1 the sample has the label, 0 it does not, -1 not known, integers (N, L).
         neighbors: Number of nearest neighbors of a sample.
         seed: Random seed of the subsampling of large sets.
 
@@ -28,17 +28,18 @@ def label_overlap(embeddings: Tensor, has: Tensor, neighbors: int = 10, seed: in
         if there are none.
     """
     generator = torch.Generator().manual_seed(seed)
-    counts = has.sum(dim=0)
+    counts = (labels == 1).sum(dim=0)
     drawn = torch.randperm(len(embeddings), generator=generator)[:MAX_CANDIDATES].to(embeddings.device)
-    unit, own = unit_embeddings(embeddings[drawn]), has[drawn]
-    of_label = own.sum(dim=0)
+    unit, own = unit_embeddings(embeddings[drawn]), labels[drawn]
+    of_label = (own == 1).sum(dim=0)
     most = max(MAX_QUERIES // max(int((of_label > 0).sum()), 1), MIN_QUERIES_PER_CLASS)
-    shares = unit.new_full((has.shape[1],), torch.nan)
+    shares = unit.new_full((labels.shape[1],), torch.nan)
     for label in torch.nonzero(of_label > 1).flatten().tolist():
-        queries = own[:, label].nonzero().squeeze(1)[:most]
+        queries = (own[:, label] == 1).nonzero().squeeze(1)[:most]
         similarity = unit[queries] @ unit.T
         similarity[torch.arange(len(queries), device=unit.device), queries] = -torch.inf
         found = similarity.topk(min(neighbors, int(of_label[label]) - 1), dim=1).indices
-        shares[label] = (~own[found, label]).float().mean()
+        near = own[found, label]
+        shares[label] = (near == 0).sum() / (near >= 0).sum().clamp(min=1)
     others = shares.nanmean().nan_to_num(0.0)
     return torch.where(shares.isnan() & (counts > 0), others, shares)

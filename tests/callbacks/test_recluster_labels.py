@@ -69,7 +69,7 @@ def test_each_label_is_divided_and_a_sample_is_in_a_sub_cluster_of_each_of_its_l
         of_entries = embeddings[samples], torch.from_numpy(own)
         expected = subcluster(*of_entries, 3, 10, "bounded", 0, previous, "auto", True)
         assert torch.equal(state.subcluster_ids, expected.ids)
-        weights = difficulty_weights(label_overlap(embeddings, torch.from_numpy(labels == 1)))
+        weights = difficulty_weights(label_overlap(embeddings, torch.from_numpy(labels)))
         assert torch.allclose(state.weights, weights)
         ids = state.subcluster_ids
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import numpy
@@ -11,6 +12,7 @@ import torch
 
 import tailmol
 from base.errors import InputError
+from modules.ensemble import NEVER_SEEN
 from modules.evaluation.split_scores import SplitScores, scores_path
 from tests.workflows.multilabel_tables import (
     NAMES,
@@ -74,3 +76,18 @@ def test_rows_of_other_labels_are_named(folds: Path) -> None:
     rows = {"smiles": ["CCCN", "C1CC1CC", "CCOCC", "CCCC"], "groups": ["amine", "ring", "ether; ring", "amine;new"]}
     with pytest.raises(InputError, match="row 4: label 'new' is not a label of the trained model"):
         model.evaluate(polars.DataFrame(rows))
+
+
+@pytest.mark.slow
+def test_a_member_ranks_no_label_that_it_never_saw(tmp_path: Path) -> None:
+    kinds = product(range(2, 12), ("", "N"), ("", "C1CC1"))
+    rows = [(f"{ring}{'C' * size}{amine}", amine, ring) for size, amine, ring in kinds]
+    cells = [f"{smiles},{int(bool(amine))},{int(bool(ring))},{len(smiles) % 2}" for smiles, amine, ring in rows]
+    (tmp_path / "drugs.csv").write_text("\n".join(["smiles,amine,ring,long", *cells]))
+    # All rows with a ring have one scaffold, so that one fold has them.
+    words = options(tmp_path, "--data.label_column=[amine, ring, long]", "--folds=2", "--data.split=scaffold")
+    run = fit(words, show_progress=False).folder
+    scores = SplitScores.load(scores_path(checkpoint(run)), 3)
+    never_seen = scores.logits[:, 1] == NEVER_SEEN
+    assert torch.equal(never_seen, scores.labels[:, 1] == 1)
+    assert not bool((scores.logits[:, [0, 2]] == NEVER_SEEN).any())

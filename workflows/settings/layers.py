@@ -105,7 +105,10 @@ def _file_layers(command: CommandLine) -> list[Layer]:
     if not given["data"]:
         given["data"] = shipped_layers("data", source if isinstance(source, str) and find_dataset(source) else None)
     # What is recommended for a data set, or else for the kind of its samples.
-    kind = _kind_of_samples(compose([base, *given["data"], *own, command.layer()]).settings.get("data", {}))
+    data = compose([base, *given["data"], *own, command.layer()]).settings.get("data", {})
+    kind, several = _kind_of_samples(data), data.get("labels") == "multi"
+    if several and kind == "molecule":
+        kind = "multilabel"
     for name in (*(layer.path.stem for layer in given["data"]), kind):
         if not given["recommended"]:
             given["recommended"] = shipped_layers("recommended", name)
@@ -114,23 +117,19 @@ def _file_layers(command: CommandLine) -> list[Layer]:
         settings = dict(layer.settings)
         method = settings.pop("method", method)
         given["recommended"][place] = FileLayer(layer.name, settings, layer.path)
-    folder, unused = ("multilabel", "method") if kind == "multilabel" else ("method", "multilabel")
+    folder, unused, labels = ("multilabel", "method", "multi") if several else ("method", "multilabel", "single")
     if given[unused]:
-        labels = "multi" if folder == "multilabel" else "single"
         raise InputError(
             f"config: expected a file of {folder}/ with data.labels {labels}, got {given[unused][0].name}."
         )
     if not given[folder]:
-        given[folder] = [read_layer(find_config(f"{folder}/{'default' if folder == 'multilabel' else method}.yaml"))]
+        given[folder] = [read_layer(find_config(f"{folder}/{'default' if several else method}.yaml"))]
     return [base, *(layer for folder in FOLDERS for layer in given[folder]), *own]
 
 
 def _kind_of_samples(data: Mapping[str, Any]) -> str | None:
-    """The name of the recommended settings for the kind of samples and labels."""
     is_array_file = str(data.get("source")).lower().endswith(".npz")
     kind = "array" if is_array_file else data.get("input", "molecule")
-    if data.get("labels") == "multi":
-        return "multilabel"
     return kind if isinstance(kind, str) and kind in INPUTS else None
 
 

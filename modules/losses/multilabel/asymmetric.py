@@ -28,8 +28,8 @@ class AsymmetricLoss(MultilabelLoss):
 
         Args:
             gamma_positive: Focusing parameter of samples that have the label, at least 0; 0 turns it off.
-            gamma_negative: Focusing parameter of samples that have it not, at least 0; 0 turns it off.
-            margin: Probability below which a sample that has not the label has no loss, in [0, 1).
+            gamma_negative: Focusing parameter of samples that do not have it, at least 0; 0 turns it off.
+            margin: Probability below which a sample without the label has no loss, in [0, 1).
             logit_adjustment: Factor of the log odds that are added to the logits before the probabilities are computed,
                 at least 0; 0 turns it off, as in the paper.
 

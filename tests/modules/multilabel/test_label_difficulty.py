@@ -18,22 +18,23 @@ from modules.subclusters import Subclusters
 def test_overlap_is_that_of_all_neighbors_by_hand(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     embeddings = torch.randn(30, 5, generator=generator)
-    has = torch.rand(30, 4, generator=generator) < 0.3
-    has[:, 3] = False
-    found = label_overlap(embeddings, has, neighbors=4)
+    labels = torch.randint(-1, 2, (30, 4), generator=generator)
+    labels[:, 3] = 0
+    found = label_overlap(embeddings, labels, neighbors=4)
     unit = torch.nn.functional.normalize(embeddings, dim=1)
     similarity = unit @ unit.T
     expected = []
     for label in range(4):
-        own = has[:, label].nonzero().flatten().tolist()
-        shares = []
+        own = (labels[:, label] == 1).nonzero().flatten().tolist()
+        foreign = known = 0
         for row in own:
             ranked = [one for one in similarity[row].argsort(descending=True).tolist() if one != row]
             nearest = ranked[: min(4, len(own) - 1)]
-            shares += [sum(1 for one in nearest if not has[one, label]) / len(nearest)] if nearest else []
-        expected.append(sum(shares) / len(shares) if shares else float("nan"))
+            foreign += sum(1 for one in nearest if labels[one, label] == 0)
+            known += sum(1 for one in nearest if labels[one, label] >= 0)
+        expected.append(foreign / max(known, 1) if len(own) > 1 else float("nan"))
     values = torch.tensor(expected)
-    single = has.sum(dim=0) == 1
+    single = (labels == 1).sum(dim=0) == 1
     values[single] = values[~single].nanmean().nan_to_num(0.0)
     assert torch.allclose(found, values, atol=1e-6, equal_nan=True)
 
@@ -41,14 +42,13 @@ def test_overlap_is_that_of_all_neighbors_by_hand(seed: int) -> None:
 def test_with_one_label_a_sample_overlap_is_that_of_classes() -> None:
     generator = torch.Generator().manual_seed(1)
     embeddings, labels = torch.randn(60, 5, generator=generator), torch.arange(60) % 3
-    has = torch.nn.functional.one_hot(labels, 3).bool()
-    assert torch.allclose(label_overlap(embeddings, has), neighbor_overlap(embeddings, labels, 3), atol=1e-6)
+    several = torch.nn.functional.one_hot(labels, 3)
+    assert torch.allclose(label_overlap(embeddings, several), neighbor_overlap(embeddings, labels, 3), atol=1e-6)
 
 
 def test_a_neighbor_that_shares_the_label_among_others_is_not_foreign() -> None:
     embeddings = torch.tensor([[1.0, 0.0], [1.0, 0.01], [0.0, 1.0], [0.01, 1.0]])
-    has = torch.tensor([[True, True], [True, False], [False, True], [False, True]])
-    found = label_overlap(embeddings, has, neighbors=1)
+    found = label_overlap(embeddings, torch.tensor([[1, 1], [1, 0], [0, 1], [0, 1]]), neighbors=1)
     # The only neighbor of sample 0 has label 0, but not label 1.
     assert found.tolist() == pytest.approx([0.0, 1 / 3])
 
@@ -86,3 +86,10 @@ def test_with_centroids_each_label_takes_its_nearest_sub_cluster() -> None:
     state.assign(clusters, torch.ones(2), torch.ones(2), keep_centroids=True, entry_starts=torch.tensor([0, 2]))
     found = state.subcluster_members(torch.tensor([0, 1]), labels, torch.tensor([[0.1, 1.0], [1.0, 0.2]]))
     assert found.tolist() == [[False, True, False, True], [False, False, True, False]]
+
+
+def test_a_neighbor_of_which_a_label_is_not_known_does_not_count() -> None:
+    embeddings = torch.tensor([[1.0, 0.0], [1.0, 0.01], [1.0, 0.02], [0.0, 1.0]])
+    labels = torch.tensor([[1], [-1], [1], [0]])
+    # The nearest of sample 0 and of sample 2 is sample 1.
+    assert label_overlap(embeddings, labels, neighbors=1).tolist() == [0.0]

@@ -198,6 +198,8 @@ def test_several_labels_a_row_have_methods_of_their_own() -> None:
     assert names == ["base.yaml", "recommended/multilabel.yaml", "multilabel/default.yaml"]
     contrast = [layer.name for layer in read_command([*several, "--config", "multilabel/contrast.yaml"]).files]
     assert contrast == ["base.yaml", "recommended/multilabel.yaml", "multilabel/contrast.yaml"]
+    pairs = [layer.name for layer in read_command([*several, "--data.input=pair"]).files]
+    assert pairs == ["base.yaml", "recommended/pair.yaml", "multilabel/default.yaml"]
     expected = r"^config: expected a file of multilabel/ with data.labels multi, got method/paper.yaml\.$"
     with pytest.raises(InputError, match=expected):
         read_command([*several, "--config", "method/paper.yaml"])

@@ -152,7 +152,7 @@ class Batch(_Tensors):
     Attributes:
         sample_index: (B,) int64; in training the sample's place in the training split, else its row in the table.
         labels: (B,) int64 class codes; -1 for samples to predict. Where a sample may have several labels, (B, C): 1 it
-            has the label, 0 it has not, -1 not known.
+            has the label, 0 it does not, -1 not known.
         molecules: Graphs of M = B P molecules, P for each sample.
         fingerprints: Fingerprints of the same molecules.
         vectors: (M, D) float32, the pretrained vectors of the same molecules.

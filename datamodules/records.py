@@ -134,7 +134,7 @@ def label_values(
         labels: The labels of a trained model; those that a usable row has if None.
 
     Returns:
-        L labels, and (rows, L) int8: 1 the row has the label, 0 it has not, -1 not known or the row is not used.
+        L labels, and (rows, L) int8: 1 the row has the label, 0 it does not, -1 not known or the row is not used.
 
     Raises:
         InputError: If usable rows have fewer than two labels.

@@ -112,7 +112,7 @@ class ClassState(nn.Module):
 
         Args:
             sample_index: Index of each sample in the training split, int64 (B,).
-            labels: 1 the sample has the label, 0 it has not, -1 not known, integers (B, C).
+            labels: 1 the sample has the label, 0 it does not, -1 not known, integers (B, C).
             embeddings: Embeddings, (B, d).
 
         Returns:

@@ -33,7 +33,7 @@ class TestedSamples:
 
     Attributes:
         samples: int64 (n,), equal for rows of the same sample.
-        labels: 1 the sample has the label, 0 it has not, -1 not known, int64 (n, L).
+        labels: 1 the sample has the label, 0 it does not, -1 not known, int64 (n, L).
         predicted: bool (n, L), labels that are predicted.
         probabilities: float32 (n, L), calibrated probabilities.
         scores: float32 (n, L), probabilities before calibration, which is that of each fold for an ensemble; they rank.

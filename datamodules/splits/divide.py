@@ -44,7 +44,7 @@ class DrugRecords:
         classes: C labels.
         rows: The rows of the table in each split, int64 (n,).
         codes: Class code of each row of the table, int64 (rows,); -1 where the row is not used. Where a row may have
-            several labels: int8 (rows, C), 1 the row has the label, 0 it has not, -1 not known or the row is not used.
+            several labels: int8 (rows, C), 1 the row has the label, 0 it does not, -1 not known or the row is not used.
         samples: (rows,) int64, equal for rows of the same sample.
         count_by: Whether class counts are of different samples or of rows.
         folds: (rows,) int64, the fold that tests each row of the table, -1 where none does; None without folds.

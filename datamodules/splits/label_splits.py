@@ -25,7 +25,7 @@ def stratified_label_split(
     A group has the labels of all its rows.
 
     Args:
-        values: (n, L) int8: 1 the row has the label; 0 it has not; -1 not known, which counts as 0.
+        values: (n, L) int8: 1 the row has the label; 0 it does not; -1 not known, which counts as 0.
         groups: (n,) int64; rows with the same number are the same sample.
         fractions: Shares of training, validation and test.
         seed: Random seed.
@@ -46,7 +46,7 @@ def stratified_label_folds(values: NDArray[Any], groups: NDArray[Any], folds: in
     such a label needs it, since a model that was trained without it could not know the label.
 
     Args:
-        values: (n, L) int8: 1 the row has the label; 0 it has not; -1 not known, which counts as 0.
+        values: (n, L) int8: 1 the row has the label; 0 it does not; -1 not known, which counts as 0.
         groups: (n,) int64; rows with the same number are the same sample.
         folds: Number of folds.
         seed: Random seed.

@@ -38,7 +38,7 @@ class LabelSets:
 
     Attributes:
         names: L labels.
-        values: (rows, L) int8: 1 the row has the label, 0 it has not, -1 not known; all -1 in a row without any label.
+        values: (rows, L) int8: 1 the row has the label, 0 it does not, -1 not known; all -1 in a row without any label.
     """
 
     names: tuple[str, ...]

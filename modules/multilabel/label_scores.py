@@ -13,7 +13,7 @@ def label_scores(probabilities: Tensor, predicted: Tensor, labels: Tensor) -> di
     Args:
         probabilities: Probabilities of the labels, floating point (N, L).
         predicted: Which labels are predicted, 1 or 0, integers (N, L).
-        labels: 1 the sample has the label, 0 it has not, -1 not known, integers (N, L).
+        labels: 1 the sample has the label, 0 it does not, -1 not known, integers (N, L).
 
     Returns:
         fp32 (L,) each: `average_precision` and `auroc`, NaN where no sample has the label, or all have; `recall`, NaN

@@ -24,7 +24,7 @@ class TestedLabels:
 
     Attributes:
         rows: Row of each sample in its table, from 0, int64 (N,).
-        labels: 1 the sample has the label, 0 it has not, -1 not known, int64 (N, L).
+        labels: 1 the sample has the label, 0 it does not, -1 not known, int64 (N, L).
         predicted: Which labels are predicted, 1 or 0, int64 (N, L).
         probability: Probability of each label before calibration, fp32 (N, L).
         calibrated: Probability of each label after calibration, fp32 (N, L).

@@ -40,7 +40,7 @@ def find_errors(
     """Find absent labels of the highest probability, and present ones of the lowest; one for each sample.
 
     Args:
-        labels: 1 the sample has the label, 0 it has not, -1 not known, integers (n, L).
+        labels: 1 the sample has the label, 0 it does not, -1 not known, integers (n, L).
         predicted: bool (n, L), labels that are predicted.
         probabilities: Calibrated probabilities, float (n, L).
         seen: bool (L,), labels that a training sample has; others are left out.

@@ -72,7 +72,7 @@ def weighted_scores(labels: NDArray[Any], found: LabelPredictions, weights: NDAr
     """Scores of each label where rows count more than once, or not.
 
     Args:
-        labels: 1 the sample has the label, 0 it has not, -1 not known, integers (n, L).
+        labels: 1 the sample has the label, 0 it does not, -1 not known, integers (n, L).
         found: What the model says.
         weights: How often each row counts in each of W cases, float32 (n, W).
 

@@ -32,7 +32,7 @@ def compare_pairs(training: NDArray[Any], predicted: NDArray[Any], counts: NDArr
     """Count the pairs of labels in training and in predictions.
 
     Args:
-        training: 1 the sample has the label, 0 it has not, -1 not known, integers (N, L).
+        training: 1 the sample has the label, 0 it does not, -1 not known, integers (N, L).
         predicted: bool (n, L), labels that are predicted for the test samples.
         counts: int (L,), training samples with each label; of more than `LABELS_SHOWN` the most frequent are shown.
     """
@@ -44,7 +44,7 @@ def pair_shares(labels: NDArray[Any]) -> NDArray[Any]:
     """Share of the samples with one label that have another one, float64 (S, S).
 
     Args:
-        labels: 1 the sample has the label, 0 it has not, -1 not known, integers (n, S).
+        labels: 1 the sample has the label, 0 it does not, -1 not known, integers (n, S).
 
     Returns:
         The row is the one, the column the other; NaN where no sample with the one is known to have the other or not,

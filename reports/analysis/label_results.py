@@ -87,7 +87,7 @@ def compare_labels(
     """Hold a model against a baseline, by a paired bootstrap of the test samples.
 
     Args:
-        labels: 1 the sample has the label, 0 it has not, -1 not known, integers (n, L).
+        labels: 1 the sample has the label, 0 it does not, -1 not known, integers (n, L).
         ours: What the model says.
         theirs: What the baseline says.
         samples: int (n,), equal for rows of the same sample, which are drawn together.

@@ -63,7 +63,7 @@ class LabelContrastiveLoss(ContrastiveLoss):
 
         Args:
             views: Projections, floating point (B, V, d); normalized by the loss.
-            labels: 1 the sample has the label, 0 it has not, -1 not known, integers (B, L).
+            labels: 1 the sample has the label, 0 it does not, -1 not known, integers (B, L).
             subclusters: Which of K sub-clusters each sample is in, bool (B, K).
             class_temperatures: Positive temperature of each label in L2, floating point (L,).
             share: Samples whose views are the anchors; the values of shares add up to the loss.

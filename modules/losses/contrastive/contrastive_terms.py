@@ -106,7 +106,24 @@ def same_group(groups: Tensor, rows: slice) -> Tensor:
     Returns:
         bool (anchors, keys).
     """
-    return groups[rows].unsqueeze(1) == groups.unsqueeze(0)
+    found: Tensor = groups[rows].unsqueeze(1) == groups.unsqueeze(0)
+    return found
+
+
+def others_of_group(groups: Tensor, rows: slice) -> Tensor:
+    """Mask of the pairs of an anchor and another key of the same group.
+
+    Args:
+        groups: Group of each key, (keys,).
+        rows: Rows of the anchors.
+
+    Returns:
+        bool (anchors, keys).
+    """
+    found = same_group(groups, rows)
+    first, end, _ = rows.indices(len(groups))
+    found[:, first:end].fill_diagonal_(False)
+    return found
 
 
 def same_sample(views: Tensor, share: Share) -> Tensor:
@@ -158,7 +175,7 @@ def group_members(groups: Tensor) -> Tensor:
 def contrastive_term(
     similarity: Tensor,
     positives: Tensor,
-    denominators: Tensor,
+    denominators: Tensor | slice,
     temperatures: Tensor | float,
     log_sizes: Tensor | None = None,
     anchor_weights: Tensor | None = None,
@@ -175,7 +192,8 @@ def contrastive_term(
     Args:
         similarity: Similarities z_a.z_k, fp32 (anchors, columns).
         positives: P_a as a bool mask, (anchors, columns), or as weights whose sum is 0 or at least 1 for each anchor.
-        denominators: D_a as a bool mask, (anchors, columns); contains all positives.
+        denominators: D_a as a bool mask, (anchors, columns); contains all positives. The rows of the anchors among the
+            columns stand for all columns but the anchor itself.
         temperatures: Temperature of all anchors, or of each, (anchors, 1).
         log_sizes: Logarithm of a divisor of each term of the denominator, (anchors, columns); 0 if None.
         anchor_weights: Factor of each anchor's loss, (anchors, 1); 1 if None.
@@ -198,28 +216,37 @@ class _ContrastiveTerm(torch.autograd.Function):
         ctx: Any,
         similarity: Tensor,
         positives: Tensor,
-        denominators: Tensor,
+        denominators: Tensor | slice,
         temperatures: Tensor | float,
         log_sizes: Tensor | None,
         anchor_weights: Tensor | None,
         total: Total,
     ) -> Tensor:
-        positive_counts = positives.sum(dim=1, keepdim=True)
+        # On a CPU, arithmetic of floats and truth values takes ten times as long as that of floats.
+        weights = positives.to(similarity.dtype)
+        positive_counts = weights.sum(dim=1, keepdim=True)
         usable = positive_counts > 0
         number = total(usable.sum()).clamp(min=1)
         # Unlike infinity, the lowest number keeps anchors without denominators finite, and its product with 0 is 0.
-        terms = (similarity / temperatures).masked_fill_(~denominators, torch.finfo(similarity.dtype).min)
+        lowest = torch.finfo(similarity.dtype).min
+        terms = similarity / temperatures
+        if isinstance(denominators, Tensor):
+            terms.masked_fill_(~denominators, lowest)
+        else:
+            first, end, _ = denominators.indices(terms.shape[1])
+            terms[:, first:end].fill_diagonal_(lowest)
         # Subtracting the maximum preserves precision at low temperatures and does not change the loss.
         terms -= terms.amax(dim=1, keepdim=True)
-        shares = positives / positive_counts.clamp(min=1)
-        positive_logits = (terms * shares).sum(dim=1, keepdim=True)
+        factors = usable.to(terms.dtype) if anchor_weights is None else usable * anchor_weights
+        positive_counts = positive_counts.clamp(min=1)
+        positive_logits = torch.linalg.vecdot(terms, weights).unsqueeze(1) / positive_counts
         if log_sizes is not None:
             terms -= log_sizes
         sums = terms.exp_().sum(dim=1, keepdim=True)
-        factors = usable if anchor_weights is None else usable * anchor_weights
-        losses = (sums.log() - positive_logits) * factors
+        losses: Tensor = (sums.log() - positive_logits) * factors
         # The gradient is the softmax minus the shares of the positives.
-        ctx.save_for_backward(terms.div_(sums).sub_(shares).mul_(factors / (number * temperatures)))
+        factors = factors / (number * temperatures)
+        ctx.save_for_backward(terms.mul_(factors / sums).addcmul_(weights, factors / positive_counts, value=-1))
         return losses.sum() / number
 
     @staticmethod
@@ -243,5 +270,4 @@ def group_term(
     Returns:
         fp32 scalar.
     """
-    others = other_keys(len(groups), rows, groups.device)
-    return contrastive_term(similarity, same_group(groups, rows) & others, others, temperature, total=total)
+    return contrastive_term(similarity, others_of_group(groups, rows), rows, temperature, total=total)

@@ -8,9 +8,8 @@ from modules.losses.contrastive.contrastive_terms import (
     Share,
     contrastive_term,
     group_members,
-    other_keys,
+    others_of_group,
     pairwise_similarity,
-    same_group,
 )
 
 
@@ -47,10 +46,9 @@ class InstanceBalancedContrastiveLoss(ClassContrastiveLoss):
         """See `ClassContrastiveLoss.term`."""
         number = views.shape[1]
         rows, key_labels = share.rows(number), labels.repeat_interleave(number)
-        others = other_keys(len(key_labels), rows, labels.device)
-        positives = same_group(key_labels, rows) & others
+        positives = others_of_group(key_labels, rows)
         weights = 1 - self.classification_shares(labels, number).repeat_interleave(number)[rows].unsqueeze(1)
         similarity = pairwise_similarity(views, share)
         return contrastive_term(
-            similarity, positives, others, self.temperature, anchor_weights=weights, total=share.total
+            similarity, positives, rows, self.temperature, anchor_weights=weights, total=share.total
         )

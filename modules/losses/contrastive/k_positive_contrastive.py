@@ -40,10 +40,11 @@ class KPositiveContrastiveLoss(ClassContrastiveLoss):
 
     def term(self, views: Tensor, labels: Tensor, share: Share) -> Tensor:
         """See `ClassContrastiveLoss.term`."""
-        others = other_keys(views.shape[0] * views.shape[1], share.rows(views.shape[1]), labels.device)
+        rows = share.rows(views.shape[1])
+        others = other_keys(views.shape[0] * views.shape[1], rows, labels.device)
         positives = self.draw_positives(views, labels, share) & others
         similarity = pairwise_similarity(views, share)
-        return contrastive_term(similarity, positives, others, self.temperature, total=share.total)
+        return contrastive_term(similarity, positives, rows, self.temperature, total=share.total)
 
     def draw_positives(self, views: Tensor, labels: Tensor, share: Share) -> Tensor:
         """Draw the positives of each anchor, by Floyd's algorithm for samples without replacement.

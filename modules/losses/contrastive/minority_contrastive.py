@@ -36,4 +36,4 @@ class MinorityContrastiveLoss(ClassContrastiveLoss):
         of_largest = (key_labels[rows] == self.largest).unsqueeze(1)
         positives = torch.where(of_largest, same_sample(views, share), same_group(key_labels, rows)) & others
         similarity = pairwise_similarity(views, share)
-        return contrastive_term(similarity, positives, others, self.temperature, total=share.total)
+        return contrastive_term(similarity, positives, rows, self.temperature, total=share.total)

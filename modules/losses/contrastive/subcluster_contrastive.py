@@ -11,10 +11,9 @@ from modules.losses.contrastive.contrastive_terms import (
     check_views,
     contrastive_term,
     group_term,
-    other_keys,
+    others_of_group,
     pairwise_similarity,
     same_group,
-    same_sample,
 )
 
 
@@ -87,12 +86,13 @@ class SubclusterContrastiveLoss(ContrastiveLoss):
             similarity = pairwise_similarity(views, share)
             inner_term = group_term(similarity, key_subclusters, self.temperature, rows, share.total)
             # The class term contrasts each anchor with the other sub-clusters of its class (L2).
-            own_views = same_sample(views, share) & other_keys(len(key_labels), rows, labels.device)
-            other_subcluster = ~same_group(key_subclusters, rows)
+            owners = torch.arange(len(labels), device=labels.device).repeat_interleave(number)
+            contrasted = ~same_group(key_subclusters, rows) | others_of_group(owners, rows)
+            # Other views of the sample are of its class, too.
             class_term = contrastive_term(
                 similarity,
-                positives=(same_group(key_labels, rows) & other_subcluster) | own_views,
-                denominators=other_subcluster | own_views,
+                positives=same_group(key_labels, rows) & contrasted,
+                denominators=contrasted,
                 temperatures=class_temperatures.float()[key_labels[rows]].unsqueeze(1),
                 total=share.total,
             )

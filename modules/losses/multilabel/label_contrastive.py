@@ -13,8 +13,8 @@ from modules.losses.contrastive.contrastive_terms import (
     check_views,
     contrastive_term,
     other_keys,
+    others_of_group,
     pairwise_similarity,
-    same_sample,
 )
 
 
@@ -83,13 +83,14 @@ class LabelContrastiveLoss(ContrastiveLoss):
             has = (labels == 1).float().repeat_interleave(number, dim=0)
             members = subclusters.float().repeat_interleave(number, dim=0)
             others = other_keys(len(has), rows, has.device)
-            own_views = same_sample(views, share) & others
+            owners = torch.arange(len(labels), device=labels.device).repeat_interleave(number)
+            own_views = others_of_group(owners, rows)
             shared_subclusters = members[rows] @ members.T
             similarity = pairwise_similarity(views, share)
             inner_term = contrastive_term(
                 similarity,
                 positives=torch.where(own_views, shared_subclusters.clamp(min=1), shared_subclusters * others),
-                denominators=others,
+                denominators=rows,
                 temperatures=self.temperature,
                 total=share.total,
             )

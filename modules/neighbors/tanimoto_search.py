@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,13 +15,14 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 _WORD = 64
-_ALL = numpy.uint64(2**64 - 1)
 # The bitmaps of some queries at once stay in the cache of a core.
 _WORDS_AT_ONCE = 2**14
 # With fewer words, threads would wait for each other.
 _WORDS_OF_THREADS = 2**11
-# One word of so many is looked at first; the best samples there bound the similarity of the best ones of all.
+# The best samples of one word in so many bound the similarity of the best ones of all.
 _STRIDE = 32
+# So many words are looked at for the bound at least, if there are as many.
+_FEWEST_WORDS = 32
 
 
 class TanimotoSearch:
@@ -29,7 +31,8 @@ class TanimotoSearch:
     A bitmap for each bin says which samples have it. The number of bins that a query shares with every sample is the
     sum of the bitmaps of its bins, which carry-save adders compute for 64 samples with each operation on a word. The
     samples are in order of their number of bins b, so that the number of shared bins with which the Tanimoto similarity
-    to a query of a bins is at least t, ``t (a + b) / (1 + t)``, is the same for a word, and few samples remain.
+    to a query of a bins is at least t, ``t (a + b) / (1 + t)``, is the same for a word, and few samples remain. A
+    bound t is known from a part of the samples.
     """
 
     def __init__(self, bits: csr_array) -> None:
@@ -63,21 +66,31 @@ class TanimotoSearch:
         found = numpy.zeros((count, number), dtype=numpy.int64)
         similarity = numpy.zeros((count, number), dtype=numpy.float32)
         sizes = numpy.diff(queries.indptr).astype(numpy.int64)
-        order = numpy.argsort(sizes, kind="stable")
-        words = len(self._size_of_word)
-        at_once = max(1, _WORDS_AT_ONCE // words)
-        parts = [order[start : start + at_once] for start in range(0, count, at_once)]
         bitmaps = self._bitmaps
+        words = bitmaps.shape[1]
+        stride = max(1, min(_STRIDE, words // max(_FEWEST_WORDS, number)))
+        few = slice(0, None, stride)
+        sampled = numpy.ascontiguousarray(bitmaps[:, few])
+        bounds = numpy.zeros(count)
+
+        def bound(some: NDArray[Any]) -> None:
+            rows = _rows(sampled, queries, some)
+            bounds[some] = self._bound(rows, few, sizes[some], number)
 
         def search(some: NDArray[Any]) -> None:
-            found[some], similarity[some] = self._of_some(bitmaps, queries, some, sizes[some], number)
+            rows = _rows(bitmaps, queries, some)
+            found[some], similarity[some] = self._of_some(rows, sizes[some], bounds[some], number)
 
-        if words < _WORDS_OF_THREADS:
-            for some in parts:
-                search(some)
-        else:
-            with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-                list(threads.map(search, parts))
+        order = numpy.argsort(sizes, kind="stable")
+        for work, of_query in ((bound, sampled.shape[1]), (search, words)):
+            at_once = max(1, _WORDS_AT_ONCE // of_query)
+            parts = [order[start : start + at_once] for start in range(0, count, at_once)]
+            if words < _WORDS_OF_THREADS:
+                for some in parts:
+                    work(some)
+            else:
+                with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+                    list(threads.map(work, parts))
         return found, similarity
 
     @cached_property
@@ -97,15 +110,29 @@ class TanimotoSearch:
             has[own] = False
         return bitmaps.view(numpy.uint64)
 
+    def _bound(self, rows: list[NDArray[Any]], words: slice, sizes: NDArray[Any], number: int) -> NDArray[Any]:
+        """Similarity that the best samples have at least, by those of some words, float64 (n,)."""
+        counts = sum(
+            numpy.unpackbits(plane.view(numpy.uint8), axis=1, bitorder="little").astype(numpy.int16) << place
+            for place, plane in enumerate(_sum_bits(rows))
+        )
+        similarity = _tanimoto(counts, sizes[:, None], self._size_of_word[words].repeat(_WORD))
+        similarity[:, self._sample_at.reshape(-1, _WORD)[words].reshape(-1) < 0] = -1
+        bound: NDArray[Any] = numpy.partition(similarity, -number, axis=1)[:, -number].astype(numpy.float64)
+        return bound.clip(min=0)
+
     def _of_some(
-        self, bitmaps: NDArray[Any], queries: csr_array, some: NDArray[Any], sizes: NDArray[Any], number: int
+        self, rows: list[NDArray[Any]], sizes: NDArray[Any], bounds: NDArray[Any], number: int
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        bins = numpy.full((len(some), max(1, int(sizes.max()))), len(bitmaps) - 1)
-        for place, query in enumerate(some):
-            bins[place, : sizes[place]] = queries.indices[queries.indptr[query] : queries.indptr[query + 1]]
-        # The bitmap of a single query is not copied.
-        shared = _sum_bits([bitmaps[own] if len(own) > 1 else bitmaps[own[0]][None] for own in bins.T])
-        query, word = numpy.nonzero(kept := _at_least(shared, self._least(shared, sizes, number)))
+        total, bound = sizes[:, None] + self._size_of_word, bounds[:, None]
+        # Number of shared bins that the best samples have at least; a little less, since the quotient is rounded.
+        least = numpy.ceil(bound * total / (1 + bound) - 1e-6 * total).astype(numpy.int64)
+        # The sum of the number of shared bins and of `more` has this digit where enough are shared.
+        digit = len(rows).bit_length()
+        more = (2**digit - least).clip(min=0)
+        # All bits of a word are those of its number.
+        shared = _sum_bits(rows, [(-((more >> place) & 1)).view(numpy.uint64) for place in range(digit + 1)])
+        query, word = numpy.nonzero(kept := shared[digit])
         bit = numpy.unpackbits(kept[query, word].view(numpy.uint8), bitorder="little").reshape(-1, _WORD)
         own, offset = numpy.nonzero(bit)
         query, word = query[own], word[own]
@@ -115,30 +142,21 @@ class TanimotoSearch:
             ((plane[query, word] >> offset.astype(numpy.uint64)) & numpy.uint64(1)).astype(numpy.int64) << place
             for place, plane in enumerate(shared)
         )
-        similarity = _tanimoto(counts, sizes[query], self._size_of_word[word])
+        similarity = _tanimoto(counts - more[query, word], sizes[query], self._size_of_word[word])
         ranked = numpy.lexsort((sample, -similarity, query))
-        first = numpy.searchsorted(query[ranked], numpy.arange(len(some)))
+        first = numpy.searchsorted(query[ranked], numpy.arange(len(sizes)))
         best = ranked[first[:, None] + numpy.arange(number)]
         return sample[best], similarity[best]
 
-    def _least(self, shared: list[NDArray[Any]], sizes: NDArray[Any], number: int) -> NDArray[Any]:
-        """Number of shared bins that the best samples have at least, int64 (n, words)."""
-        stride = _STRIDE if len(self._size_of_word) > _STRIDE * number else 1
-        words = slice(0, None, stride)
-        counts = sum(
-            numpy.unpackbits(
-                numpy.ascontiguousarray(plane[:, words]).view(numpy.uint8), axis=1, bitorder="little"
-            ).astype(numpy.int16)
-            << place
-            for place, plane in enumerate(shared)
-        )
-        similarity = _tanimoto(counts, sizes[:, None], self._size_of_word[words].repeat(_WORD))
-        similarity[:, self._sample_at.reshape(-1, _WORD)[words].reshape(-1) < 0] = -1
-        bound = numpy.partition(similarity, -number, axis=1)[:, [-number]].astype(numpy.float64).clip(min=0)
-        total = sizes[:, None] + self._size_of_word
-        # A little less, since the quotient is rounded.
-        least: NDArray[Any] = numpy.ceil(bound * total / (1 + bound) - 1e-6 * total).astype(numpy.int64)
-        return least
+
+def _rows(bitmaps: NDArray[Any], queries: csr_array, some: NDArray[Any]) -> list[NDArray[Any]]:
+    """The bitmaps of the first bin of some queries, of their second bin, and so on, uint64 (n, words) each."""
+    starts, ends = queries.indptr[some], queries.indptr[some + 1]
+    bins = numpy.full((len(some), max(1, int((ends - starts).max()))), len(bitmaps) - 1)
+    for own, start, end in zip(bins, starts, ends, strict=True):
+        own[: end - start] = queries.indices[start:end]
+    # The bitmap of a single query is not copied.
+    return [bitmaps[own] if len(own) > 1 else bitmaps[own[0]][None] for own in bins.T]
 
 
 def _tanimoto(shared: Any, own: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
@@ -148,16 +166,25 @@ def _tanimoto(shared: Any, own: NDArray[Any], other: NDArray[Any]) -> NDArray[An
     return similarity
 
 
-def _sum_bits(bitmaps: list[NDArray[Any]]) -> list[NDArray[Any]]:
-    """The number of bitmaps that have each bit, in binary: a bitmap for each digit, the lowest one first."""
-    planes, digit = [], bitmaps
+def _sum_bits(bitmaps: list[NDArray[Any]], more: Sequence[NDArray[Any]] = ()) -> list[NDArray[Any]]:
+    """The number of bitmaps that have each bit, in binary: a bitmap for each digit, the lowest one first.
+
+    Args:
+        bitmaps: One or more bitmaps, uint64 (n, words).
+        more: Numbers that are added to it, in binary in the same way.
+    """
+    planes: list[NDArray[Any]] = []
+    digit, spare = list(bitmaps), numpy.empty_like(bitmaps[0])
     while digit:
+        digit.extend(more[len(planes) : len(planes) + 1])
         carries = []
         while len(digit) >= 3:
             first, second, third = digit.pop(), digit.pop(), digit.pop()
-            odd = first ^ second
-            carries.append((first & second) | (odd & third))
-            digit.append(odd ^ third)
+            odd, carry = first ^ second, first & second
+            carry |= numpy.bitwise_and(odd, third, out=spare)
+            carries.append(carry)
+            odd ^= third
+            digit.append(odd)
         if len(digit) == 2:
             first, second = digit
             carries.append(first & second)
@@ -165,17 +192,3 @@ def _sum_bits(bitmaps: list[NDArray[Any]]) -> list[NDArray[Any]]:
         planes.append(digit[0])
         digit = carries
     return planes
-
-
-def _at_least(planes: list[NDArray[Any]], least: NDArray[Any]) -> NDArray[Any]:
-    """Which numbers in binary, see `_sum_bits`, are at least so large, as bitmaps; `least` is one number for a word."""
-    greater = numpy.zeros_like(planes[0])
-    equal = numpy.full_like(planes[0], _ALL)
-    equal[least >= 2 ** len(planes)] = 0
-    for place in reversed(range(len(planes))):
-        # All bits of a word are those of its number.
-        wanted = numpy.where((least >> place) & 1, _ALL, numpy.uint64(0))
-        greater |= equal & planes[place] & ~wanted
-        equal &= ~(planes[place] ^ wanted)
-    found: NDArray[Any] = greater | equal
-    return found

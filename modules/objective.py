@@ -258,10 +258,11 @@ class Objective(nn.Module):
         projections = torch.stack([network.projection(embedding) for embedding in embeddings], dim=1)
         given = batch.sample_index, batch.labels, embeddings[0]
         several = batch.labels.ndim == 2
-        subclusters = state.subcluster_members(*given).long() if several else state.subclusters_of(*given)
-        # Columns of labels, then of sub-clusters, so that both are gathered at once.
-        both = [batch.labels, subclusters]
-        groups = torch.cat(both, dim=1) if several else torch.stack(both, dim=1)
+        # Columns of labels, then of sub-clusters, so that both are gathered at once; of several, all are 0, 1 or -1.
+        if several:
+            groups = torch.cat([batch.labels.to(torch.int8), state.subcluster_members(*given).to(torch.int8)], dim=1)
+        else:
+            groups = torch.stack([batch.labels, state.subclusters_of(*given)], dim=1)
         rank, processes = rank_and_world_size()
         joint = processes > 1 and self.contrast.over_processes
         share = WHOLE

@@ -54,25 +54,28 @@ usage: {command} <subcommand> [options]
 Classify drugs into long-tailed classes, from ten thousand samples down to five.
 
 subcommands:
-  fit         train a model, test its best checkpoint and write a report (by default on the shipped inn_stems data)
+  fit         train a model, test its best checkpoint and write a report
+              (by default on the shipped inn_stems data)
   validate    compute the metrics of a checkpoint on the validation split
   test        compute the metrics of a checkpoint on the test split
-  predict     predict labels and probabilities for a table of SMILES, or for one SMILES
-  decide      choose anew what the predictions of a trained model are best at, without training
+  predict     predict labels and probabilities for a table or for one SMILES
+  decide      choose anew what predictions are best at, without training
   embed       write the embeddings of a table of SMILES
   export      write a trained model as a folder that predicts without torch
   prepare     download, check and featurize a table ahead of training
   sweep       search for the settings with the best validation metric
-  benchmark   run a grid of data sets, methods and seeds, and write tables that compare them
+  benchmark   compare data sets, methods and seeds, and write tables
   datasets    list the data sets known by name
   report      write the report of a run again
   compare     write a page that compares several runs
   completion  print a script for tab completion in bash, zsh and other shells
 
 common options ({command} <subcommand> --help lists more):
-  --data.source FILE    CSV, TSV or Parquet table, .npz file of arrays, or name of a known data set
-  --config FILE         YAML file of settings, your own or a shipped one such as method/paper.yaml or debug.yaml;
-                        options on the command line take precedence
+  --data.source FILE    CSV, TSV or Parquet table, .npz file of arrays, or name
+                        of a known data set
+  --config FILE         YAML file of settings, your own or a shipped one such as
+                        method/paper.yaml or debug.yaml; options on the command
+                        line take precedence
   --ckpt_path FILE      checkpoint to resume, validate, test or predict with
   --quiet               print only warnings and errors
   --json                as --quiet, and print the result as one line of JSON
@@ -82,7 +85,8 @@ common options ({command} <subcommand> --help lists more):
 examples:
   {command} fit --data.source my_drugs.csv
   {command} fit --data.source hiv --config method/paper.yaml
-  {command} predict --ckpt_path runs/my_drugs/version_0/checkpoints/best.ckpt --data.source new.csv --output out.csv
+  {command} predict --ckpt_path runs/my_drugs/version_0/checkpoints/best.ckpt \\
+    --data.source new.csv --output out.csv
 """
 
 

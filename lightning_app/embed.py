@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from lightning.pytorch import Callback
 
@@ -20,6 +21,15 @@ class EmbedCLI(TableCLI):
 
     subcommand_name = "embed"
     description = "Write the embeddings of a table of SMILES, from which the classifier decides."
+    common_settings: Mapping[str, Mapping[str, str]] = {
+        "Embeddings": {
+            "ckpt_path": "run folder or checkpoint",
+            "data.source": "table of SMILES, or .npz file of arrays",
+            "data.smiles_columns": "columns of SMILES; as in training",
+            "output": "file to write: .parquet or .npy",
+        },
+        **TableCLI.common_settings,
+    }
 
     def own_options(self) -> dict[str, Option]:
         """Where to write the embeddings."""

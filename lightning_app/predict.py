@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from lightning.pytorch import Callback
@@ -29,6 +30,27 @@ class PredictCLI(TableCLI):
 
     subcommand_name = "predict"
     description = "Predict labels and probabilities, with evidence, for a table of SMILES or for one SMILES."
+    common_settings: Mapping[str, Mapping[str, str]] = {
+        "Prediction": {
+            "ckpt_path": "run folder or checkpoint to predict with",
+            "data.source": "table of SMILES, or .npz file of arrays",
+            "data.smiles_columns": "columns of SMILES; as in training",
+            "output": "file to write: .csv, .tsv or .parquet",
+            "smiles": "one sample instead; two molecules as A>>B",
+            "top": "most probable classes to write; null: all",
+            "neighbors": "nearest training samples to write",
+            "coverage": "0.9: sets that hold 90 % of true labels",
+            "html": f"page to write of the first {SHOWN} rows",
+        },
+        "Decision of these predictions alone": {
+            "decision": "balanced_accuracy, head_kept, recall, ...",
+            "points": "head_kept: points of head accuracy to lose",
+            "classes": "recall: labels of the classes",
+            "least": "recall: their smallest mean recall",
+            "costs": "cost_matrix: CSV file of the costs",
+        },
+        **TableCLI.common_settings,
+    }
 
     def own_options(self) -> dict[str, Option]:
         """What to predict, and where to write the predictions."""
@@ -146,7 +168,9 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     if cli.trainer.is_global_zero:
         if cli.config.html is not None:
             samples = None if evidence is None else evidence.samples
-            write_prediction_page(Path(cli.config.html), cli.config.output, cli.writer.first, cli.writer.rows, samples)
+            # A column of the table may be named like one of predictions that these do not have.
+            first = [(texts, frame.select(columns.names)) for texts, frame in cli.writer.first]
+            write_prediction_page(Path(cli.config.html), cli.config.output, first, cli.writer.rows, samples)
         _report(cli.writer.rows, cli.writer.unusable, cli.config.output, terminal)
 
 

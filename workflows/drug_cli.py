@@ -50,6 +50,8 @@ class DrugCLI(LightningCLI):
 
     subcommand_name: str
     description: str
+    common_settings: Mapping[str, Mapping[str, str]]
+    """What `--help` says of the settings that it shows, by their name and the title of their group."""
     kept_settings: tuple[str, ...] | None = ("seed_everything", "model", "data")
     """Sections of a checkpoint's settings that are used; None uses all."""
     unused_settings: Mapping[str, tuple[str, ...]] = {"model": ("optimizer", "lr_scheduler"), "data": ("sampling",)}
@@ -58,13 +60,6 @@ class DrugCLI(LightningCLI):
     """Names of settings that always keep the value of the checkpoint."""
     uses_run_folder = True
     needs_checkpoint = True
-    common_settings: Mapping[str, tuple[str, ...]] = {
-        "data": ("source", "input", "smiles_columns", "label_column", "split", "evaluation_batch_size"),
-        "trainer": ("accelerator", "devices"),
-        "run": ("root", "name"),
-        "tracking": ("wandb",),
-    }
-    """Names of the settings that `--help` shows, by section."""
 
     model: DrugClassifier
     datamodule: DrugDataModule
@@ -165,13 +160,14 @@ class DrugCLI(LightningCLI):
         self.check_numbers()
 
     def _print_help(self, parser: LightningArgumentParser, everything: bool) -> None:
-        import_classes()
-        add_options(parser, TRUST)
         if everything:
+            import_classes()
+            add_options(parser, TRUST)
             parser.parse_args(["--help"])
-        settings = {} if self.needs_checkpoint else read_command([]).under_options
-        options = {**self.options, **TRUST}
-        print(common_help(parser, self.sections, self.common_settings, options, settings), end="")
+        saved = self.kept_settings or () if self.needs_checkpoint else ()
+        # A known data set, such as the default, would bring the names of its columns.
+        settings = {} if self.needs_checkpoint else read_command(["--data.source=new.csv"]).under_options
+        print(common_help(parser, self.common_settings, settings, saved), end="")
 
     def check_numbers(self) -> None:
         """Raise InputError if a number that no class of ours takes is out of range."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -13,12 +13,24 @@ from modules.tested_predictions import TEST_PREDICTIONS
 from workflows.drug_cli import DrugCLI
 from workflows.run_summary import split_metrics
 from workflows.run_trainer import RunTrainer
+from workflows.settings.command_help import COMPUTING, RUN
 from workflows.terminal import quiet_lightning
 
 
 class _OneSplitCLI(DrugCLI):
     """Settings that are those of the run: also whether and where it is tracked, but not what W&B calls it."""
 
+    common_settings: Mapping[str, Mapping[str, str]] = {
+        "Model and data, by default those of the checkpoint": {
+            "ckpt_path": "checkpoint written by lightning fit",
+            "data.source": "table, .npz or name of a known data set",
+            "data.smiles_columns": "columns of SMILES",
+            "data.label_column": "column of labels",
+            "data.split": "all: every row, whatever its split",
+        },
+        "Computing": COMPUTING,
+        "Run": RUN,
+    }
     kept_settings = ("seed_everything", "model", "data", "tracking")
 
     def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:

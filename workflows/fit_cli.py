@@ -34,7 +34,7 @@ from workflows.drug_cli import DrugCLI
 from workflows.initial_encoder import read_initial_encoder
 from workflows.resuming import Resuming
 from workflows.run_folder import RunSettings, find_interrupted
-from workflows.settings.command_help import Option
+from workflows.settings.command_help import COMPUTING, RUN, Option
 from workflows.settings.epoch_shares import epoch_shares, with_epoch_shares
 from workflows.settings.layers import CommandSettings
 from workflows.settings.lightning_numbers import check_early_stopping_numbers
@@ -52,7 +52,8 @@ class FitCLI(DrugCLI):
     subcommand_name = "fit"
     description = (
         "Train a model, test its best checkpoint and write a report. Without options, the default method is trained on "
-        "the shipped inn_stems data. The settings below are those that are commonly changed."
+        "the shipped inn_stems data. These are the settings that are commonly changed, with their default values for "
+        "a table of your own."
     )
     kept_settings = None
     unused_settings: Mapping[str, tuple[str, ...]] = {}
@@ -61,15 +62,40 @@ class FitCLI(DrugCLI):
     needs_checkpoint = False
     trains_on_all = False
     """Whether all rows are trained on, and none are left to validate and test."""
-    common_settings: Mapping[str, tuple[str, ...]] = {
-        "data": ("source", "input", "smiles_columns", "label_column", "split", "split_seed", "sampling", "batch_size"),
-        "model": ("encoder", "classification_loss", "contrast", "optimizer", "lr_scheduler"),
-        "recluster": ("start_epoch", "every_n_epochs", "difficulty"),
-        "decision": ("objective",),
-        "early_stopping": ("patience",),
-        "trainer": ("max_epochs", "accelerator", "devices", "precision"),
-        "run": ("root", "name"),
-        "tracking": ("wandb",),
+    common_settings: Mapping[str, Mapping[str, str]] = {
+        "Data": {
+            "data.source": "table, .npz or name of a known data set",
+            "data.input": "or pair, reaction, drug_protein, array",
+            "data.smiles_columns": "columns of SMILES; null: by usual names",
+            "data.labels": "or multi: several labels a row",
+            "data.label_column": "column of labels; null: by usual names",
+            "data.split": "or scaffold, cold, standard, file",
+            "data.split_seed": "random seed of the split",
+            "data.batch_size": "training samples in a batch of a process",
+        },
+        "Model and method (--config method/NAME.yaml sets others)": {
+            "model.encoder": "or GIN, GCN, FingerprintMLP, ArrayMLP, ...",
+            "model.optimizer": "learning rate: --model.optimizer.lr 0.001",
+            "init_from": "trained run whose encoder to start from",
+            "recluster.start_epoch": "first epoch with sub-clusters; null: never",
+            "recluster.every_n_epochs": "epochs from one reclustering to the next",
+            "recluster.difficulty": "of a class; or distance, spread, ...",
+            "decision.objective": "or balanced_accuracy, head_kept, ...",
+        },
+        "Training": {
+            "trainer.max_epochs": "most epochs to train",
+            "early_stopping.patience": "epochs without a better one before the end",
+            **COMPUTING,
+            "trainer.precision": "null: 32-true; or bf16-mixed, 16-mixed",
+            "seed_everything": "random seed of all but the split",
+            "folds": "number of models, each tested on one fold",
+            "refit": "train once more on all rows after the test",
+        },
+        "Run": {
+            **RUN,
+            "ckpt_path": "checkpoint of an interrupted run to resume",
+            "report": "write report.html at the end",
+        },
     }
 
     def own_options(self) -> dict[str, Option]:
@@ -81,9 +107,7 @@ class FitCLI(DrugCLI):
                 "Run folder or checkpoint of a trained model whose encoder weights training starts from; the head is "
                 "new, so the classes may be others. null starts from random weights.",
             ),
-            "checkpoint_every_n_steps": Option(
-                int, 500, "Number of training steps between updates of last.ckpt.", is_common=False
-            ),
+            "checkpoint_every_n_steps": Option(int, 500, "Number of training steps between updates of last.ckpt."),
             "stages": Option(list[Stage], [], "Stages, which change the training from an epoch on (docs/methods.md)."),
             "folds": Option(
                 int | None,

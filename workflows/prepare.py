@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ class PrepareCLI(FitCLI):
 
     subcommand_name = "prepare"
     description = "Download, check and featurize a table ahead of training, with the settings of lightning fit."
+    common_settings: Mapping[str, Mapping[str, str]] = {"Data": FitCLI.common_settings["Data"]}
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """A trainer that is never run."""

@@ -15,7 +15,7 @@ from callbacks.prediction_writer import PredictionWriter, RowColumns
 from datamodules.prediction_rows import CHUNK_ROWS
 from modules.checkpoint_file import checkpoint_to_predict_with
 from workflows.drug_cli import DrugCLI
-from workflows.settings.command_help import Option
+from workflows.settings.command_help import COMPUTING, Option
 from workflows.settings.command_line import split_command_line
 from workflows.settings.layers import CommandSettings
 
@@ -33,6 +33,9 @@ class TableCLI(DrugCLI):
         "data": ("sampling", "id_column", "split_column", "label_column"),
     }
     uses_run_folder = False
+    common_settings: Mapping[str, Mapping[str, str]] = {
+        "Computing": {**COMPUTING, "chunk_rows": "rows in memory at a time, about"}
+    }
     writer: PredictionWriter | None = None
 
     def own_options(self) -> dict[str, Option]:

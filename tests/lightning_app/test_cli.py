@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,7 +12,6 @@ import pytest
 import yaml
 from lightning.pytorch.accelerators import CPUAccelerator, MPSAccelerator
 
-from lightning_app.cli import SUBCOMMANDS
 from tests.lightning_app.command import TINY, in_this_process, lightning
 from workflows.fit_cli import FitCLI
 from workflows.settings.config_files import CONFIGS
@@ -31,21 +28,6 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert "needs the package optuna; install it with: pip install 'tailmol[experiments]'" in capsys.readouterr().err
 
 
-def test_help_imports_nothing_slow_and_names_every_subcommand(tmp_path: Path) -> None:
-    script = (
-        "import sys; before = set(sys.modules)\n"
-        "from lightning_app.cli import main\n"
-        "sys.argv = ['/somewhere/tailmol', '--help']\n"
-        "main()\n"
-        "print(*{name.split('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    text = done.stdout
-    assert text.startswith("usage: tailmol <subcommand> [options]")
-    assert all(f"  {name} " in text for name in SUBCOMMANDS)
-    assert set(text.splitlines()[-1].split()) == {"base", "lightning_app", "workflows"}
-
-
 @pytest.mark.parametrize(("given", "expected"), [(None, "2000"), ("7", "7")])
 def test_threads_of_torch_soon_give_up_their_core_unless_the_user_chooses(
     monkeypatch: pytest.MonkeyPatch, given: str | None, expected: str
@@ -55,38 +37,6 @@ def test_threads_of_torch_soon_give_up_their_core_unless_the_user_chooses(
         monkeypatch.delenv("GOMP_SPINCOUNT")
     assert in_this_process(monkeypatch, "--version") == 0
     assert os.environ["GOMP_SPINCOUNT"] == expected
-
-
-def test_help_of_fit_begins_with_what_is_changed_most(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert in_this_process(monkeypatch, "fit", "--help") == 0
-    text = capsys.readouterr().out
-    names = ("--config", "--data.source", "--model.encoder", "--recluster.start_epoch", "--trainer.max_epochs")
-    places = [text.index(f"\n  {name} ") if name != "--config" else text.index(name) for name in names]
-    assert places == sorted(places)
-    settings = set(re.findall(r"^  (--[\w.]+) (?!CONFIG)", text, re.MULTILINE))
-    assert 25 <= len({name for name in settings if not name.endswith(".help")}) <= 35
-    assert "To list all settings: lightning fit --help all." in text
-    assert "default: 5)" in " ".join(text[text.index("--recluster.start_epoch") :].split())[:150]
-
-
-def test_help_shows_the_rest_where_it_is_asked_for(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert in_this_process(monkeypatch, "fit", "--help", "all") == 0
-    text = capsys.readouterr().out
-    assert all(f"  --{name} " in text for name in ("model.groups.head_fraction", "trainer.gradient_clip_val", "stages"))
-
-
-@pytest.mark.parametrize("subcommand", ["validate", "test", "predict", "prepare"])
-def test_every_subcommand_has_help(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], subcommand: str
-) -> None:
-    assert in_this_process(monkeypatch, subcommand, "--help") == 0
-    text = capsys.readouterr().out
-    assert text.startswith(f"usage: lightning {subcommand} [options]")
-    assert "--data.source" in text
 
 
 def test_an_unknown_subcommand_is_one_sentence(tmp_path: Path) -> None:

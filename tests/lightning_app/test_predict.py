@@ -95,6 +95,26 @@ def test_sets_come_from_the_scores_beside_the_checkpoint(
     assert "scores: expected the file" in capsys.readouterr().err
 
 
+def test_a_page_shows_predictions_but_no_columns_of_the_table(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_table(tmp_path / "new.csv", rows=10)
+    table = polars.read_csv("new.csv")
+    table.with_columns(nearest_9=polars.lit("drug"), set_size=polars.lit(1)).write_csv("new.csv")
+    options = (*ON_CPU, "--data.source=new.csv", "--output=out.csv", "--html=page.html")
+    assert predict(monkeypatch, checkpoint, *options) == 0
+    cards = (tmp_path / "page.html").read_text().split('<article class="card">')[1:]
+    assert len(cards) == 10
+    assert "no prediction" in cards[3]
+    out = polars.read_csv("out.csv").row(0, named=True)
+    assert f"probability {out['calibrated_probability']:.2f}" in cards[0]
+    assert cards[0].count("<figure>") == 3
+    # The drug itself and its neighbors.
+    assert cards[0].count("<svg") == 4
+    assert "set of labels" not in cards[0]
+
+
 def test_one_molecule_on_the_terminal(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -61,7 +61,8 @@ for (let first = 0; first < texts.length; first++) {
 return [texts.length, found];
 """
 
-READY = "return document.documentElement.dataset.ready === 'yes'"
+# A page without scripts is drawn as soon as it is loaded.
+READY = "return !document.scripts.length || document.documentElement.dataset.ready === 'yes'"
 
 
 class Page:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lightning.pytorch.cli import LightningArgumentParser
 
 from callbacks.matmul_precision import Precision
+from workflows.settings.listing import one_line
 
 
 @dataclass(frozen=True)
@@ -20,13 +22,11 @@ class Option:
         hint: Type of the value.
         default: Default value.
         help: Description in one sentence.
-        is_common: Whether it is commonly changed.
     """
 
     hint: Any
     default: object
     help: str
-    is_common: bool = True
 
 
 TRUST = {
@@ -42,10 +42,33 @@ COMMON = {
         None,
         "Precision of products of float32 matrices on a GPU: highest, high (TF32) or medium; null is high. It changes "
         "nothing on the CPU.",
-        is_common=False,
     ),
 }
 """The options of every subcommand that are not arguments of a class."""
+
+EVERYWHERE = {
+    "-c, --config FILE": "YAML file, yours or method/paper.yaml",
+    "--trust MODULE": "module with your classes in a checkpoint",
+    "--print_config": "print all settings and their origins",
+    "--model.encoder.help GIN": "list the settings of a class",
+    "--quiet, --json, --debug": "print less, one line of JSON, tracebacks",
+}
+"""What the help of every subcommand says of options that are not settings."""
+
+COMPUTING = {
+    "data.evaluation_batch_size": "samples in a batch, except in training",
+    "trainer.accelerator": "or cpu, gpu, mps",
+    "trainer.devices": "number of GPUs or processes",
+}
+RUN = {
+    "run.root": "folder of all runs",
+    "run.name": "folder in it; null: name of the data",
+    "tracking.wandb": "W&B: auto, online, offline or disabled",
+}
+"""What the help of several subcommands says of settings, by name."""
+
+_COLUMNS = 80
+"""Width of the help, that of the narrowest usual terminal."""
 
 
 def add_options(parser: LightningArgumentParser, options: Mapping[str, Option]) -> None:
@@ -74,43 +97,35 @@ def add_config(parser: LightningArgumentParser) -> None:
 
 def common_help(
     parser: LightningArgumentParser,
-    sections: Mapping[str, type],
-    common: Mapping[str, tuple[str, ...]],
-    options: Mapping[str, Option],
+    groups: Mapping[str, Mapping[str, str]],
     settings: Mapping[str, Any],
+    saved: Sequence[str],
 ) -> str:
     """The help of a subcommand with its commonly changed settings, and how to list the others.
 
     Args:
         parser: Parser of the subcommand.
-        sections: Classes whose arguments are options, by the name before the dot.
-        common: Names of the arguments to show, by section; a section that the subcommand does not have is ignored.
-        options: Options that are not arguments of a class; the common ones are shown.
-        settings: Settings to show as defaults.
+        groups: What the help says of each setting, by its name and the title of its group.
+        settings: Settings to show as default values.
+        saved: Sections whose default values are those of a checkpoint, and are not shown.
     """
-    shown = LightningArgumentParser(
-        prog=parser.prog,
-        usage=parser.usage,
-        description=parser.description or "",
-        epilog=f"To list all settings: {parser.prog} --help all. To print all values and their origins: {parser.prog} "
-        f"--print_config. To list the options of a class: {parser.prog} --model.encoder.help GIN.",
-    )
-    common = {section: names for section, names in common.items() if section in sections}
-    add_config(shown)
-    add_options(shown, {name: option for name, option in options.items() if option.is_common})
-    for section, names in common.items():
-        cls = sections[section]
-        shown.add_class_arguments(cls, section, skip=set(inspect.signature(cls).parameters) - set(names))
-    known = {f"{section}.{name}" for section, names in common.items() for name in names}
-    shown.set_defaults({name: value for name, value in _leaves(settings) if name in known})
-    return str(shown.format_help())
+    values = dict(parser.get_defaults().items()) | dict(_leaves(settings))
+    shown = {"Every subcommand": EVERYWHERE}
+    for title, texts in groups.items():
+        known = {name: "VALUE" if name.partition(".")[0] in saved else one_line(values[name]) for name in texts}
+        shown[title] = {f"--{name} {known[name]}": text for name, text in texts.items()}
+    width = max(len(option) for texts in shown.values() for option in texts)
+    lines = [f"usage: {parser.usage}", "", *textwrap.wrap(parser.description or "", _COLUMNS)]
+    for title, texts in shown.items():
+        lines += ["", f"{title}:", *(f"  {option:<{width}}  {text}" for option, text in texts.items())]
+    return "\n".join([*lines, "", f"To list all settings: {parser.prog} --help all.", ""])
 
 
 def _leaves(settings: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
-    """Values by dotted name; of a class only its path, and no values that refer to other settings."""
+    """Values by dotted name; of a class only its name, and no values that refer to other settings."""
     for name, value in settings.items():
         if isinstance(value, Mapping) and "class_path" in value:
-            yield f"{place}{name}", value["class_path"]
+            yield f"{place}{name}", value["class_path"].rpartition(".")[2]
         elif isinstance(value, Mapping):
             yield from _leaves(value, f"{place}{name}.")
         elif not (isinstance(value, str) and "${" in value):

@@ -22,6 +22,15 @@ def list_settings(settings: Mapping[str, Any], composition: Composition) -> str:
     return "\n".join(_lines(settings, composition, ()))
 
 
+def one_line(value: object) -> str:
+    """A value in YAML, in one line.
+
+    Args:
+        value: A plain value.
+    """
+    return yaml.safe_dump(value, default_flow_style=True, width=_WIDTH).removesuffix("...\n").strip()
+
+
 def _lines(settings: Mapping[str, Any], composition: Composition, place: tuple[str, ...]) -> list[str]:
     lines = []
     for name, value in settings.items():
@@ -33,6 +42,5 @@ def _lines(settings: Mapping[str, Any], composition: Composition, place: tuple[s
             block = yaml.safe_dump(value, sort_keys=False, width=_WIDTH).splitlines()
             lines += [f"{indent}{name}:  # {layer}", *(f"{indent}  {line}" for line in block)]
         else:
-            text = yaml.safe_dump(value, default_flow_style=True, width=_WIDTH).removesuffix("...\n").strip()
-            lines.append(f"{indent}{name}: {text}  # {layer}")
+            lines.append(f"{indent}{name}: {one_line(value)}  # {layer}")
     return lines

@@ -110,7 +110,7 @@ def write_csv(frame: polars.DataFrame, path: Path) -> None:
     write_file(path, frame.write_csv)
 
 
-def write_json(values: dict[str, Any], path: Path) -> None:
+def write_json(values: dict[str, Any] | list[Any], path: Path) -> None:
     """Write values as indented JSON, atomically.
 
     Args:

@@ -37,6 +37,7 @@ from datamodules.samplers import Draw, EpochBatches
 from datamodules.sampling import Sampling
 from datamodules.splits.divide import DrugRecords, divide, split_listing
 from datamodules.splits.split_check import check_split
+from datamodules.splits.split_file import without_unlabeled_tests
 from datamodules.splits.split_settings import CountBy, SplitSettings
 from datamodules.splits.splitters import Fractions, SplitMethod, SplitName, SplitPart
 from datamodules.tables.class_labels import MISSING_LABELS, LabelKind, LabelSettings
@@ -131,8 +132,8 @@ class DrugDataModule(lightning.LightningDataModule):
             label_thresholds: Bounds that make classes of a column of measured numbers, ascending; a number that equals
                 one belongs to the class above.
             split: random: stratified by class; standard: validation and test balanced to the rarest class; scaffold:
-                no ring system in two splits; cold: no drug of a test row in training; file: as the table says; all:
-                every row, to test a trained model.
+                no ring system in two splits; cold: no drug of a test row in training; file: as the table says, where
+                a split without rows is drawn from the training rows; all: every row, to test a trained model.
             split_seed: Random seed of the split.
             split_fractions: Shares of training, validation and test.
             split_part: Which parts of pairs, reactions and drugs with proteins are new in a test row, by scaffold or
@@ -258,9 +259,12 @@ class DrugDataModule(lightning.LightningDataModule):
             self._identity = identify(self.table, self.standardise, ordered_pairs, self.cache_folder)
         identity = self._identity
         reasons = reject_unusable(self.table, identity, known)
-        listing = self._write("rejected.csv", rejected_rows(table, reasons))
+        rejected = reasons
+        if self.split.method == "file":
+            rejected = without_unlabeled_tests(table, self.split, reasons, not self._shares_table)
+        listing = self._write("rejected.csv", rejected_rows(table, rejected))
         if not self._shares_table:
-            check_rejected(reasons, self.max_rejected, listing)
+            check_rejected(rejected, self.max_rejected, listing)
         records = divide(self.table, reasons, identity, self.split, known)
         self._write("splits.csv", split_listing(table, records))
         check = check_split(table, identity, records, self.split)

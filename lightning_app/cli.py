@@ -23,6 +23,7 @@ SUBCOMMANDS = {
     "decide": ("lightning_app.decide", "main"),
     "embed": ("lightning_app.embed", "main"),
     "export": ("lightning_app.export", "main"),
+    "submit": ("lightning_app.submit", "main"),
     "prepare": ("lightning_app.prepare", "main"),
     "sweep": ("lightning_app.sweep", "main"),
     "benchmark": ("lightning_app.benchmark", "main"),
@@ -62,6 +63,7 @@ subcommands:
   decide      choose anew what predictions are best at, without training
   embed       write the embeddings of a table of SMILES
   export      write a trained model as a folder that predicts without torch
+  submit      write predictions of test rows in the form that a public benchmark (TDC, Polaris) evaluates
   prepare     download, check and featurize a table ahead of training
   sweep       search for the settings with the best validation metric
   benchmark   compare data sets, methods and seeds, and write tables

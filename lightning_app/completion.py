@@ -9,7 +9,7 @@ from lightning_app.cli import SUBCOMMANDS
 from workflows.settings.config_files import FOLDERS, shipped_names
 from workflows.terminal import Terminal
 
-_FILES = ("ckpt_path", "costs", "output", "run", "runs")
+_FILES = ("ckpt_path", "costs", "output", "run", "runs", "test")
 _FOLDERS = ("folder", "run.root", "data.cache_folder")
 
 

@@ -18,6 +18,7 @@ from datamodules.records import class_codes, label_values
 from datamodules.splits.divide_folds import fold_rows
 from datamodules.splits.label_splits import check_known_labels, check_label_split, stratified_label_split
 from datamodules.splits.long_tail import thinned
+from datamodules.splits.split_file import draw_missing_splits
 from datamodules.splits.split_parts import check_has_molecules, check_scaffold_part, scaffold_numbers, split_sides
 from datamodules.splits.split_settings import CountBy, SplitSettings
 from datamodules.splits.splitters import (
@@ -241,7 +242,8 @@ def _split_codes(
     check_has_molecules(table, split)
     if split.method == "file":
         assert table.splits is not None
-        return file_split(table.splits.gather(rows).to_list(), split.test_folds, split.validation_folds)
+        given = file_split(table.splits.gather(rows).to_list(), split.test_folds, split.validation_folds)
+        return draw_missing_splits(given, codes, identity.samples[rows], split)
     if split.method in ("cold", "scaffold"):
         sides = split_sides(split, identity.parts.shape[1])
         either = identity.unordered and len(sides) == 1

@@ -25,6 +25,9 @@ MISSING_LABELS = (
 )
 """Labels that mean that there is none."""
 
+NO_LABEL, NOTHING_KNOWN = "missing label", "no label is known"
+"""What the reasons of rows without a label begin with, of a single label or a list, and of a column for each label."""
+
 LONGEST_LABEL = 200
 """Largest number of characters of a class label, which names columns, files and plots."""
 
@@ -87,7 +90,7 @@ def read_labels(
     given = cells.drop_nulls().unique(maintain_order=True).to_list()
     label_of = {text: normal_label(text) for text in given}
     missing_labels = {"", *settings.missing}
-    reason_of = {text: f"missing label in {where}" for text, label in label_of.items() if label in missing_labels}
+    reason_of = {text: f"{NO_LABEL} in {where}" for text, label in label_of.items() if label in missing_labels}
     reason_of |= {
         text: f"label of {len(label):,} characters in {where}, of which {LONGEST_LABEL} are allowed"
         for text, label in label_of.items()
@@ -105,10 +108,19 @@ def read_labels(
                 reason_of[text] = f"label {label!r} in {where} is not a number"
             else:
                 named[text] = _class_of(value, settings.thresholds)
-    missing = polars.when(cells.is_null()).then(polars.lit(f"missing label in {where}"))
+    missing = polars.when(cells.is_null()).then(polars.lit(f"{NO_LABEL} in {where}"))
     reasons = polars.select(missing.otherwise(_replaced(cells, reason_of)).alias("reason"))["reason"]
     labels = _replaced(cells, {text: label for text, label in named.items() if text not in reason_of})
     return labels.alias(cells.name), reasons.cast(polars.String)
+
+
+def lacks_label(reasons: polars.Series) -> polars.Series:
+    """Which rows cannot be used only because they have no label.
+
+    Args:
+        reasons: Why a row cannot be used, null where it can.
+    """
+    return (reasons.str.starts_with(NO_LABEL) | reasons.str.starts_with(NOTHING_KNOWN)).fill_null(False)
 
 
 def threshold_classes(thresholds: Sequence[float]) -> list[str]:

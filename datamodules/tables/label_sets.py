@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from base.errors import InputError
 from datamodules.tables.class_labels import (
     LONGEST_LABEL,
+    NO_LABEL,
+    NOTHING_KNOWN,
     LabelSettings,
     class_vocabulary,
     normal_label,
@@ -93,7 +95,7 @@ def separated_labels(
     parts = parts.with_columns(label.alias("label")).drop_nulls()
     empty = numpy.ones(len(cells), dtype=bool)
     empty[parts["row"].to_numpy()] = False
-    reason_of = dict.fromkeys(numpy.flatnonzero(empty).tolist(), f"missing label in {where}")
+    reason_of = dict.fromkeys(numpy.flatnonzero(empty).tolist(), f"{NO_LABEL} in {where}")
     long = parts.filter(polars.col("label").str.len_chars() > LONGEST_LABEL)
     for row, one in long.unique("row", keep="first").select("row", "label").iter_rows():
         reason_of[row] = f"label of {len(one):,} characters in {where}, of which {LONGEST_LABEL} are allowed"
@@ -138,7 +140,7 @@ def label_columns(columns: Mapping[str, polars.Series], settings: LabelSettings)
         answers.append(own.to_numpy())
     values = numpy.stack(answers, axis=1) if answers else numpy.zeros((0, 0), dtype=numpy.int8)
     more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
-    nothing = f"no label is known in columns {', '.join(names[:_MOST_NAMES])}{more}"
+    nothing = f"{NOTHING_KNOWN} in columns {', '.join(names[:_MOST_NAMES])}{more}"
     unknown = numpy.flatnonzero((values == _NOT_KNOWN).all(axis=1))
     return _usable(names, values, dict.fromkeys(unknown.tolist(), nothing) | reason_of)
 

@@ -44,7 +44,7 @@ def test_an_unknown_subcommand_is_one_sentence(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr == (
         "lightning: error: subcommand: expected one of fit, validate, test, predict, decide, embed, export, "
-        "prepare, sweep, benchmark, datasets, report, compare, completion, got 'train'.\n"
+        "submit, prepare, sweep, benchmark, datasets, report, compare, completion, got 'train'.\n"
     )
 
 

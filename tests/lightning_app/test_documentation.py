@@ -55,6 +55,12 @@ def write_tables(folder: Path) -> None:
     (folder / "assays.csv").write_text("\n".join(["smiles,NR-AR,NR-AhR,SR-p53", *assays]))
     mechanisms = [f"{drug},{('a', 'b', 'a|b')[place % 3]}" for place, drug in enumerate(DRUGS)]
     (folder / "mechanisms.csv").write_text("\n".join(["smiles,mechanism", *mechanisms]))
+    for name, header, hidden in (("herg.csv", "Drug,Y,split", False), ("active.csv", "smiles,active,split", True)):
+        rows = [
+            f"{drug},{place % 2},train" if place % 5 else f"{drug},{'' if hidden else place % 2},test"
+            for place, drug in enumerate(DRUGS)
+        ]
+        (folder / name).write_text("\n".join([header, *rows]))
     (folder / "new.csv").write_text("smiles\nCCO\nc1ccccc1\n")
     page = (ROOT / "docs/tracking.md").read_text()
     (folder / "loggers.yaml").write_text(re.search(r"```yaml\n(.*?)```", page, re.DOTALL)[1])  # type: ignore[index]

@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "validate": ("validate", "--ckpt_path=run/checkpoints/best.ckpt", "--tracking.wandb=disabled", *QUIET),
     "report": ("report", "run"),
     "compare": ("compare", "run", "teacher"),
+    "submit": ("submit", "run", "--form=polaris", "--test=new.csv", "--output=out.json"),
     "decide": ("decide", "run", "--objective=accuracy"),
     "resume": ("fit", "--ckpt_path=run/checkpoints/last.ckpt", "--trainer.max_epochs=3", *QUIET),
     "prepare": ("prepare", "--ckpt_path=run/checkpoints/last.ckpt", *QUIET),
@@ -104,7 +105,7 @@ class Machine:
         assert "trap" not in sys.modules
         assert {path.name for path in self.site.iterdir()} == {"trap.py", *FILES}
         written = {path.name for path in self.folder.iterdir()}
-        assert written <= {"run", "teacher", "site", "new.csv", "runs", "out.csv", "comparison.html"}
+        assert written <= {"run", "teacher", "site", "new.csv", "runs", "out.csv", "out.json", "comparison.html"}
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ subcommands:
   decide      choose anew what predictions are best at, without training
   embed       write the embeddings of a table of SMILES
   export      write a trained model as a folder that predicts without torch
-  submit      write predictions of test rows in the form that a public benchmark (TDC, Polaris) evaluates
+  submit      write predictions of test rows as TDC or Polaris evaluates them
   prepare     download, check and featurize a table ahead of training
   sweep       search for the settings with the best validation metric
   benchmark   compare data sets, methods and seeds, and write tables

@@ -251,31 +251,13 @@ def test_two_processes_give_the_metrics_of_one(run: Path, tmp_path: Path) -> Non
     assert scores.rows.tolist() == SplitScores.load(scores_path(checkpoint(run)), 3).rows.tolist()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["decide", "--objective=macro_f1"], "RUN: expected a model with a single label a sample to decide anew, got"),
-        (
-            ["export", "--output=model"],
-            "RUN: expected a model with a single label a sample to export, got one",
-        ),
-    ],
-)
-def test_commands_for_single_labels_refuse_a_run(
-    run: Path,
-    tmp_path: Path,
-    arguments: list[str],
-    message: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_a_decision_is_not_chosen_anew(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    name, *more = arguments
-    assert in_this_process(monkeypatch, name, str(run), *more) == 2
-    # An export says first that it takes the refit.
-    told = capsys.readouterr().err.splitlines()[-1]
-    assert told.startswith(f"lightning: error: {message}")
-    assert told.endswith(" with several.")
+    assert in_this_process(monkeypatch, "decide", str(run), "--objective=macro_f1") == 2
+    told = "RUN: expected a model with a single label a sample to decide anew, got one with several."
+    assert capsys.readouterr().err == f"lightning: error: {told}\n"
     assert list(tmp_path.iterdir()) == []
 
 

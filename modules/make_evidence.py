@@ -133,7 +133,7 @@ def signals_of(
         by_tanimoto: As of `TrainingSamples`.
     """
     probabilities = decision.probabilities(scores.logits)
-    labels, calibrated = decision.labels(probabilities), decision.calibration(probabilities)
+    labels, calibrated = decision.labels(probabilities), decision.calibrated(scores.logits)
     predicted, known = labels.cpu().numpy(), scores.labels.cpu().numpy()
     if predicted.ndim == 2:
         several = label_signals(calibrated.cpu().numpy(), predicted, neighbors, by_tanimoto)

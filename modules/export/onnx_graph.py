@@ -53,7 +53,7 @@ class _Outputs(nn.Module):
         if opinions is not None:
             logits = self.decision.neighbors.mixed(logits, opinions)
         probabilities, uncertainty = self.decision.probabilities(logits), self.decision.uncertainty(logits)
-        calibrated, labels = self.decision.calibration(probabilities), self.decision.labels(probabilities)
+        calibrated, labels = self.decision.calibrated(logits), self.decision.labels(probabilities)
         known = (probabilities, calibrated, labels, embeddings.float())
         return known if uncertainty is None else (*known, uncertainty)
 

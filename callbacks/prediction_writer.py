@@ -18,8 +18,7 @@ from base.errors import InputError
 from datamodules.batch import Batch
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.prediction_rows import FeaturedChunk, PredictionRows
-from modules.evaluation.prediction import Prediction
-from modules.evaluation.prediction_columns import Values
+from modules.evaluation.prediction import Prediction, Values
 
 
 class RowColumns(Protocol):

@@ -15,7 +15,8 @@ from callbacks.decision_writer import DecisionUser
 from callbacks.prediction_writer import SHOWN, PredictionWriter
 from modules.decision_choice import sets_from_file
 from modules.decisions.settings import DecisionSettings, ObjectiveName
-from modules.evaluation.prediction_columns import NEIGHBORS, PredictionColumns
+from modules.evaluation.evidence_columns import NEIGHBORS
+from modules.evaluation.prediction_columns import PredictionColumns
 from modules.evaluation.prediction_evidence import load_evidence
 from modules.evaluation.prediction_sets import check_coverage
 from modules.multilabel.label_columns import LabelColumns
@@ -153,12 +154,12 @@ def main(arguments: list[str], terminal: Terminal) -> None:
         return
     assert cli.writer is not None
     cli.model.build(cli.trained_task)
+    evidence = load_evidence(Path(cli.checkpoint))
     if cli.trained_task.is_multilabel:
-        cli.write(LabelColumns(cli.trained_task, cli.config.top), terminal.quiet)
+        cli.write(LabelColumns(cli.trained_task, evidence, cli.config.top, cli.config.neighbors), terminal.quiet)
         if cli.trainer.is_global_zero:
             _report(cli.writer.rows, cli.writer.unusable, cli.config.output, terminal)
         return
-    evidence = load_evidence(Path(cli.checkpoint))
     coverage = cli.config.coverage
     sets = None if coverage is None else sets_from_file(cli.model, Path(cli.checkpoint), coverage)
     columns = PredictionColumns(

@@ -22,6 +22,7 @@ from datamodules.tables.table_chunks import TableChunk
 from modules.decision_choice import choose_from_file, sets_from_file
 from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
+from modules.evaluation.evidence_columns import EvidenceColumns
 from modules.evaluation.prediction_columns import PredictionColumns
 from modules.evaluation.prediction_evidence import load_evidence
 from modules.inference import infer
@@ -63,9 +64,9 @@ def predict_one(
     chunk = _read(text, model)
     top = top or min(_SHOWN_CLASSES, model.task.num_classes)
     if model.task.is_multilabel:
-        several = LabelColumns(model.task, top)
+        several = LabelColumns(model.task, load_evidence(checkpoint), top, neighbors)
         prediction = _predict(text, model, chunk, several)
-        _print(text, prediction, _several_lines(prediction, top), terminal)
+        _print(text, prediction, _several_lines(prediction, several), terminal)
         return
     sets = None if coverage is None else sets_from_file(model, checkpoint, coverage)
     numbers = top, neighbors, sets
@@ -127,7 +128,8 @@ def _neighbor(prediction: dict[str, Any], name: str) -> str:
         for kind, title in (("tanimoto", "Tanimoto"), ("cosine", "cosine"))
         if f"{name}_{kind}" in prediction
     ]
-    return f"{prediction[name]}, {prediction[f'{name}_label']}, {', '.join(similar)}"
+    label = prediction.get(f"{name}_label") or prediction[f"{name}_labels"]
+    return f"{prediction[name]}, {label}, {', '.join(similar)}"
 
 
 def _best(prediction: dict[str, Any], top: int) -> str:
@@ -135,9 +137,22 @@ def _best(prediction: dict[str, Any], top: int) -> str:
     return ", ".join(f"{prediction[f'label_{place}']} {prediction[f'probability_{place}']:.3f}" for place in places)
 
 
-def _several_lines(prediction: dict[str, Any], top: int) -> dict[str, str]:
+def _evidence_lines(prediction: dict[str, Any], evidence: EvidenceColumns | None) -> dict[str, str]:
+    """What is shown of the evidence of a prediction, by title."""
+    if evidence is None:
+        return {}
+    estimate = f"{prediction['applicability']:.0%} of the labels of samples like this one are right"
+    lines = {"applicability": f"{prediction['applicability_level']}: about {estimate}"}
+    for place in range(1, evidence.neighbors + 1):
+        if prediction[f"nearest_{place}"] is not None:
+            lines[f"nearest {place}"] = _neighbor(prediction, f"nearest_{place}")
+    return lines
+
+
+def _several_lines(prediction: dict[str, Any], columns: LabelColumns) -> dict[str, str]:
     """What is shown of a prediction of several labels, by title."""
-    return {"labels": prediction["predicted_labels"], "most probable": _best(prediction, top)}
+    lines = {"labels": prediction["predicted_labels"], "most probable": _best(prediction, columns.top or 0)}
+    return lines | _evidence_lines(prediction, columns.evidence)
 
 
 def _lines(prediction: dict[str, Any], columns: PredictionColumns) -> dict[str, str]:
@@ -152,10 +167,4 @@ def _lines(prediction: dict[str, Any], columns: PredictionColumns) -> dict[str, 
     if columns.sets is not None:
         labels = prediction["set"] or "none, since no class fits"
         lines[f"{columns.sets.coverage:.0%} set"] = labels
-    if columns.evidence is not None:
-        estimate = f"{prediction['applicability']:.0%} of the labels of samples like this one are right"
-        lines["applicability"] = f"{prediction['applicability_level']}: about {estimate}"
-        for place in range(1, columns.neighbors + 1):
-            if prediction[f"nearest_{place}"] is not None:
-                lines[f"nearest {place}"] = _neighbor(prediction, f"nearest_{place}")
-    return lines
+    return lines | _evidence_lines(prediction, columns.evidence)

@@ -78,6 +78,11 @@ class Decision(nn.Module):
         """Class probabilities before calibration, fp32 (B, C), from the logits of the head, (B, C)."""
         return self.loss.probabilities(self.scores(logits), self.counts)
 
+    def calibrated(self, logits: Tensor) -> Tensor:
+        """Class probabilities after calibration, fp32 (B, C), from the logits of the head, (B, C)."""
+        calibrated: Tensor = self.calibration(self.probabilities(logits))
+        return calibrated
+
     def labels(self, probabilities: Tensor) -> Tensor:
         """Predicted labels, int64 (B,), from probabilities before calibration, (B, C)."""
         if self.costs is None:
@@ -105,7 +110,7 @@ class Decision(nn.Module):
             at_prior: `labels_at_prior` without that opinion, int64 (B,).
         """
         probabilities = self.probabilities(logits)
-        calibrated, uncertainty = self.calibration(probabilities), self.uncertainty(logits)
+        calibrated, uncertainty = self.calibrated(logits), self.uncertainty(logits)
         labels = self.labels(probabilities)
         return Prediction(sample_index, probabilities, calibrated, uncertainty, embeddings, logits, labels, at_prior)
 

@@ -19,6 +19,7 @@ from modules.embedding_pass import Precision, embed_training_set
 from modules.evaluation.applicability import ASKED, Applicability, Signals, fit_applicability, signals
 from modules.evaluation.prediction_evidence import PredictionEvidence, UnseenSamples
 from modules.evaluation.split_scores import SplitScores
+from modules.multilabel.label_evidence import label_signals, right_shares
 from modules.neighbors.sample_bits import bits_of_rows, bits_width
 from modules.neighbors.training_samples import Neighbors, TrainingSamples
 from modules.unit_embeddings import unit_embeddings
@@ -47,7 +48,8 @@ def training_samples(
     order = numpy.argsort(train, kind="stable")
     _, first = numpy.unique(records.samples[train[order]], return_index=True)
     places = numpy.sort(order[first])
-    places = places[draw_stratified(records.codes[train[places]], MOST_TRAINING_SAMPLES)]
+    drawn = draw_stratified(records.sampled_codes(records.codes[train[places]]), MOST_TRAINING_SAMPLES)
+    places = places[drawn]
     embeddings, _ = embed_training_set(model, data, places, precision)
     rows = train[places]
     has_molecules = bits_width(task) > 0
@@ -122,7 +124,7 @@ def estimate_of(decision: Decision, scores: SplitScores, unseen: UnseenSamples, 
 def signals_of(
     decision: Decision, scores: SplitScores, neighbors: Neighbors, by_tanimoto: bool
 ) -> tuple[Signals, NDArray[Any]]:
-    """The signals of the labels of a decision, and whether they are right, bool (N,).
+    """The signals of the labels of a decision, and the share of them that are right, see `fit_applicability`, (N,).
 
     Args:
         decision: The decision.
@@ -131,10 +133,13 @@ def signals_of(
         by_tanimoto: As of `TrainingSamples`.
     """
     probabilities = decision.probabilities(scores.logits)
-    labels = decision.labels(probabilities)
-    sure = decision.calibration(probabilities).gather(1, labels[:, None]).squeeze(1).cpu().numpy()
-    right: NDArray[Any] = (labels == scores.labels).cpu().numpy()
-    return signals(sure, labels.cpu().numpy(), neighbors, by_tanimoto), right
+    labels, calibrated = decision.labels(probabilities), decision.calibrated(scores.logits)
+    predicted, known = labels.cpu().numpy(), scores.labels.cpu().numpy()
+    if predicted.ndim == 2:
+        several = label_signals(calibrated.cpu().numpy(), predicted, neighbors, by_tanimoto)
+        return several, right_shares(predicted, known)
+    sure = calibrated.gather(1, labels[:, None]).squeeze(1).cpu().numpy()
+    return signals(sure, predicted, neighbors, by_tanimoto), predicted == known
 
 
 def joined_unseen(parts: Sequence[UnseenSamples]) -> UnseenSamples:

@@ -54,7 +54,7 @@ def _out_of_fold_labels(
     parts = []
     for decision, scores in zip(decisions, folds, strict=True):
         probabilities = decision.probabilities(scores.logits)
-        calibrated = decision.calibration(probabilities)
+        calibrated = decision.calibrated(scores.logits)
         parts.append((probabilities, calibrated, decision.labels(probabilities), scores.labels))
     return metrics.of_entries(*(torch.cat(column) for column in zip(*parts, strict=True)))
 

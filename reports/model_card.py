@@ -254,8 +254,8 @@ def _limits_text(run: RunFiles) -> str:
         if several
         else "- It knows these classes only: a sample of another class gets one of them, often with a high "
         "probability.",
-        "- Samples unlike those of training are predicted worse than the test says"
-        f"{'' if several else '; mind `applicability` of a prediction'}.",
+        "- Samples unlike those of training are predicted worse than the test says; mind `applicability` of a "
+        "prediction.",
         "- Not for decisions on the treatment of patients.",
     ]
     if rare:

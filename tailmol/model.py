@@ -24,8 +24,9 @@ from modules.checkpoint_file import checkpoint_to_predict_with
 from modules.decision_choice import choose_from_file, sets_from_file
 from modules.decisions.settings import DecisionSettings, ObjectiveName
 from modules.drug_classifier import DrugClassifier
+from modules.evaluation.evidence_columns import NEIGHBORS
 from modules.evaluation.prediction import Prediction
-from modules.evaluation.prediction_columns import NEIGHBORS, PredictionColumns
+from modules.evaluation.prediction_columns import PredictionColumns
 from modules.evaluation.prediction_evidence import PredictionEvidence, load_evidence
 from modules.evaluation.split_metrics import named_by_class
 from modules.inference import infer, infer_scores
@@ -119,7 +120,7 @@ class Model:
             sets = sets_from_file(self.classifier, self.checkpoint, coverage)
         has_uncertainty = self.classifier.decision.has_uncertainty
         columns: RowColumns = (
-            LabelColumns(self._task, top)
+            LabelColumns(self._task, self.evidence, top, neighbors)
             if self._task.is_multilabel
             else PredictionColumns(self._task, has_uncertainty, self.evidence, top, neighbors, sets)
         )

@@ -110,6 +110,7 @@ def _settings(model: DrugClassifier, checkpoint: Path) -> dict[str, Any]:
         "usual_columns": [list(group) for group in INPUTS[task.input].usual_smiles],
         "classes": list(task.classes),
         "class_counts": list(task.class_counts),
+        "several_labels": task.is_multilabel,
         "features": asdict(task.features),
         "embedding_size": model.network.encoder.output_dim,
         "neighbors": neighbors,

@@ -122,7 +122,8 @@ def fit_applicability(found: Signals, right: NDArray[Any], num_classes: int) -> 
 
     Args:
         found: Signals of V samples that training did not see, V of 1 or more.
-        right: Whether their labels are right, bool (V,).
+        right: Share of their labels that are right, (V,) in 0..1; of a single label, whether it is. NaN where this is
+            not known.
         num_classes: Number of classes C.
     """
     from scipy.optimize import minimize
@@ -132,15 +133,16 @@ def fit_applicability(found: Signals, right: NDArray[Any], num_classes: int) -> 
     inputs = numpy.column_stack([(found.values - mean) / scale, numpy.ones(len(right))])
     # Half a right and half a wrong label more keep the estimate off 0 and 1 where all labels are alike.
     inputs = numpy.concatenate([inputs, inputs[:1] * [0, 0, 0, 1], inputs[:1] * [0, 0, 0, 1]])
-    sign = numpy.concatenate([numpy.where(right, 1.0, -1.0), [1.0, -1.0]])
-    share = numpy.concatenate([numpy.ones(len(right)), [0.5, 0.5]])
+    known = ~numpy.isnan(right)
+    share = numpy.concatenate([numpy.where(known, right, 0.0), [1.0, 0.0]])
+    count = numpy.concatenate([known.astype(numpy.float64), [0.5, 0.5]])
 
     def loss(weights: NDArray[Any]) -> tuple[float, NDArray[Any]]:
-        margins = sign * (inputs @ weights)
-        pull = -sign * share / (1 + numpy.exp(margins))
+        scores = inputs @ weights
+        errors = count * (1 / (1 + numpy.exp(-scores)) - share)
         penalty = _PENALTY * numpy.append(weights[:-1], 0.0)
-        value = (share * numpy.logaddexp(0, -margins)).sum() + 0.5 * penalty @ weights
-        return float(value), inputs.T @ pull + penalty
+        value = (count * (numpy.logaddexp(0, scores) - share * scores)).sum() + 0.5 * penalty @ weights
+        return float(value), inputs.T @ errors + penalty
 
     bounds = [(0.0, None)] * _SIGNALS + [(None, None)]
     best = minimize(loss, numpy.zeros(_SIGNALS + 1), jac=True, bounds=bounds, method="L-BFGS-B")
@@ -162,17 +164,18 @@ def accuracy_by_level(accuracy: NDArray[Any], right: NDArray[Any]) -> list[dict[
 
     Args:
         accuracy: Estimated accuracies of N samples, (N,).
-        right: Whether their labels are right, bool (N,).
+        right: As of `fit_applicability`; samples of which it is not known are left out.
 
     Returns:
-        For each level its name as `level`, the smallest estimate as `at_least`, numbers of `samples` and `right`
-        labels, and the means of right labels as `accuracy` and of the estimates as `estimated`; None without samples.
+        For each level its name as `level`, the smallest estimate as `at_least`, the number of `samples`, the sum of
+        their shares of `right` labels, and the means of these shares as `accuracy` and of the estimates as `estimated`;
+        None without samples.
     """
-    level = level_of(accuracy)
+    level = numpy.where(numpy.isnan(right), -1, level_of(accuracy))
     rows = []
     for place, (name, least) in enumerate(LEVELS.items()):
         own = level == place
-        count, hits = int(own.sum()), int(right[own].sum())
+        count, hits = int(own.sum()), right[own].sum().item()
         means = (hits / count, float(accuracy[own].mean())) if count else (None, None)
         rows.append({"level": name, "at_least": least, "samples": count, "right": hits})
         rows[-1] |= dict(zip(("accuracy", "estimated"), means, strict=True))

@@ -9,8 +9,7 @@ import polars
 
 from datamodules.batch import Batch
 from datamodules.prediction_rows import FeaturedChunk
-from modules.evaluation.prediction import Prediction
-from modules.evaluation.prediction_columns import Values
+from modules.evaluation.prediction import Prediction, Values
 
 _NOT_FINITE = "the model's embedding of this sample is NaN or infinite"
 

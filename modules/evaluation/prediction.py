@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+Values = dict[str, NDArray[Any]]
+"""Values of a batch, (B, ...) each: `rows` of the table, `labels` (-1 for none), probabilities and evidence."""
 
 
 class Prediction(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy
@@ -14,17 +15,12 @@ from base.errors import InputError
 from datamodules.batch import Batch
 from datamodules.drug_task import DrugTask
 from datamodules.prediction_rows import FeaturedChunk
-from modules.evaluation.applicability import ASKED, LEVELS, level_of, signals
-from modules.evaluation.prediction import Prediction
+from modules.evaluation.applicability import signals
+from modules.evaluation.evidence_columns import NEIGHBORS, EvidenceColumns
+from modules.evaluation.prediction import Prediction, Values
 from modules.evaluation.prediction_evidence import PredictionEvidence
 from modules.evaluation.prediction_sets import PredictionSets
-from modules.neighbors.sample_bits import bits_width, sample_bits
 
-Values = dict[str, NDArray[Any]]
-"""Values of a batch, (B, ...) each: `rows` of the table, `labels` (-1 for none), probabilities and evidence."""
-
-NEIGHBORS = 3
-"""Number of nearest training samples by default."""
 NOT_FINITE = "the model's scores of this sample are NaN or infinite"
 """The reason in rows that the model cannot classify."""
 
@@ -64,15 +60,13 @@ class PredictionColumns:
 
     The columns are `predicted_label`, `probability` and `calibrated_probability`; `p/<class>` for each class or, with
     `top`, the most probable classes as `label_1`, `probability_1` and so on; `uncertainty` if the model has one; with
-    prediction sets, `set`, the labels joined by a semicolon, and `set_size`;
-    with evidence, `nearest_1`, `nearest_1_label`, `nearest_1_tanimoto`, `nearest_1_cosine` and so on of the nearest
-    training samples, `applicability` and `applicability_level`; and `reason`.
+    prediction sets, `set`, the labels joined by a semicolon, and `set_size`; with evidence those of `EvidenceColumns`;
+    and `reason`.
 
     Attributes:
         classes: Names of the C classes.
-        evidence: Evidence of the checkpoint; None without.
+        evidence: Columns of evidence; None without.
         top: Number of most probable classes; None for a column for each class.
-        neighbors: Number of nearest training samples; 0 without evidence.
         sets: Prediction sets; None without.
     """
 
@@ -98,13 +92,11 @@ class PredictionColumns:
         Raises:
             InputError: If `top` is outside 1..C, or the evidence has other classes or fingerprints.
         """
-        self.classes, self._task = task.classes, task
+        self.classes = task.classes
         if top is not None and not 1 <= top <= len(self.classes):
             raise InputError(f"top: expected 1 to {len(self.classes)}, the number of classes, got {top}.")
-        self.evidence, self.top, self._has_uncertainty = evidence, top, has_uncertainty
-        self.neighbors, self.sets = 0 if evidence is None else neighbors, sets
-        if evidence is not None:
-            evidence.samples.check(task)
+        self.top, self._has_uncertainty, self.sets = top, has_uncertainty, sets
+        self.evidence = None if evidence is None else EvidenceColumns(task, evidence, neighbors)
 
     @property
     def names(self) -> list[str]:
@@ -116,15 +108,9 @@ class PredictionColumns:
             *(best or [f"p/{name}" for name in self.classes]),
             *(["uncertainty"] if self._has_uncertainty else []),
             *(["set", "set_size"] if self.sets else []),
-            *(self._evidence_names if self.evidence else []),
+            *(self.evidence.names if self.evidence else []),
             "reason",
         ]
-
-    @property
-    def _evidence_names(self) -> list[str]:
-        kinds = ["", "_label", *(f"_{kind}" for kind in self._similarities)]
-        near = [f"nearest_{place}{kind}" for place in range(1, self.neighbors + 1) for kind in kinds]
-        return [*near, "applicability", "applicability_level"]
 
     def check_names(self, given: Iterable[str]) -> None:
         """Check that a table has no column of the same name as one of these.
@@ -136,10 +122,6 @@ class PredictionColumns:
             InputError: If it has.
         """
         check_free(given, self.names)
-
-    @property
-    def _similarities(self) -> list[str]:
-        return ["tanimoto", "cosine"] if bits_width(self._task) else ["cosine"]
 
     def values(self, batch: Batch, prediction: Prediction) -> Values:
         """Convert the predictions for a batch to arrays on the CPU.
@@ -174,28 +156,9 @@ class PredictionColumns:
             values["set_size"] = numpy.array([len(own) for own in codes])
             values["set"] = numpy.array(["; ".join(self.classes[code] for code in own) for own in codes], dtype=object)
         if self.evidence is not None:
-            values |= self._compared(self.evidence, batch, prediction, values["calibrated_probability"], known)
-        return values
-
-    def _compared(
-        self,
-        evidence: PredictionEvidence,
-        batch: Batch,
-        prediction: Prediction,
-        probability: NDArray[Any],
-        known: NDArray[Any],
-    ) -> Values:
-        """The nearest training samples, -1 and NaN where there are fewer or no prediction, and the applicability."""
-        samples = evidence.samples
-        embeddings = prediction.embeddings.float().masked_fill(~prediction.finite[:, None], 0)
-        bits = None if samples.bits is None else sample_bits(batch, self._task)
-        places, near = samples.nearest(embeddings, bits, max(self.neighbors, ASKED))
-        found = signals(numpy.nan_to_num(probability), prediction.labels.cpu().numpy(), near, samples.by_tanimoto)
-        values: Values = {"applicability": numpy.where(known, evidence.applicability.estimate(found), numpy.nan)}
-        for name, of_each in (("places", places), ("tanimoto", near.tanimoto), ("cosine", near.cosine)):
-            nothing = -1 if name == "places" else numpy.nan
-            values[name] = numpy.full((len(known), self.neighbors), nothing, dtype=of_each.dtype)
-            values[name][known, : of_each.shape[1]] = of_each[known, : self.neighbors]
+            sure = numpy.nan_to_num(values["calibrated_probability"])
+            found = partial(signals, sure, best, by_tanimoto=self.evidence.samples.by_tanimoto)
+            values |= self.evidence.values(batch, prediction, found)
         return values
 
     def frame(self, chunk: FeaturedChunk, batches: Iterable[Values]) -> polars.DataFrame:
@@ -248,16 +211,7 @@ class PredictionColumns:
             joined, sizes = (found.get(name, nothing)[known].tolist() for name in ("set", "set_size"))
             columns += [filled(joined, rows[known], polars.String), filled(sizes, rows[known], polars.Int64)]
         if self.evidence is not None:
-            samples, none = self.evidence.samples, numpy.zeros((0, self.neighbors))
-            found_places = found.get("places", none).astype(numpy.int64)
-            for place in range(self.neighbors):
-                own = found_places[:, place]
-                labels = numpy.where(own < 0, len(self.classes), samples.codes[own])
-                near = [None if code < 0 else samples.names[code] for code in own.tolist()]
-                columns += [filled(near, rows, polars.String), names(self.classes, labels)]
-                columns += [numbers(found.get(kind, none)[:, place]) for kind in self._similarities]
-            estimate = found.get("applicability", nothing)
-            columns += [numbers(estimate), names(tuple(LEVELS), level_of(estimate))]
+            columns += self.evidence.columns(size, rows, found)
         broken = rows[found["labels"] < 0] if found else nothing.astype(numpy.int64)
         columns.append(chunk.featured.reasons.scatter(broken, NOT_FINITE) if len(broken) else chunk.featured.reasons)
         given = chunk.featured.table.frame

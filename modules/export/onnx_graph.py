@@ -15,7 +15,7 @@ from torch.export import Dim
 
 from base.errors import InputError
 from datamodules.batch import Batch, FingerprintBatch, MoleculeBatch
-from datamodules.drug_task import DrugTask, check_single_label
+from datamodules.drug_task import DrugTask
 from datamodules.tables.columns import INPUTS
 from modules.drug_classifier import DrugClassifier
 
@@ -53,7 +53,7 @@ class _Outputs(nn.Module):
         if opinions is not None:
             logits = self.decision.neighbors.mixed(logits, opinions)
         probabilities, uncertainty = self.decision.probabilities(logits), self.decision.uncertainty(logits)
-        calibrated, labels = self.decision.calibration(probabilities), self.decision.labels(probabilities)
+        calibrated, labels = self.decision.calibrated(logits), self.decision.labels(probabilities)
         known = (probabilities, calibrated, labels, embeddings.float())
         return known if uncertainty is None else (*known, uncertainty)
 
@@ -99,7 +99,6 @@ def refuse_export(task: DrugTask) -> None:
     Raises:
         InputError: If they cannot.
     """
-    check_single_label(task, "export")
     if INPUTS[task.input].sequence is not None:
         raise InputError(f"data.input: expected molecule, reaction, pair or array for an export, got {task.input}.")
     if task.features.pretrained is not None:
@@ -110,8 +109,8 @@ def export_onnx(model: DrugClassifier, batch: Batch, path: Path) -> None:
     """Write a model as an ONNX file; inputs that it does not read are left out.
 
     The inputs are `arrays`, or the arrays of `MoleculeInputs` and, if the nearest training samples have a weight, their
-    `opinions` (B, C). The outputs are `probabilities` and `calibrated` (B, C), `labels` (B,), `embeddings` (B, d) and,
-    if the model has one, `uncertainty` (B,).
+    `opinions` (B, C). The outputs are `probabilities` and `calibrated` (B, C), `labels` (B,), or 1 and 0 (B, C) where a
+    sample may have several, `embeddings` (B, d) and, if the model has one, `uncertainty` (B,).
 
     Args:
         model: A trained model on the CPU, in evaluation mode.

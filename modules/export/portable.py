@@ -25,9 +25,9 @@ class Predictions:
     """Predictions for N samples, in order; NaN, or None as a label, where a sample cannot be used.
 
     Attributes:
-        labels: Predicted labels.
-        probability: Probability of the predicted label, fp32 (N,).
-        calibrated_probability: The same after temperature scaling, fp32 (N,).
+        labels: Predicted labels; where a sample may have several, they are joined by "; ", and "none" without one.
+        probability: Probability of the predicted label, fp32 (N,); of each label, (N, C), where there may be several.
+        calibrated_probability: The same after calibration, fp32.
         probabilities: Probability of each class before calibration, fp32 (N, C).
         embeddings: Embeddings, fp32 (N, d).
         uncertainty: Uncertainty of each prediction, fp32 (N,); None if the model has none.
@@ -49,6 +49,7 @@ class Predictor:
     Attributes:
         settings: The content of `model.json`.
         classes: The C class labels.
+        several_labels: Whether a sample may have several labels.
     """
 
     def __init__(self, folder: str | Path | None = None, threads: int = 0) -> None:
@@ -63,6 +64,7 @@ class Predictor:
         place = Path(__file__).parent if folder is None else Path(folder)
         self.settings: dict[str, Any] = json.loads((place / "model.json").read_text(encoding="utf-8"))
         self.classes: list[str] = self.settings["classes"]
+        self.several_labels: bool = self.settings["several_labels"]
         if self.settings["input"] != "array":
             _check_rdkit(self.settings["rdkit"])
         options = onnxruntime.SessionOptions()
@@ -94,18 +96,21 @@ class Predictor:
         if not batches:
             found = self._spread({}, numpy.zeros(0, dtype=bool))
         reasons = [reason for _, own in batches for reason in own]
-        places, codes = numpy.arange(len(reasons)), found["labels"]
+        codes = found["labels"]
+        stated: Any = slice(None) if self.several_labels else (numpy.arange(len(reasons)), codes)
         return Predictions(
-            labels=[
-                self.classes[code] if reason is None else None for code, reason in zip(codes, reasons, strict=True)
-            ],
-            probability=found["probabilities"][places, codes],
-            calibrated_probability=found["calibrated"][places, codes],
+            labels=[self._label(code) if reason is None else None for code, reason in zip(codes, reasons, strict=True)],
+            probability=found["probabilities"][stated],
+            calibrated_probability=found["calibrated"][stated],
             probabilities=found["probabilities"],
             embeddings=found["embeddings"],
             uncertainty=found.get("uncertainty"),
             reasons=reasons,
         )
+
+    def _label(self, code: Any) -> str:
+        names = [self.classes[place] for place in (numpy.flatnonzero(code) if self.several_labels else [code])]
+        return "; ".join(names) or "none"
 
     def _predict_batch(self, samples: Any) -> tuple[dict[str, NDArray[Any]], list[str | None]]:
         """Outputs of a batch, with NaN and the label 0 where a sample cannot be used, and the reasons."""
@@ -127,6 +132,7 @@ class Predictor:
         """Outputs of the usable samples in the places of all samples."""
         sizes = {"probabilities": len(self.classes), "calibrated": len(self.classes)}
         sizes["embeddings"] = self.settings["embedding_size"]
+        sizes |= {"labels": len(self.classes)} if self.several_labels else {}
         outputs = {}
         for name in self._outputs:
             shape = (len(usable), sizes[name]) if name in sizes else (len(usable),)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from modules.export.portable import Predictions, Predictor
 
 _ROWS = 1_024
+_SHOWN_LABELS = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -46,6 +47,12 @@ def _show(predictor: Predictor, text: str) -> None:
     found = predictor.predict([text])
     if found.reasons[0] is not None:
         raise ValueError(f"{text!r} cannot be used: {found.reasons[0]}.")
+    if predictor.several_labels:
+        shares = found.calibrated_probability[0]
+        best = numpy.argsort(-shares, kind="stable")[:_SHOWN_LABELS].tolist()
+        listed = ", ".join(f"{predictor.classes[place]} {shares[place]:.3f}" for place in best)
+        print(f"{found.labels[0]}; most probable: {listed}")
+        return
     calibrated = f"calibrated {found.calibrated_probability[0]:.3f}"
     print(f"{found.labels[0]}: probability {found.probability[0]:.3f}, {calibrated}")
 
@@ -83,12 +90,13 @@ def _columns(predictor: Predictor, found: Predictions) -> tuple[list[str], list[
     def numbers(values: NDArray[Any]) -> list[str]:
         return ["" if value != value else str(value) for value in values]
 
-    columns = {
-        "predicted_label": [label or "" for label in found.labels],
-        "probability": numbers(found.probability),
-        "calibrated_probability": numbers(found.calibrated_probability),
-    }
-    columns |= {f"p/{name}": numbers(found.probabilities[:, code]) for code, name in enumerate(predictor.classes)}
+    labels, several = [label or "" for label in found.labels], predictor.several_labels
+    shares = found.calibrated_probability if several else found.probabilities
+    columns = {"predicted_labels" if several else "predicted_label": labels}
+    if not several:
+        columns["probability"] = numbers(found.probability)
+        columns["calibrated_probability"] = numbers(found.calibrated_probability)
+    columns |= {f"p/{name}": numbers(shares[:, code]) for code, name in enumerate(predictor.classes)}
     if found.uncertainty is not None:
         columns["uncertainty"] = numbers(found.uncertainty)
     columns["reason"] = [reason or "" for reason in found.reasons]

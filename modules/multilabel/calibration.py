@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from modules.evaluation.calibration import LARGEST_TEMPERATURE, TemperatureScaling
+
+_SMALLEST = 1e-7
+_LARGEST = math.log1p(-_SMALLEST) - math.log(_SMALLEST)
 
 
 class LabelCalibration(TemperatureScaling):
@@ -33,8 +38,15 @@ class LabelCalibration(TemperatureScaling):
 
     def forward(self, probabilities: Tensor) -> Tensor:
         """Calibrate probabilities, fp32 (B, L); labels without training samples keep probability 0."""
-        calibrated = torch.sigmoid(label_logits(probabilities) / self.temperature + self.shift)
-        return torch.where(self.seen, calibrated, probabilities.float())
+        return self.of_logits(label_logits(probabilities))
+
+    def of_logits(self, logits: Tensor) -> Tensor:
+        """Calibrated probabilities, fp32 (B, L), from log odds, floating point (B, L), which are bounded as in the fit.
+
+        Labels without training samples have probability 0.
+        """
+        bounded = logits.float().clamp(-_LARGEST, _LARGEST)
+        return torch.sigmoid(bounded / self.temperature + self.shift).masked_fill(~self.seen, 0)
 
     @torch.no_grad()
     def fit(self, probabilities: Tensor, labels: Tensor) -> None:
@@ -76,7 +88,7 @@ def label_logits(probabilities: Tensor) -> Tensor:
     Args:
         probabilities: Probabilities, fp32 (N, L).
     """
-    return torch.logit(probabilities.float(), eps=1e-7)
+    return torch.logit(probabilities.float(), eps=_SMALLEST)
 
 
 def log_loss(probabilities: Tensor, labels: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ class LabelDecision(Decision):
     """
 
     loss: MultilabelLoss
+    calibration: LabelCalibration
 
     def __init__(self, class_counts: Tensor, loss: MultilabelLoss) -> None:
         """Create a decision that predicts labels of probability one half and more, without calibration.
@@ -44,6 +45,13 @@ class LabelDecision(Decision):
     def probabilities(self, logits: Tensor) -> Tensor:
         """Probabilities of the labels before calibration, fp32 (B, L), from the logits of the head, (B, L)."""
         return self.loss.probabilities(self.corrected(logits), self.counts)
+
+    def calibrated(self, logits: Tensor) -> Tensor:
+        """Probabilities of the labels after calibration, fp32 (B, L), from the logits of the head, (B, L).
+
+        They are not computed from `probabilities`, of which near 1 few digits of the log odds are left.
+        """
+        return self.calibration.of_logits(self.corrected(logits))
 
     def labels(self, probabilities: Tensor) -> Tensor:
         """Which labels are predicted, 1 or 0, int64 (B, L), from probabilities before calibration, (B, L)."""

@@ -50,7 +50,7 @@ class TestedLabels:
         """
         decision.to(scores.logits.device)
         probabilities = decision.probabilities(scores.logits)
-        calibrated = decision.calibration(probabilities)
+        calibrated = decision.calibrated(scores.logits)
         return cls(scores.rows, scores.labels, decision.labels(probabilities), probabilities, calibrated)
 
     def of_all_processes(self) -> TestedLabels:

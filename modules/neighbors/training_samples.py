@@ -28,7 +28,7 @@ class Neighbors:
     """The k nearest training samples of B samples, from the nearest on.
 
     Attributes:
-        codes: Class codes, int64 (B, k).
+        codes: Class codes, int64 (B, k); where a sample may have several labels, int8 (B, k, L), see `TrainingSamples`.
         tanimoto: Tanimoto similarities of the fingerprints, fp32 (B, k); NaN for samples without molecules.
         cosine: Cosine similarities of the embeddings, fp32 (B, k).
     """
@@ -45,7 +45,8 @@ class TrainingSamples:
     Attributes:
         names: What each sample is called: its id if the table has one, else its text.
         texts: What can be drawn of each sample: SMILES joined by >>, or nothing.
-        codes: Class codes, int64 (S,).
+        codes: Class codes, int64 (S,). Where a sample may have several labels, int8 (S, L): 1 the sample has the label,
+            0 it does not, -1 not known.
         embeddings: Unit embeddings, fp16 (S, d).
         bits: Bins of the fingerprints, fp32 (S, W), of zeros and ones; None for samples without molecules.
         by_tanimoto: Whether the nearest samples are those of the highest Tanimoto similarity, else of the highest
@@ -92,10 +93,17 @@ class TrainingSamples:
             InputError: If they have others.
         """
         width = 0 if self.bits is None else self.bits.shape[1]
-        if int(self.codes.max()) >= task.num_classes or width != bits_width(task):
+        if self.codes.ndim == 2:
+            labels = self.codes.shape[1]
+            fits, found = task.is_multilabel and labels == task.num_classes, f"{labels} labels"
+        else:
+            largest = int(self.codes.max())
+            fits, found = not task.is_multilabel and largest < task.num_classes, f"class {largest}"
+        if not fits or width != bits_width(task):
+            kind = "labels" if task.is_multilabel else "classes"
             raise InputError(
-                f"evidence: expected samples of {task.num_classes} classes with {bits_width(task)} bins, got class "
-                f"{int(self.codes.max())} and {width} bins."
+                f"evidence: expected samples of {task.num_classes} {kind} with {bits_width(task)} bins, got {found} "
+                f"and {width} bins."
             )
 
     @cached_property
@@ -122,7 +130,8 @@ class TrainingSamples:
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """The samples as plain arrays, without pickled objects."""
-        arrays = {"codes": self.codes.astype(numpy.int32), "embeddings": self.embeddings}
+        codes = self.codes if self.codes.ndim == 2 else self.codes.astype(numpy.int32)
+        arrays = {"codes": codes, "embeddings": self.embeddings}
         for name in ("names", "texts"):
             encoded = [text.encode() for text in getattr(self, name)]
             arrays[name] = numpy.frombuffer(b"".join(encoded), dtype=numpy.uint8)
@@ -157,10 +166,16 @@ class TrainingSamples:
             bits.check_format(full_check=True)
         sizes = {len(codes), len(embeddings), *map(len, texts.values()), *([] if bits is None else [bits.shape[0]])}
         by_tanimoto = bool(arrays["by_tanimoto"])
-        valid = codes.dtype == numpy.int32 and embeddings.dtype == numpy.float16 and embeddings.ndim == 2
-        if not valid or len(sizes) > 1 or not len(codes) or codes.min() < 0 or (by_tanimoto and bits is None):
+        several = codes.ndim == 2
+        lowest, highest = (-1, 1) if several else (0, numpy.inf)
+        valid = codes.dtype == (numpy.int8 if several else numpy.int32) and codes.ndim in (1, 2) and codes.size > 0
+        valid = valid and codes.min() >= lowest and codes.max() <= highest
+        if not valid or embeddings.dtype != numpy.float16 or embeddings.ndim != 2 or (by_tanimoto and bits is None):
+            raise ValueError("expected codes, embeddings and bins of the types that fit writes, got others")
+        if len(sizes) > 1:
             raise ValueError(f"expected codes, embeddings, texts and bins of as many samples, got {sorted(sizes)}")
-        return cls(texts["names"], texts["texts"], codes.astype(numpy.int64), embeddings, bits, by_tanimoto)
+        codes = codes if several else codes.astype(numpy.int64)
+        return cls(texts["names"], texts["texts"], codes, embeddings, bits, by_tanimoto)
 
 
 def _texts(characters: NDArray[Any], ends: NDArray[Any]) -> list[str]:

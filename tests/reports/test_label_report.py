@@ -149,7 +149,7 @@ def test_the_card_has_the_metrics_and_a_table_of_labels(run: RunFiles) -> None:
     scores = " | ".join(number(run.metrics[f"test/{one}/amine|x"]) for one in ("average_precision", "auroc", "f1"))
     assert f"| amine\\|x | {has} | {known - has} | {scores} |" in text
     assert "class" not in text.split("## Data")[1].split("## Model")[0]
-    assert "applicability" not in text
+    assert "mind `applicability` of a prediction" in text
 
 
 def test_the_summary_prints_the_metrics_of_labels(run: RunFiles) -> None:

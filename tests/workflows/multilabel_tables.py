@@ -18,6 +18,11 @@ SHORT = [*TINY, "--tracking.wandb=disabled", "--config=encoder/fingerprint.yaml"
 SHORT += ["--data.batch_size=16", "--trainer.max_epochs=2", "--model.optimizer.init_args.lr=0.01"]
 COLUMNS = f"--data.label_column=[{', '.join(NAMES)}]"
 
+EVIDENCE = [
+    *(f"nearest_{place}{kind}" for place in (1, 2, 3) for kind in ("", "_labels", "_tanimoto", "_cosine")),
+    *("applicability", "applicability_level"),
+]
+
 
 def molecules() -> polars.DataFrame:
     """Molecules of all combinations of the labels, of which every sixth entry is wrong."""
@@ -73,6 +78,19 @@ def entries(texts: polars.Series) -> NDArray[numpy.int64]:
     """(rows, L) whether a text names a label."""
     given = [set() if text is None else set(text.split("; ")) for text in texts]
     return numpy.array([[int(name in own) for name in NAMES] for own in given])
+
+
+def shares_of(written: polars.DataFrame) -> NDArray[numpy.float64]:
+    """Share of the predicted labels of each row that are right, NaN where nothing of them is known."""
+    labels, predicted = entries(written["true_labels"]), entries(written["predicted_labels"])
+    unknown, shares = entries(written["unknown_labels"]) == 1, []
+    for truth, stated, hidden in zip(labels, predicted, unknown, strict=True):
+        known = stated[~hidden].astype(bool)
+        if stated.any():
+            shares.append(truth[~hidden][known].mean() if known.any() else numpy.nan)
+        else:
+            shares.append(float(not truth.any()))
+    return numpy.array(shares)
 
 
 def recomputed(written: polars.DataFrame, scores: NDArray[numpy.float32] | None = None) -> dict[str, float]:

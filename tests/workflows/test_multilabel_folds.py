@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import product
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 import tailmol
 from base.errors import InputError
 from modules.ensemble import NEVER_SEEN
+from modules.evaluation.prediction_evidence import load_evidence
 from modules.evaluation.split_scores import SplitScores, scores_path
 from tests.workflows.multilabel_tables import (
     NAMES,
@@ -69,6 +71,29 @@ def test_an_ensemble_predicts_with_the_mean_of_its_members(folds: Path) -> None:
         found.select(f"p/{name}" for name in NAMES).to_numpy(), decision.calibration(probabilities).numpy(), atol=1e-5
     )
     assert entries(found["predicted_labels"]).tolist() == decision.labels(probabilities).tolist()
+
+
+def test_the_evidence_is_of_all_rows_and_the_estimate_of_out_of_fold_predictions(folds: Path) -> None:
+    table, evidence = polars.read_csv(source(folds)), load_evidence(checkpoint(folds))
+    assert evidence is not None
+    assert evidence.samples.names == table["smiles"].to_list()
+    assert evidence.samples.codes.tolist() == entries(table["groups"].str.replace_all(";", "; ")).tolist()
+    assert evidence.unseen.rows.tolist() == list(range(len(table)))
+    assert evidence.unseen.neighbors.codes.shape == (len(table), 5, 3)
+    found = tailmol.load(folds).predict(table["smiles"].to_list())
+    assert set(found["nearest_1_tanimoto"]) == {1.0}
+    labels = dict(zip(table["smiles"], table["groups"].str.replace_all(";", "; "), strict=True))
+    assert found["nearest_2_labels"].to_list() == [labels[name] for name in found["nearest_2"]]
+    assert found["applicability"].is_between(0, 1).all()
+    levels = json.loads((folds / "accuracy_by_applicability.json").read_text())["levels"]
+    assert sum(level["samples"] for level in levels) == len(table)
+    # Of the decision of the ensemble, whose estimate each fold gets from the other one.
+    scores = SplitScores.load(scores_path(checkpoint(folds)), 3)
+    decision = tailmol.load(folds).classifier.decision
+    predicted = decision.labels(decision.probabilities(scores.logits)).numpy()
+    right = (predicted * scores.labels.numpy()).sum(axis=1) / predicted.sum(axis=1).clip(min=1)
+    # No row of a list is without labels, so that none predicted is never right.
+    assert sum(level["right"] for level in levels) == pytest.approx(right.sum())
 
 
 def test_rows_of_other_labels_are_named(folds: Path) -> None:

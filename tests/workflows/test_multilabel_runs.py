@@ -14,18 +14,24 @@ from polars.testing import assert_frame_equal
 
 import tailmol
 from base.errors import InputError
+from modules import make_evidence
 from modules.checkpoint_file import read_checkpoint
 from modules.decisions.settings import DecisionSettings
+from modules.evaluation.prediction_evidence import load_evidence
 from modules.evaluation.split_scores import SplitScores, scores_path
+from reports.run_data import set_up_data
+from reports.run_files import read_run
 from tests.lightning_app.command import in_this_process, succeed
 from tests.workflows.multilabel_tables import (
     COLUMNS,
+    EVIDENCE,
     NAMES,
     checkpoint,
     entries,
     metrics_of,
     options,
     recomputed,
+    shares_of,
     source,
     with_columns,
 )
@@ -94,14 +100,16 @@ def test_command_and_python_predict_the_same(
     assert in_this_process(monkeypatch, "predict", *given, "--data.source=new.csv", "--output=out.csv") == 0
     assert "4 rows written to out.csv; 1 of them could not be used" in capsys.readouterr().out
     written = polars.read_csv("out.csv")
-    assert written.columns == ["smiles", "predicted_labels", *(f"p/{name}" for name in NAMES), "reason"]
+    assert written.columns == ["smiles", "predicted_labels", *(f"p/{name}" for name in NAMES), *EVIDENCE, "reason"]
     assert written["reason"].to_list() == [None, "SMILES that RDKit cannot read in column smiles", None, None]
     assert written["predicted_labels"].is_null().to_list() == [False, True, False, False]
     model = tailmol.load(checkpoint(run))
     assert_frame_equal(model.predict(smiles), written, check_dtypes=False, abs_tol=1e-6)
     best = model.predict(smiles, top=2)
     several = [name for place in (1, 2) for name in (f"label_{place}", f"probability_{place}")]
-    assert best.columns == ["smiles", "predicted_labels", *several, "reason"]
+    assert best.columns == ["smiles", "predicted_labels", *several, *EVIDENCE, "reason"]
+    few = model.predict(smiles, neighbors=1)
+    assert few.columns == [name for name in written.columns if not name.startswith(("nearest_2", "nearest_3"))]
     assert in_this_process(monkeypatch, "predict", *given, "--data.source=new.csv", "--output=top.csv", "--top=2") == 0
     assert_frame_equal(polars.read_csv("top.csv"), best, check_dtypes=False, abs_tol=1e-6)
     shares = written.select(f"p/{name}" for name in NAMES).row(0)
@@ -121,7 +129,57 @@ def test_one_molecule_on_the_terminal(
     assert in_this_process(monkeypatch, *given) == 0
     shown = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
     best = ", ".join(f"{expected[f'label_{place}']} {expected[f'probability_{place}']:.3f}" for place in (1, 2, 3))
-    assert [line[1].strip() for line in shown] == ["CCCCCCN", expected["predicted_labels"], f"probable  {best}"]
+    texts = [line[1].strip() for line in shown]
+    assert texts[:3] == ["CCCCCCN", expected["predicted_labels"], f"probable  {best}"]
+    assert texts[3].startswith(
+        f"{expected['applicability_level']}: about {expected['applicability']:.0%} of the labels"
+    )
+    similar = f"Tanimoto {expected['nearest_1_tanimoto']:.2f}, cosine {expected['nearest_1_cosine']:.2f}"
+    assert f"1      {expected['nearest_1']}, {expected['nearest_1_labels']}, {similar}" in texts
+
+
+def test_the_nearest_training_samples_come_with_their_labels(run: Path) -> None:
+    splits, smiles = polars.read_csv(run / "splits.csv"), polars.read_csv(source(run))["smiles"]
+    used, trained = (smiles.gather(own["row"] - 1).to_list() for own in (splits, splits.filter(split="train")))
+    labels = dict(zip(used, splits["label"], strict=True))
+    for name, known in (("best", trained), ("final", used)):
+        evidence = load_evidence(checkpoint(run, name))
+        assert evidence is not None
+        assert evidence.samples.names == known
+        found = tailmol.load(checkpoint(run, name)).predict(known)
+        assert set(found["nearest_1_tanimoto"]) == {1.0}
+        for place in (1, 2, 3):
+            nearest = found[f"nearest_{place}"].to_list()
+            assert found[f"nearest_{place}_labels"].to_list() == [labels[one] for one in nearest]
+    assert any("; " in one for one in found["nearest_3_labels"])
+    assert "none" in set(found["nearest_3_labels"])
+
+
+def test_the_estimate_is_that_of_the_validation_samples_and_is_tested_on_others(run: Path) -> None:
+    evidence, scores = load_evidence(checkpoint(run)), SplitScores.load(scores_path(checkpoint(run)), 3)
+    assert evidence is not None
+    assert evidence.unseen.rows.tolist() == scores.rows.tolist()
+    decision, by_tanimoto = tailmol.load(checkpoint(run)).classifier.decision, evidence.samples.by_tanimoto
+    expected = make_evidence.estimate_of(decision, scores, evidence.unseen, by_tanimoto)
+    numpy.testing.assert_allclose(evidence.applicability.weights, expected.weights, atol=1e-3)
+    written = polars.read_csv(run / "test_predictions.csv")
+    levels, shares = json.loads((run / "accuracy_by_applicability.json").read_text())["levels"], shares_of(written)
+    assert sum(level["samples"] for level in levels) == int((~numpy.isnan(shares)).sum())
+    assert sum(level["right"] for level in levels) == pytest.approx(numpy.nansum(shares))
+    found = tailmol.load(checkpoint(run)).predict(written["smiles"].to_list())
+    for level in levels:
+        own = (found["applicability_level"] == level["level"]).to_numpy() & ~numpy.isnan(shares)
+        assert level["samples"] == int(own.sum())
+        assert level["right"] == pytest.approx(shares[own].sum())
+
+
+def test_of_many_training_samples_those_of_rare_labels_are_kept(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(make_evidence, "MOST_TRAINING_SAMPLES", 8)
+    model = tailmol.load(checkpoint(run)).classifier
+    codes = make_evidence.training_samples(model, set_up_data(read_run(run))).codes
+    assert codes.shape == (8, 3)
+    assert ((codes == 1).sum(axis=0) >= 2).all()
+    assert not (codes == 1).any(axis=1).all()
 
 
 def test_a_table_with_labels_is_evaluated_in_python_and_by_test(
@@ -193,31 +251,13 @@ def test_two_processes_give_the_metrics_of_one(run: Path, tmp_path: Path) -> Non
     assert scores.rows.tolist() == SplitScores.load(scores_path(checkpoint(run)), 3).rows.tolist()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["decide", "--objective=macro_f1"], "RUN: expected a model with a single label a sample to decide anew, got"),
-        (
-            ["export", "--output=model"],
-            "RUN: expected a model with a single label a sample to export, got one",
-        ),
-    ],
-)
-def test_commands_for_single_labels_refuse_a_run(
-    run: Path,
-    tmp_path: Path,
-    arguments: list[str],
-    message: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_a_decision_is_not_chosen_anew(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    name, *more = arguments
-    assert in_this_process(monkeypatch, name, str(run), *more) == 2
-    # An export says first that it takes the refit.
-    told = capsys.readouterr().err.splitlines()[-1]
-    assert told.startswith(f"lightning: error: {message}")
-    assert told.endswith(" with several.")
+    assert in_this_process(monkeypatch, "decide", str(run), "--objective=macro_f1") == 2
+    told = "RUN: expected a model with a single label a sample to decide anew, got one with several."
+    assert capsys.readouterr().err == f"lightning: error: {told}\n"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -98,6 +98,28 @@ def test_no_estimate_falls_with_a_signal(seed: int, values: list[float], place: 
     assert fitted.estimate(Signals(high, near))[0] >= fitted.estimate(Signals(low, near))[0] - 1e-12
 
 
+def test_a_share_counts_as_that_many_right_and_wrong_labels() -> None:
+    found, right, _ = drawn(40, 4)
+    twice = Signals(numpy.repeat(found.values, 2, axis=0), numpy.repeat(found.similarity, 2, axis=0))
+    both = numpy.stack([right, numpy.roll(right, 1)], axis=1)
+    shares = fit_applicability(Signals(twice.values, twice.similarity), both.mean(axis=1).repeat(2), CLASSES)
+    expected = fit_applicability(twice, both.reshape(-1), CLASSES)
+    assert 0.2 < (both[:, 0] != both[:, 1]).mean() < 0.8
+    numpy.testing.assert_allclose(shares.weights, expected.weights, atol=1e-4)
+
+
+def test_what_is_not_known_changes_no_weight() -> None:
+    found, right, _ = drawn(40, 5)
+    unknown = Signals(found.values[::-1], found.similarity)
+    both = Signals(
+        *(numpy.concatenate([getattr(one, name) for one in (found, unknown)]) for name in ("values", "similarity"))
+    )
+    fitted = fit_applicability(both, numpy.append(right, numpy.full(40, numpy.nan)), CLASSES)
+    numpy.testing.assert_allclose(fitted.weights, fit_applicability(found, right, CLASSES).weights, atol=1e-4)
+    nothing = fit_applicability(found, numpy.full(40, numpy.nan), CLASSES)
+    assert nothing.weights == pytest.approx(numpy.zeros(4), abs=1e-6)
+
+
 def test_levels_state_the_accuracy() -> None:
     estimates = numpy.array([0.0, 0.49, 0.5, 0.79, 0.8, 1.0])
     assert [list(LEVELS)[place] for place in level_of(estimates)] == ["low"] * 2 + ["medium"] * 2 + ["high"] * 2
@@ -109,6 +131,9 @@ def test_levels_state_the_accuracy() -> None:
     ]
     (_, none, _) = accuracy_by_level(estimates[:1], right[:1])
     assert (none["samples"], none["accuracy"], none["estimated"]) == (0, None, None)
+    (high, _, low) = accuracy_by_level(estimates, numpy.array([0.5, 0.25, numpy.nan, 1, 0.75, numpy.nan]))
+    assert (high["samples"], high["right"], high["accuracy"], high["estimated"]) == (1, 0.75, 0.75, 0.8)
+    assert (low["samples"], low["right"], low["accuracy"], low["estimated"]) == (2, 0.75, 0.375, 0.245)
 
 
 def test_plain_arrays_hold_the_estimate() -> None:

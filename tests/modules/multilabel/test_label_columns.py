@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy
@@ -17,11 +18,16 @@ from datamodules.drug_task import DrugTask
 from datamodules.features import featurize_table
 from datamodules.prediction_rows import FeaturedChunk
 from datamodules.tables.source_table import read_table
+from modules.evaluation.applicability import LEVELS, level_of
 from modules.evaluation.prediction import Prediction
 from modules.evaluation.prediction_columns import NOT_FINITE
+from modules.evaluation.prediction_evidence import PredictionEvidence
 from modules.multilabel.label_columns import LabelColumns
+from modules.multilabel.label_evidence import label_signals
 from modules.multilabel.tested_labels import TestedLabels
+from modules.neighbors.sample_bits import sample_bits
 from tests.datamodules.drug_module import data_module
+from tests.modules.evaluation.made_evidence import made_evidence
 
 TASK = DrugTask("molecule", ("a", "b", "c"), (5, 3, 2), FeatureSettings(2, 64), known_counts=(9, 9, 8))
 
@@ -72,9 +78,50 @@ def test_the_most_probable_labels_come_first_and_of_equal_ones_the_first(tmp_pat
     assert frame["predicted_labels"].to_list() == ["a; c", None, "none", "b; c", "b"]
 
 
+def evidence_of_sets() -> PredictionEvidence:
+    """Evidence of four training samples; nothing is known of the second label of the last one."""
+    evidence = made_evidence(samples=4, dim=2)
+    codes = numpy.array([[1, 0, 1], [0, 0, 0], [0, 1, 0], [0, -1, 1]], dtype=numpy.int8)
+    return replace(evidence, samples=replace(evidence.samples, codes=codes))
+
+
+def test_each_sample_comes_with_the_label_sets_of_its_neighbors(tmp_path: Path) -> None:
+    evidence, drugs = evidence_of_sets(), chunk(tmp_path)
+    columns = LabelColumns(TASK, evidence, neighbors=4)
+    rows = numpy.array([0, 2, 3, 4])
+    batch = drugs.featured.store.batch(rows, rows, numpy.full((4, 3), -1))
+    shares = [*SHARES[:3], [math.nan] * 3]
+    found = prediction(rows.tolist(), shares, LABELS)[1]._replace(embeddings=torch.eye(2).repeat(2, 1))
+    frame = columns.frame(drugs, [columns.values(batch, found)])
+    near = [f"nearest_{place}{kind}" for place in (1, 2, 3, 4) for kind in ("", "_labels", "_tanimoto", "_cosine")]
+    assert columns.names == [
+        "predicted_labels", "p/a", "p/b", "p/c", *near, "applicability", "applicability_level", "reason"
+    ]  # fmt: skip
+    sets = {"drug 0": "a; c", "drug 1": "none", "drug 2": "b", "drug 3": "c"}
+    for row in (0, 2, 3):
+        own = frame.row(row, named=True)
+        assert {own[f"nearest_{place}"]: own[f"nearest_{place}_labels"] for place in (1, 2, 3, 4)} == sets
+        assert own["nearest_1_tanimoto"] >= own["nearest_4_tanimoto"]
+    for row in (1, 4):
+        assert set(frame.select(*near, "applicability", "applicability_level").row(row)) == {None}
+    _, neighbors = evidence.samples.nearest(found.embeddings[:3], sample_bits(batch, TASK)[:3], 5)
+    given = numpy.array(shares[:3], dtype=numpy.float32), numpy.array(LABELS[:3])
+    expected = evidence.applicability.estimate(label_signals(*given, neighbors, by_tanimoto=True))
+    assert [frame["applicability"][row] for row in (0, 2, 3)] == pytest.approx(expected.tolist())
+    levels = [list(LEVELS)[place] for place in level_of(expected)]
+    assert [frame["applicability_level"][row] for row in (0, 2, 3)] == levels
+
+
+def test_a_chunk_without_a_prediction_has_empty_columns_of_evidence(tmp_path: Path) -> None:
+    columns = LabelColumns(TASK, evidence_of_sets(), neighbors=5)
+    frame = columns.frame(chunk(tmp_path), [])
+    assert len(frame) == 5
+    assert frame.select(name for name in columns.names if name != "reason").null_count().row(0) == (5,) * 26
+
+
 @pytest.mark.parametrize("top", [None, 1])
 def test_scores_that_are_not_finite_are_a_reason(top: int | None, tmp_path: Path) -> None:
-    columns = LabelColumns(TASK, top)
+    columns = LabelColumns(TASK, top=top)
     shares = [SHARES[0], [0.3, math.nan, 0.3], [math.inf, 0.1, 0.1], SHARES[3]]
     frame = columns.frame(chunk(tmp_path), [columns.values(*prediction([0, 2, 3, 4], shares, LABELS))])
     assert [frame["reason"][row] for row in (0, 2, 3, 4)] == [None, NOT_FINITE, NOT_FINITE, None]
@@ -110,7 +157,7 @@ def test_columns_of_the_same_name_are_refused(name: str) -> None:
 @pytest.mark.parametrize("top", [0, 4])
 def test_more_labels_than_there_are_are_refused(top: int) -> None:
     with pytest.raises(InputError, match=rf"^top: expected 1 to 3, the number of labels, got {top}\.$"):
-        LabelColumns(TASK, top)
+        LabelColumns(TASK, top=top)
 
 
 def test_tested_samples_are_written_in_the_order_of_their_rows(tmp_path: Path) -> None:

@@ -154,4 +154,23 @@ def test_tested_samples_of_several_decisions_are_joined() -> None:
             assert torch.equal(getattr(joined, name)[place], getattr(alone, name))
         probabilities = own.probabilities(part.logits)
         assert torch.equal(alone.predicted, own.labels(probabilities))
-        assert torch.equal(joined.calibrated[place], own.calibration(probabilities))
+        assert torch.equal(joined.calibrated[place], own.calibrated(part.logits))
+
+
+def test_calibration_keeps_the_digits_of_probabilities_near_1() -> None:
+    own = decision()
+    own.calibration.temperature.fill_(5.0)
+    own.calibration.shift.fill_(-0.5)
+    steps = torch.linspace(-15.0, 16.0, 400)
+    logits = steps[:, None].repeat(1, len(own.counts))
+    seen = own.counts > 0
+    expected = torch.sigmoid(own.corrected(logits).double() / 5 - 0.5).masked_fill(~seen, 0)
+    torch.testing.assert_close(own.calibrated(logits).double(), expected, atol=1e-6, rtol=0)
+    # Less is left of them in 32 bits; where more is, both are the same.
+    probabilities = own.probabilities(logits)
+    near = own.calibration(probabilities)
+    assert float((near - expected).abs().max()) > 1e-3
+    torch.testing.assert_close(near[probabilities < 0.99], own.calibrated(logits)[probabilities < 0.99])
+    # Log odds are bounded as those that the calibration is fitted to.
+    far = own.calibrated(torch.full((1, len(own.counts)), 90.0))
+    assert far[:, seen] == pytest.approx(torch.sigmoid(torch.tensor(16.118 / 5 - 0.5)).item(), abs=1e-4)

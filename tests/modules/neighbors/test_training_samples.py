@@ -79,16 +79,48 @@ def test_plain_arrays_hold_everything(has_bits: bool) -> None:
         numpy.testing.assert_array_equal(read.bits.toarray(), known.bits.toarray())
 
 
+def several() -> TrainingSamples:
+    """Samples of which every label is drawn: there, not there, or not known."""
+    return replace(made(), codes=numpy.random.default_rng(1).integers(-1, 2, (25, 3)).astype(numpy.int8))
+
+
+def test_samples_may_have_several_labels() -> None:
+    known, queries = several(), made(samples=6)
+    asked = torch.from_numpy(queries.embeddings.astype(numpy.float32))
+    places, near = known.nearest(asked, queries.bits, 4)
+    expected, single = made().nearest(asked, queries.bits, 4)
+    numpy.testing.assert_array_equal(places, expected)
+    numpy.testing.assert_array_equal(near.tanimoto, single.tanimoto)
+    numpy.testing.assert_array_equal(near.codes, known.codes[places])
+    read = TrainingSamples.from_arrays(known.to_arrays())
+    assert read.codes.dtype == numpy.int8
+    numpy.testing.assert_array_equal(read.codes, known.codes)
+    task = replace(TASK, known_counts=(25, 25, 25))
+    read.check(task)
+    with pytest.raises(InputError, match="expected samples of 3 classes with 64 bins, got 3 labels and 64 bins"):
+        read.check(TASK)
+    with pytest.raises(InputError, match="expected samples of 3 labels with 64 bins, got class 2 and 64 bins"):
+        made().check(task)
+    with pytest.raises(InputError, match="expected samples of 2 labels with 64 bins, got 3 labels and 64 bins"):
+        read.check(replace(task, classes=("a", "b"), class_counts=(9, 9), known_counts=(25, 25)))
+
+
 @pytest.mark.parametrize(
     "broken",
     [
         {"codes": numpy.zeros(3, dtype=numpy.int32)},
         {"codes": numpy.full(25, -1, dtype=numpy.int32)},
+        {"codes": numpy.full((25, 3), 2, dtype=numpy.int8)},
+        {"codes": numpy.zeros((25, 0), dtype=numpy.int8)},
+        {"codes": numpy.zeros((25, 3), dtype=numpy.int32)},
         {"embeddings": numpy.zeros((25, 8))},
         {"width": numpy.array(3)},
         {"names_ends": numpy.zeros(1, dtype=numpy.int64)},
     ],
-    ids=["too few", "negative", "another type", "too narrow", "no texts"],
+    ids=[
+        *("too few", "negative", "no entry of a label", "no label", "classes of several"),
+        *("another type", "too narrow", "no texts"),
+    ],
 )
 def test_other_arrays_are_refused(broken: dict[str, Any]) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 scipy says what is wrong with bins

@@ -38,11 +38,11 @@ OPTIONS = (
     "--recluster.start_epoch=1",
     "--recluster.every_n_epochs=1",
     "--trainer.accelerator=cpu",
-    "--trainer.max_epochs=5",
     "--trainer.enable_progress_bar=false",
     "--tracking.wandb=disabled",
     "--report=false",
 )
+EPOCHS = 5
 TOLERANCE = 1e-6
 _NAME = "inn_stems/version_0"
 _TIMEOUT_SECONDS = 300
@@ -55,10 +55,12 @@ class Whole:
     Attributes:
         metrics: Test metrics.
         seconds: From the first file of the run to its end.
+        epochs: Number of epochs.
     """
 
     metrics: dict[str, float | None]
     seconds: float
+    epochs: int
 
 
 @dataclass(frozen=True)
@@ -90,18 +92,19 @@ class Kill:
         return not self.damaged and (self.is_equal or not self.had_checkpoint)
 
 
-def run_whole(folder: Path) -> Whole:
+def run_whole(folder: Path, epochs: int = EPOCHS) -> Whole:
     """Train without a kill.
 
     Args:
         folder: An empty folder.
+        epochs: Number of epochs.
     """
-    with _start(folder, folder, "fit", *OPTIONS) as process:
+    with _start(folder, folder, *_fit(epochs)) as process:
         start = _first_file(process, folder / _NAME / "config.yaml")
         status = process.wait(_TIMEOUT_SECONDS)
     if status:
         raise RuntimeError(f"The run ended with status {status}: {(folder / 'log.txt').read_text()}")
-    return Whole(_metrics(folder / _NAME), time.monotonic() - start)
+    return Whole(_metrics(folder / _NAME), time.monotonic() - start, epochs)
 
 
 def kill_run(folder: Path, temporary: Path, moment: float, whole: Whole) -> Kill:
@@ -114,7 +117,7 @@ def kill_run(folder: Path, temporary: Path, moment: float, whole: Whole) -> Kill
         whole: The run to compare with.
     """
     run = folder / _NAME
-    with _start(folder, temporary, "fit", *OPTIONS) as process:
+    with _start(folder, temporary, *_fit(whole.epochs)) as process:
         start = _first_file(process, run / "config.yaml")
         time.sleep(max(0.0, start + moment - time.monotonic()))
         process.send_signal(signal.SIGKILL)
@@ -173,6 +176,10 @@ _READERS: dict[str, Callable[[Path], Any]] = {
     ".md": lambda path: yaml.safe_load(path.read_text().split("---\n")[1])["model-index"],
     ".yaml": lambda path: yaml.safe_load(path.read_text())["trainer"],
 }
+
+
+def _fit(epochs: int) -> tuple[str, ...]:
+    return ("fit", *OPTIONS, f"--trainer.max_epochs={epochs}")
 
 
 def _start(folder: Path, temporary: Path, *arguments: str) -> subprocess.Popen[bytes]:

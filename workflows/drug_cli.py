@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from argparse import ArgumentError
 from collections.abc import Mapping
@@ -210,8 +211,9 @@ class DrugCLI(LightningCLI):
 
     def plain_settings(self) -> dict[str, Any]:
         """The settings as plain types, without the paths of settings files and checkpoint."""
-        text = self.parser.dump(self.config, skip_link_targets=False, skip_unset=False, format="yaml")
-        return {name: value for name, value in yaml.safe_load(text).items() if name not in ("config", "ckpt_path")}
+        # Reading and writing YAML takes much longer.
+        text = self.parser.dump(self.config, skip_link_targets=False, skip_unset=False, format="json")
+        return {name: value for name, value in json.loads(text).items() if name not in ("config", "ckpt_path")}
 
     def before_instantiate_classes(self) -> None:
         """Name the table by its absolute path, so that it is found from any working directory, and its columns."""

@@ -53,11 +53,15 @@ def read_atom_codes(atom: Any) -> tuple[int, ...]:
 def plain_edges(molecule: Any) -> list[tuple[int, int, int]]:
     """Target, source and code of each bond in both directions, sorted, read one by one."""
     rows: list[tuple[int, int, int]] = []
-    for bond in map(molecule.GetBondWithIdx, range(molecule.GetNumBonds())):
-        begin, end = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
-        name = str(bond.GetBondType()).lower()
-        code = 2 * (BOND_TYPES.index(name) if name in BOND_TYPES else 0) + int(bond.GetIsConjugated())
-        rows += [(begin, end, code), (end, begin, code)]
+    # A bond of an atom is found at once, one of the molecule by counting from its first one.
+    for atom in map(molecule.GetAtomWithIdx, range(molecule.GetNumAtoms())):
+        for bond in atom.GetBonds():
+            begin, end = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
+            if begin != atom.GetIdx():
+                continue
+            name = str(bond.GetBondType()).lower()
+            code = 2 * (BOND_TYPES.index(name) if name in BOND_TYPES else 0) + int(bond.GetIsConjugated())
+            rows += [(begin, end, code), (end, begin, code)]
     return sorted(rows)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,16 @@ def succeed(folder: Path, *arguments: str, **environment: str) -> str:
     done = lightning(folder, *arguments, **environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
+
+
+def succeed_here(folder: Path, *arguments: str) -> str:
+    """As `succeed`, but in this process, which saves the seconds that importing takes."""
+    text = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(text), redirect_stderr(text):
+        patch.chdir(folder)
+        status = in_this_process(patch, *arguments)
+    assert status == 0, text.getvalue()
+    return text.getvalue()
 
 
 def in_this_process(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

@@ -10,7 +10,7 @@ import polars
 import pytest
 
 from tests.datamodules.array_file import blobs, save
-from tests.lightning_app.command import TINY, in_this_process, succeed
+from tests.lightning_app.command import TINY, in_this_process, succeed_here
 
 QUICK = ("--trainer.max_epochs=3", "--recluster.start_epoch=1", "--recluster.every_n_epochs=1")
 
@@ -25,8 +25,8 @@ def test_digits_have_the_files_and_metrics_of_drugs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    succeed(tmp_path, "fit", "--data.source=digits", *TINY, *QUICK)
-    succeed(tmp_path, "fit", *TINY, "--config=encoder/fingerprint.yaml", *QUICK)
+    succeed_here(tmp_path, "fit", "--data.source=digits", *TINY, *QUICK)
+    succeed_here(tmp_path, "fit", *TINY, "--config=encoder/fingerprint.yaml", *QUICK)
     digits, drugs = (tmp_path / "runs" / name / "version_0" for name in ("digits", "inn_stems"))
     recalls = {f"test/recall/{digit}" for digit in range(10)}
     assert metrics_of(digits) - recalls == {name for name in metrics_of(drugs) if not name.startswith("test/recall/")}
@@ -64,7 +64,7 @@ def test_digits_have_the_files_and_metrics_of_drugs(
 def test_an_npz_of_features_is_learned(tmp_path: Path) -> None:
     features, labels = blobs(240)
     save(tmp_path / "blobs.npz", features=features, labels=numpy.array(["x", "y", "z"])[labels])
-    succeed(tmp_path, "fit", "--data.source=blobs.npz", "--config=encoder/array.yaml", *TINY, *QUICK)
+    succeed_here(tmp_path, "fit", "--data.source=blobs.npz", "--config=encoder/array.yaml", *TINY, *QUICK)
     metrics = json.loads((tmp_path / "runs/blobs/version_0/test_metrics.json").read_text())
     assert metrics["test/balanced_accuracy"] > 0.95
 

@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 
 import tailmol
 from tests.datamodules.example_smiles import INN_STEMS
-from tests.lightning_app.command import TINY, in_this_process, succeed
+from tests.lightning_app.command import TINY, in_this_process, succeed, succeed_here
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +26,7 @@ ON_CPU = ("--trainer.accelerator=cpu", "--trainer.devices=1")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The best checkpoint of a short run on the embedded drugs."""
     folder = tmp_path_factory.mktemp("trained")
-    succeed(folder, "fit", *OPTIONS, "--tracking.wandb=disabled", "--neighbors.number=0")
+    succeed_here(folder, "fit", *OPTIONS, "--tracking.wandb=disabled", "--neighbors.number=0")
     return folder / "runs/inn_stems/version_0/checkpoints/best.ckpt"
 
 

@@ -12,7 +12,7 @@ import numpy
 import polars
 import pytest
 
-from tests.lightning_app.command import TINY, in_this_process, succeed
+from tests.lightning_app.command import TINY, in_this_process, succeed_here
 from workflows.final_report import describe_run
 
 SHORT = ("--config=debug.yaml", "--tracking.wandb=disabled", "--trainer.limit_test_batches=1.0")
@@ -30,7 +30,7 @@ def payload_of(path: Path) -> dict[str, Any]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a short run is in runs/inn_stems/version_0, with its report."""
     folder = tmp_path_factory.mktemp("report")
-    text = succeed(folder, "fit", *TINY, "--report=true", *SHORT)
+    text = succeed_here(folder, "fit", *TINY, "--report=true", *SHORT)
     assert "Report: " in text
     return folder
 
@@ -86,7 +86,7 @@ def test_images_are_drawn_and_the_report_can_be_switched_off(
         "--report=false",
         "--recluster.start_epoch=null",
     )
-    succeed(tmp_path, "fit", *TINY, "--report=true", *SHORT, *options)
+    succeed_here(tmp_path, "fit", *TINY, "--report=true", *SHORT, *options)
     run = tmp_path / "runs/made/version_0"
     assert not (run / "report.html").exists()
     assert in_this_process(monkeypatch, "report", str(run)) == 0
@@ -105,7 +105,7 @@ def test_reactions_draw_both_molecules(tmp_path: Path, monkeypatch: pytest.Monke
     labels = ["a", "b", "c"] * 20
     polars.DataFrame({"X1": smiles, "X2": smiles[::-1], "Y": labels}).write_csv(tmp_path / "pairs.csv")
     monkeypatch.chdir(tmp_path)
-    succeed(tmp_path, "fit", *TINY, "--report=true", *SHORT, "--data.source=pairs.csv", "--data.input=reaction")
+    succeed_here(tmp_path, "fit", *TINY, "--report=true", *SHORT, "--data.source=pairs.csv", "--data.input=reaction")
     payload = payload_of(tmp_path / "runs/pairs/version_0/report.html")
     assert payload["map"]["perSample"] == 2
     assert payload["map"]["names"][0].startswith("row ")

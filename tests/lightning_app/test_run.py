@@ -17,7 +17,7 @@ import pytest
 import torch
 import yaml
 
-from tests.lightning_app.command import TINY, lightning, succeed
+from tests.lightning_app.command import TINY, in_this_process, succeed, succeed_here
 from tests.lightning_app.wandb_file import read_wandb
 
 pytestmark = pytest.mark.slow
@@ -86,7 +86,7 @@ def test_a_run_writes_what_it_promises(trained: Path) -> None:
 
 def test_a_second_run_gets_a_folder_of_its_own(trained: Path) -> None:
     before = (trained / "test_metrics.json").read_bytes()
-    succeed(trained.parent.parent.parent, "fit", *TINY, "--config=debug.yaml")
+    succeed_here(trained.parent.parent.parent, "fit", *TINY, "--config=debug.yaml")
     assert (trained.with_name("version_1") / "test_metrics.json").is_file()
     assert (trained / "test_metrics.json").read_bytes() == before
 
@@ -143,18 +143,21 @@ def test_predict_keeps_every_row_in_order(trained: Path, tmp_path: Path) -> None
 def test_predict_writes_the_reasons_where_no_row_can_be_used(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "new.csv").write_text("smiles\nC1CC(\nxyz\n")
     checkpoint = str(trained / "checkpoints/best.ckpt")
-    text = succeed(tmp_path, "predict", "--ckpt_path", checkpoint, "--data.source=new.csv", "--output=out.csv")
+    text = succeed_here(tmp_path, "predict", "--ckpt_path", checkpoint, "--data.source=new.csv", "--output=out.csv")
     assert "2 rows written to out.csv; 2 of them could not be used" in text
     assert polars.read_csv(tmp_path / "out.csv")["reason"].str.contains("RDKit cannot read").all()
 
 
-def test_predict_refuses_to_overwrite_a_column(trained: Path, tmp_path: Path) -> None:
+def test_predict_refuses_to_overwrite_a_column(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "new.csv").write_text("smiles,reason\nCCO,x\n")
     checkpoint = str(trained / "checkpoints/best.ckpt")
-    done = lightning(tmp_path, "predict", "--ckpt_path", checkpoint, "--data.source=new.csv", "--output=out.csv")
-    assert done.returncode == 2
+    options = ("--ckpt_path", checkpoint, "--data.source=new.csv", "--output=out.csv")
+    assert in_this_process(monkeypatch, "predict", *options) == 2
     assert (
-        done.stderr.strip()
+        capsys.readouterr().err.strip()
         == "lightning: error: data.source: expected no column 'reason', which predictions have; rename it."
     )
     assert not (tmp_path / "out.csv").exists()
@@ -164,7 +167,7 @@ def test_the_last_checkpoint_is_of_the_last_epoch_also_where_an_earlier_one_was_
     stuck = ("--model.optimizer.init_args.lr=0", "--trainer.max_epochs=3", "--tracking.wandb=disabled")
     # Here the statistics of batch normalization, which still change, do not improve the validation.
     before = ("--model.head.per_encoder=false", "--data.fingerprint_kinds=[morgan]")
-    succeed(tmp_path, "fit", *TINY, *stuck, *before)
+    succeed_here(tmp_path, "fit", *TINY, *stuck, *before)
     folder = tmp_path / "runs/inn_stems/version_0/checkpoints"
     assert [read_checkpoint(folder / f"{name}.ckpt")["epoch"] for name in ("best", "last")] == [0, 2]
 
@@ -200,7 +203,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path: Path, options: tup
     layers = (*QUICK, "--data.batch_size=16", "--checkpoint_every_n_steps=3", *options)
     arguments = (*layers, "--tracking.wandb=disabled")
     whole, killed = tmp_path / "runs/whole/version_0", tmp_path / "runs/killed/version_0"
-    succeed(tmp_path, "fit", *arguments, "--run.name=whole")
+    succeed_here(tmp_path, "fit", *arguments, "--run.name=whole")
     last = killed / "checkpoints/last.ckpt"
     kill_within_an_epoch(tmp_path, (*arguments, "--run.name=killed"), last, steps=60)
     found = subclusters(last)
@@ -222,7 +225,7 @@ def test_two_processes(tmp_path: Path) -> None:
     text = succeed(tmp_path, "fit", *QUICK, *processes, "--report=true", **machine)
     assert text.count("Balanced accuracy") == 1
     (run,) = (tmp_path / "runs/inn_stems").iterdir()
-    succeed(
+    succeed_here(
         tmp_path, "test", "--ckpt_path", str(run / "checkpoints/best.ckpt"), "--run.name=alone",
         "--tracking.wandb=disabled", "--trainer.devices=1", "--trainer.accelerator=cpu",
     )  # fmt: skip

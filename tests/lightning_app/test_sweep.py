@@ -23,7 +23,7 @@ from experiments.search_space import fit_arguments, read_search_space, suggest
 from experiments.search_study import open_study
 from experiments.study_storage import open_storage
 from lightning_app.sweep import SettingsCheck
-from tests.lightning_app.command import TINY, in_this_process, succeed
+from tests.lightning_app.command import TINY, in_this_process, succeed_here
 from workflows.settings.config_files import CONFIGS
 
 SHIPPED = sorted((CONFIGS / "sweep").glob("*.yaml"))
@@ -266,10 +266,10 @@ def test_two_workers_share_a_search(tmp_path: Path) -> None:
     assert all((folder / name).read_text().startswith("<?xml") for name in ("importance.svg", "history.svg"))
     best = trials.sort("value", descending=True).row(0, named=True)
     (folder / "trials.csv").unlink()
-    text = succeed(tmp_path, "sweep", *arguments, "--trials=0")
+    text = succeed_here(tmp_path, "sweep", *arguments, "--trials=0")
     assert "Trials in sweeps/small: 8 complete" in text
     assert read_trials(tmp_path).equals(trials)
-    succeed(tmp_path, "fit", "--config=sweeps/small/best.yaml", "--tracking.wandb=disabled")
+    succeed_here(tmp_path, "fit", "--config=sweeps/small/best.yaml", "--tracking.wandb=disabled")
     run = tmp_path / "runs/inn_stems/version_0"
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert config["model"]["optimizer"]["init_args"]["lr"] == best["model.optimizer.init_args.lr"]
@@ -280,8 +280,8 @@ def test_two_workers_share_a_search(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_an_interrupted_search_goes_on(tmp_path: Path) -> None:
-    path = write_space(tmp_path, epochs=60)
-    arguments = (f"--config={path}", "--", "--early_stopping.patience=60")
+    path = write_space(tmp_path, epochs=20)
+    arguments = (f"--config={path}", "--", "--early_stopping.patience=20")
     worker = start(tmp_path, "--trials=3", *arguments)
     metrics = tmp_path / "sweeps/small/trial_0/metrics.csv"
     deadline = time.monotonic() + 120
@@ -296,5 +296,5 @@ def test_an_interrupted_search_goes_on(tmp_path: Path) -> None:
     assert "Traceback" not in text
     assert "Stopped; the same command continues the search." in text
     assert read_trials(tmp_path)["error"].to_list() == ["interrupted"]
-    succeed(tmp_path, "sweep", "--trials=1", *arguments)
+    succeed_here(tmp_path, "sweep", "--trials=1", *arguments)
     assert read_trials(tmp_path)["state"].to_list() == ["FAIL", "COMPLETE"]

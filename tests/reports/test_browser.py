@@ -12,7 +12,7 @@ import pytest
 from rdkit import Chem
 
 from reports.run_report import build_report
-from tests.lightning_app.command import TINY, succeed
+from tests.lightning_app.command import TINY, succeed_here
 from tests.reports.browser import OVERLAPS, Page, browse, needs_browser
 from tests.reports.made_run import made_report
 
@@ -53,7 +53,7 @@ DRAWN = "return document.querySelectorAll('#sample .molecule path, #sample canva
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     schedule = ("--trainer.max_epochs=4", "--recluster.start_epoch=1", "--recluster.every_n_epochs=1")
-    text = succeed(folder, "fit", *TINY, "--report=true", *schedule, "--tracking.wandb=disabled")
+    text = succeed_here(folder, "fit", *TINY, "--report=true", *schedule, "--tracking.wandb=disabled")
     path = folder / "runs/inn_stems/version_0/report.html"
     assert f"Report: {path.relative_to(folder)}" in text.replace(str(folder) + "/", "")
     return path

@@ -13,7 +13,7 @@ import torch
 import tailmol
 from base.errors import InputError
 from modules.drug_classifier import DrugClassifier
-from tests.lightning_app.command import TINY, in_this_process, succeed
+from tests.lightning_app.command import TINY, in_this_process, succeed_here
 from tests.workflows.hostile_settings import (
     DISTILLATION,
     FILES,
@@ -69,7 +69,7 @@ COMPUTING = tuple(name for name in EVERYTHING if name != "compare")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run of two epochs."""
     folder = tmp_path_factory.mktemp("trained")
-    succeed(folder, "fit", *SHORT)
+    succeed_here(folder, "fit", *SHORT)
     return folder / "runs/inn_stems/version_0"
 
 

@@ -246,7 +246,6 @@ def test_mirror_images_differ_in_the_chirality_of_one_atom() -> None:
     assert places == [(1, list(ATOM_CODE_SIZES).index("chirality"))]
 
 
-@pytest.mark.slow  # RDKit finds a bond by counting from the first one.
 def test_the_largest_molecule_has_65535_atoms() -> None:
     arrays = build(["C" * MAX_ATOMS, "CO"])
     assert MAX_ATOMS == 2**16 - 1

@@ -72,6 +72,13 @@ def test_hard_batches_are_finite(name: str) -> None:
                 assert views.grad.isfinite().all()
 
 
+def place_once(patch: pytest.MonkeyPatch) -> None:
+    """Let targets be computed once in this process, which takes longer than all else."""
+    once = cache(targeted_contrastive.uniform_targets)
+    patch.setattr(targeted_contrastive, "uniform_targets", once)
+    patch.setattr(prototype_contrastive, "uniform_targets", once)
+
+
 def gradient(loss: ContrastiveLoss, rows: tuple[Tensor, Tensor, Tensor], gather: bool) -> Tensor:
     """Gradient of an encoder's weights for the loss of the rows of one process or of all."""
     weights = torch.randn(5, WIDTH, generator=torch.Generator().manual_seed(2)).requires_grad_()
@@ -85,6 +92,7 @@ def gradient(loss: ContrastiveLoss, rows: tuple[Tensor, Tensor, Tensor], gather:
 def share(rank: int, folder: str) -> None:
     """One of two processes with five and seven of twelve samples."""
     torch.set_num_threads(1)
+    place_once(pytest.MonkeyPatch())
     whole = draw(12)
     own = whole[0][:5], whole[1][:5], whole[2][:5]
     if rank == 1:
@@ -134,11 +142,9 @@ class Numbers:
 
 @pytest.fixture(scope="module")
 def placed_once() -> Iterator[None]:
-    """Targets are computed once, which takes longer than all else."""
-    once = cache(targeted_contrastive.uniform_targets)
+    """Targets are computed once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(targeted_contrastive, "uniform_targets", once)
-        patch.setattr(prototype_contrastive, "uniform_targets", once)
+        place_once(patch)
         yield
 
 
@@ -204,6 +210,7 @@ def gradient_alone(loss: ContrastiveLoss, rows: tuple[Tensor, Tensor, Tensor]) -
 def contrast_own(rank: int, folder: str, ends: Sequence[int]) -> None:
     """One of several processes with its own samples of twelve, whose views are its anchors."""
     torch.set_num_threads(1)
+    place_once(pytest.MonkeyPatch())
     whole = draw(12)
     rows = slice(ends[rank], ends[rank + 1])
     own = whole[0][rows], whole[1][rows], whole[2][rows]

@@ -46,14 +46,14 @@ COMMON = {
 }
 """The options of every subcommand that are not arguments of a class."""
 
-EVERYWHERE = {
+GENERAL = {
     "-c, --config FILE": "YAML file, yours or method/paper.yaml",
     "--trust MODULE": "module with your classes in a checkpoint",
     "--print_config": "print all settings and their origins",
     "--model.encoder.help GIN": "list the settings of a class",
     "--quiet, --json, --debug": "print less, one line of JSON, tracebacks",
 }
-"""What the help of every subcommand says of options that are not settings."""
+"""What the help of every subcommand with settings says of options that are none."""
 
 COMPUTING = {
     "data.evaluation_batch_size": "samples in a batch, except in training",
@@ -110,7 +110,7 @@ def common_help(
         saved: Sections whose default values are those of a checkpoint, and are not shown.
     """
     values = dict(parser.get_defaults().items()) | dict(_leaves(settings))
-    shown = {"Every subcommand": EVERYWHERE}
+    shown = {"General": GENERAL}
     for title, texts in groups.items():
         known = {name: "VALUE" if name.partition(".")[0] in saved else one_line(values[name]) for name in texts}
         shown[title] = {f"--{name} {known[name]}": text for name, text in texts.items()}

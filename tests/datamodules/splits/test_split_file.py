@@ -14,6 +14,7 @@ from base.errors import InputError
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.splits.split_file import named_test
 from datamodules.splits.split_settings import SplitSettings
+from datamodules.splits.splitters import SplitName
 from tests.datamodules.drug_module import ALCOHOLS, AMINES, data_module
 
 
@@ -68,6 +69,18 @@ def test_rows_of_a_drug_are_drawn_together(tmp_path: Path) -> None:
     drawn = set(records.samples[records.rows["validation"]].tolist())
     assert len(records.rows["validation"]) == 2 * len(drawn) == 6
     assert drawn.isdisjoint(records.samples[records.rows["train"]].tolist())
+
+
+@pytest.mark.parametrize(("named", "drawn"), [("test", "validation"), ("validation", "test")])
+def test_a_drug_of_a_named_split_is_not_drawn_for_another(tmp_path: Path, named: SplitName, drawn: SplitName) -> None:
+    # Sixteen of twenty alcohols and five of eight amines are in the named split too, as salts.
+    salts = "".join(f"{smiles}.Cl,{smiles[-1]},{named}\n" for smiles in (*ALCOHOLS[:16], *AMINES[:5]))
+    for seed in range(3):
+        records = made(tmp_path, table(more=salts, test=named), split_seed=seed).records
+        given, found = (set(records.samples[records.rows[name]].tolist()) for name in (named, drawn))
+        # Of the four alcohols and three amines that are in training alone, at least one each.
+        assert len(found) == len(records.rows[drawn]) == 2
+        assert found.isdisjoint(given)
 
 
 def test_test_rows_without_labels_are_neither_rejected_nor_tested(

@@ -26,9 +26,9 @@ def named_test(splits: polars.Series, split: SplitSettings) -> polars.Series:
         splits: The cells of the column, null where one is empty.
         split: How the table is divided, with the folds of test if the column holds folds.
     """
-    if split.test_folds is None:
+    if split.test_folds is None and split.validation_folds is None:
         return (splits.str.to_lowercase() == SPLIT_NAMES[TEST]).fill_null(False)
-    return splits.is_in(list(split.test_folds)).fill_null(False)
+    return splits.is_in(list(split.test_folds or ())).fill_null(False)
 
 
 def without_unlabeled_tests(

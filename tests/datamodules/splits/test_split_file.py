@@ -48,6 +48,8 @@ def test_test_rows_are_found_by_name_or_fold() -> None:
     folds = polars.Series(["0", "1", None, "2", "10"])
     settings = SplitSettings("file", test_folds=("1", "2"), validation_folds=("0",))
     assert named_test(folds, settings).to_list() == [False, True, False, True, False]
+    # With folds, test is the name of a fold like any other.
+    assert not named_test(names, SplitSettings("file", validation_folds=("train",))).any()
 
 
 def test_validation_is_a_tenth_of_each_class_of_the_training_rows(
@@ -108,6 +110,27 @@ def test_of_folds_too_test_rows_may_have_no_label(tmp_path: Path) -> None:
     text = text.replace("\nCCCO,O,0", "\nCCCO,O,2").replace("\nCCCN,N,0", "\nCCCN,N,2")
     module = made(tmp_path, text, test_folds=1, validation_folds=2, max_rejected=0)
     assert sizes(module) == {"train": {"O": 19, "N": 7}, "validation": {"O": 1, "N": 1}, "test": {"O": 1}}
+
+
+def test_a_split_that_no_fold_is_given_for_is_drawn(tmp_path: Path) -> None:
+    # A fifth and a tenth of twenty alcohols, and of eight amines.
+    drawn = {"validation": {"O": 2, "N": 1}, "test": {"O": 4, "N": 2}}
+    labeled, unlabeled = (table(labeled, train="0", test="1") for labeled in (True, False))
+    assert sizes(made(tmp_path, labeled, test_folds=1))["validation"] == drawn["validation"]
+    assert sizes(made(tmp_path, labeled, test_folds=1))["test"] == {"O": 10, "N": 4}
+    assert sizes(made(tmp_path, labeled, validation_folds=1))["test"] == drawn["test"]
+    assert sizes(made(tmp_path, labeled, validation_folds=1))["validation"] == {"O": 10, "N": 4}
+    assert sizes(made(tmp_path, unlabeled, test_folds=1, max_rejected=0)) == {"train": {"O": 14, "N": 5}, **drawn}
+
+
+def test_a_fold_without_labels_is_a_fold_of_the_column(tmp_path: Path) -> None:
+    text = table(labeled=False, train="0", test="1", more="CCCl,O,2\nCCCCl,N,2\n")
+    module = made(tmp_path, text, test_folds=1, validation_folds=2, max_rejected=0)
+    assert sizes(module)["validation"] == {"O": 1, "N": 1}
+    assert sizes(module)["test"] == {"O": 4, "N": 2}
+    message = r"^data\.test_folds: expected a fold of 0, 1, 2, got '3', one that is in no row\.$"
+    with pytest.raises(InputError, match=message):
+        made(tmp_path, text, test_folds=[1, 3], validation_folds=2)
 
 
 def test_folds_of_an_ensemble_need_test_rows_with_labels(tmp_path: Path) -> None:

@@ -106,11 +106,15 @@ def tdc_predictions(runs: Sequence[RunPredictions], benchmark: str) -> list[dict
         For each run, the probability of class 1 of each row by the name of the benchmark.
 
     Raises:
-        InputError: If the classes are others than 0 and 1, or there are several test sets.
+        InputError: If a row may have several labels, the classes are others than 0 and 1, or there are several test
+            sets.
     """
     found = []
     for run in runs:
-        if run.target is None or run.classes != ("0", "1"):
+        if run.target is None:
+            several = f"one with several ({', '.join(run.classes)}) of {run.run}"
+            raise InputError(f"form: expected a model with a single label a row for tdc, got {several}.")
+        if run.classes != ("0", "1"):
             raise InputError(f"form: expected classes 0 and 1 for tdc, got {', '.join(run.classes)} of {run.run}.")
         if len(run.predictions) > 1:
             raise InputError(f"test: expected one table for tdc, got {', '.join(run.predictions)}.")

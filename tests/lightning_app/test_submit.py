@@ -112,6 +112,20 @@ def test_what_does_not_fit_is_refused(
     assert not Path(output).exists()
 
 
+@pytest.mark.parametrize("tables", [[], ["--test", "tested.csv"]])
+@pytest.mark.parametrize("output", ["drugs.csv", "runs/drugs/one/checkpoints/final.ckpt"])
+def test_the_table_and_the_checkpoint_of_a_run_are_not_replaced(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], output: str, tables: list[str]
+) -> None:
+    polars.DataFrame({"smiles": TESTED}).write_csv("tested.csv")
+    before = Path(output).read_bytes()
+    options = ["--form=polaris", "--output", output, *tables]
+    assert in_this_process(monkeypatch, "submit", "runs/drugs/one", *options) == 2
+    message = f"output: expected a new file, got {output}, which is the input."
+    assert capsys.readouterr().err.splitlines()[-1] == f"lightning: error: {message}"
+    assert Path(output).read_bytes() == before
+
+
 def test_test_rows_must_be_named(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

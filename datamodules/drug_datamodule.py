@@ -139,7 +139,8 @@ class DrugDataModule(lightning.LightningDataModule):
             split_part: Which parts of pairs, reactions and drugs with proteins are new in a test row, by scaffold or
                 altogether: first, second or both.
             test_folds: The folds of test, if the split column holds folds instead of names.
-            validation_folds: The folds of validation; all others are training.
+            validation_folds: The folds of validation; all others are training. If one of the two is null, its split is
+                drawn from the training rows.
             imbalance: Imbalance ratio, of the largest to the smallest class, that the training split is thinned to by
                 an exponential profile; all of it is kept if null.
             count_by: What the class counts that set weights, margins, adjustments and head and tail are of: samples,

@@ -27,14 +27,12 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     from base.errors import InputError
     from modules.saved_settings.known_classes import trusted_modules
     from workflows.submission import polaris_predictions, tdc_predictions
-    from workflows.table_cli import check_output
 
     given = make_parser(terminal.command).parse_args(arguments)
     if (given.form == "tdc") != (given.benchmark is not None):
         expected = "the name of the benchmark for tdc" if given.form == "tdc" else "none for polaris"
         raise InputError(f"benchmark: expected {expected}, got {given.benchmark or 'none'}.")
-    check_output(given.output, [str(path) for path in (*given.runs, *given.test)])
-    runs = predict_tests(given.runs, given.test, trusted_modules(given.trust))
+    runs = predict_tests(given.runs, given.test, given.output, trusted_modules(given.trust))
     rows = sum(len(frame) for frame in runs[0].predictions.values())
     if given.form == "tdc":
         write_json(tdc_predictions(runs, given.benchmark), given.output)
@@ -47,34 +45,40 @@ def main(arguments: list[str], terminal: Terminal) -> None:
         print(printable(f"Predictions of {len(runs)} run{several} for {rows:,} test rows written to {given.output}."))
 
 
-def predict_tests(paths: Sequence[Path], tables: Sequence[Path], trust: tuple[str, ...] = ()) -> list[RunPredictions]:
+def predict_tests(
+    paths: Sequence[Path], tables: Sequence[Path], output: Path, trust: tuple[str, ...] = ()
+) -> list[RunPredictions]:
     """The predictions of runs for test rows.
 
     Args:
         paths: Folders of runs, or checkpoints.
         tables: The tables of test rows; the test rows of each run's own table if there are none.
+        output: The file that the predictions will be written to.
         trust: Modules with classes of the user that the checkpoints may name.
 
     Raises:
-        InputError: If a run is given twice or cannot be read, the runs have other numbers of test rows, or a row has no
-            prediction.
+        InputError: If a run is given twice or cannot be read, the output would replace a table or a checkpoint, the
+            runs have other numbers of test rows, or a row has no prediction.
     """
     from base.errors import InputError
     from modules.checkpoint_file import checkpoint_to_predict_with, read_checkpoint
     from modules.drug_classifier import DrugClassifier
     from tailmol import Model
     from workflows.submission import names_of_test_sets, own_test_rows
+    from workflows.table_cli import check_output
 
     checkpoints = {path: checkpoint_to_predict_with(path) for path in paths}
     for place, path in enumerate(paths):
         if any(checkpoints[path].resolve() == checkpoints[other].resolve() for other in paths[:place]):
             raise InputError(f"RUN: expected different runs, got {path} twice.")
+    read = {path: read_checkpoint(checkpoint, "RUN") for path, checkpoint in checkpoints.items()}
+    sources = [str((saved.settings.get("data") or {}).get("source", "")) for saved in read.values()]
+    check_output(output, [*sources, *map(str, (*tables, *checkpoints.values()))])
     found = []
-    for path, checkpoint in checkpoints.items():
-        saved = read_checkpoint(checkpoint, "RUN")
+    for path, saved in read.items():
         own = [] if tables else [own_test_rows(saved, trust)]
         # Without evidence, since nearest training samples are not submitted.
-        model = Model(DrugClassifier.load_from_checkpoint(checkpoint, "cpu", setting="RUN", trust=trust))
+        model = Model(DrugClassifier.load_from_checkpoint(saved.path, "cpu", setting="RUN", trust=trust))
         predictions = {
             name: model.predict(rows) for name, rows in zip(names_of_test_sets(tables), own or tables, strict=True)
         }

@@ -71,7 +71,8 @@ def own_test_rows(checkpoint: Checkpoint, trust: tuple[str, ...] = ()) -> polars
         trust: Modules with classes of the user that the checkpoint may name.
 
     Raises:
-        InputError: If the run was not trained with a split column, or on these rows, or the table cannot be read.
+        InputError: If the run was not trained with a split column, its refit was trained on these rows, or the table
+            cannot be read.
     """
     check = CheckpointCheck(checkpoint.path, "RUN", trust)
     data = check.make(checkpoint.settings, "data", DrugDataModule, ("sampling", "cache_folder"))
@@ -83,16 +84,40 @@ def own_test_rows(checkpoint: Checkpoint, trust: tuple[str, ...] = ()) -> polars
     path = find_source(data.source, data.cache_folder)
     table = read_table(path, checkpoint.task.input, data.columns, True, True, data.labels, data.agents)
     assert table.splits is not None
-    assert table.labels is not None
     rows = named_test(table.splits, data.split).arg_true()
     if not len(rows):
         raise InputError(f"test: expected test rows in column {table.columns.split} of {path}, got none.")
-    if checkpoint.is_refit and table.labels.gather(rows).is_not_null().any():
-        raise InputError(
-            f"RUN: expected a model that was not trained on the test rows, got {checkpoint.path}, which was trained on "
-            "all rows with a label; best.ckpt beside it was not."
-        )
+    if checkpoint.is_refit:
+        _check_not_trained_on(checkpoint.path, rows + 1)
     return table.frame[rows]
+
+
+def _check_not_trained_on(refit: Path, rows: polars.Series) -> None:
+    """Refuse a refit that was trained on test rows, which their labels of today do not tell.
+
+    Args:
+        refit: Its checkpoint, `final.ckpt` or one of `refit/checkpoints/`.
+        rows: Numbers of the test rows in the table, from 1.
+
+    Raises:
+        InputError: If it was, or the list of its training rows cannot be read.
+    """
+    folder = refit.absolute().parent.parent
+    path = (folder / "refit" if refit.name == "final.ckpt" else folder) / "splits.csv"
+    try:
+        trained = polars.read_csv(path, columns=["row"], schema_overrides={"row": polars.Int64})["row"]
+    except (OSError, polars.exceptions.PolarsError) as error:
+        raise InputError(
+            f"RUN: expected the list of the training rows of {refit} in {path}, got none that can be read; --test "
+            "predicts a table without it."
+        ) from error
+    both = rows.filter(rows.is_in(trained.to_list()))
+    if len(both):
+        raise InputError(
+            f"RUN: expected a model that was not trained on the test rows, got {refit}, which was trained on "
+            f"{len(both):,} of {len(rows):,}, the first is row {both[0]} (see {path}); best.ckpt of its run was "
+            "trained on training rows alone."
+        )
 
 
 def tdc_predictions(runs: Sequence[RunPredictions], benchmark: str) -> list[dict[str, Values]]:
@@ -106,11 +131,15 @@ def tdc_predictions(runs: Sequence[RunPredictions], benchmark: str) -> list[dict
         For each run, the probability of class 1 of each row by the name of the benchmark.
 
     Raises:
-        InputError: If the classes are others than 0 and 1, or there are several test sets.
+        InputError: If a row may have several labels, the classes are others than 0 and 1, or there are several test
+            sets.
     """
     found = []
     for run in runs:
-        if run.target is None or run.classes != ("0", "1"):
+        if run.target is None:
+            several = f"one with several ({', '.join(run.classes)}) of {run.run}"
+            raise InputError(f"form: expected a model with a single label a row for tdc, got {several}.")
+        if run.classes != ("0", "1"):
             raise InputError(f"form: expected classes 0 and 1 for tdc, got {', '.join(run.classes)} of {run.run}.")
         if len(run.predictions) > 1:
             raise InputError(f"test: expected one table for tdc, got {', '.join(run.predictions)}.")

@@ -242,7 +242,8 @@ def _split_codes(
     check_has_molecules(table, split)
     if split.method == "file":
         assert table.splits is not None
-        given = file_split(table.splits.gather(rows).to_list(), split.test_folds, split.validation_folds)
+        folds = table.splits.drop_nulls().unique(maintain_order=True).to_list()
+        given = file_split(table.splits.gather(rows).to_list(), split.test_folds, split.validation_folds, folds)
         return draw_missing_splits(given, codes, identity.samples[rows], split)
     if split.method in ("cold", "scaffold"):
         sides = split_sides(split, identity.parts.shape[1])

@@ -26,9 +26,9 @@ def named_test(splits: polars.Series, split: SplitSettings) -> polars.Series:
         splits: The cells of the column, null where one is empty.
         split: How the table is divided, with the folds of test if the column holds folds.
     """
-    if split.test_folds is None:
+    if split.test_folds is None and split.validation_folds is None:
         return (splits.str.to_lowercase() == SPLIT_NAMES[TEST]).fill_null(False)
-    return splits.is_in(list(split.test_folds)).fill_null(False)
+    return splits.is_in(list(split.test_folds or ())).fill_null(False)
 
 
 def without_unlabeled_tests(
@@ -52,6 +52,9 @@ def without_unlabeled_tests(
 def draw_missing_splits(given: Codes, values: NDArray[Any], samples: NDArray[Any], split: SplitSettings) -> Codes:
     """Draw the splits that no row is named for from the training rows, each with its share of them.
 
+    Training rows whose sample is also in a split that rows are named for are not drawn, so that no drug is in two of
+    validation and test.
+
     Args:
         given: The split of each row as its column names it.
         values: Class codes, int64 (n,); of several labels int8 (n, L).
@@ -72,7 +75,8 @@ def draw_missing_splits(given: Codes, values: NDArray[Any], samples: NDArray[Any
                 "training rows alone, with --data.split random, is tested out of fold."
             )
         return given
-    rows = numpy.flatnonzero(given == TRAIN)
+    trained = given == TRAIN
+    rows = numpy.flatnonzero(trained & ~numpy.isin(samples, samples[~trained]))
     if not missing or not len(rows):
         return given
     draw = stratified_label_split if values.ndim == 2 else random_split
@@ -83,6 +87,6 @@ def draw_missing_splits(given: Codes, values: NDArray[Any], samples: NDArray[Any
         completed[own] = place
         name = SPLIT_NAMES[place]
         _log.info(
-            f"No usable row is named for {name}, so {len(own):,} of {len(rows):,} training rows are drawn for it."
+            f"No usable row is named for {name}, so {len(own):,} of {trained.sum():,} training rows are drawn for it."
         )
     return completed

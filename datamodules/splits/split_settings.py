@@ -23,8 +23,9 @@ class SplitSettings:
         part: The SMILES columns of pairs and reactions whose scaffold or drug must be new in a test row; of unordered
             pairs, first and second mean either.
         imbalance: Imbalance ratio that the training split is thinned to, see `long_tail_counts`; None keeps it.
-        test_folds: For file: the folds of test; None if the column names splits.
-        validation_folds: For file: the folds of validation.
+        test_folds: For file: the folds of test; None if there are none.
+        validation_folds: For file: the folds of validation; None if there are none. The column names splits if both are
+            None.
         count_by: Whether class counts are of different samples or of rows.
         folds: Number of folds that the rows are divided into instead; None for one training, validation and test split.
         fold: The fold that is left out of training, which is then validation and test, counted from 0; None trains on

@@ -174,42 +174,46 @@ def cold_split(
 
 
 def file_split(
-    values: Sequence[str], test_folds: Sequence[str] | None = None, validation_folds: Sequence[str] | None = None
+    values: Sequence[str],
+    test_folds: Sequence[str] | None = None,
+    validation_folds: Sequence[str] | None = None,
+    folds: Sequence[str] | None = None,
 ) -> Codes:
     """The split that a column of the table names.
 
     Args:
         values: `train`, `validation` (or `val`, `valid`, `dev`) or `test` for each row, in upper or lower case; or the
             fold of each row.
-        test_folds: The folds of test; None if the values name splits.
-        validation_folds: The folds of validation; all other folds are training.
+        test_folds: The folds of test; None if there are none.
+        validation_folds: The folds of validation. The values name splits if both are None; other folds are training.
+        folds: Every fold of the table, whose other rows may be unusable; those of the values if None.
 
     Raises:
-        InputError: If a value is not one of these, or a fold is in no row.
+        InputError: If a value is not one of these, or a fold is not in the table.
     """
     if test_folds is None and validation_folds is None:
         unknown = next((row for row, value in enumerate(values) if value.lower() not in _FILE_NAMES), None)
         if unknown is None:
             return numpy.array([_FILE_NAMES[value.lower()] for value in values], dtype=numpy.int64)
-        folds = sorted(set(values), key=lambda value: (len(value), value))
-        if not any(fold.lower() in _FILE_NAMES for fold in folds):
+        found = sorted(set(values), key=lambda value: (len(value), value))
+        if not any(fold.lower() in _FILE_NAMES for fold in found):
             raise InputError(
                 "data.test_folds and data.validation_folds: expected the folds of test and of validation, since the "
-                f"split column holds the folds {', '.join(folds[:10])}{', ...' if len(folds) > 10 else ''}; got null."
+                f"split column holds the folds {', '.join(found[:10])}{', ...' if len(found) > 10 else ''}; got null."
             )
         where = f"{values[unknown]!r} in usable row {unknown + 1}"
         raise InputError(f"data.split_column: expected train, validation or test, got {where}.")
-    codes = dict.fromkeys(values, TRAIN)
+    codes = dict.fromkeys(values if folds is None else folds, TRAIN)
     for setting, folds_of, code in (
         ("data.validation_folds", validation_folds, VALIDATION),
         ("data.test_folds", test_folds, TEST),
     ):
-        if not folds_of:
+        if folds_of is not None and not folds_of:
             raise InputError(f"{setting}: expected one or more folds of {', '.join(codes)}, got none.")
-        for fold in folds_of:
+        for fold in folds_of or ():
             if codes.get(fold) != TRAIN:
-                found = "one that is in no row" if fold not in codes else "one of data.validation_folds"
-                raise InputError(f"{setting}: expected a fold of {', '.join(codes)}, got {fold!r}, {found}.")
+                why = "one that is in no row" if fold not in codes else "one of data.validation_folds"
+                raise InputError(f"{setting}: expected a fold of {', '.join(codes)}, got {fold!r}, {why}.")
             codes[fold] = code
     return numpy.array([codes[value] for value in values], dtype=numpy.int64)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import polars
@@ -29,13 +31,24 @@ def write_table(path: Path, labeled: bool) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a run with a refit is in runs/drugs/one, on test rows without labels."""
+    """Where runs with a refit are: runs/drugs/one on test rows without labels, runs/drugs/labeled on labeled ones."""
     folder = tmp_path_factory.mktemp("submit")
-    write_table(folder / "drugs.csv", labeled=False)
-    options = [*TINY, "--tracking.wandb=disabled", "--config=encoder/fingerprint.yaml", "--trainer.max_epochs=2"]
-    options += ["--data.label_column=active", "--data.split=file", "--refit=true", "--run.version=one"]
-    fit([*options, "--data.source", str(folder / "drugs.csv"), f"--run.root={folder / 'runs'}"], show_progress=False)
+    train(folder, "one", labeled=False, epochs=2)
+    train(folder, "labeled", labeled=True, epochs=1)
     return folder
+
+
+def train(folder: Path, version: str, labeled: bool, epochs: int) -> None:
+    """Train with a refit."""
+    write_table(folder / "drugs.csv", labeled)
+    options = [
+        *TINY,
+        "--tracking.wandb=disabled",
+        "--config=encoder/fingerprint.yaml",
+        f"--trainer.max_epochs={epochs}",
+    ]
+    options += ["--data.label_column=active", "--data.split=file", "--refit=true", f"--run.version={version}"]
+    fit([*options, "--data.source", str(folder / "drugs.csv"), f"--run.root={folder / 'runs'}"], show_progress=False)
 
 
 @pytest.fixture
@@ -80,15 +93,42 @@ def test_tables_of_test_rows_can_be_given(place: Path, monkeypatch: pytest.Monke
     }
 
 
-def test_a_model_of_labeled_test_rows_is_refused(
-    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("labeled", [True, False])
+@pytest.mark.parametrize("checkpoint", ["", "/checkpoints/final.ckpt", "/refit/checkpoints/last.ckpt"])
+def test_a_refit_on_test_rows_is_refused_whatever_their_labels_are_now(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], checkpoint: str, labeled: bool
+) -> None:
+    write_table(place / "drugs.csv", labeled)
+    options = ["--form=polaris", "--output=refused.json"]
+    assert in_this_process(monkeypatch, "submit", f"runs/drugs/labeled{checkpoint}", *options) == 2
+    message = (
+        r"got runs/drugs/labeled/\S+, which was trained on 5 of 5, the first is row 1 \(see \S+/refit/splits\.csv\);"
+    )
+    error = capsys.readouterr().err
+    assert re.search(rf"RUN: expected a model that was not trained on the test rows, {message}", error)
+    assert not Path("refused.json").exists()
+
+
+def test_a_model_of_the_training_rows_predicts_test_rows_that_have_labels_now(
+    place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_table(place / "drugs.csv", labeled=True)
-    options = ["--form=polaris", "--output=labeled.json"]
-    assert in_this_process(monkeypatch, "submit", "runs/drugs/one", *options) == 2
-    assert "RUN: expected a model that was not trained on the test rows, got " in capsys.readouterr().err
-    assert not Path("labeled.json").exists()
-    assert in_this_process(monkeypatch, "submit", "runs/drugs/one/checkpoints/best.ckpt", *options) == 0
+    monkeypatch.chdir("runs/drugs/one/checkpoints")
+    for run in ("final.ckpt", "best.ckpt", "../../labeled/checkpoints/best.ckpt"):
+        assert in_this_process(monkeypatch, "submit", run, "--form=polaris", f"--output={place / 'labeled.json'}") == 0
+
+
+def test_without_the_list_of_its_training_rows_a_refit_is_refused(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "copied").mkdir()
+    shutil.copy("runs/drugs/one/checkpoints/final.ckpt", "copied/final.ckpt")
+    options = ["--form=polaris", "--output=copied.json"]
+    assert in_this_process(monkeypatch, "submit", "copied/final.ckpt", *options) == 2
+    message = (
+        f"RUN: expected the list of the training rows of copied/final.ckpt in {place / 'refit' / 'splits.csv'}, got"
+    )
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -110,6 +150,20 @@ def test_what_does_not_fit_is_refused(
     assert in_this_process(monkeypatch, "submit", "runs/drugs/one", *words, "--output", output) == 2
     assert capsys.readouterr().err.splitlines()[-1] == f"lightning: error: {message}"
     assert not Path(output).exists()
+
+
+@pytest.mark.parametrize("tables", [[], ["--test", "tested.csv"]])
+@pytest.mark.parametrize("output", ["drugs.csv", "runs/drugs/one/checkpoints/final.ckpt"])
+def test_the_table_and_the_checkpoint_of_a_run_are_not_replaced(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], output: str, tables: list[str]
+) -> None:
+    polars.DataFrame({"smiles": TESTED}).write_csv("tested.csv")
+    before = Path(output).read_bytes()
+    options = ["--form=polaris", "--output", output, *tables]
+    assert in_this_process(monkeypatch, "submit", "runs/drugs/one", *options) == 2
+    message = f"output: expected a new file, got {output}, which is the input."
+    assert capsys.readouterr().err.splitlines()[-1] == f"lightning: error: {message}"
+    assert Path(output).read_bytes() == before
 
 
 def test_test_rows_must_be_named(

@@ -55,7 +55,8 @@ def test_tdc_takes_classes_0_and_1_alone(classes: list[str]) -> None:
 
 
 def test_tdc_takes_neither_several_labels_nor_several_test_sets() -> None:
-    with pytest.raises(InputError, match=r"^form: expected classes 0 and 1 for tdc, got 0, 1 of seed_1\.$"):
+    message = r"^form: expected a model with a single label a row for tdc, got one with several \(0, 1\) of seed_1\.$"
+    with pytest.raises(InputError, match=message):
         tdc_predictions([run(["0", "1"], target=None)], "herg")
     given: Columns = {"p/0": [0.5], "p/1": [0.5]}
     with pytest.raises(InputError, match=r"^test: expected one table for tdc, got near, far\.$"):

@@ -14,6 +14,7 @@ from base.errors import InputError
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.splits.split_file import named_test
 from datamodules.splits.split_settings import SplitSettings
+from datamodules.splits.splitters import SplitName
 from tests.datamodules.drug_module import ALCOHOLS, AMINES, data_module
 
 
@@ -47,6 +48,8 @@ def test_test_rows_are_found_by_name_or_fold() -> None:
     folds = polars.Series(["0", "1", None, "2", "10"])
     settings = SplitSettings("file", test_folds=("1", "2"), validation_folds=("0",))
     assert named_test(folds, settings).to_list() == [False, True, False, True, False]
+    # With folds, test is the name of a fold like any other.
+    assert not named_test(names, SplitSettings("file", validation_folds=("train",))).any()
 
 
 def test_validation_is_a_tenth_of_each_class_of_the_training_rows(
@@ -68,6 +71,18 @@ def test_rows_of_a_drug_are_drawn_together(tmp_path: Path) -> None:
     drawn = set(records.samples[records.rows["validation"]].tolist())
     assert len(records.rows["validation"]) == 2 * len(drawn) == 6
     assert drawn.isdisjoint(records.samples[records.rows["train"]].tolist())
+
+
+@pytest.mark.parametrize(("named", "drawn"), [("test", "validation"), ("validation", "test")])
+def test_a_drug_of_a_named_split_is_not_drawn_for_another(tmp_path: Path, named: SplitName, drawn: SplitName) -> None:
+    # Sixteen of twenty alcohols and five of eight amines are in the named split too, as salts.
+    salts = "".join(f"{smiles}.Cl,{smiles[-1]},{named}\n" for smiles in (*ALCOHOLS[:16], *AMINES[:5]))
+    for seed in range(3):
+        records = made(tmp_path, table(more=salts, test=named), split_seed=seed).records
+        given, found = (set(records.samples[records.rows[name]].tolist()) for name in (named, drawn))
+        # Of the four alcohols and three amines that are in training alone, at least one each.
+        assert len(found) == len(records.rows[drawn]) == 2
+        assert found.isdisjoint(given)
 
 
 def test_test_rows_without_labels_are_neither_rejected_nor_tested(
@@ -95,6 +110,27 @@ def test_of_folds_too_test_rows_may_have_no_label(tmp_path: Path) -> None:
     text = text.replace("\nCCCO,O,0", "\nCCCO,O,2").replace("\nCCCN,N,0", "\nCCCN,N,2")
     module = made(tmp_path, text, test_folds=1, validation_folds=2, max_rejected=0)
     assert sizes(module) == {"train": {"O": 19, "N": 7}, "validation": {"O": 1, "N": 1}, "test": {"O": 1}}
+
+
+def test_a_split_that_no_fold_is_given_for_is_drawn(tmp_path: Path) -> None:
+    # A fifth and a tenth of twenty alcohols, and of eight amines.
+    drawn = {"validation": {"O": 2, "N": 1}, "test": {"O": 4, "N": 2}}
+    labeled, unlabeled = (table(labeled, train="0", test="1") for labeled in (True, False))
+    assert sizes(made(tmp_path, labeled, test_folds=1))["validation"] == drawn["validation"]
+    assert sizes(made(tmp_path, labeled, test_folds=1))["test"] == {"O": 10, "N": 4}
+    assert sizes(made(tmp_path, labeled, validation_folds=1))["test"] == drawn["test"]
+    assert sizes(made(tmp_path, labeled, validation_folds=1))["validation"] == {"O": 10, "N": 4}
+    assert sizes(made(tmp_path, unlabeled, test_folds=1, max_rejected=0)) == {"train": {"O": 14, "N": 5}, **drawn}
+
+
+def test_a_fold_without_labels_is_a_fold_of_the_column(tmp_path: Path) -> None:
+    text = table(labeled=False, train="0", test="1", more="CCCl,O,2\nCCCCl,N,2\n")
+    module = made(tmp_path, text, test_folds=1, validation_folds=2, max_rejected=0)
+    assert sizes(module)["validation"] == {"O": 1, "N": 1}
+    assert sizes(module)["test"] == {"O": 4, "N": 2}
+    message = r"^data\.test_folds: expected a fold of 0, 1, 2, got '3', one that is in no row\.$"
+    with pytest.raises(InputError, match=message):
+        made(tmp_path, text, test_folds=[1, 3], validation_folds=2)
 
 
 def test_folds_of_an_ensemble_need_test_rows_with_labels(tmp_path: Path) -> None:

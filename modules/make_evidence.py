@@ -122,7 +122,8 @@ def estimate_of(decision: Decision, scores: SplitScores, unseen: UnseenSamples, 
         by_tanimoto: As of `TrainingSamples`.
     """
     found, right = signals_of(decision, scores.of_rows(unseen.rows), unseen.neighbors, by_tanimoto)
-    return fit_applicability(found, right, len(decision.counts))
+    # Of several labels, that there is none is one more that can be predicted.
+    return fit_applicability(found, right, len(decision.counts) + (scores.labels.ndim == 2))
 
 
 def signals_of(

@@ -7,12 +7,18 @@ from pathlib import Path
 
 import numpy
 import pytest
+import torch
 
 from datamodules.drug_datamodule import DrugDataModule
 from modules import make_evidence
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP
+from modules.evaluation.applicability import Signals
+from modules.evaluation.prediction_evidence import UnseenSamples
+from modules.evaluation.split_scores import SplitScores
 from modules.losses import BinaryCrossEntropyLoss
+from modules.multilabel.decision import LabelDecision
+from modules.neighbors.training_samples import Neighbors
 from tests.datamodules.drug_module import data_module
 
 
@@ -56,3 +62,16 @@ def test_samples_are_drawn_by_the_labels_of_all_their_rows(tmp_path: Path, monke
     assert len(codes) == 6
     # Of the four samples with the second label, which the first row of none has, its share of the six is drawn.
     assert (codes[:, 1] == 1).sum() == 2
+
+
+def test_far_from_the_training_samples_a_label_is_one_of_several_or_none() -> None:
+    labels = torch.tensor([[1, 0], [0, 1], [0, 0], [1, 1]]).repeat(5, 1)
+    scores = SplitScores(torch.arange(20), labels, 8.0 * labels - 4, labels)
+    nearness = numpy.full((20, 1), 0.5)
+    unseen = UnseenSamples(numpy.arange(20), Neighbors(labels.numpy()[:, None].astype(numpy.int8), nearness, nearness))
+    decision = LabelDecision(torch.tensor([10, 10]), BinaryCrossEntropyLoss())
+    decision.loss.build(torch.tensor([20, 20]))
+    estimate = make_evidence.estimate_of(decision, scores, unseen, by_tanimoto=True)
+    known = numpy.array([[4.0, 0.5, 0.5]])
+    assert estimate.estimate(Signals(known, numpy.array([[0.5, 0.5]])))[0] > 0.9
+    assert estimate.estimate(Signals(known, numpy.array([[0.1, 0.1]])))[0] == pytest.approx(1 / 3)

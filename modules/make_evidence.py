@@ -35,7 +35,8 @@ def training_samples(
 ) -> TrainingSamples:
     """The different training samples of a data module; must be called on all processes.
 
-    Of rows of the same sample the first one is taken.
+    Of rows of the same sample the first one is taken; where a sample may have several labels, with each label that is
+    known of any of them, since a row may name some and leave others open.
 
     Args:
         model: The model that embeds them.
@@ -45,10 +46,13 @@ def training_samples(
     task, records, table = model.task, data.records, data.table.table
     assert task is not None
     train = records.rows["train"]
-    order = numpy.argsort(train, kind="stable")
+    order = numpy.lexsort((train, records.samples[train]))
     _, first = numpy.unique(records.samples[train[order]], return_index=True)
-    places = numpy.sort(order[first])
-    drawn = draw_stratified(records.sampled_codes(records.codes[train[places]]), MOST_TRAINING_SAMPLES)
+    places, codes = order[first], records.codes[train[order[first]]]
+    if records.is_multilabel:
+        codes = numpy.maximum.reduceat(records.codes[train[order]], first)
+    ascending = numpy.argsort(places)
+    drawn = ascending[draw_stratified(records.sampled_codes(codes[ascending]), MOST_TRAINING_SAMPLES)]
     places = places[drawn]
     embeddings, _ = embed_training_set(model, data, places, precision)
     rows = train[places]
@@ -56,7 +60,7 @@ def training_samples(
     return TrainingSamples(
         table.names(rows),
         table.texts(rows),
-        records.codes[rows],
+        codes[drawn],
         unit_embeddings(embeddings).half().cpu().numpy(),
         bits_of_rows(data, rows, task) if has_molecules else None,
         # A drug with two proteins is two samples of the same fingerprint.
@@ -118,7 +122,8 @@ def estimate_of(decision: Decision, scores: SplitScores, unseen: UnseenSamples, 
         by_tanimoto: As of `TrainingSamples`.
     """
     found, right = signals_of(decision, scores.of_rows(unseen.rows), unseen.neighbors, by_tanimoto)
-    return fit_applicability(found, right, len(decision.counts))
+    # Of several labels, that there is none is one more that can be predicted.
+    return fit_applicability(found, right, len(decision.counts) + (scores.labels.ndim == 2))
 
 
 def signals_of(

@@ -61,14 +61,15 @@ class Applicability:
 
     Its weights are 0 or more, so that no estimate falls with a signal, and a penalty draws them to 0: with few samples
     every estimate is near the share of right labels of all. Where fewer than 5 % of the samples are as far from the
-    training samples, the estimate falls in proportion, to that of a guess, 1 / C, where none is.
+    training samples, the estimate falls in proportion, to that of a guess, 1 / C, where none is; one that is lower
+    stays.
 
     Attributes:
         mean: Mean of each signal, float64 (3,).
         scale: Standard deviation of each signal, float64 (3,).
         weights: Weight of each standardized signal, then the intercept, float64 (4,).
         similarity: Similarities as in `Signals` of the samples, each column ascending, float64 (V, 2).
-        num_classes: Number of classes C.
+        num_classes: Number of classes C; where a sample may have several labels, of these and one for none.
     """
 
     mean: NDArray[Any]
@@ -89,7 +90,8 @@ class Applicability:
         for known, own in zip(self.similarity.T, found.similarity.T, strict=True):
             share = numpy.searchsorted(known, own, side="right") / len(known)
             trust = numpy.minimum(trust, share / _OUTER_SHARE)
-        estimated: NDArray[Any] = trust * accuracy + (1 - trust) / self.num_classes
+        guess = numpy.minimum(accuracy, 1 / self.num_classes)
+        estimated: NDArray[Any] = trust * accuracy + (1 - trust) * guess
         return estimated
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
@@ -124,7 +126,7 @@ def fit_applicability(found: Signals, right: NDArray[Any], num_classes: int) -> 
         found: Signals of V samples that training did not see, V of 1 or more.
         right: Share of their labels that are right, (V,) in 0..1; of a single label, whether it is. NaN where this is
             not known.
-        num_classes: Number of classes C.
+        num_classes: As of `Applicability`.
     """
     from scipy.optimize import minimize
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy
 import polars
 import pytest
+from polars.testing import assert_frame_equal
 
 import tailmol
 from tests.datamodules.example_smiles import INN_STEMS, UNREADABLE
@@ -64,6 +65,8 @@ def assert_same_files(run: Path, table: Path, place: Path, monkeypatch: pytest.M
     evidence = ("nearest_", "applicability")
     assert own.columns == [name for name in out.columns if not name.startswith(evidence)]
     assert own["predicted_labels"].to_list() == out["predicted_labels"].to_list()
+    shares, expected = (frame.select(f"p/{name}" for name in NAMES) for frame in (own, out))
+    assert_frame_equal(shares, expected, abs_tol=1e-5, rel_tol=0)
 
 
 def program(folder: Path) -> Callable[[Sequence[str]], None]:

@@ -1,6 +1,7 @@
 """Base class of the losses of several labels for each sample: input checks, precision, missing entries, reduction."""
 
 from abc import ABC, abstractmethod
+from typing import final
 
 import torch
 from torch import Tensor
@@ -14,14 +15,26 @@ class MultilabelLoss(ClassificationLoss, ABC):
     The labels take the place of the classes. A subclass overrides `entry_losses`, the loss of each sample and label;
     `adjust` and `weighted_losses` are not used. Entries whose value is not known are left out. So are labels without a
     training sample that has them, from which nothing but the absence of the label could be learned.
+
+    Scores are the log odds of the labels. Calibration needs all of their digits, which probabilities near 1 have lost,
+    so `probabilities` cannot be overridden.
     """
 
     known: Tensor | None
     """Training samples whose value of each label is known, int64 (L,); None before `build`."""
 
     def __init__(self) -> None:
-        """Create the loss."""
+        """Create the loss.
+
+        Raises:
+            ValueError: If a subclass overrides `probabilities`.
+        """
         super().__init__()
+        if type(self).probabilities is not MultilabelLoss.probabilities:
+            raise ValueError(
+                "probabilities: expected a loss of several labels that leaves them the sigmoid of its scores, got "
+                f"{type(self).__name__}, which overrides them."
+            )
         self.register_buffer("known", None, persistent=False)
 
     def build(self, known: Tensor) -> None:
@@ -89,12 +102,13 @@ class MultilabelLoss(ClassificationLoss, ABC):
             fp32 (B, L), finite; the values of entries that are not known are ignored.
         """
 
+    @final
     def probabilities(self, logits: Tensor, class_counts: Tensor) -> Tensor:
-        """Probability of each label; by default the sigmoid of its score.
+        """Probability of each label, the sigmoid of its score.
 
         Args:
             logits: Scores, floating point (B, L).
-            class_counts: Training samples that have each label, (L,).
+            class_counts: Not used.
 
         Returns:
             Probabilities, fp32 (B, L); those of a sample need not add up to 1.

@@ -98,6 +98,27 @@ def test_no_estimate_falls_with_a_signal(seed: int, values: list[float], place: 
     assert fitted.estimate(Signals(high, near))[0] >= fitted.estimate(Signals(low, near))[0] - 1e-12
 
 
+@given(
+    st.integers(0, 50),
+    st.integers(1, 10),
+    st.floats(0, 1),
+    st.lists(st.floats(-3, 3), min_size=3, max_size=3),
+    st.lists(st.floats(0, 1), min_size=4, max_size=4),
+)
+def test_no_estimate_rises_with_the_distance(
+    seed: int, classes: int, share: float, values: list[float], similarity: list[float]
+) -> None:
+    found = drawn(40, seed)[0]
+    # With few classes, a model may be right less often than a guess.
+    fitted = fit_applicability(found, numpy.random.default_rng(seed).random(40) < share, classes)
+    one, other = numpy.array(similarity).reshape(2, 1, 2)
+    near, far = (
+        fitted.estimate(Signals(numpy.array([values]), place))[0]
+        for place in (numpy.maximum(one, other), numpy.minimum(one, other))
+    )
+    assert far <= near + 1e-12
+
+
 def test_a_share_counts_as_that_many_right_and_wrong_labels() -> None:
     found, right, _ = drawn(40, 4)
     twice = Signals(numpy.repeat(found.values, 2, axis=0), numpy.repeat(found.similarity, 2, axis=0))

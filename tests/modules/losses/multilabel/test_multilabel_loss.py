@@ -232,3 +232,12 @@ def test_the_losses_are_named_in_settings_by_their_package(name: str) -> None:
     parser.add_subclass_arguments(ClassificationLoss, "loss")
     built = parser.instantiate(parser.parse_object({"loss": {"class_path": f"modules.losses.{name}"}}))
     assert isinstance(built.loss, MultilabelLoss)
+
+
+def test_probabilities_of_another_scale_are_refused() -> None:
+    class Halved(BinaryCrossEntropyLoss):
+        def probabilities(self, logits: torch.Tensor, class_counts: torch.Tensor) -> torch.Tensor:  # type: ignore[misc]
+            return (logits / 2).sigmoid()
+
+    with pytest.raises(ValueError, match=r"^probabilities: expected a loss .* got Halved, which overrides them\.$"):
+        Halved()

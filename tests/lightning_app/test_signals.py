@@ -19,7 +19,7 @@ import polars
 import pytest
 import torch
 
-from tests.lightning_app.command import TINY, succeed, succeed_here
+from tests.lightning_app.command import TINY, succeed
 
 pytestmark = pytest.mark.slow
 
@@ -83,8 +83,7 @@ def ended(process: subprocess.Popen[str], pids: Sequence[int]) -> tuple[int, flo
 def whole(folder: Path, devices: int) -> dict[str, Any]:
     """The test metrics of a run that is not stopped."""
     if devices not in WHOLE:
-        run = succeed if devices == 2 else succeed_here
-        run(folder, "fit", *OPTIONS, *(TWO if devices == 2 else ()), "--run.name=whole")
+        succeed(folder, "fit", *OPTIONS, *(TWO if devices == 2 else ()), "--run.name=whole")
         WHOLE[devices] = json.loads((folder / "runs/whole/version_0/test_metrics.json").read_text())
     return WHOLE[devices]
 
@@ -248,4 +247,4 @@ def test_a_full_disk_keeps_the_old_checkpoint_and_is_said_in_one_sentence(tmp_pa
     assert torch.load(kept, weights_only=True)["global_step"] > 0
     (copied := tmp_path / "runs/inn_stems/version_0/checkpoints").mkdir(parents=True)
     kept.rename(copied / "last.ckpt")
-    succeed_here(tmp_path, "fit", "--ckpt_path", str(copied / "last.ckpt"))
+    succeed(tmp_path, "fit", "--ckpt_path", str(copied / "last.ckpt"))

@@ -150,24 +150,23 @@ def make_loggers(
     if mode == "auto":
         mode = "online" if first and _logged_in() else "offline"
     if mode != "disabled":
-        offline = mode in ("offline", "dryrun")
-        loggers.append(
-            WandbLogger(
-                name=settings.name or f"{folder.parent.name} {folder.name}",
-                project=settings.project,
-                save_dir=folder,
-                id=saved_id(folder) if goes_on else None,
-                offline=offline,
-                # `offline` alone sets an environment variable, which W&B has already read if it was asked for the
-                # login.
-                mode="offline" if offline else mode,
-                entity=settings.entity,
-                group=settings.group,
-                job_type=settings.job_type or job_type,
-                tags=settings.tags,
-                notes=settings.notes,
-            )
+        logger = WandbLogger(
+            name=settings.name or f"{folder.parent.name} {folder.name}",
+            project=settings.project,
+            save_dir=folder,
+            id=saved_id(folder) if goes_on else None,
+            # `offline` would set an environment variable instead, which W&B has already read if it was asked for the
+            # login, and warn of the change.
+            mode="offline" if mode == "dryrun" else mode,
+            entity=settings.entity,
+            group=settings.group,
+            job_type=settings.job_type or job_type,
+            tags=settings.tags,
+            notes=settings.notes,
         )
+        # W&B warns of this setting, which no longer does anything, whatever value Lightning gives it.
+        logger._wandb_init.pop("anonymous", None)
+        loggers.append(logger)
     return loggers
 
 

@@ -49,7 +49,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = {"trainer": {"logger": LOGGERS, "max_epochs": 3}, "recluster": {"start_epoch": 1, "every_n_epochs": 1}}
     (folder / "loggers.yaml").write_text(yaml.safe_dump(settings))
     named = ("--config=loggers.yaml", "--tracking.log_checkpoints=true", *GROUPED)
-    succeed(folder, "fit", *FAST, table(folder), *named, "--report=true", **offline(folder))
+    text = succeed(folder, "fit", *FAST, table(folder), *named, "--report=true", **offline(folder))
+    assert "wandb: WARNING" not in text
     run = folder / "runs/drugs/version_0"
     (folder / "before.csv").write_bytes((run / "metrics.csv").read_bytes())
     last = str(run / "checkpoints/last.ckpt")

@@ -125,15 +125,15 @@ def test_without_credentials_wandb_is_offline(tmp_path: Path, monkeypatch: pytes
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
-    with patch("workflows.tracking.WandbLogger", spec=WandbLogger) as made:
-        make_loggers(TrackingSettings(), tmp_path / "data" / "version_0")
-    assert made.call_args.kwargs["offline"] is True
-    assert made.call_args.kwargs["mode"] == "offline"
+    made = made_for_wandb(TrackingSettings(), tmp_path / "data" / "version_0")
+    assert "offline" not in made, "sets an environment variable too late"
+    assert made["mode"] == "offline"
 
 
 def made_for_wandb(settings: TrackingSettings, folder: Path, **further: Any) -> dict[str, Any]:
     """What a run hands to W&B's logger."""
     with patch("workflows.tracking.WandbLogger", spec=WandbLogger) as made:
+        made.return_value._wandb_init = {}
         make_loggers(settings, folder, **further)
     return dict(made.call_args.kwargs)
 

@@ -3,8 +3,16 @@
 import torch
 from torch import Tensor, nn
 
+from modules.losses.contrastive.anchor_blocks import sum_over_blocks
 from modules.losses.contrastive.contrastive_loss import ClassContrastiveLoss
-from modules.losses.contrastive.contrastive_terms import Share, contrastive_term, other_keys
+from modules.losses.contrastive.contrastive_terms import (
+    Share,
+    anchors_with_others,
+    contrastive_term,
+    others_of_group,
+    same_group,
+    unit_keys,
+)
 from modules.unit_embeddings import group_sizes, unit_embeddings
 
 
@@ -32,15 +40,16 @@ class BalancedContrastiveLoss(ClassContrastiveLoss):
 
     def term(self, views: Tensor, labels: Tensor, share: Share) -> Tensor:
         """See `ClassContrastiveLoss.term`."""
-        keys, rows = unit_embeddings(views).flatten(0, 1), share.rows(views.shape[1])
-        columns = torch.cat([keys, unit_embeddings(self.centers)[self.seen]])
-        key_labels = labels.repeat_interleave(views.shape[1])
-        column_labels = torch.cat([key_labels, self.seen])
-        same_class = key_labels[rows].unsqueeze(1) == column_labels.unsqueeze(0)
-        others = torch.ones_like(same_class)
-        others[:, : len(keys)] = other_keys(len(keys), rows, labels.device)
+        rows = share.rows(views)
+        columns = torch.cat([unit_keys(views), unit_embeddings(self.centers)[self.seen]])
+        column_labels = torch.cat([labels.repeat_interleave(views.shape[1]), self.seen])
         sizes = group_sizes(column_labels, len(self.centers))[column_labels]
-        # Excludes the anchor from its own class, which still holds the center.
-        log_sizes = (sizes.unsqueeze(0) - same_class.long()).clamp(min=1).log()
-        similarity = keys[rows] @ columns.T
-        return contrastive_term(similarity, same_class & others, others, self.temperature, log_sizes, total=share.total)
+        number = anchors_with_others(column_labels, rows, share.total)
+
+        def of_block(similarity: Tensor, block: slice) -> Tensor:
+            # Excludes the anchor from its own class, which still holds the center.
+            log_sizes = (sizes - same_group(column_labels, block).long()).clamp(min=1).log()
+            positives = others_of_group(column_labels, block)
+            return contrastive_term(similarity, positives, block, self.temperature, number, log_sizes)
+
+        return sum_over_blocks(columns, rows, of_block)

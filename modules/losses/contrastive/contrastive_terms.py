@@ -35,13 +35,15 @@ class Share:
     end: int | None = None
     total: Total = only_share
 
-    def rows(self, views: int) -> slice:
+    def rows(self, views: Tensor) -> slice:
         """Rows of the anchors among all keys.
 
         Args:
-            views: Number of views V of a sample, which are adjacent.
+            views: Projections, (B, V, d); the views of a sample are adjacent keys.
         """
-        return slice(self.first * views, None if self.end is None else self.end * views)
+        samples, number = views.shape[:2]
+        first, end, _ = slice(self.first, self.end).indices(samples)
+        return slice(first * number, end * number)
 
 
 WHOLE = Share()
@@ -82,18 +84,16 @@ def check_views(views: Tensor, **per_sample: Tensor) -> None:
             raise ValueError(f"{name}: expected shape ({views.shape[0]},), got {tuple(values.shape)}.")
 
 
-def pairwise_similarity(views: Tensor, share: Share = WHOLE) -> Tensor:
-    """Compute the cosine similarities of the anchors with all views of all samples.
+def unit_keys(views: Tensor) -> Tensor:
+    """Scale views to unit length, in the order of the keys.
 
     Args:
         views: Projections, floating point (B, V, d).
-        share: The anchors.
 
     Returns:
-        fp32 (anchors, B*V); the views of a sample are adjacent.
+        fp32 (B*V, d); the views of a sample are adjacent.
     """
-    keys = unit_embeddings(views).flatten(0, 1)
-    return keys[share.rows(views.shape[1])] @ keys.T
+    return unit_embeddings(views).flatten(0, 1)
 
 
 def same_group(groups: Tensor, rows: slice) -> Tensor:
@@ -126,19 +126,16 @@ def others_of_group(groups: Tensor, rows: slice) -> Tensor:
     return found
 
 
-def same_sample(views: Tensor, share: Share) -> Tensor:
-    """Mask of the pairs of an anchor and a key that are views of the same sample.
+def owners_of_keys(views: Tensor) -> Tensor:
+    """Number the keys by their sample.
 
     Args:
         views: Projections, (B, V, d).
-        share: The anchors.
 
     Returns:
-        bool (anchors, B*V).
+        int64 (B*V,).
     """
-    samples, number = views.shape[:2]
-    owners = torch.arange(samples, device=views.device).repeat_interleave(number)
-    return same_group(owners, share.rows(number))
+    return torch.arange(views.shape[0], device=views.device).repeat_interleave(views.shape[1])
 
 
 def other_keys(keys: int, rows: slice, device: torch.device) -> Tensor:
@@ -172,18 +169,30 @@ def group_members(groups: Tensor) -> Tensor:
     return torch.searchsorted(ordered, groups, right=True) - torch.searchsorted(ordered, groups)
 
 
+def anchors_with_others(groups: Tensor, rows: slice, total: Total) -> Tensor:
+    """Count the anchors whose group has other keys.
+
+    Args:
+        groups: Group of each key, (keys,).
+        rows: Rows of the anchors among the keys.
+        total: Adds up a number of anchors over all shares.
+
+    Returns:
+        int64 scalar.
+    """
+    return total((group_members(groups)[rows] > 1).sum())
+
+
 def contrastive_term(
     similarity: Tensor,
     positives: Tensor,
     denominators: Tensor | slice,
     temperatures: Tensor | float,
+    number: Tensor | None = None,
     log_sizes: Tensor | None = None,
     anchor_weights: Tensor | None = None,
-    total: Total = only_share,
 ) -> Tensor:
     """Average the contrastive loss over the anchors that have a positive.
-
-    With a share of the anchors, the sum over its anchors is divided by the number of all shares.
 
     For anchor a, with positives P_a inside denominators D_a and temperature t_a:
     ``-1/|P_a| * sum_{p in P_a} log( exp(z_a.z_p / t_a) / sum_{k in D_a} exp(z_a.z_k / t_a) )``
@@ -195,15 +204,16 @@ def contrastive_term(
         denominators: D_a as a bool mask, (anchors, columns); contains all positives. The rows of the anchors among the
             columns stand for all columns but the anchor itself.
         temperatures: Temperature of all anchors, or of each, (anchors, 1).
+        number: Divisor of the sum over the anchors: how many anchors have a positive, in all blocks and shares of a
+            batch. If None, they are counted among these anchors.
         log_sizes: Logarithm of a divisor of each term of the denominator, (anchors, columns); 0 if None.
         anchor_weights: Factor of each anchor's loss, (anchors, 1); 1 if None.
-        total: Adds up the number of anchors that have a positive over all shares.
 
     Returns:
         fp32 scalar; a zero that is connected to the graph if no anchor has a positive.
     """
     value: Tensor = _ContrastiveTerm.apply(  # type: ignore[no-untyped-call]
-        similarity, positives, denominators, temperatures, log_sizes, anchor_weights, total
+        similarity, positives, denominators, temperatures, number, log_sizes, anchor_weights
     )
     return value
 
@@ -218,15 +228,15 @@ class _ContrastiveTerm(torch.autograd.Function):
         positives: Tensor,
         denominators: Tensor | slice,
         temperatures: Tensor | float,
+        number: Tensor | None,
         log_sizes: Tensor | None,
         anchor_weights: Tensor | None,
-        total: Total,
     ) -> Tensor:
         # On a CPU, arithmetic of floats and truth values takes ten times as long as that of floats.
         weights = positives.to(similarity.dtype)
         positive_counts = weights.sum(dim=1, keepdim=True)
         usable = positive_counts > 0
-        number = total(usable.sum()).clamp(min=1)
+        number = (usable.sum() if number is None else number).clamp(min=1)
         # Unlike infinity, the lowest number keeps anchors without denominators finite, and its product with 0 is 0.
         lowest = torch.finfo(similarity.dtype).min
         terms = similarity / temperatures
@@ -256,7 +266,7 @@ class _ContrastiveTerm(torch.autograd.Function):
 
 
 def group_term(
-    similarity: Tensor, groups: Tensor, temperature: float, rows: slice = slice(None), total: Total = only_share
+    similarity: Tensor, groups: Tensor, temperature: float, rows: slice = slice(None), number: Tensor | None = None
 ) -> Tensor:
     """Contrastive term whose positives are the other keys of the same group, against all other keys.
 
@@ -265,9 +275,9 @@ def group_term(
         groups: Class or sub-cluster of each key, int64 (keys,).
         temperature: Temperature of all anchors.
         rows: Rows of the anchors among the keys.
-        total: See `contrastive_term`.
+        number: See `contrastive_term`.
 
     Returns:
         fp32 scalar.
     """
-    return contrastive_term(similarity, others_of_group(groups, rows), rows, temperature, total=total)
+    return contrastive_term(similarity, others_of_group(groups, rows), rows, temperature, number)

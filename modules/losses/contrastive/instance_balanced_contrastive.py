@@ -3,13 +3,15 @@
 from torch import Tensor
 
 from base.ranges import check_range
+from modules.losses.contrastive.anchor_blocks import sum_over_blocks
 from modules.losses.contrastive.contrastive_loss import ClassContrastiveLoss
 from modules.losses.contrastive.contrastive_terms import (
     Share,
+    anchors_with_others,
     contrastive_term,
     group_members,
     others_of_group,
-    pairwise_similarity,
+    unit_keys,
 )
 
 
@@ -44,11 +46,14 @@ class InstanceBalancedContrastiveLoss(ClassContrastiveLoss):
 
     def term(self, views: Tensor, labels: Tensor, share: Share) -> Tensor:
         """See `ClassContrastiveLoss.term`."""
-        number = views.shape[1]
-        rows, key_labels = share.rows(number), labels.repeat_interleave(number)
-        positives = others_of_group(key_labels, rows)
-        weights = 1 - self.classification_shares(labels, number).repeat_interleave(number)[rows].unsqueeze(1)
-        similarity = pairwise_similarity(views, share)
-        return contrastive_term(
-            similarity, positives, rows, self.temperature, anchor_weights=weights, total=share.total
-        )
+        rows, groups = share.rows(views), labels.repeat_interleave(views.shape[1])
+        weights = 1 - self.classification_shares(labels, views.shape[1]).repeat_interleave(views.shape[1]).unsqueeze(1)
+        number = anchors_with_others(groups, rows, share.total)
+
+        def of_block(similarity: Tensor, block: slice) -> Tensor:
+            positives = others_of_group(groups, block)
+            return contrastive_term(
+                similarity, positives, block, self.temperature, number, anchor_weights=weights[block]
+            )
+
+        return sum_over_blocks(unit_keys(views), rows, of_block)

@@ -4,14 +4,15 @@ import torch
 from torch import Tensor
 
 from base.ranges import check_whole
+from modules.losses.contrastive.anchor_blocks import sum_over_blocks
 from modules.losses.contrastive.contrastive_loss import ClassContrastiveLoss
 from modules.losses.contrastive.contrastive_terms import (
     Share,
     contrastive_term,
     group_members,
-    other_keys,
-    pairwise_similarity,
-    same_sample,
+    owners_of_keys,
+    same_group,
+    unit_keys,
 )
 
 
@@ -40,38 +41,38 @@ class KPositiveContrastiveLoss(ClassContrastiveLoss):
 
     def term(self, views: Tensor, labels: Tensor, share: Share) -> Tensor:
         """See `ClassContrastiveLoss.term`."""
-        rows = share.rows(views.shape[1])
-        others = other_keys(views.shape[0] * views.shape[1], rows, labels.device)
-        positives = self.draw_positives(views, labels, share) & others
-        similarity = pairwise_similarity(views, share)
-        return contrastive_term(similarity, positives, rows, self.temperature, total=share.total)
+        drawn, owners = self.draw(labels, views.shape[1]), owners_of_keys(views)
+        number = share.total(self.have_positives(drawn, views.shape[1])[share.rows(views)].sum())
 
-    def draw_positives(self, views: Tensor, labels: Tensor, share: Share) -> Tensor:
-        """Draw the positives of each anchor, by Floyd's algorithm for samples without replacement.
+        def of_block(similarity: Tensor, block: slice) -> Tensor:
+            positives = self.positives_of(drawn, owners, block)
+            return contrastive_term(similarity, positives, block, self.temperature, number)
 
-        See Bentley and Floyd, Communications of the ACM 30 (9), 1987. Random numbers are drawn for all keys, so that
-        the draws of an anchor do not depend on the share.
+        return sum_over_blocks(unit_keys(views), share.rows(views), of_block)
+
+    def draw(self, labels: Tensor, number: int) -> Tensor:
+        """Draw keys of other samples of the class of each key, by Floyd's algorithm for samples without replacement.
+
+        See Bentley and Floyd, Communications of the ACM 30 (9), 1987.
 
         Args:
-            views: Projections, (B, V, d).
             labels: Labels, int64 (B,).
-            share: The anchors.
+            number: Number of views V, which are adjacent.
 
         Returns:
-            Mask of the drawn keys and of the views of the anchor's sample, itself among them, bool (anchors, B*V).
+            Rows of the drawn keys, int64 (B*V, positives); that of the key itself where there are no more.
         """
-        number, rows = views.shape[1], share.rows(views.shape[1])
         keys = len(labels) * number
-        lots = torch.rand(keys, min(self.positives, keys), device=labels.device)[rows]
+        lots = torch.rand(keys, min(self.positives, keys), device=labels.device)
         # Keys by class; the views of a sample stay adjacent.
         order = labels.argsort(stable=True).repeat_interleave(number) * number
         order = order + torch.arange(number, device=labels.device).repeat(len(labels))
         place = torch.empty_like(order)
         place[order] = torch.arange(keys, device=labels.device)
         key_labels = labels.repeat_interleave(number)
-        class_start = torch.searchsorted(key_labels[order], key_labels[rows])
-        own_start = place.view(-1, number)[:, 0].repeat_interleave(number)[rows] - class_start
-        candidates = group_members(key_labels)[rows] - number
+        class_start = torch.searchsorted(key_labels[order], key_labels)
+        own_start = place.view(-1, number)[:, 0].repeat_interleave(number) - class_start
+        candidates = group_members(key_labels) - number
         # Places of the drawn keys among the candidates; -1 where there are fewer candidates than draws.
         drawn = torch.full_like(lots, -1, dtype=torch.int64)
         for column in range(lots.shape[1]):
@@ -80,6 +81,32 @@ class KPositiveContrastiveLoss(ClassContrastiveLoss):
             taken = (drawn[:, :column] == place_drawn.unsqueeze(1)).any(dim=1)
             drawn[:, column] = torch.where(last < 0, -1, torch.where(taken, last, place_drawn))
         in_class = drawn + number * (drawn >= own_start.unsqueeze(1))
-        itself = torch.arange(keys, device=labels.device)[rows].unsqueeze(1)
         found = order[(class_start.unsqueeze(1) + in_class).clamp(min=0)]
-        return same_sample(views, share).scatter_(1, torch.where(drawn < 0, itself, found), True)
+        return torch.where(drawn < 0, torch.arange(keys, device=labels.device).unsqueeze(1), found)
+
+    @staticmethod
+    def have_positives(drawn: Tensor, number: int) -> Tensor:
+        """Which keys have a positive, bool (B*V,).
+
+        Args:
+            drawn: Rows of the keys drawn for each key, (B*V, positives).
+            number: Number of views V.
+        """
+        itself = torch.arange(len(drawn), device=drawn.device).unsqueeze(1)
+        return (drawn != itself).any(dim=1) | (number > 1)
+
+    @staticmethod
+    def positives_of(drawn: Tensor, owners: Tensor, block: slice) -> Tensor:
+        """Mask of the drawn keys and of the other views of the sample of each anchor.
+
+        Args:
+            drawn: Rows of the keys drawn for each key, (B*V, positives).
+            owners: Sample of each key; columns behind them belong to no sample of the batch, (columns,).
+            block: Rows of the anchors.
+
+        Returns:
+            bool (anchors, columns).
+        """
+        found = same_group(owners, block).scatter_(1, drawn[block], True)
+        found[:, block].fill_diagonal_(False)
+        return found

@@ -3,14 +3,14 @@
 import torch
 from torch import Tensor
 
+from modules.losses.contrastive.anchor_blocks import sum_over_blocks
 from modules.losses.contrastive.contrastive_loss import ClassContrastiveLoss
 from modules.losses.contrastive.contrastive_terms import (
     Share,
-    contrastive_term,
-    other_keys,
-    pairwise_similarity,
-    same_group,
-    same_sample,
+    anchors_with_others,
+    group_term,
+    owners_of_keys,
+    unit_keys,
 )
 
 
@@ -30,10 +30,12 @@ class MinorityContrastiveLoss(ClassContrastiveLoss):
 
     def term(self, views: Tensor, labels: Tensor, share: Share) -> Tensor:
         """See `ClassContrastiveLoss.term`."""
-        rows = share.rows(views.shape[1])
-        key_labels = labels.repeat_interleave(views.shape[1])
-        others = other_keys(len(key_labels), rows, labels.device)
-        of_largest = (key_labels[rows] == self.largest).unsqueeze(1)
-        positives = torch.where(of_largest, same_sample(views, share), same_group(key_labels, rows)) & others
-        similarity = pairwise_similarity(views, share)
-        return contrastive_term(similarity, positives, rows, self.temperature, total=share.total)
+        rows, key_labels = share.rows(views), labels.repeat_interleave(views.shape[1])
+        # Each sample of the largest class is a group of its own, with numbers that no class has.
+        groups = torch.where(key_labels == self.largest, -1 - owners_of_keys(views), key_labels)
+        number = anchors_with_others(groups, rows, share.total)
+
+        def of_block(similarity: Tensor, block: slice) -> Tensor:
+            return group_term(similarity, groups, self.temperature, block, number)
+
+        return sum_over_blocks(unit_keys(views), rows, of_block)

@@ -4,8 +4,16 @@ import torch
 from torch import Tensor, nn
 
 from base.ranges import check_range, check_whole
+from modules.losses.contrastive.anchor_blocks import sum_over_blocks
 from modules.losses.contrastive.contrastive_loss import ClassContrastiveLoss
-from modules.losses.contrastive.contrastive_terms import Share, contrastive_term, other_keys
+from modules.losses.contrastive.contrastive_terms import (
+    Share,
+    anchors_with_others,
+    contrastive_term,
+    other_keys,
+    others_of_group,
+    unit_keys,
+)
 from modules.unit_embeddings import unit_embeddings
 
 
@@ -61,17 +69,21 @@ class ParametricContrastiveLoss(ClassContrastiveLoss):
 
     def term(self, views: Tensor, labels: Tensor, share: Share) -> Tensor:
         """See `ClassContrastiveLoss.term`."""
-        keys, rows = unit_embeddings(views).flatten(0, 1), share.rows(views.shape[1])
+        keys, rows = unit_keys(views), share.rows(views)
         key_labels = labels.repeat_interleave(views.shape[1])
-        anchors, anchor_labels, number = keys[rows], key_labels[rows], len(keys)
         columns = torch.cat([keys, self.queue, unit_embeddings(self.centers)[self.seen]])
         column_labels = torch.cat([key_labels, self.queue_labels, self.seen])
-        others = (column_labels >= 0).repeat(len(anchors), 1)
-        others[:, :number] = other_keys(number, rows, labels.device)
         weights = torch.full_like(column_labels, self.alpha, dtype=torch.float32)
-        weights[number + len(self.queue) :] = 1.0
-        positives = (anchor_labels.unsqueeze(1) == column_labels.unsqueeze(0)) * others * weights
-        value = contrastive_term(anchors @ columns.T, positives, others, self.temperature, total=share.total)
+        weights[len(keys) + len(self.queue) :] = 1.0
+        used = column_labels >= 0
+        number = anchors_with_others(column_labels, rows, share.total)
+
+        def of_block(similarity: Tensor, block: slice) -> Tensor:
+            positives = others_of_group(column_labels, block) * weights
+            others = other_keys(len(columns), block, columns.device) & used
+            return contrastive_term(similarity, positives, others, self.temperature, number)
+
+        value = sum_over_blocks(columns, rows, of_block)
         self._enqueue(keys.detach(), key_labels)
         return value
 

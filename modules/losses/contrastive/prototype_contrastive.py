@@ -4,10 +4,16 @@ import torch
 from torch import Tensor
 
 from base.ranges import check_range
+from modules.losses.contrastive.anchor_blocks import sum_over_blocks
 from modules.losses.contrastive.contrastive_loss import ClassContrastiveLoss
-from modules.losses.contrastive.contrastive_terms import Share, contrastive_term, other_keys, same_sample
+from modules.losses.contrastive.contrastive_terms import (
+    Share,
+    contrastive_term,
+    others_of_group,
+    owners_of_keys,
+    unit_keys,
+)
 from modules.losses.contrastive.targeted_contrastive import uniform_targets
-from modules.unit_embeddings import unit_embeddings
 
 
 class PrototypeContrastiveLoss(ClassContrastiveLoss):
@@ -55,13 +61,15 @@ class PrototypeContrastiveLoss(ClassContrastiveLoss):
                 self.prototypes.copy_(uniform_targets(*self.prototypes.shape))
             # Reading them at every step would wait for a GPU.
             self._has_prototypes = True
-        keys, rows = unit_embeddings(views).flatten(0, 1), share.rows(views.shape[1])
-        similarity = keys[rows] @ torch.cat([keys, self.prototypes.float()]).T
-        number = len(keys)
-        others = torch.ones_like(similarity, dtype=torch.bool)
-        others[:, :number] = other_keys(number, rows, labels.device)
-        anchor_labels = labels.repeat_interleave(views.shape[1])[rows]
-        to_prototype = anchor_labels.unsqueeze(1) == self.seen.unsqueeze(0)
-        to_prototype = to_prototype & (similarity[:, number:] <= self.max_cosine)
-        positives = torch.cat([same_sample(views, share), to_prototype], dim=1) & others
-        return contrastive_term(similarity, positives, others, self.temperature, total=share.total)
+        keys, prototypes = unit_keys(views), self.prototypes.float()
+        rows, owners = share.rows(views), owners_of_keys(views)
+        with torch.no_grad():
+            attracts = (labels[owners].unsqueeze(1) == self.seen) & (keys @ prototypes.T <= self.max_cosine)
+        has_positive = attracts.any(dim=1) | (views.shape[1] > 1)
+        number = share.total(has_positive[rows].sum())
+
+        def of_block(similarity: Tensor, block: slice) -> Tensor:
+            positives = torch.cat([others_of_group(owners, block), attracts[block]], dim=1)
+            return contrastive_term(similarity, positives, block, self.temperature, number)
+
+        return sum_over_blocks(torch.cat([keys, prototypes]), rows, of_block)

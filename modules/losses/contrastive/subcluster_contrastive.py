@@ -4,16 +4,19 @@ import torch
 from torch import Tensor
 
 from base.ranges import check_range
+from modules.losses.contrastive.anchor_blocks import sum_over_blocks
 from modules.losses.contrastive.contrastive_loss import ContrastiveLoss
 from modules.losses.contrastive.contrastive_terms import (
     WHOLE,
     Share,
     check_views,
     contrastive_term,
+    group_members,
     group_term,
     others_of_group,
-    pairwise_similarity,
+    owners_of_keys,
     same_group,
+    unit_keys,
 )
 
 
@@ -80,20 +83,26 @@ class SubclusterContrastiveLoss(ContrastiveLoss):
         if class_temperatures.ndim != 1:
             raise ValueError(f"class_temperatures: expected shape (C,), got {tuple(class_temperatures.shape)}.")
         with torch.autocast(device_type=views.device.type, enabled=False):
-            number = views.shape[1]
-            rows, key_labels = share.rows(number), labels.repeat_interleave(number)
-            key_subclusters = subclusters.repeat_interleave(number)
-            similarity = pairwise_similarity(views, share)
-            inner_term = group_term(similarity, key_subclusters, self.temperature, rows, share.total)
-            # The class term contrasts each anchor with the other sub-clusters of its class (L2).
-            owners = torch.arange(len(labels), device=labels.device).repeat_interleave(number)
-            contrasted = ~same_group(key_subclusters, rows) | others_of_group(owners, rows)
-            # Other views of the sample are of its class, too.
-            class_term = contrastive_term(
-                similarity,
-                positives=same_group(key_labels, rows) & contrasted,
-                denominators=contrasted,
-                temperatures=class_temperatures.float()[key_labels[rows]].unsqueeze(1),
-                total=share.total,
-            )
-            return self.temperature / self.base_temperature * inner_term + self.class_term_weight * class_term
+            rows, owners = share.rows(views), owners_of_keys(views)
+            key_labels, key_subclusters = labels[owners], subclusters[owners]
+            temperatures = class_temperatures.float()[key_labels].unsqueeze(1)
+            members = group_members(key_subclusters)
+            outside = group_members(key_labels) - members + views.shape[1] - 1
+            number = share.total((members[rows] > 1).sum())
+            number_outside = share.total((outside[rows] > 0).sum())
+
+            def of_block(similarity: Tensor, block: slice) -> Tensor:
+                inner_term = group_term(similarity, key_subclusters, self.temperature, block, number)
+                # The class term contrasts each anchor with the other sub-clusters of its class (L2).
+                contrasted = ~same_group(key_subclusters, block) | others_of_group(owners, block)
+                # Other views of the sample are of its class, too.
+                class_term = contrastive_term(
+                    similarity,
+                    positives=same_group(key_labels, block) & contrasted,
+                    denominators=contrasted,
+                    temperatures=temperatures[block],
+                    number=number_outside,
+                )
+                return self.temperature / self.base_temperature * inner_term + self.class_term_weight * class_term
+
+            return sum_over_blocks(unit_keys(views), rows, of_block)

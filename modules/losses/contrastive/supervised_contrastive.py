@@ -2,8 +2,9 @@
 
 from torch import Tensor
 
+from modules.losses.contrastive.anchor_blocks import sum_over_blocks
 from modules.losses.contrastive.contrastive_loss import ClassContrastiveLoss
-from modules.losses.contrastive.contrastive_terms import Share, group_term, pairwise_similarity
+from modules.losses.contrastive.contrastive_terms import Share, anchors_with_others, group_term, unit_keys
 
 
 class SupervisedContrastiveLoss(ClassContrastiveLoss):
@@ -16,8 +17,10 @@ class SupervisedContrastiveLoss(ClassContrastiveLoss):
 
     def term(self, views: Tensor, labels: Tensor, share: Share) -> Tensor:
         """See `ClassContrastiveLoss.term`."""
-        number = views.shape[1]
-        similarity = pairwise_similarity(views, share)
-        return group_term(
-            similarity, labels.repeat_interleave(number), self.temperature, share.rows(number), share.total
-        )
+        rows, groups = share.rows(views), labels.repeat_interleave(views.shape[1])
+        number = anchors_with_others(groups, rows, share.total)
+
+        def of_block(similarity: Tensor, block: slice) -> Tensor:
+            return group_term(similarity, groups, self.temperature, block, number)
+
+        return sum_over_blocks(unit_keys(views), rows, of_block)

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from base.ranges import check_range
-from modules.losses.contrastive.contrastive_terms import Share, contrastive_term, other_keys
+from modules.losses.contrastive.anchor_blocks import sum_over_blocks
+from modules.losses.contrastive.contrastive_terms import Share, contrastive_term, owners_of_keys, unit_keys
 from modules.losses.contrastive.k_positive_contrastive import KPositiveContrastiveLoss
 from modules.unit_embeddings import group_means, unit_embeddings
 
@@ -78,22 +79,26 @@ class TargetedContrastiveLoss(KPositiveContrastiveLoss):
             self._known_calls = int(self.calls)
             if not bool(self.targets.any()):
                 self.targets.copy_(uniform_targets(*self.targets.shape))
-        keys, rows = unit_embeddings(views).flatten(0, 1), share.rows(views.shape[1])
-        key_labels = labels.repeat_interleave(views.shape[1])
+        number, rows = views.shape[1], share.rows(views)
+        keys, key_labels = unit_keys(views), labels.repeat_interleave(number)
         self._update_centers(keys.detach(), key_labels, assign=self._known_calls % CALLS_BETWEEN_ASSIGNMENTS == 0)
         self._known_calls += 1
-        similarity = keys[rows] @ torch.cat([keys, self.targets.float()]).T
-        number = len(keys)
-        others = torch.ones_like(similarity, dtype=torch.bool)
-        others[:, :number] = other_keys(number, rows, labels.device)
-        to_keys = torch.zeros_like(others)
-        to_keys[:, :number] = self.draw_positives(views, labels, share) & others[:, :number]
-        target = number + self.target_of[key_labels[rows]]
-        to_target = torch.zeros_like(others).scatter_(1, target.unsqueeze(1), True)
-        contrast = contrastive_term(similarity, to_keys, others, self.temperature, total=share.total)
-        return contrast + self.target_weight * contrastive_term(
-            similarity, to_target, others, self.temperature, total=share.total
-        )
+        drawn, targets = self.draw(labels, number), self.targets.float()
+        # Targets are of no sample.
+        owners = torch.cat([owners_of_keys(views), torch.full_like(self.seen, -1)])
+        target = len(keys) + self.target_of[key_labels]
+        with_keys = share.total(self.have_positives(drawn, number)[rows].sum())
+        with_target = share.total(torch.ones_like(key_labels[rows]).sum())
+
+        def of_block(similarity: Tensor, block: slice) -> Tensor:
+            to_keys = self.positives_of(drawn, owners, block)
+            to_target = torch.zeros_like(to_keys).scatter_(1, target[block].unsqueeze(1), True)
+            contrast = contrastive_term(similarity, to_keys, block, self.temperature, with_keys)
+            return contrast + self.target_weight * contrastive_term(
+                similarity, to_target, block, self.temperature, with_target
+            )
+
+        return sum_over_blocks(torch.cat([keys, targets]), rows, of_block)
 
     @torch.no_grad()
     def _update_centers(self, keys: Tensor, key_labels: Tensor, assign: bool) -> None:

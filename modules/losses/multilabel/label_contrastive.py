@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from base.ranges import check_range
+from modules.losses.contrastive.anchor_blocks import anchor_blocks, sum_over_blocks
 from modules.losses.contrastive.contrastive_loss import ContrastiveLoss
 from modules.losses.contrastive.contrastive_terms import (
     WHOLE,
@@ -14,7 +15,8 @@ from modules.losses.contrastive.contrastive_terms import (
     contrastive_term,
     other_keys,
     others_of_group,
-    pairwise_similarity,
+    owners_of_keys,
+    unit_keys,
 )
 
 
@@ -78,30 +80,42 @@ class LabelContrastiveLoss(ContrastiveLoss):
             raise ValueError("subclusters, class_temperatures: expected both tensors, got None.")
         check_views(views, labels=labels[:, 0], subclusters=subclusters[:, 0])
         with torch.autocast(device_type=views.device.type, enabled=False):
-            number = views.shape[1]
-            rows = share.rows(number)
+            rows, number = share.rows(views), views.shape[1]
             has = (labels == 1).float().repeat_interleave(number, dim=0)
             members = subclusters.float().repeat_interleave(number, dim=0)
-            others = other_keys(len(has), rows, has.device)
-            owners = torch.arange(len(labels), device=labels.device).repeat_interleave(number)
-            own_views = others_of_group(owners, rows)
-            shared_subclusters = members[rows] @ members.T
-            similarity = pairwise_similarity(views, share)
-            inner_term = contrastive_term(
-                similarity,
-                positives=torch.where(own_views, shared_subclusters.clamp(min=1), shared_subclusters * others),
-                denominators=rows,
-                temperatures=self.temperature,
-                total=share.total,
-            )
-            apart = (shared_subclusters == 0) & others | own_views
-            shared_labels = has[rows] @ has.T
-            of_anchor = (has[rows] @ class_temperatures.float()) / has[rows].sum(dim=1).clamp(min=1)
-            class_term = contrastive_term(
-                similarity,
-                positives=torch.where(own_views, 1.0, shared_labels * apart),
-                denominators=apart,
-                temperatures=torch.where(of_anchor > 0, of_anchor, self.temperature).unsqueeze(1),
-                total=share.total,
-            )
-            return self.temperature / self.base_temperature * inner_term + self.class_term_weight * class_term
+            owners = owners_of_keys(views)
+            of_keys = (has @ class_temperatures.float()) / has.sum(dim=1).clamp(min=1)
+            temperatures = torch.where(of_keys > 0, of_keys, self.temperature).unsqueeze(1)
+
+            shares_subcluster = (members @ members.sum(dim=0) > members.sum(dim=1)) | (number > 1)
+            with_inner = share.total(shares_subcluster[rows].sum())
+
+            def shares_label_only(block: slice) -> Tensor:
+                """Number of anchors with a positive in the class term."""
+                if number > 1:
+                    return torch.ones_like(owners[block]).sum()
+                return ((has[block] @ has.T > 0) & (members[block] @ members.T == 0)).any(dim=1).sum()
+
+            with_outer = share.total(sum(map(shares_label_only, anchor_blocks(has, rows)), owners.new_zeros(())))
+
+            def of_block(similarity: Tensor, block: slice) -> Tensor:
+                own_views, others = others_of_group(owners, block), other_keys(len(has), block, has.device)
+                shared_subclusters = members[block] @ members.T
+                inner_term = contrastive_term(
+                    similarity,
+                    positives=torch.where(own_views, shared_subclusters.clamp(min=1), shared_subclusters * others),
+                    denominators=block,
+                    temperatures=self.temperature,
+                    number=with_inner,
+                )
+                apart = (shared_subclusters == 0) & others | own_views
+                class_term = contrastive_term(
+                    similarity,
+                    positives=torch.where(own_views, 1.0, has[block] @ has.T * apart),
+                    denominators=apart,
+                    temperatures=temperatures[block],
+                    number=with_outer,
+                )
+                return self.temperature / self.base_temperature * inner_term + self.class_term_weight * class_term
+
+            return sum_over_blocks(unit_keys(views), rows, of_block)

@@ -4,16 +4,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from modules.losses.contrastive.contrastive_terms import contrastive_term, group_term, pairwise_similarity
+from modules.losses.contrastive.contrastive_terms import contrastive_term, group_term, unit_keys
 
 
-def test_views_of_a_sample_are_adjacent_in_the_similarity() -> None:
+def test_views_of_a_sample_are_adjacent_keys() -> None:
     views = torch.tensor([[[2.0, 0.0], [0.0, 3.0]], [[-1.0, 0.0], [1.0, 1.0]]])
     half = math.sqrt(0.5)
     expected = torch.tensor(
         [[1, 0, -1, half], [0, 1, 0, half], [-1, 0, 1, -half], [half, half, -half, 1]], dtype=torch.float32
     )
-    torch.testing.assert_close(pairwise_similarity(views), expected)
+    torch.testing.assert_close(unit_keys(views) @ unit_keys(views).T, expected)
 
 
 def test_a_term_averages_over_the_anchors_that_have_a_positive() -> None:
@@ -55,6 +55,6 @@ def test_the_gradient_is_that_of_finite_differences(with_sizes: bool, weighted: 
     chosen = positives * 1.5 if weighted else positives
 
     def value(given: Tensor) -> Tensor:
-        return contrastive_term(given, chosen, denominators, temperatures, sizes)
+        return contrastive_term(given, chosen, denominators, temperatures, log_sizes=sizes)
 
     assert torch.autograd.gradcheck(value, (similarity,))

@@ -23,6 +23,7 @@ from datamodules.drug_datamodule import DrugDataModule
 from modules.drug_classifier import DrugClassifier
 from workflows.checkpoint_io import AtomicCheckpointIO
 from workflows.run_folder import RunFolder
+from workflows.slow_precision import warn_of_slow_bfloat16
 from workflows.tracking import ContinuedCSVLogger, TrackingSettings, further_loggers, make_loggers
 from workflows.wandb_run import finish, save_id
 
@@ -49,6 +50,7 @@ class RunTrainer(Trainer):
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins = [*plugins, AtomicCheckpointIO()]
         super().__init__(**{**settings, "plugins": plugins})
+        warn_of_slow_bfloat16(self)
         self.claimed = claim_folder() if self.is_global_zero else RunFolder(Path(tempfile.gettempdir()))
         self.run_folder = self.claimed.path
 

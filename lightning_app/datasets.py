@@ -11,9 +11,9 @@ from workflows.terminal import Terminal
 HELP = """\
 usage: {command} datasets
 
-List the data sets that --data.source accepts by name. The first use of a data set downloads it to
-$TAILMOL_CACHE/datasets, or to the user's cache folder. Classes and imbalance ratio of downloaded data sets are counted
-in their files.
+List the data sets that --data.source accepts by name. The first use of a data
+set downloads it to $TAILMOL_CACHE/datasets, or to the user's cache folder.
+Classes and imbalance ratio of downloaded data sets are counted in their files.
 """
 
 _NARROWEST = 80

@@ -58,7 +58,13 @@ def make_parser(command: str = "lightning") -> argparse.ArgumentParser:
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run, or a checkpoint")
     names = get_args(ObjectiveName)
-    parser.add_argument("--objective", required=True, choices=names, help="what the decision is best at")
+    parser.add_argument(
+        "--objective",
+        required=True,
+        choices=names,
+        metavar="NAME",
+        help=f"what the decision is best at: {', '.join(names[:-1])} or {names[-1]}",
+    )
     parser.add_argument(
         "--points",
         type=float,

@@ -43,6 +43,17 @@ def test_help_imports_nothing_slow_and_names_every_subcommand(tmp_path: Path) ->
     assert set(text.splitlines()[-1].split()) == {"base", "lightning_app", "workflows"}
 
 
+@pytest.mark.parametrize("name", sorted(SUBCOMMANDS))
+def test_help_fits_a_narrow_terminal(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert in_this_process(monkeypatch, name, "--help") == 0
+    text = capsys.readouterr().out
+    assert f"lightning {name}" in text
+    assert max(len(line) for line in text.splitlines()) <= 80
+
+
 def test_help_of_fit_begins_with_what_is_changed_most(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -38,6 +39,21 @@ SHOWN = 200
 """Number of rows that a page of predictions shows."""
 
 
+@dataclass(frozen=True)
+class ShownRows:
+    """Rows of a table that a page of predictions shows.
+
+    Attributes:
+        names: What samples are called in the column of ids; empty without one.
+        texts: SMILES of the samples, several molecules joined by >>.
+        frame: The rows.
+    """
+
+    names: list[str]
+    texts: list[str]
+    frame: polars.DataFrame
+
+
 class PredictionWriter(lightning.Callback):
     """Writes every row of the data module's table, in order.
 
@@ -47,8 +63,7 @@ class PredictionWriter(lightning.Callback):
     Attributes:
         rows: Number of rows of the table, once prediction has started.
         unusable: Number of rows without a prediction; of this process only, until `join` was called.
-        first: The first rows that this process has written, at most `SHOWN`: the SMILES of their samples, several
-            molecules joined by >>, and the rows.
+        first: The first rows that this process has written, at most `SHOWN`.
     """
 
     def __init__(self, output: str, suffixes: tuple[str, ...] = (".csv", ".tsv", ".parquet")) -> None:
@@ -66,7 +81,7 @@ class PredictionWriter(lightning.Callback):
             listed = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
             raise InputError(f"output: expected a path that ends in {listed}, got {output!r}.")
         self.rows = self.unusable = 0
-        self.first: list[tuple[list[str], polars.DataFrame]] = []
+        self.first: list[ShownRows] = []
         self._batches: list[Values] = []
         self._folder: Path | None = None
 
@@ -169,7 +184,9 @@ class PredictionWriter(lightning.Callback):
             self.unusable += frame["reason"].count()
             if len(frame) and chunk.first_row < SHOWN:
                 shown = frame.head(SHOWN - chunk.first_row)
-                self.first.append((chunk.featured.table.texts(numpy.arange(len(shown))), shown))
+                table, rows = chunk.featured.table, numpy.arange(len(shown))
+                names = table.names(rows) if table.columns.id is not None else [""] * len(rows)
+                self.first.append(ShownRows(names, table.texts(rows), shown))
             self._bar.update(len(frame) - len(chunk.featured.usable_rows))
             assert self._folder is not None
             path = self._folder / f"{chunk.first_row:015}.part"

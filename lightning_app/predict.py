@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from lightning.pytorch import Callback
@@ -170,8 +171,9 @@ def main(arguments: list[str], terminal: Terminal) -> None:
         if cli.config.html is not None:
             samples = None if evidence is None else evidence.samples
             # A column of the table may be named like one of predictions that these do not have.
-            first = [(texts, frame.select(columns.names)) for texts, frame in cli.writer.first]
-            write_prediction_page(Path(cli.config.html), cli.config.output, first, cli.writer.rows, samples)
+            first = [replace(shown, frame=shown.frame.select(columns.names)) for shown in cli.writer.first]
+            files = Path(cli.config.data.source), Path(cli.config.output), Path(cli.checkpoint)
+            write_prediction_page(Path(cli.config.html), *files, first, cli.writer.rows, samples)
         _report(cli.writer.rows, cli.writer.unusable, cli.config.output, terminal)
 
 

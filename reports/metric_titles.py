@@ -19,7 +19,7 @@ METRICS = {
     "macro_f1": "Macro F1",
     "auroc": "AUROC (macro)",
     "average_precision": "Average precision (macro)",
-    "calibration_error": "Calibration error",
+    "calibration_error": "Calibration error before calibration",
 }
 """All metrics of a summary by name."""
 

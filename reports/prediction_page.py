@@ -5,20 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import polars
+from typing import TYPE_CHECKING, Any
 
 from base.atomic_file import write_file
 from modules.neighbors.training_samples import TrainingSamples
 from reports.page_template import page_style, render_template
 from reports.samples.drawings import draw_molecule, standalone_svg
 
+if TYPE_CHECKING:
+    from callbacks.prediction_writer import ShownRows
+
 
 def write_prediction_page(
     path: Path,
-    source: str,
-    first: Sequence[tuple[list[str], polars.DataFrame]],
+    table: Path,
+    output: Path,
+    checkpoint: Path,
+    first: Sequence[ShownRows],
     rows: int,
     samples: TrainingSamples | None,
 ) -> None:
@@ -26,23 +29,31 @@ def write_prediction_page(
 
     Args:
         path: The HTML file.
-        source: The file of all predictions, which the page names.
-        first: SMILES of the first samples, several molecules joined by >>, and their rows with the columns of
-            predictions.
+        table: The table that was predicted, which the page names, as it does the next two.
+        output: The file of all predictions.
+        checkpoint: The checkpoint that predicted.
+        first: The first rows, with the columns of predictions.
         rows: Number of rows of the table.
         samples: The training samples; None without evidence.
     """
     drawn: dict[str, str] = {} if samples is None else dict(zip(samples.names, samples.texts, strict=True))
     cards = [
-        _card(number, text, row, drawn)
-        for number, (text, row) in enumerate(
-            (pair for texts, frame in first for pair in zip(texts, frame.iter_rows(named=True), strict=True)), 1
+        _card(number, *shown, drawn)
+        for number, shown in enumerate(
+            (
+                shown
+                for part in first
+                for shown in zip(part.names, part.texts, part.frame.iter_rows(named=True), strict=True)
+            ),
+            1,
         )
     ]
     page = render_template(
         "predictions.html",
         css=page_style(),
-        title=f"Predictions of {Path(source).name}",
+        title=f"Predictions for {table.name}",
+        output=output.name,
+        checkpoint=str(checkpoint),
         shown=len(cards),
         rows=rows,
         cards=cards,
@@ -51,7 +62,7 @@ def write_prediction_page(
     write_file(path, lambda temporary: temporary.write_text(page, encoding="utf-8"))
 
 
-def _card(number: int, text: str, row: dict[str, Any], drawn: dict[str, str]) -> dict[str, Any]:
+def _card(number: int, name: str, text: str, row: dict[str, Any], drawn: dict[str, str]) -> dict[str, Any]:
     """What the template shows of a sample."""
     places = sorted(int(name.removeprefix("nearest_")) for name in row if _is_neighbor(name))
     near = [
@@ -69,7 +80,7 @@ def _card(number: int, text: str, row: dict[str, Any], drawn: dict[str, str]) ->
     found = {name: row[name] for name in kept}
     found |= {name: row.get(name) for name in ("applicability", "applicability_level")}
     found["set"] = row["set"] if "set_size" in row else None
-    return {"number": number, "smiles": text, "drawings": _drawings(text), "near": near, **found}
+    return {"number": number, "name": name, "smiles": text, "drawings": _drawings(text), "near": near, **found}
 
 
 def _is_neighbor(name: str) -> bool:

@@ -78,7 +78,8 @@ def print_test_report(
         console.print("Each row was tested by the member of the ensemble that was not trained on it.", soft_wrap=True)
     console.print(_sizes_text(metrics), soft_wrap=True, highlight=False)
     console.print("Written:")
-    names = (*sorted(folder.glob("*.*")), *sorted(folder.glob("checkpoints/*.ckpt")), *folder.glob("wandb"))
+    folders = (folder / name for name in ("class_means", "wandb"))
+    names = (*sorted(folder.glob("*.*")), *sorted(folder.glob("checkpoints/*.*")), *filter(Path.is_dir, folders))
     for path in names:
         console.print(printable(f"  {path}"), soft_wrap=True, highlight=False, markup=False)
     best = folder / "checkpoints" / "best.ckpt"

@@ -263,7 +263,10 @@ def find_source(source: str, cache_folder: Path) -> Path:
         return fetch_table(dataset.address, _cache_path(dataset, cache_folder), dataset.rows)
     path = Path(source).expanduser()
     if not path.is_file():
-        raise InputError(f"data.source: expected a file or a known data set ({', '.join(CATALOG)}), got {source!r}.")
+        hint = "; there is no such file" if path.suffix or len(path.parts) > 1 else ""
+        raise InputError(
+            f"data.source: expected a file or a known data set ({', '.join(CATALOG)}), got {source!r}{hint}."
+        )
     return path
 
 

@@ -227,7 +227,9 @@ def warn_similar(named: dict[str, str], where: str) -> None:
     similar = [sorted(texts) for texts in spellings.values() if len(texts) > 1]
     for texts in similar[:10]:
         classes = len({named[text] for text in texts})
-        kept = "are classes of their own" if classes > 1 else "are read as one class"
+        kept = "are read as one class"
+        if classes > 1:
+            kept = "are classes of their own; write them in one way in the table to join them"
         _log.warning(
             f"The labels {' and '.join(map(ascii_text, texts))} in {where} differ only in case or in invisible "
             f"characters and {kept}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -19,8 +20,8 @@ class InputParts:
 
     Attributes:
         smiles: Names of its SMILES, in order; none for arrays.
-        usual_smiles: Names, in lower case, that tables give to these columns, the most telling first; a reaction may be
-            in one column.
+        usual_smiles: Names, as `folded` writes them, that tables give to these columns, the most telling first; a
+            reaction may be in one column.
         sequence: Name of its amino-acid sequence; None if it has no protein.
     """
 
@@ -36,7 +37,8 @@ class InputParts:
 
 INPUTS: dict[InputKind, InputParts] = {
     "molecule": InputParts(
-        ("smiles",), (("smiles",), ("x",), ("drug",), ("canonical_smiles",), ("molecule",), ("structure",))
+        ("smiles",),
+        (("smiles",), ("x",), ("drug",), ("canonical_smiles",), ("molecule",), ("structure",), ("structure_smiles",)),
     ),
     "reaction": InputParts(
         ("reactants", "product"),
@@ -59,14 +61,26 @@ INPUTS: dict[InputKind, InputParts] = {
 
 _USUAL_SEQUENCES = ("sequence", "x2", "protein", "target_sequence")
 _USUAL_LABELS = ("label", "y", "class", "target", "activity")
-_USUAL_IDS = ("id", "name", "id1", "molecule_id")
+_USUAL_IDS = (
+    *("id", "name", "id1", "molecule_id", "compound_id", "compound_name", "drug_name", "trivial_name"),
+    *("cpd_id", "cpd_no", "compound_no", "chembl_id", "molecule_chembl_id"),
+)
 _USUAL_SPLITS = ("split", "fold", "set")
 
 USUAL_SMILES = frozenset(name for parts in INPUTS.values() for group in parts.usual_smiles for name in group)
-"""Usual names of columns of SMILES, in lower case."""
+"""Usual names of columns of SMILES, as `folded` writes them."""
 
 USUAL_COLUMNS = USUAL_SMILES.union(_USUAL_SEQUENCES, _USUAL_LABELS, _USUAL_IDS, _USUAL_SPLITS)
-"""Usual names of columns, in lower case."""
+"""Usual names of columns, as `folded` writes them."""
+
+
+def folded(name: str) -> str:
+    """The name of a column in lower case, with single underscores in place of all but letters and digits.
+
+    Args:
+        name: The name, such as `Cpd No.`, which becomes `cpd_no`.
+    """
+    return re.sub(r"[\W_]+", "_", name.lower()).strip("_")
 
 
 @dataclass(frozen=True)
@@ -165,20 +179,26 @@ def choose_columns(
         InputError: If a column is missing.
     """
     listed = ", ".join(available)
-    folded = {name.lower().strip(): name for name in reversed(available)}
+    by_folded = {folded(name): name for name in reversed(available)}
 
     def named(setting: str, name: str) -> str:
         if name not in available:
             refuse_data_as_header(available, USUAL_COLUMNS, path)
-            raise InputError(f"data.{setting}: expected a column of {path} ({listed}), got {name!r}.")
+            hint = ""
+            if name.startswith("[") and name[1:-1] in available:
+                hint = "; a single column is given without brackets"
+            raise InputError(f"data.{setting}: expected a column of {path} ({listed}), got {name!r}{hint}.")
         return name
 
     def find(setting: str, given: str | None, usual: tuple[str, ...], needed: bool) -> str | None:
         if given is not None:
             return named(setting, given)
-        found = next((folded[name] for name in usual if name in folded), None)
+        found = next((by_folded[name] for name in usual if name in by_folded), None)
         if needed and found is None:
-            raise InputError(f"data.{setting}: expected the name of a column of {path}, got null; it has {listed}.")
+            raise InputError(
+                f"data.{setting}: expected the name of a column of {path}, got null; it has {listed}; name one with "
+                f"--data.{setting}."
+            )
         return found
 
     def find_labels() -> str | tuple[str, ...] | None:
@@ -190,14 +210,14 @@ def choose_columns(
     expected = (1, 2) if input == "reaction" else (len(INPUTS[input].smiles),)
     numbers = " or ".join(map(str, expected))
     if names.smiles is None:
-        group = _usual_group(input, folded)
+        group = _usual_group(input, by_folded)
         if group is None:
             refuse_data_as_header(available, USUAL_COLUMNS, path)
             raise InputError(
                 f"data.smiles_columns: expected the names of {numbers} column(s) of {path} for input {input!r}, "
-                f"got null; it has {listed}{_other_input(folded)}."
+                f"got null; it has {listed}{_other_input(by_folded)}; name them with --data.smiles_columns."
             )
-        smiles = tuple(folded[name] for name in group)
+        smiles = tuple(by_folded[name] for name in group)
     else:
         smiles = tuple(named("smiles_columns", name) for name in names.smiles)
         if len(smiles) not in expected:
@@ -214,12 +234,12 @@ def choose_columns(
     )
 
 
-def _usual_group(input: InputKind, folded: Collection[str]) -> tuple[str, ...] | None:
-    """The usual names of the SMILES columns that a table has, in lower case."""
-    return next((group for group in INPUTS[input].usual_smiles if all(name in folded for name in group)), None)
+def _usual_group(input: InputKind, names: Collection[str]) -> tuple[str, ...] | None:
+    """The usual names of the SMILES columns that a table has, of which `names` are all as `folded` writes them."""
+    return next((group for group in INPUTS[input].usual_smiles if all(name in names for name in group)), None)
 
 
-def _other_input(folded: Collection[str]) -> str:
+def _other_input(names: Collection[str]) -> str:
     """Which input the columns of a table are usual for; the end of a sentence."""
-    kinds = [kind for kind in INPUTS if _usual_group(kind, folded) is not None]
+    kinds = [kind for kind in INPUTS if _usual_group(kind, names) is not None]
     return f", which are usual for --data.input {' or '.join(kinds)}" if kinds else ""

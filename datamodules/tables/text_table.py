@@ -7,9 +7,9 @@ import io
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from functools import cache, partial
 from itertools import islice
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import numpy
 import polars
@@ -47,11 +47,17 @@ def open_text_table(file: UnpackedFile) -> TableFile:
     """
     table, encoding = _check_table(file)
     if encoding == WINDOWS:
-        _log.warning(
-            f"{file.path} is not UTF-8; it is read as Windows-1252, the encoding of Western European Windows. If "
-            "letters look wrong, save it as UTF-8."
-        )
+        _say_windows(file.path)
     return table
+
+
+@cache
+def _say_windows(path: Path) -> None:
+    """Warn once, although a table is opened more than once."""
+    _log.warning(
+        f"{path} is not UTF-8; it is read as Windows-1252, the encoding of Western European Windows. If letters look "
+        "wrong, save it as UTF-8."
+    )
 
 
 def read_text_header(file: UnpackedFile) -> list[str]:

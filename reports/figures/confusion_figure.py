@@ -23,7 +23,7 @@ def confusion_figure() -> Figure:
         "zmin": -1,
         "zmax": 1,
         "colorbar": {
-            "title": {"text": "Share of the true class: mistaken (orange), found (blue)", "side": "right"},
+            "title": {"text": "Share of the true class:<br>mistaken (orange), found (blue)", "side": "right"},
             "thickness": 12,
             "len": 0.9,
             "tickvals": [-1, -0.5, 0.5, 1],

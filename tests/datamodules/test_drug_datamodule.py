@@ -65,7 +65,12 @@ def test_too_many_rejects_stop_the_run_after_they_are_listed(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("text", "settings", "message"),
     [
-        (TABLE, {"source": "no_such_set"}, r"data\.source: expected a file or a known data set .*, got 'no_such_set'"),
+        (
+            TABLE,
+            {"source": "no_such_set"},
+            r"data\.source: expected a file or a known .*, got 'no_such_set'\.$",
+        ),
+        (TABLE, {"source": "drugs.csv"}, r"data\.source: expected .*, got 'drugs\.csv'; there is no such file\.$"),
         (
             TABLE,
             {"label_column": "Label"},

@@ -140,10 +140,16 @@ def test_the_version_is_printed_without_importing_torch(tmp_path: Path) -> None:
 def test_printed_commands_can_be_copied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "my runs [red]"
     (folder / "checkpoints").mkdir(parents=True)
-    (folder / "checkpoints" / "best.ckpt").touch()
+    for name in ("best.ckpt", "best.evidence.npz"):
+        (folder / "checkpoints" / name).touch()
+    (folder / "class_means").mkdir()
     with (tmp_path / "out").open("w") as file:
         print_test_report({}, folder, console=Console(file=file, width=40))
-    line = (tmp_path / "out").read_text().splitlines()[-1]
+    lines = (tmp_path / "out").read_text().splitlines()
+    written = lines[lines.index("Written:") + 1 : lines.index("To predict new samples:")]
+    expected = ("checkpoints/best.ckpt", "checkpoints/best.evidence.npz", "class_means")
+    assert written == [f"  {folder / name}" for name in expected]
+    line = lines[-1]
     assert shlex.split(line)[:4] == ["lightning", "predict", "--ckpt_path", str(folder / "checkpoints" / "best.ckpt")]
 
 

@@ -10,6 +10,7 @@ import polars
 import pytest
 from polars import selectors
 
+from callbacks.prediction_writer import ShownRows
 from reports.prediction_page import write_prediction_page
 from tests.datamodules.example_smiles import INN_STEMS
 from tests.modules.evaluation.made_evidence import made_evidence
@@ -62,7 +63,8 @@ def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     if not any(texts):
         frame = frame.select(~selectors.ends_with("_tanimoto"))
     path = tmp_path_factory.mktemp(request.param) / f"{'a-rather-long-name-of-a-table_' * 4}.html"
-    write_prediction_page(path, f"{path.stem}.csv", [(texts, frame)], 12_345, samples)
+    files = path.with_suffix(".csv"), path.with_suffix(".tsv"), path.with_suffix(".ckpt")
+    write_prediction_page(path, *files, [ShownRows(names, texts, frame)], 12_345, samples)
     with browse(path) as opened:
         yield opened
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import polars
 import pytest
 
+from callbacks.prediction_writer import ShownRows
 from reports.prediction_page import write_prediction_page
 from tests.modules.evaluation.made_evidence import made_evidence
 
@@ -42,14 +43,15 @@ def rows(near: str = "drug 1") -> polars.DataFrame:
 def page(tmp_path: Path) -> str:
     samples = made_evidence().samples
     hostile = replace(samples, names=[*samples.names[:-1], HOSTILE])
-    first = [(["CCO>>CC=O", HOSTILE], rows(HOSTILE))]
-    write_prediction_page(tmp_path / "out.html", "runs/out.csv", first, 1_234, hostile)
+    first = [ShownRows([HOSTILE, "CPD-2"], ["CCO>>CC=O", HOSTILE], rows(HOSTILE))]
+    files = Path("runs/new.csv"), Path("runs/out.csv"), Path("runs/best.ckpt")
+    write_prediction_page(tmp_path / "out.html", *files, first, 1_234, hostile)
     return (tmp_path / "out.html").read_text()
 
 
 def test_no_text_becomes_html_and_nothing_is_loaded(page: str) -> None:
     assert "<script" not in page
-    assert page.count("&lt;script&gt;") == 4
+    assert page.count("&lt;script&gt;") == 5
     assert not re.search(r'(src|href)="(?!data:)', page)
     assert "default-src 'none'" in page
 
@@ -60,17 +62,26 @@ def test_a_card_shows_drawings_probability_and_neighbors(page: str) -> None:
     # Two molecules of the sample, and its two neighbors.
     assert cards[0].count("<svg") == 4
     assert "width: 62.5%" in cards[0]
-    assert "applicability low: about 31 % right" in cards[0]
+    assert "applicability low: estimated 31 %" in cards[0]
     assert "<strong>-ane</strong>, Tanimoto 0.75" in cards[0]
-    assert "no prediction" in cards[1]
+    assert "2. CPD-2: no prediction" in cards[1]
     assert "<svg" not in cards[1]
     assert "The first 2 of 1,234 rows" in page
+    assert "<h1>Predictions for new.csv</h1>" in page
+    assert "All predictions are in out.csv. The model is runs/best.ckpt." in page
+
+
+def without_evidence(folder: Path, frame: polars.DataFrame) -> str:
+    """The page of two rows without names."""
+    shown = ShownRows(["", ""], ["CCO", "C("], frame)
+    write_prediction_page(folder / "out.html", Path("new.csv"), Path("out.csv"), Path("best.ckpt"), [shown], 2, None)
+    return (folder / "out.html").read_text()
 
 
 def test_without_evidence_there_are_no_neighbors(tmp_path: Path) -> None:
     frame = rows().select("note", "predicted_label", "probability", "calibrated_probability", "reason")
-    write_prediction_page(tmp_path / "out.html", "out.csv", [(["CCO", "C("], frame)], 2, None)
-    page = (tmp_path / "out.html").read_text()
+    page = without_evidence(tmp_path, frame)
+    assert "<h3>1. -ol" in page
     assert page.count("<svg") == 1
     assert "applicability low" not in page
     assert "Tanimoto" not in page
@@ -78,10 +89,8 @@ def test_without_evidence_there_are_no_neighbors(tmp_path: Path) -> None:
 
 def test_a_card_shows_the_set_of_labels(tmp_path: Path) -> None:
     sets = rows().with_columns(polars.Series("set", [f"-ol; {HOSTILE}", None]), polars.Series("set_size", [2, None]))
-    write_prediction_page(tmp_path / "out.html", "out.csv", [(["CCO", "C("], sets)], 2, None)
-    page = (tmp_path / "out.html").read_text()
+    page = without_evidence(tmp_path, sets)
     assert "set of labels: -ol; &lt;script&gt;" in page
     assert page.count("set of labels") == 1
     empty = sets.with_columns(polars.Series("set", ["", None]), polars.Series("set_size", [0, None]))
-    write_prediction_page(tmp_path / "out.html", "out.csv", [(["CCO", "C("], empty)], 2, None)
-    assert "set of labels: none, since no class fits" in (tmp_path / "out.html").read_text()
+    assert "set of labels: none, since no class fits" in without_evidence(tmp_path, empty)

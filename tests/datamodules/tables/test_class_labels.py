@@ -89,10 +89,11 @@ def test_labels_that_look_alike_are_told(caplog: pytest.LogCaptureFixture) -> No
     with caplog.at_level(logging.WARNING, "tailmol"):
         read(["Active", "active", "in\u200bert", "inert", "1", "1.0", "\u00b5", "\u03bc"])
     differ = "in column label differ only in case or in invisible characters and"
+    own = "are classes of their own; write them in one way in the table to join them"
     assert caplog.messages == [
-        f"The labels 'Active' and 'active' {differ} are classes of their own.",
+        f"The labels 'Active' and 'active' {differ} {own}.",
         f"The labels 'inert' and 'in\\u200bert' {differ} are read as one class.",
-        f"The labels '\u00b5' and '\u03bc' {differ} are classes of their own.",
+        f"The labels '\u00b5' and '\u03bc' {differ} {own}.",
     ]
 
 

@@ -90,6 +90,8 @@ def test_cells_that_are_no_text_are_refused_in_one_sentence(tmp_path: Path) -> N
         ("molecule", "canonical_smiles,smiles,activity,target", (("smiles",), "target", None, None)),
         ("molecule", " molecule , class ", ((" molecule ",), " class ", None, None)),
         ("molecule", "smiles,SMILES,y", (("smiles",), "y", None, None)),
+        ("molecule", "Cpd No.,Structure [SMILES],Class", (("Structure [SMILES]",), "Class", "Cpd No.", None)),
+        ("molecule", "Trivial-Name,Canonical SMILES,_Y", (("Canonical SMILES",), "_Y", "Trivial-Name", None)),
         ("reaction", "label,product,reactants", (("reactants", "product"), "label", None, None)),
         ("reaction", "X1,X2,Y,ID1", (("X1", "X2"), "Y", "ID1", None)),
         ("pair", "smiles_2,smiles_1,class", (("smiles_1", "smiles_2"), "class", None, None)),
@@ -137,7 +139,7 @@ def test_a_named_column_that_is_missing_lists_the_columns(setting: str, tmp_path
         (
             "molecule",
             r"data\.smiles_columns: expected the names of 1 column\(s\) of .* for input 'molecule', got null; it has "
-            r"formula, kind\.$",
+            r"formula, kind; name them with --data\.smiles_columns\.$",
         ),
         ("pair", r"data\.smiles_columns: expected the names of 2 column\(s\) of .* for input 'pair', got null; it has"),
     ],
@@ -147,10 +149,10 @@ def test_columns_that_cannot_be_guessed_are_asked_for(kind: InputKind, message: 
     with pytest.raises(InputError, match=message):
         read_table(path, kind)
     smiles = ["formula"] * len(INPUTS[kind].smiles)
-    asked = r"expected the name of a column of .*, got null; it has formula, kind\.$"
-    with pytest.raises(InputError, match=rf"data\.label_column: {asked}"):
+    asked = r"expected the name of a column of .*, got null; it has formula, kind; name one with"
+    with pytest.raises(InputError, match=rf"data\.label_column: {asked} --data\.label_column\.$"):
         read_table(path, kind, ColumnNames(smiles))
-    with pytest.raises(InputError, match=rf"data\.split_column: {asked}"):
+    with pytest.raises(InputError, match=rf"data\.split_column: {asked} --data\.split_column\.$"):
         read_table(path, kind, ColumnNames(smiles, "kind"), need_splits=True)
 
 
@@ -253,7 +255,13 @@ def test_numbers_that_are_not_finite_are_names() -> None:
     assert class_vocabulary(["inf", "5", "nan", "a"]) == ("5", "a", "inf", "nan")
 
 
+def test_a_single_column_in_brackets_is_told(tmp_path: Path) -> None:
+    path = save(tmp_path, "Formula [text],label\nC,a\n")
+    with pytest.raises(InputError, match=r"got '\[Formula \[text\]\]'; a single column is given without brackets\.$"):
+        read_table(path, "molecule", ColumnNames(["[Formula [text]]"]))
+
+
 def test_columns_of_another_input_are_told(tmp_path: Path) -> None:
     path = save(tmp_path, "rxn_smiles,label\nC>>O,a\n")
-    with pytest.raises(InputError, match=r"it has rxn_smiles, label, which are usual for --data\.input reaction\.$"):
+    with pytest.raises(InputError, match=r"it has rxn_smiles, label, which are usual for --data\.input reaction; name"):
         read_table(path)

@@ -204,7 +204,8 @@ def test_windows_text_is_named_in_one_warning(tmp_path: Path, header: str, caplo
     path.write_bytes(f"{header}\nCCO,naïve – €5\n".encode("cp1252"))
     with caplog.at_level(logging.WARNING):
         read_header(path)
-        assert open_table(path).read().frame.row(0) == ("CCO", "naïve – €5")
+        for _ in range(2):
+            assert open_table(path).read().frame.row(0) == ("CCO", "naïve – €5")
     assert caplog.messages == [
         f"{path} is not UTF-8; it is read as Windows-1252, the encoding of Western European Windows. If letters look "
         "wrong, save it as UTF-8."

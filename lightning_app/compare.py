@@ -18,7 +18,7 @@ def main(arguments: list[str], terminal: Terminal) -> None:
         terminal: Name and output options of the command.
 
     Raises:
-        InputError: If a run cannot be read, or the runs have different classes.
+        InputError: If a run cannot be read, or the runs have different classes or labels.
     """
     from reports.run_comparison import write_comparison
 
@@ -34,7 +34,7 @@ def make_parser(command: str = "lightning") -> argparse.ArgumentParser:
         command: Name of the command, for messages.
     """
     parser = argparse.ArgumentParser(
-        prog=f"{command} compare", description="Write a page that compares runs with the same classes."
+        prog=f"{command} compare", description="Write a page that compares runs with the same classes or labels."
     )
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders of two or more runs; the others "
                         "are compared with the first one")  # fmt: skip

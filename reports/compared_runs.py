@@ -1,8 +1,8 @@
-"""Runs with the same classes, to be compared."""
+"""Runs with the same classes, or labels, to be compared."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,27 +11,31 @@ from numpy.typing import NDArray
 
 from base.errors import InputError
 from reports.analysis.class_scores import Group, class_groups
+from reports.comparison_kinds import CLASSES, LABELS, ComparisonKind
+from reports.paired_labels import PairedLabels, pair_labels
 from reports.paired_tests import PairedTests, pair_tests
 from reports.run_files import RunFiles
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """R runs with the same C classes.
+    """R runs with the same C classes, or labels.
 
     Attributes:
+        kind: What is shown, and in which words.
         runs: The runs; the first one is the reference.
         names: R unique names.
         groups: Group of each class, by its training samples in the first run.
-        recalls: float64 (R, C), recall of each class; NaN for a class without test samples.
+        metrics: Test metrics of each run, named as in `test_metrics.json`.
         tests: The predictions of all runs for the same test samples, or why there are none.
     """
 
+    kind: ComparisonKind
     runs: tuple[RunFiles, ...]
     names: tuple[str, ...]
     groups: tuple[Group, ...]
-    recalls: NDArray[Any]
-    tests: PairedTests | str
+    metrics: tuple[Mapping[str, float | None], ...]
+    tests: PairedTests | PairedLabels | str
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -43,6 +47,12 @@ class Comparison:
         """Number of training samples of each class in the first run, int64 (C,)."""
         return numpy.array(self.runs[0].task.class_counts)
 
+    @property
+    def scores(self) -> NDArray[Any]:
+        """Score of each class in each run, float64 (R, C); NaN where there is none, as without test samples."""
+        names = [f"test/{self.kind.score}/{name}" for name in self.classes]
+        return numpy.array([[own.get(name) for name in names] for own in self.metrics], dtype=numpy.float64)
+
 
 def compare_runs(runs: Sequence[RunFiles]) -> Comparison:
     """Collect what a comparison of runs needs.
@@ -51,41 +61,46 @@ def compare_runs(runs: Sequence[RunFiles]) -> Comparison:
         runs: The runs; the first one is the reference.
 
     Raises:
-        InputError: If there are fewer than two, one was not tested or has several labels a sample, or the runs have
-            different classes.
+        InputError: If there are fewer than two, one was not tested, some have one label a sample and others several,
+            or the runs have different classes.
     """
     if len(runs) < 2:
         raise InputError(f"RUN: expected two or more runs, got {len(runs)}.")
     first = runs[0]
+    several = first.task.is_multilabel
+    kind = LABELS if several else CLASSES
     for run in runs:
-        if run.task.is_multilabel:
+        if run.task.is_multilabel != several:
+            one, other = (run.folder, first.folder) if several else (first.folder, run.folder)
             raise InputError(
-                f"RUN: expected runs whose samples have one label each, got {str(run.folder)!r}, whose samples may "
-                "have several."
+                f"RUN: expected runs that all have one label a sample, or all several, got one in {one} and several in "
+                f"{other}."
             )
         if not run.metrics:
             raise InputError(f"RUN: expected a tested run with test_metrics.json, got {str(run.folder)!r}.")
         if run.task.classes != first.task.classes:
             raise InputError(
-                f"RUN: expected runs with the same classes, got {first.task.num_classes} in {first.folder} and "
-                f"{run.task.num_classes} in {run.folder}{_only(first, run)}{_only(run, first)}."
+                f"RUN: expected runs with the same {kind.plural}, got {first.task.num_classes} in {first.folder} and "
+                f"{run.task.num_classes} in {run.folder}{_contrast(first, run)}."
             )
     fractions = first.settings["model"]["groups"]
     groups = class_groups(first.task.class_counts, fractions["head_fraction"], fractions["tail_fraction"])
-    recalls = [[run.metrics.get(f"test/recall/{name}") for name in first.task.classes] for run in runs]
-    return Comparison(
-        tuple(runs),
-        _unique_names(runs),
-        groups,
-        numpy.array(recalls, dtype=numpy.float64),
-        pair_tests(runs, groups),
-    )
+    tests = pair_labels(runs, groups) if several else pair_tests(runs, groups)
+    metrics: list[Mapping[str, float | None]] = [run.metrics for run in runs]
+    if isinstance(tests, PairedLabels):
+        metrics = [tests.metrics(place) for place in range(len(runs))]
+    return Comparison(kind, tuple(runs), _unique_names(runs), groups, tuple(metrics), tests)
 
 
-def _only(one: RunFiles, other: RunFiles) -> str:
-    """Names the first class of one run that the other run does not have, if any."""
-    names = [name for name in one.task.classes if name not in other.task.classes]
-    return f", {names[0]!r} only in {one.folder}" if names else ""
+def _contrast(one: RunFiles, other: RunFiles) -> str:
+    """Names the first class of either run that the other run does not have."""
+    if set(one.task.classes) == set(other.task.classes):
+        return ", in another order"
+    found = ""
+    for own, its in ((one, other), (other, one)):
+        names = [name for name in own.task.classes if name not in its.task.classes]
+        found += f", {names[0]!r} only in {own.folder}" if names else ""
+    return found
 
 
 def _unique_names(runs: Sequence[RunFiles]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy
+import polars
 from numpy.typing import NDArray
 
 from reports.analysis.class_scores import Group
@@ -16,7 +17,7 @@ from reports.analysis.f1_differences import f1_differences
 from reports.analysis.intervals import Estimate, accuracies, accuracy_differences, wilson
 from reports.run_files import RunFiles
 
-_NOT_COMPARED = ("predicted_label", "probability", "calibrated_probability", "split", "fold")
+_NOT_COMPARED = ("predicted_label", "predicted_labels", "probability", "calibrated_probability", "split", "fold")
 _CHANCE = 0.05
 """Largest p-value of a difference that is no noise."""
 
@@ -41,10 +42,18 @@ class PairedTests:
         return numpy.bincount(self.codes, minlength=len(self.groups))
 
     @cached_property
-    def accuracies(self) -> list[dict[str, Estimate]]:
+    def estimates(self) -> list[dict[str, Estimate]]:
         """Accuracies of each run by name, with intervals."""
         sizes = self.samples
         return [accuracies(self.codes, own, sizes > 0, sizes, self.groups) for own in self.predicted]
+
+    def samples_of(self, name: str) -> int:
+        """Number of test samples that a metric is measured on.
+
+        Args:
+            name: Name of the metric.
+        """
+        return self.estimates[0][name].samples if name in self.estimates[0] else len(self.codes)
 
     @cached_property
     def differences(self) -> dict[tuple[int, int], dict[str, Estimate]]:
@@ -60,7 +69,7 @@ class PairedTests:
             found[other, one] = {name: _negated(gain) for name, gain in found[one, other].items()}
         return found
 
-    def recall_bounds(self, run: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    def score_bounds(self, run: int) -> tuple[NDArray[Any], NDArray[Any]]:
         """Wilson's 95 % intervals of the recall of each class, float64 (C,) each.
 
         Args:
@@ -96,16 +105,10 @@ def pair_tests(runs: Sequence[RunFiles], groups: tuple[Group, ...]) -> PairedTes
     Returns:
         The predictions, or why there are none to compare.
     """
-    frames = []
-    for run in runs:
-        if run.predictions is None:
-            return f"there is no test_predictions.csv in {run.folder}"
-        frames.append(run.predictions)
+    frames = same_rows(runs)
+    if isinstance(frames, str):
+        return frames
     first = frames[0]
-    same = [name for name in first.columns if name not in _NOT_COMPARED]
-    for run, frame in zip(runs, frames, strict=True):
-        if not set(same) <= set(frame.columns) or not frame.select(same).equals(first.select(same)):
-            return f"the test samples of {run.folder} are not those of {runs[0].folder}"
     places = {name: code for code, name in enumerate(runs[0].task.classes)}
     codes = numpy.array([places[name] for name in first["true_label"]], dtype=numpy.int64)
     predicted = numpy.array([[places[name] for name in frame["predicted_label"]] for frame in frames])
@@ -114,6 +117,25 @@ def pair_tests(runs: Sequence[RunFiles], groups: tuple[Group, ...]) -> PairedTes
     if not known.any():
         return "no test sample is of a class with training samples"
     return PairedTests(codes[known], predicted[:, known], groups)
+
+
+def same_rows(runs: Sequence[RunFiles]) -> list[polars.DataFrame] | str:
+    """The predictions of each run, if they are of the same test rows with the same true labels, or else why not.
+
+    Args:
+        runs: Runs with the same classes or labels.
+    """
+    frames = []
+    for run in runs:
+        if run.predictions is None:
+            return f"there is no test_predictions.csv in {run.folder}"
+        frames.append(run.predictions)
+    first = frames[0]
+    same = [name for name in first.columns if name not in _NOT_COMPARED and not name.startswith("p/")]
+    for run, frame in zip(runs, frames, strict=True):
+        if not set(same) <= set(frame.columns) or not frame.select(same).equals(first.select(same)):
+            return f"the test samples of {run.folder} are not those of {runs[0].folder}"
+    return frames
 
 
 def _negated(one: Estimate) -> Estimate:

@@ -1,7 +1,8 @@
-"""A page that compares runs with the same classes."""
+"""A page that compares runs with the same classes, or labels."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,10 +12,9 @@ from base.atomic_file import write_file
 from reports.compared_runs import Comparison, compare_runs
 from reports.figures.comparison_figures import difference_figure, last_weights, metric_figure, weight_figure
 from reports.figures.plotly_figure import rounded
-from reports.metric_titles import ACCURACIES, METRICS
 from reports.number_texts import number, signed, signed_interval
 from reports.page_template import render_page
-from reports.paired_tests import PairedTests
+from reports.paired_labels import PairedLabels
 from reports.run_files import read_run
 
 _LOWER_IS_BETTER = ("calibration_error",)
@@ -31,7 +31,7 @@ def write_comparison(paths: Sequence[Path], output: Path) -> Path:
         The file.
 
     Raises:
-        InputError: If a run cannot be read or was not tested, or the runs have different classes.
+        InputError: If a run cannot be read, or as of `compare_runs`.
     """
     page = build_comparison(compare_runs([read_run(path) for path in paths]))
     write_file(output, lambda temporary: temporary.write_text(page))
@@ -45,14 +45,14 @@ def metric_rows(comparison: Comparison) -> list[dict[str, Any]]:
     metrics that need the probabilities of all classes.
     """
     tests, rows = comparison.tests, []
-    for name, title in METRICS.items():
-        values = [run.metrics.get(f"test/{name}") for run in comparison.runs]
+    for name, title in comparison.kind.metrics.items():
+        values = [metrics.get(f"test/{name}") for metrics in comparison.metrics]
         if all(value is None for value in values):
             continue
         cells = [{"text": number(value), "difference": "", "best": False} for value in values]
         samples = ""
-        if isinstance(tests, PairedTests):
-            samples = f"{tests.accuracies[0][name].samples if name in ACCURACIES else len(tests.codes):,}"
+        if not isinstance(tests, str):
+            samples = f"{tests.samples_of(name):,}"
             known = name in tests.differences[0, 1]
             for place, cell in enumerate(cells):
                 others = [own[name] for (one, _), own in tests.differences.items() if one == place] if known else []
@@ -71,26 +71,29 @@ def metric_rows(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def answers(comparison: Comparison) -> list[str]:
-    """For each run but the first, whether its balanced accuracy is better than that of the first, in one sentence."""
-    tests = comparison.tests
+    """For each run but the first, whether it is better than the first, in one sentence.
+
+    By balanced accuracy or, of several labels, by macro average precision.
+    """
+    tests, kind = comparison.tests, comparison.kind
     if isinstance(tests, str):
         return []
     found = []
     for place in range(1, len(comparison.runs)):
         gain = tests.differences[place, 0]
-        balanced = gain["balanced_accuracy"]
-        ours, other = (tests.accuracies[run]["balanced_accuracy"].value for run in (place, 0))
+        overall = gain[kind.answer]
+        ours, other = (tests.estimates[run][kind.answer].value for run in (place, 0))
         verdict = "not clearly different from"
-        if balanced.is_clear:
-            verdict = "better than" if balanced.value > 0 else "worse than"
+        if overall.is_clear:
+            verdict = "better than" if overall.value > 0 else "worse than"
         parts = [
             f"{name} {signed(gain[key].value)} {signed_interval(gain[key])}"
-            for name, key in (("head", "head_accuracy"), ("tail", "tail_accuracy"))
-            if gain[key].samples
+            for name, key in ((name, f"{name}_{kind.group_score}") for name in ("head", "tail"))
+            if not math.isnan(gain[key].value)
         ]
         found.append(
-            f"{comparison.names[place]} is {verdict} {comparison.names[0]}: balanced accuracy {number(ours)} against "
-            f"{number(other)}, a difference of {signed(balanced.value)} {signed_interval(balanced)}"
+            f"{comparison.names[place]} is {verdict} {comparison.names[0]}: {kind.answer_title} {number(ours)} against "
+            f"{number(other)}, a difference of {signed(overall.value)} {signed_interval(overall)}"
             f"{''.join(f'; {part}' for part in parts)}."
         )
     return found
@@ -103,7 +106,7 @@ def noise_text(comparison: Comparison) -> str:
     return (
         "Brackets are 95 % intervals of the difference to the first run, on the same test samples. A value is bold if "
         "it is better than that of every other run by more than noise. Intervals say how much depends on which samples "
-        "were tested, not on the random seed of the training."
+        f"were tested, not on the random seed of the training.{comparison.kind.noise}"
     )
 
 
@@ -131,12 +134,16 @@ def comparison_warnings(comparison: Comparison) -> list[str]:
         for run, name in zip(comparison.runs, comparison.names, strict=True)
         if run.task.training_digest != first.task.training_digest
     ]
-    if not others:
-        return []
-    return [
-        f"Trained on other samples than {comparison.names[0]}: {', '.join(others)}. Their test samples may differ too, "
-        "so the split may explain a part of each difference."
-    ]
+    found = []
+    if others:
+        found.append(
+            f"Trained on other samples than {comparison.names[0]}: {', '.join(others)}. Their test samples may differ "
+            "too, so the split may explain a part of each difference."
+        )
+    tests = comparison.tests
+    if isinstance(tests, PairedLabels) and len(tests.labels) < tests.total:
+        found.append(f"All scores are based on {len(tests.labels):,} of {tests.total:,} test rows, drawn at random.")
+    return found
 
 
 def _noise(comparison: Comparison) -> dict[str, Any]:
@@ -146,14 +153,14 @@ def _noise(comparison: Comparison) -> dict[str, Any]:
         return {"test": None}
     return {
         "test": tests.samples.tolist(),
-        "bounds": [[rounded(bound.tolist(), 2) for bound in tests.recall_bounds(run)] for run in runs],
+        "bounds": [[rounded(bound.tolist(), 2) for bound in tests.score_bounds(run)] for run in runs],
         "clear": [tests.clear_classes(run).tolist() for run in runs],
     }
 
 
 def build_comparison(comparison: Comparison) -> str:
     """The page as HTML."""
-    weights = last_weights(comparison)
+    weights, kind = last_weights(comparison), comparison.kind
     figures = {"metrics": metric_figure(comparison), "differences": difference_figure(comparison)}
     if any(one is not None for one in weights):
         figures["weights"] = weight_figure(comparison)
@@ -164,13 +171,15 @@ def build_comparison(comparison: Comparison) -> str:
         "groups": list(comparison.groups),
         "training": comparison.training.tolist(),
         "names": list(comparison.names),
-        "recalls": [rounded(row.tolist()) for row in comparison.recalls],
+        "scores": [rounded(row.tolist()) for row in comparison.scores],
+        "titles": {"class": kind.noun.capitalize(), "test": kind.test_title, "training": kind.training_title},
         **_noise(comparison),
     }
     return render_page(
         "compare.html",
         payload,
         ["page.js", "compare.js"],
+        kind=kind,
         title=f"Comparison of {len(comparison.runs)} runs",
         names=comparison.names,
         folders=[str(run.folder) for run in comparison.runs],

@@ -61,6 +61,29 @@ class LabelSets:
         return joined.scatter(texts["row"], texts["name"])
 
 
+def unclear_names(names: Sequence[str]) -> list[str]:
+    """Names of labels that `split_joined` cannot find for certain: `none`, and those with `; ` in them.
+
+    Args:
+        names: L labels.
+    """
+    return [name for name in names if name == _NONE or _JOINED in name]
+
+
+def split_joined(texts: polars.Series, names: Sequence[str]) -> NDArray[Any]:
+    """Which labels texts by `LabelSets.joined` name, bool (rows, L); none of them in a null text.
+
+    Args:
+        texts: Text of each row.
+        names: L labels without `unclear_names`.
+    """
+    has = numpy.zeros((len(texts), len(names)), dtype=bool)
+    named = polars.DataFrame({"row": numpy.arange(len(texts)), "name": texts.str.split(_JOINED)}).explode("name")
+    named = named.join(polars.DataFrame({"name": names, "label": numpy.arange(len(names))}), on="name")
+    has[named["row"].to_numpy(), named["label"].to_numpy()] = True
+    return has
+
+
 def separated_labels(
     cells: polars.Series, settings: LabelSettings, separator: str | None, where: str
 ) -> tuple[LabelSets, polars.Series]:

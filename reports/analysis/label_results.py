@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,7 +101,7 @@ def compare_labels(
     counted = numpy.where(training > 0, labels, -1)
     scored = [weighted_scores(counted, one, weights) for one in (ours, theirs)]
     means = [mean_scores(of_label, groups) for of_label in scored]
-    sizes = {name: _sizes(counted[:, _members(name, groups)], samples) for name in means[0]}
+    sizes = mean_sizes(means[0], counted, samples, groups)
     results = [
         _results(labels, counted, one, of_label, {name: estimate(own[name], sizes[name][0]) for name in own})
         for one, of_label, own in zip((ours, theirs), scored, means, strict=True)
@@ -110,16 +110,29 @@ def compare_labels(
     return LabelComparison(results[0], results[1], differences, resamples)
 
 
+def mean_sizes(
+    names: Iterable[str], labels: NDArray[Any], samples: NDArray[Any], groups: Sequence[Group]
+) -> dict[str, tuple[int, int]]:
+    """How many different samples are known to have or not to have a label of a mean, and how many of them have one.
+
+    Args:
+        names: Names of means, as of `mean_scores`.
+        labels: As of `compare_labels`, with -1 for labels that are in no mean.
+        samples: As of `compare_labels`.
+        groups: Group of each label.
+    """
+    found = {}
+    for name in names:
+        own = labels[:, _members(name, groups)]
+        known, has = (len(numpy.unique(samples[rows.any(axis=1)])) for rows in (own >= 0, own == 1))
+        found[name] = (known, has)
+    return found
+
+
 def _members(name: str, groups: Sequence[Group]) -> NDArray[Any]:
     """Labels that a mean is over, bool (L,)."""
     group = name.removesuffix("_average_precision")
     return numpy.array([group not in GROUPS or one == group for one in groups])
-
-
-def _sizes(labels: NDArray[Any], samples: NDArray[Any]) -> tuple[int, int]:
-    """How many different samples are known to have or not to have some label, and how many of them have one."""
-    known, has = (labels >= 0).any(axis=1), (labels == 1).any(axis=1)
-    return len(numpy.unique(samples[known])), len(numpy.unique(samples[has]))
 
 
 def _results(

@@ -10,51 +10,51 @@ from numpy.typing import NDArray
 from reports.compared_runs import Comparison
 from reports.figures.colors import PALETTE
 from reports.figures.plotly_figure import Figure, figure, log_axis, plain_text, rounded
-from reports.metric_titles import ACCURACIES
 from reports.number_texts import sample_count
 
 _SYMBOLS = ("circle", "square", "diamond", "x", "triangle-up", "cross", "star", "pentagon")
 
 
 def metric_figure(comparison: Comparison) -> Figure:
-    """Bars: accuracies of each run, with their 95 % intervals if they are known."""
+    """Bars: accuracies or average precisions of each run, with their 95 % intervals if they are known."""
+    kind = comparison.kind
     traces = [
         {
             "type": "bar",
             "name": plain_text(name),
-            "x": [title.replace(" accuracy", "") for title in ACCURACIES.values()],
-            "y": [run.metrics.get(f"test/{metric}") for metric in ACCURACIES],
+            "x": list(kind.bars.values()),
+            "y": [metrics.get(f"test/{metric}") for metric in kind.bars],
             "hovertemplate": "%{x} %{y:.3f}<extra>%{fullData.name}</extra>",
             "marker": {"color": PALETTE[place % len(PALETTE)]},
             **_error_bars(comparison, place),
         }
-        for place, (run, name) in enumerate(zip(comparison.runs, comparison.names, strict=True))
+        for place, (metrics, name) in enumerate(zip(comparison.metrics, comparison.names, strict=True))
     ]
-    return figure(traces, {}, {"title": {"text": "Accuracy"}, "range": [0, 1]}, barmode="group")
+    return figure(traces, {}, {"title": {"text": kind.bars_title}, "range": [0, 1]}, barmode="group")
 
 
 def _error_bars(comparison: Comparison, place: int) -> dict[str, Any]:
     if isinstance(comparison.tests, str):
         return {}
-    found = [comparison.tests.accuracies[place][metric] for metric in ACCURACIES]
+    found = [comparison.tests.estimates[place][metric] for metric in comparison.kind.bars]
     above, below = rounded(one.high - one.value for one in found), rounded(one.value - one.low for one in found)
     bars = {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1, "width": 3}
     return {"error_y": {**bars, "color": "#7F7F7F"}}
 
 
 def difference_figure(comparison: Comparison) -> Figure:
-    """Points: recall of each class minus that in the first run, against training samples, for each other run.
+    """Points: score of each class minus that in the first run, against training samples, for each other run.
 
     Points of differences within noise are pale.
     """
-    x = numpy.maximum(comparison.training, 1).tolist()
+    x, scores = numpy.maximum(comparison.training, 1).tolist(), comparison.scores
     traces = [
         {
             "type": "scatter",
             "mode": "markers",
             "name": plain_text(comparison.names[place]),
             "x": x,
-            "y": rounded((comparison.recalls[place] - comparison.recalls[0]).tolist()),
+            "y": rounded((scores[place] - scores[0]).tolist()),
             "text": [_counted(comparison, code) for code in range(len(comparison.classes))],
             "hovertemplate": "%{text}: %{y:+.2f}<extra>%{fullData.name}</extra>",
             "marker": {**_marker(place), "opacity": _opacities(comparison, place)},
@@ -62,7 +62,7 @@ def difference_figure(comparison: Comparison) -> Figure:
         for place in range(1, len(comparison.runs))
     ]
     y = {
-        "title": {"text": f"Recall minus that of {plain_text(comparison.names[0])}"},
+        "title": {"text": comparison.kind.gain_title.format(first=plain_text(comparison.names[0]))},
         "zeroline": True,
         "zerolinewidth": 2,
     }
@@ -73,7 +73,9 @@ def difference_figure(comparison: Comparison) -> Figure:
 
 def _counted(comparison: Comparison, code: int) -> str:
     name, tests = plain_text(comparison.classes[code]), comparison.tests
-    return name if isinstance(tests, str) else f"{name} ({sample_count(int(tests.samples[code]))})"
+    if isinstance(tests, str):
+        return name
+    return f"{name} ({sample_count(int(tests.samples[code]))}{comparison.kind.counted})"
 
 
 def _opacities(comparison: Comparison, place: int) -> list[float]:
@@ -104,7 +106,7 @@ def weight_figure(comparison: Comparison) -> Figure:
         for place, weights in enumerate(last_weights(comparison))
         if weights is not None
     ]
-    y = {"title": {"text": "Class weight (mean 1)"}}
+    y = {"title": {"text": f"{comparison.kind.noun.capitalize()} weight (mean 1)"}}
     return figure(
         traces, log_axis("Training samples (logarithmic)", comparison.training.tolist()), y, hovermode="closest"
     )

@@ -68,7 +68,7 @@ def test_compare_two_runs(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert in_this_process(monkeypatch, "compare", run, run, "--json") == 0
     assert json.loads(capsys.readouterr().out)["report"] == "comparison.html"
     payload = payload_of(folder / "comparison.html")
-    assert payload["recalls"][0] == payload["recalls"][1]
+    assert payload["scores"][0] == payload["scores"][1]
 
 
 @pytest.mark.slow

@@ -10,10 +10,12 @@ import numpy
 import polars
 from numpy.typing import NDArray
 
+from datamodules.tables.label_sets import LabelSets
 from reports.analysis.baseline_fit import FittedBaseline
 from reports.analysis.class_scores import class_groups
 from reports.analysis.learning_curves import LOSS, PRECISIONS, LearningCurve
 from reports.label_data import LabelData, TestedSamples, assemble_labels
+from reports.run_files import RunFiles
 from reports.samples.sample_texts import SampleText, SampleTexts
 from tests.reports.made_run import DRUGS, drawn_drugs, made_run
 
@@ -82,3 +84,36 @@ def made_label_report(num_labels: int, rows: int, folder: Path, suffix: str = ""
         unknown=len(training) - numpy.array(known),
         resamples=resamples,
     )
+
+
+def made_label_runs(folder: Path, labels: NDArray[Any], *scores: NDArray[Any], suffix: str = "") -> list[RunFiles]:
+    """Runs that were tested on the same rows, of which two after each other are the same drug.
+
+    The first run has no reclusters. Labels are predicted above a probability of 0.6; of 60 training samples with the
+    first one, each next label has its share.
+
+    Args:
+        folder: Folder of their folders.
+        labels: 1 the sample has the label, 0 it does not, -1 not known, (n, L).
+        *scores: Probabilities of each run, (n, L).
+        suffix: End of the name of each label.
+    """
+    runs = []
+    counts = 60 // numpy.arange(1, labels.shape[1] + 1)
+    for place, shares in enumerate(scores):
+        run = made_run(counts, folder / f"{'abc'[place]}/version_0", 2 if place else 0)
+        names = tuple(f"{name}{suffix}" for name in run.task.classes)
+        unknown = LabelSets(names, (labels < 0).astype(numpy.int8)).joined()
+        columns = {
+            "row": polars.Series(range(1, len(labels) + 1)),
+            "smiles": polars.Series(["C" * (row // 2 + 1) for row in range(len(labels))]),
+            "true_labels": LabelSets(names, labels.astype(numpy.int8)).joined(),
+            "unknown_labels": unknown.set(unknown == "none", None),
+            "predicted_labels": LabelSets(names, (shares > 0.6).astype(numpy.int8)).joined(),
+            **{f"p/{name}": polars.Series(shares[:, label]).cast(polars.String) for label, name in enumerate(names)},
+            "split": polars.Series(["test"] * len(labels)),
+        }
+        task = replace(run.task, classes=names, known_counts=(100,) * len(names))
+        metrics: dict[str, float | None] = {"test/average_precision": 0.25, "test/micro_f1": 0.5}
+        runs.append(replace(run, task=task, predictions=polars.DataFrame(columns), metrics=metrics))
+    return runs

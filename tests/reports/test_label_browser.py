@@ -1,16 +1,19 @@
-"""The report on several labels in a browser: labels with long names, and more of them than a matrix shows."""
+"""Report and comparison of several labels in a browser: long names, and more labels than a matrix shows."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import polars
 import pytest
 
+from reports.compared_runs import compare_runs
 from reports.label_report import build_label_report
+from reports.run_comparison import build_comparison
 from tests.reports.browser import OVERLAPS, Page, browse, needs_browser
-from tests.reports.made_label_run import made_label_report
+from tests.reports.made_label_run import made_label_report, made_label_runs, made_labels, made_scores
 
 pytestmark = [pytest.mark.slow, needs_browser]
 
@@ -113,3 +116,29 @@ def test_names_stand_beside_the_pairs_and_smiles_can_be_copied(page: Page) -> No
     assert page.run("return document.querySelectorAll('td b, h3 b, option b').length") == 0
     unnamed = "return [...document.querySelectorAll('input, select')].filter((one) => !one.labels.length).length"
     assert page.run(unnamed) == 0
+
+
+@pytest.mark.parametrize("page", ["few"], indirect=True)
+def test_a_comparison_shows_every_label(page: Page, tmp_path: Path) -> None:
+    labels = made_labels(160, 6, 1)
+    runs = made_label_runs(tmp_path, labels, *(made_scores(labels, help_, 3) for help_ in (0.1, 0.8)), suffix=" agents")
+    opened = Page(page.driver, tmp_path / "comparison.html")
+    opened.path.write_text(build_comparison(compare_runs(runs)))
+    opened.open(390)
+    assert opened.run("return document.documentElement.scrollWidth") <= 390
+    assert opened.run(OVERLAPS)[1] == []
+    assert opened.complaints() == []
+    assert opened.run("return document.querySelector('#average_precisions .note').textContent") == "6 of 6 labels"
+    payload, rows = opened.run(
+        "return [payload, [...document.querySelectorAll('#average_precisions tbody tr')]"
+        ".map((row) => [...row.cells].map((cell) => cell.textContent))]"
+    )
+    assert sorted(row[0] for row in rows) == payload["classes"]
+    for name, gain, first, _, *counts in rows:
+        place = payload["classes"].index(name)
+        assert counts == [str(payload[of][place]) for of in ("test", "training", "groups")]
+        score = payload["scores"][0][place]
+        assert (gain == "–") == (score is None)
+        assert first.startswith("–" if score is None else f"{score:.2f} [")
+    # The last label is known to be absent everywhere.
+    assert payload["scores"][0][-1] is None

@@ -19,7 +19,6 @@ import pytest
 import yaml
 from rich.console import Console
 
-from base.errors import InputError
 from reports.analysis.intervals import Estimate
 from reports.compared_runs import compare_runs
 from reports.label_data import LabelData, collect_labels
@@ -28,6 +27,7 @@ from reports.label_texts import label_answer, label_rows, label_tiles, label_war
 from reports.metric_titles import METRICS, MULTILABEL_METRICS
 from reports.model_card import model_card
 from reports.number_texts import number
+from reports.run_comparison import answers
 from reports.run_files import RunFiles, read_run
 from tests.lightning_app.command import TINY, in_this_process
 from tests.reports.made_label_run import made_label_report
@@ -169,10 +169,17 @@ def test_the_command_writes_the_page_again(
     assert again["labels"] == first["labels"]
 
 
-def test_runs_with_several_labels_are_not_compared(run: RunFiles) -> None:
-    with pytest.raises(InputError, match=r"^RUN: expected runs whose samples have one label each, got ") as error:
-        compare_runs([run, run])
-    assert str(error.value).endswith(", whose samples may have several.")
+def test_a_run_compared_with_itself_has_its_metrics_and_no_difference(run: RunFiles) -> None:
+    comparison = compare_runs([run, run])
+    for own in comparison.metrics:
+        for name in (*MULTILABEL_METRICS, *(f"average_precision/{label}" for label in run.task.classes)):
+            expected = run.metrics[f"test/{name}"]
+            assert own[f"test/{name}"] == (None if expected is None else pytest.approx(expected, abs=1e-6)), name
+    (said,) = answers(comparison)
+    assert "is not clearly different from" in said
+    assert "a difference of 0.000 [0.000 to 0.000]" in said
+    assert not isinstance(comparison.tests, str)
+    assert not comparison.tests.clear_classes(1).any()
 
 
 def test_figures_are_valid_for_plotly_and_names_are_no_markup(made: LabelData) -> None:

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from base.errors import InputError
 from datamodules.tables.class_labels import MISSING_LABELS, LabelSettings, class_vocabulary, read_labels
-from datamodules.tables.label_sets import LabelSets, check_lists, check_several_labels, label_columns, separated_labels
+from datamodules.tables.label_sets import (
+    LabelSets,
+    check_lists,
+    check_several_labels,
+    label_columns,
+    separated_labels,
+    split_joined,
+    unclear_names,
+)
 
 PATH = Path("drugs.csv")
 MISSING = "missing label in column label"
@@ -254,3 +262,16 @@ def test_one_column_of_yes_and_no_is_no_list() -> None:
     for cells in (["1|0", "0"], ["1", "2"], ["a", "yes"]):
         sets, _ = separated_labels(polars.Series("y", cells), settings, "|", "column y")
         check_lists(sets, "column y")
+
+
+# Texts of labels
+
+
+@given(st.lists(st.lists(st.sampled_from([-1, 0, 1]), min_size=4, max_size=4), max_size=6))
+def test_joined_labels_are_found_again(rows: list[list[int]]) -> None:
+    sets = LabelSets(("a", "b", "a b", "None"), numpy.array(rows, dtype=numpy.int8).reshape(-1, 4))
+    assert split_joined(sets.joined(), sets.names).tolist() == [[value == 1 for value in row] for row in rows]
+
+
+def test_names_that_look_like_joined_texts_are_unclear() -> None:
+    assert unclear_names(["a", "none", "b; c", "b;c", "nonester"]) == ["none", "b; c"]

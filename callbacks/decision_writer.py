@@ -11,7 +11,7 @@ import lightning
 from base.errors import InputError
 from datamodules.drug_datamodule import DrugDataModule
 from modules.checkpoint_file import weights_digest, write_decision
-from modules.decision_choice import check_objective, choose_decision, choose_from_file
+from modules.decision_choice import choose_decision, choose_from_file
 from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
 from modules.embedding_pass import score_validation_set
@@ -43,8 +43,7 @@ class DecisionWriter(lightning.Callback):
         """
         task = cast(DrugClassifier, pl_module).task
         assert task is not None
-        check_objective(self.settings, task)
-        self.settings.make(task.classes)
+        self.settings.make(task)
         if task.is_multilabel and self.neighbors.number:
             raise InputError(f"neighbors.number: expected 0 with data.labels multi, got {self.neighbors.number}.")
 

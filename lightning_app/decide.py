@@ -80,7 +80,7 @@ def make_parser(command: str = "lightning") -> argparse.ArgumentParser:
         type=float,
         default=defaults.least,
         metavar="X",
-        help="for recall: smallest mean recall of the classes (default: %(default)g)",
+        help="for recall: smallest mean recall of the classes; of several labels, that of each (default: %(default)g)",
     )
     parser.add_argument(
         "--costs",
@@ -112,6 +112,6 @@ def _show(decided: Decided) -> None:
 
 
 def _title(name: str) -> str:
-    from reports.metric_titles import METRICS
+    from reports.metric_titles import METRICS, MULTILABEL_METRICS
 
-    return METRICS.get(name, name.capitalize())
+    return {**MULTILABEL_METRICS, **METRICS}.get(name, name.capitalize())

@@ -83,7 +83,9 @@ class PredictCLI(TableCLI):
             ),
             "points": Option(float, 1.0, "For head_kept, the percentage points of head accuracy that may be lost."),
             "classes": Option(list[str], [], "For recall, the labels of the classes."),
-            "least": Option(float, 0.9, "For recall, the smallest mean recall of the classes."),
+            "least": Option(
+                float, 0.9, "For recall, the smallest mean recall of the classes; of several labels, that of each."
+            ),
             "costs": Option(str | None, None, "For cost_matrix, a CSV file of the costs."),
         }
 
@@ -178,7 +180,7 @@ def main(arguments: list[str], terminal: Terminal) -> None:
 
 
 def _check_single_label_options(cli: PredictCLI) -> None:
-    for name in ("coverage", "html", "decision"):
+    for name in ("coverage", "html"):
         if cli.config[name] is not None:
             raise InputError(f"{name}: expected null for a model with several labels a sample, got {cli.config[name]}.")
 

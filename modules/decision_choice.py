@@ -10,8 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from base.errors import InputError
-from datamodules.drug_task import DrugTask
 from modules.checkpoint_file import Checkpoint, read_checkpoint, weights_digest
 from modules.decision import Decision
 from modules.decisions.objectives import CostMatrix, DecisionObjective
@@ -20,6 +18,7 @@ from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction_sets import PredictionSets
 from modules.evaluation.split_metrics import SplitMetrics
 from modules.evaluation.split_scores import SplitScores, scores_path
+from modules.losses.multilabel.multilabel_loss import MultilabelLoss
 from modules.saved_settings.checkpoint_check import CheckpointCheck
 
 _SHOWN = ("balanced_accuracy", "accuracy", "macro_f1", "head_accuracy", "middle_accuracy", "tail_accuracy")
@@ -38,23 +37,8 @@ def choose_decision(model: DrugClassifier, scores: SplitScores, settings: Decisi
         InputError: If the settings do not fit the classes.
     """
     assert model.task is not None
-    check_objective(settings, model.task)
-    objective = settings.make(model.task.classes)
+    objective = settings.make(model.task)
     model.decision.choose(scores.to(model.device), objective, model.metrics.tail_metrics.groups["head"])
-
-
-def check_objective(settings: DecisionSettings, task: DrugTask) -> None:
-    """Check that an objective is one for the labels of a model.
-
-    Args:
-        settings: The objective.
-        task: Description of the data of the model.
-
-    Raises:
-        InputError: If it is not.
-    """
-    if task.is_multilabel and settings.objective != "macro_f1":
-        raise InputError(f"objective: expected macro_f1 with data.labels multi, got {settings.objective}.")
 
 
 def choose_from_file(model: DrugClassifier, checkpoint: Path, settings: DecisionSettings) -> SplitScores:
@@ -81,7 +65,7 @@ def choose_from_file(model: DrugClassifier, checkpoint: Path, settings: Decision
         return scores
     decision, scores, head = _measured(model, saved)
     assert model.task is not None
-    decision.choose(scores, settings.make(model.task.classes), head)
+    decision.choose(scores, settings.make(model.task), head)
     model.decision.load_state_dict(without_neighbors(decision.state_dict()), strict=False)
     return scores
 
@@ -104,8 +88,12 @@ def sets_from_file(model: DrugClassifier, checkpoint: Path, coverage: float) -> 
 def _measured(model: DrugClassifier, saved: Checkpoint) -> tuple[Decision, SplitScores, tuple[int, ...]]:
     """Decision, scores and head classes of the checkpoint of a run that was measured."""
     best = read_checkpoint(saved.measured) if saved.is_refit else saved
-    counts = torch.tensor(best.task.class_counts)
-    decision, metrics = Decision(counts, model.decision.loss), SplitMetrics(counts, model.groups)
+    counts, loss = torch.tensor(best.task.class_counts), model.decision.loss
+    if isinstance(loss, MultilabelLoss):
+        # The prior of the labels is that of the samples which have trained the best checkpoint.
+        loss = deepcopy(loss)
+        loss.build(torch.tensor(best.task.known_counts))
+    decision, metrics = type(model.decision)(counts, loss), SplitMetrics(counts, model.groups)
     decision.load_state_dict(best.decision_state())
     scores = SplitScores.load(scores_path(best.path), len(counts), weights_digest(best.path))
     return decision, scores, tuple(metrics.tail_metrics.groups["head"])
@@ -137,6 +125,8 @@ def read_scores(model: DrugClassifier, checkpoint: Path) -> SplitScores:
 def decision_metrics(model: DrugClassifier, scores: SplitScores) -> dict[str, float]:
     """Accuracies of the decision of a model, by name, and the mean `cost` if it has costs.
 
+    Of several labels they are those of `LabelMetrics.of_labels`.
+
     Args:
         model: The model.
         scores: Scores of samples.
@@ -157,7 +147,7 @@ def crossed_metrics(model: DrugClassifier, scores: SplitScores, settings: Decisi
 
 
 def crossed_labels(model: DrugClassifier, scores: SplitScores, settings: DecisionSettings) -> Tensor:
-    """Labels by decisions that were chosen without the samples that they predict, int64 (N,).
+    """Labels by decisions that were chosen without the samples that they predict, int64 (N,); of several, (N, L).
 
     Args:
         model: The model, which stays as it is.
@@ -165,14 +155,22 @@ def crossed_labels(model: DrugClassifier, scores: SplitScores, settings: Decisio
         settings: The objective.
     """
     own = deepcopy(model)
-    order = scores.labels.argsort(stable=True)
-    fold, predicted = torch.empty_like(scores.labels), torch.zeros_like(scores.labels)
+    order = _shared_evenly(scores.labels, model.decision.counts).argsort(stable=True)
+    fold, predicted = torch.empty_like(order), torch.zeros_like(scores.labels)
     fold[order] = torch.arange(len(order), device=fold.device) % _FOLDS
     for number in range(_FOLDS):
         inside = fold == number
         choose_decision(own, scores.part(~inside), settings)
         predicted[inside] = own.decision.labels(own.decision.probabilities(scores.logits[inside]))
     return predicted
+
+
+def _shared_evenly(labels: Tensor, counts: Tensor) -> Tensor:
+    """What folds share evenly: the label, or of several the rarest that a sample has, else one more; int64 (N,)."""
+    if labels.ndim == 1:
+        return labels
+    has = labels[:, counts.argsort(stable=True)] == 1
+    return torch.cat([has, torch.ones_like(has[:, :1])], dim=1).int().argmax(dim=1)
 
 
 def saved_objective(model: DrugClassifier, checkpoint: Checkpoint) -> DecisionObjective:
@@ -188,12 +186,12 @@ def saved_objective(model: DrugClassifier, checkpoint: Checkpoint) -> DecisionOb
     if model.decision.costs is not None:
         return CostMatrix(model.decision.costs)
     given = {"decision": checkpoint.decision or {}}
-    return CheckpointCheck(checkpoint.path).make(given, "decision", DecisionSettings).make(checkpoint.task.classes)
+    return CheckpointCheck(checkpoint.path).make(given, "decision", DecisionSettings).make(checkpoint.task)
 
 
 def _label_metrics(model: DrugClassifier, predicted: Tensor, scores: SplitScores) -> dict[str, float]:
     found, costs = model.metrics.of_labels(predicted, scores.labels), model.decision.costs
-    values = {name: float(found[name]) for name in _SHOWN}
+    values = {name: float(found[name]) for name in (found if scores.labels.ndim == 2 else _SHOWN)}
     if costs is not None:
         values["cost"] = float(costs.to(predicted.device)[scores.labels, predicted].mean())
     return values

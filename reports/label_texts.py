@@ -14,6 +14,7 @@ from reports.metric_titles import MULTILABEL_METRICS
 from reports.number_texts import interval, number
 from reports.run_answer import against, against_short, claim, compared_rows, fitted_text, joined_groups, verdict_of
 from reports.run_description import CHANGED, rejected_text
+from reports.threshold_texts import threshold_text
 
 _TILES = (
     "average_precision",
@@ -117,9 +118,9 @@ def label_leads(data: LabelData) -> dict[str, str]:
         "Macro is the mean over labels, each of which counts the same; micro counts all known values together. Head "
         "labels are the most frequent ones in training, tail labels the least frequent ones.",
         "baseline": fitted_text(data.fitted, "a logistic regression for each label")
-        + " The baseline predicts a label from a probability of one half on; the thresholds of the model were chosen "
-        f"on validation samples, which helps its F1. Intervals rest on {data.comparison.resamples:,} random draws of "
-        "the test samples, the same for model and baseline.",
+        + f" {threshold_text(data.run.objective)} The baseline predicts a label from a probability of one half on, so "
+        "that a difference in F1 is not one of the ranking alone. Intervals rest on "
+        f"{data.comparison.resamples:,} random draws of the test samples, the same for model and baseline.",
         "labels": "Each point is a label. Rare labels are on the left, frequent ones on the right; pale circles are "
         "the baseline. Hover over a point or tap it for its name and interval.",
         "table": "Guessing has the share of test samples with the label as its average precision. Recall is the share "

@@ -15,6 +15,7 @@ from reports.metric_titles import METRICS, MULTILABEL_METRICS
 from reports.number_texts import number
 from reports.run_description import method_facts
 from reports.run_files import RunFiles, read_run
+from reports.threshold_texts import threshold_text
 
 CARD = "model_card.md"
 """Name of the file in the folder of a run."""
@@ -235,8 +236,8 @@ def _use_text(run: RunFiles) -> str:
     if run.task.is_multilabel:
         return (
             "To rank samples like those of training by each label, where a chemist or an experiment has the last word. "
-            "A label is predicted above a threshold of its own, which was chosen for a high macro F1; the calibrated "
-            "probability is an estimate of how often samples like this one have the label."
+            f"{threshold_text(run.objective)} The calibrated probability is an estimate of how often samples like this "
+            "one have the label."
         )
     return (
         "To rank and sort samples like those of training, where a chemist or an experiment has the last word. The "

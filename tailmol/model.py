@@ -140,9 +140,9 @@ class Model:
             **options: Options of the objective, as of `lightning decide`: `points`, `classes`, `least` and `costs`.
 
         Raises:
-            InputError: If there are no scores beside the checkpoint, or an option is invalid.
+            InputError: If there are no scores beside the checkpoint, an option is invalid, or the objective is not one
+                for several labels and a sample may have several.
         """
-        check_single_label(self._task, "decide anew", "objective")
         if self.checkpoint is None:
             raise InputError("objective: expected a model that was loaded from a checkpoint, got another one.")
         scores = choose_from_file(self.classifier, self.checkpoint, DecisionSettings(objective, **options))

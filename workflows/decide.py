@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from datamodules.drug_task import check_single_label
 from modules.decisions.settings import DecisionSettings
 
 
@@ -58,7 +57,6 @@ def decide(run: Path, settings: DecisionSettings, trust: Sequence[str] = ()) -> 
     from modules.make_evidence import estimate_of
 
     saved = read_checkpoint(run / "checkpoints" / "best.ckpt" if run.is_dir() else run, "RUN")
-    check_single_label(saved.task, "decide anew")
     checkpoint = saved.measured
     model = DrugClassifier.load_from_checkpoint(checkpoint, setting="RUN", trust=trust)
     scores = read_scores(model, checkpoint)

@@ -103,7 +103,7 @@ def assemble(
     write_file(
         folder / "config.yaml", lambda temporary: temporary.write_text(yaml.safe_dump(settings, sort_keys=False))
     )
-    decisions = cross_fitted(model, scores, deciding.make(whole.task.classes))
+    decisions = cross_fitted(model, scores, deciding.make(whole.task))
     listed = joined_samples(decisions, scores).frame(whole, "out-of-fold")
     out_of_fold = not whole.split.has_test_rows
     if out_of_fold:

@@ -19,6 +19,8 @@ from modules.decisions.confusions import (
     standard_errors,
 )
 from modules.decisions.group_offset import smallest_group_offset
+from modules.decisions.label_thresholds import choose_thresholds, recall_threshold
+from modules.decisions.label_utilities import ACCURACY, BALANCED_ACCURACY, MACRO_F1, LabelUtility
 from modules.decisions.samples import Choice, DecisionSamples
 
 _log = logging.getLogger("tailmol")
@@ -36,25 +38,49 @@ class DecisionObjective(ABC):
         """
 
 
-class AsTrained(DecisionObjective):
+class LabelObjective(DecisionObjective):
+    """Base class of objectives that choose for samples with several labels too."""
+
+    @abstractmethod
+    def thresholds(self, scores: Tensor, labels: Tensor, prior: Tensor) -> Tensor:
+        """Choose from which score on each of several labels is predicted, deterministically.
+
+        Args:
+            scores: Log odds of N samples that the model was not trained on, fp32 (N, L).
+            labels: Labels, see `label_scores`, integers (N, L).
+            prior: Log odds of each label in training, fp32 (L,).
+
+        Returns:
+            fp32 (L,); a label is predicted where its score is above.
+        """
+
+
+class AsTrained(LabelObjective):
     """Leaves the scores as training and its stages made them."""
 
     def choose(self, samples: DecisionSamples) -> Choice:
         """See `DecisionObjective.choose`."""
         return Choice(torch.zeros_like(samples.scores[0]))
 
+    def thresholds(self, scores: Tensor, labels: Tensor, prior: Tensor) -> Tensor:
+        """See `LabelObjective.thresholds`; a label is predicted where its probability is above one half."""
+        return torch.zeros_like(prior)
 
-class Utility(DecisionObjective):
+
+class Utility(LabelObjective):
     """Base class of objectives that are a number to maximize.
 
     The strength of the prior moves from where the utility would be highest with true probabilities as little as the
-    samples require, and classes get offsets if cross-fitting shows that these help.
+    samples require, and classes get offsets if cross-fitting shows that these help. Several labels get thresholds, see
+    `choose_thresholds`.
 
     Attributes:
         start: Strength of the prior without samples.
+        of_labels: The number to maximize where a sample may have several labels.
     """
 
     start: float
+    of_labels: LabelUtility
 
     @abstractmethod
     def utility(self, counts: Confusions) -> Tensor:
@@ -70,11 +96,18 @@ class Utility(DecisionObjective):
         helps = crossed - without > EVIDENCE * float(standard_errors(self.utility, counts, 0)[1])
         return Choice(offset + own.offsets if helps else offset)
 
+    def thresholds(self, scores: Tensor, labels: Tensor, prior: Tensor) -> Tensor:
+        """See `LabelObjective.thresholds`."""
+        return choose_thresholds(scores, labels, prior, self.of_labels)
+
 
 class BalancedAccuracy(Utility):
-    """Mean recall of the classes, for which the prior is left out (Menon et al., 2021, arXiv 2007.07314)."""
+    """Mean recall of the classes, for which the prior is left out (Menon et al., 2021, arXiv 2007.07314).
 
-    start = 0.0
+    With several labels it is the mean of recall and specificity of each label.
+    """
+
+    start, of_labels = 0.0, BALANCED_ACCURACY
 
     def utility(self, counts: Confusions) -> Tensor:
         """See `Utility.utility`."""
@@ -82,9 +115,12 @@ class BalancedAccuracy(Utility):
 
 
 class Accuracy(Utility):
-    """Share of correct predictions, for which the prior is that of the training samples."""
+    """Share of correct predictions, for which the prior is that of the training samples.
 
-    start = 1.0
+    With several labels it is the share of the known entries that are right.
+    """
+
+    start, of_labels = 1.0, ACCURACY
 
     def utility(self, counts: Confusions) -> Tensor:
         """See `Utility.utility`."""
@@ -94,7 +130,7 @@ class Accuracy(Utility):
 class MacroF1(Utility):
     """Mean F1 of the classes, whose strength of the prior lies between those of recall and of accuracy."""
 
-    start = 0.5
+    start, of_labels = 0.5, MACRO_F1
 
     def utility(self, counts: Confusions) -> Tensor:
         """See `Utility.utility`."""
@@ -133,10 +169,11 @@ class HeadKept(DecisionObjective):
         return Choice(raised if kept >= reference else at_prior)
 
 
-class NamedRecall(DecisionObjective):
+class NamedRecall(LabelObjective):
     """Balanced accuracy, with a mean recall of named classes of at least some share.
 
-    The named classes are raised together, by as little as is enough, as the head classes are in `HeadKept`.
+    The named classes are raised together, by as little as is enough, as the head classes are in `HeadKept`. Of several
+    labels, each named one gets the highest threshold with such a recall, and the others those of macro F1.
     """
 
     def __init__(self, classes: tuple[int, ...], least: float = 0.9) -> None:
@@ -159,6 +196,22 @@ class NamedRecall(DecisionObjective):
         if not is_enough:
             _log.warning(f"least: no decision has a recall of {self.least:g} on the scores; the nearest one is taken.")
         return Choice(raised)
+
+    def thresholds(self, scores: Tensor, labels: Tensor, prior: Tensor) -> Tensor:
+        """See `LabelObjective.thresholds`; a warning says how many named labels no sample has."""
+        found, without = choose_thresholds(scores, labels, prior, MACRO_F1), 0
+        for place in self.classes:
+            known, positive = labels[:, place] >= 0, labels[:, place] == 1
+            if bool(positive.any()):
+                found[place] = recall_threshold(scores[known, place], positive[known], self.least)
+            else:
+                without += 1
+        if without:
+            _log.warning(
+                f"classes: {without} of the labels have no sample among the scores; they keep the threshold for macro "
+                "F1."
+            )
+        return found
 
 
 class CostMatrix(DecisionObjective):

@@ -9,6 +9,7 @@ from typing import Literal
 
 from base.errors import InputError
 from base.ranges import check_range
+from datamodules.drug_task import DrugTask
 from modules.decisions.cost_file import read_costs
 from modules.decisions.objectives import (
     Accuracy,
@@ -17,18 +18,20 @@ from modules.decisions.objectives import (
     CostMatrix,
     DecisionObjective,
     HeadKept,
+    LabelObjective,
     MacroF1,
     NamedRecall,
 )
 
 ObjectiveName = Literal["as_trained", "balanced_accuracy", "accuracy", "macro_f1", "head_kept", "recall", "cost_matrix"]
 
-_PLAIN: dict[str, type[DecisionObjective]] = {
+_PLAIN: dict[str, type[LabelObjective]] = {
     "as_trained": AsTrained,
     "balanced_accuracy": BalancedAccuracy,
     "accuracy": Accuracy,
     "macro_f1": MacroF1,
 }
+_OF_LABELS = (*_PLAIN, "recall")
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,11 @@ class DecisionSettings:
     Args:
         objective: What the decision is best at. as_trained leaves the scores as they are; head_kept is balanced
             accuracy with the head accuracy near that of plain cross-entropy; recall is balanced accuracy with a recall
-            of some classes; cost_matrix is the smallest expected cost.
+            of some classes; cost_matrix is the smallest expected cost. Of several labels, recall is macro F1 with a
+            recall of some labels, and head_kept and cost_matrix are refused.
         points: For head_kept, the percentage points of head accuracy that may be lost.
         classes: For recall, the labels of the classes.
-        least: For recall, the smallest mean recall of the classes, 0 to 1.
+        least: For recall, the smallest mean recall of the classes, 0 to 1; of several labels, that of each.
         costs: For cost_matrix, a CSV file with the cost of each true class (row) predicted as each class (column),
             with the labels in the first row and in the first column.
 
@@ -60,23 +64,30 @@ class DecisionSettings:
         check_range("points", self.points, 0, highest=100)
         check_range("least", self.least, 0, highest=1)
 
-    def make(self, names: Sequence[str]) -> DecisionObjective:
+    def make(self, task: DrugTask) -> DecisionObjective:
         """Create the objective.
 
         Args:
-            names: Names of the C classes.
+            task: Description of the data of the model.
+
+        Returns:
+            The objective, a `LabelObjective` where a sample may have several labels.
 
         Raises:
-            InputError: If classes or a file of costs are missing or do not fit the classes of the model.
+            InputError: If classes or a file of costs are missing or do not fit the classes of the model, or the
+                objective is not one for several labels and a sample may have several.
         """
+        if task.is_multilabel and self.objective not in _OF_LABELS:
+            names = f"{', '.join(_OF_LABELS[:-1])} or {_OF_LABELS[-1]}"
+            raise InputError(f"objective: expected {names} with several labels a sample, got {self.objective}.")
         if self.objective == "head_kept":
             return HeadKept(self.points)
         if self.objective == "recall":
-            return NamedRecall(self._codes(names), self.least)
+            return NamedRecall(self._codes(task.classes), self.least)
         if self.objective == "cost_matrix":
             if self.costs is None:
                 raise InputError("costs: expected a CSV file for the objective cost_matrix, got none.")
-            return CostMatrix(read_costs(Path(self.costs), names))
+            return CostMatrix(read_costs(Path(self.costs), task.classes))
         return _PLAIN[self.objective]()
 
     def _codes(self, names: Sequence[str]) -> tuple[int, ...]:

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from base.errors import InputError
 from modules.decision import NEVER, Decision
-from modules.decisions.objectives import DecisionObjective
+from modules.decisions.objectives import DecisionObjective, LabelObjective
 from modules.evaluation.logit_correction import LogitCorrection
 from modules.evaluation.split_metrics import SplitMetrics
 from modules.evaluation.split_scores import SplitScores
 from modules.losses.multilabel.multilabel_loss import MultilabelLoss
 from modules.multilabel.calibration import LabelCalibration, label_logits
-from modules.multilabel.thresholds import choose_thresholds
 
 
 class LabelDecision(Decision):
@@ -89,18 +89,23 @@ class LabelDecision(Decision):
         return None
 
     @torch.no_grad()
-    def choose(self, scores: SplitScores, objective: DecisionObjective | None, head: Sequence[int]) -> None:
-        """Choose the thresholds of the best macro F1, see `choose_thresholds`, and fit the calibration.
+    def choose(self, scores: SplitScores, objective: DecisionObjective, head: Sequence[int]) -> None:
+        """Let an objective choose the thresholds, deterministically, and fit the calibration.
 
         Args:
             scores: Scores of samples that the model was not trained on, of all processes.
-            objective: Not used.
+            objective: The objective, which must be a `LabelObjective`.
             head: Not used.
+
+        Raises:
+            InputError: If the objective is one for a single label.
         """
+        if not isinstance(objective, LabelObjective):
+            raise InputError(f"objective: expected one for several labels a sample, got {type(objective).__name__}.")
         known = scores.in_order()
         # A label that is never predicted has no threshold.
         labels = known.labels.masked_fill(self.counts == 0, -1)
         given = label_logits(self.probabilities(known.logits)), labels, self.loss.log_odds(self.counts)
-        found = choose_thresholds(*(values.cpu() for values in given))
+        found = objective.thresholds(*(values.cpu() for values in given))
         self.class_offset.copy_(-found)
         self.calibration.fit(self.probabilities(scores.logits), scores.labels)

@@ -16,23 +16,37 @@ def label_scores(probabilities: Tensor, predicted: Tensor, labels: Tensor) -> di
         labels: 1 the sample has the label, 0 it does not, -1 not known, integers (N, L).
 
     Returns:
-        fp32 (L,) each: `average_precision` and `auroc`, NaN where no sample has the label, or all have; `recall`, NaN
-        where none has it; `specificity`, NaN where all have it; `precision`, 0 where it is never predicted, and `f1`,
-        NaN where no sample has the label.
+        fp32 (L,) each: `average_precision` and `auroc`, NaN where no sample has the label, or all have; and those of
+        `predicted_scores`.
+    """
+    known, positive = labels >= 0, labels == 1
+    undefined = torch.full(labels.shape[1:], torch.nan, device=labels.device)
+    ranking = {name: undefined.clone() for name in ("average_precision", "auroc")}
+    for place in torch.nonzero(positive.any(dim=0) & (known & ~positive).any(dim=0)).flatten().tolist():
+        own = known[:, place]
+        given = probabilities[own, place], positive[own, place].long()
+        ranking["average_precision"][place] = binary_average_precision(*given)
+        ranking["auroc"][place] = binary_auroc(*given)
+    return {**ranking, **predicted_scores(predicted, labels)}
+
+
+def predicted_scores(predicted: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """Scores of each label that do not depend on probabilities.
+
+    Args:
+        predicted: As of `label_scores`.
+        labels: As of `label_scores`.
+
+    Returns:
+        fp32 (L,) each: `recall`, NaN where no sample has the label; `specificity`, NaN where all have it; `precision`,
+        0 where it is never predicted, and `f1`, NaN where no sample has the label.
     """
     known, positive, chosen = labels >= 0, labels == 1, predicted == 1
     hits = (chosen & positive).sum(dim=0).float()
     alarms = (chosen & known & ~positive).sum(dim=0).float()
     has, has_not = positive.sum(dim=0).float(), (known & ~positive).sum(dim=0).float()
     undefined = torch.full_like(hits, torch.nan)
-    ranking = {name: undefined.clone() for name in ("average_precision", "auroc")}
-    for place in torch.nonzero((has > 0) & (has_not > 0)).flatten().tolist():
-        own = known[:, place]
-        given = probabilities[own, place], positive[own, place].long()
-        ranking["average_precision"][place] = binary_average_precision(*given)
-        ranking["auroc"][place] = binary_auroc(*given)
     return {
-        **ranking,
         "recall": torch.where(has > 0, hits / has, undefined),
         "specificity": torch.where(has_not > 0, 1 - alarms / has_not, undefined),
         "precision": torch.where(has > 0, hits / (hits + alarms).clamp(min=1), undefined),

@@ -10,7 +10,7 @@ from torch import Tensor
 from modules.evaluation.calibration import TemperatureScaling
 from modules.evaluation.split_metrics import SplitMetrics
 from modules.multilabel.calibration import log_loss
-from modules.multilabel.label_scores import label_scores, micro_f1
+from modules.multilabel.label_scores import label_scores, micro_f1, predicted_scores
 from modules.processes import gather_rows
 
 
@@ -73,3 +73,25 @@ class LabelMetrics(SplitMetrics):
         values["nll"] = log_loss(probabilities, labels)
         values["calibrated_nll"] = log_loss(calibrated, labels)
         return values, of_label
+
+    def of_labels(self, predicted: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Compute the metrics that do not depend on probabilities; must be called on all processes.
+
+        Args:
+            predicted: Which labels are predicted for the samples of this process, 1 or 0, integers (N, L).
+            labels: Labels, see `label_scores`, integers (N, L).
+
+        Returns:
+            Scalars by name: `macro_f1`, `micro_f1` and `balanced_accuracy` as of `of_entries`, the means over labels of
+            `recall` and `precision`, and `accuracy`, the share of the known entries that are right.
+        """
+        predicted, labels = gather_rows(predicted), gather_rows(labels).masked_fill(~self.seen, -1)
+        of_label = predicted_scores(predicted, labels)
+        return {
+            "macro_f1": of_label["f1"].nanmean(),
+            "micro_f1": micro_f1(predicted, labels),
+            "balanced_accuracy": ((of_label["recall"] + of_label["specificity"]) / 2).nanmean(),
+            "accuracy": (predicted == labels)[labels >= 0].float().mean(),
+            "recall": of_label["recall"].nanmean(),
+            "precision": of_label["precision"].nanmean(),
+        }

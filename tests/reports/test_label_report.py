@@ -23,7 +23,7 @@ from reports.analysis.intervals import Estimate
 from reports.compared_runs import compare_runs
 from reports.label_data import LabelData, collect_labels
 from reports.label_report import build_label_report, label_columns, label_figures
-from reports.label_texts import label_answer, label_rows, label_tiles, label_warnings
+from reports.label_texts import label_answer, label_leads, label_rows, label_tiles, label_warnings
 from reports.metric_titles import METRICS, MULTILABEL_METRICS
 from reports.model_card import model_card
 from reports.number_texts import number
@@ -150,6 +150,21 @@ def test_the_card_has_the_metrics_and_a_table_of_labels(run: RunFiles) -> None:
     assert f"| amine\\|x | {has} | {known - has} | {scores} |" in text
     assert "class" not in text.split("## Data")[1].split("## Model")[0]
     assert "mind `applicability` of a prediction" in text
+
+
+def test_report_and_card_say_what_the_thresholds_were_chosen_for(made: LabelData) -> None:
+    sentences = {
+        "as_trained": "where its probability before calibration is above one half.",
+        "macro_f1": "above a threshold of its own, which was chosen for a high macro F1.",
+        "balanced_accuracy": "above a threshold of its own, which was chosen for a high balanced accuracy.",
+        "accuracy": "above a threshold of its own, which was chosen for few wrong entries.",
+        "recall": "above a threshold of its own, which was chosen for a high macro F1, or of named labels for a recall "
+        "that was asked for.",
+    }
+    for objective, sentence in sentences.items():
+        decided = replace(made.run, objective=objective)
+        assert f" A label is predicted {sentence} " in model_card(decided)
+        assert f" A label is predicted {sentence} " in label_leads(replace(made, run=decided))["baseline"]
 
 
 def test_the_summary_prints_the_metrics_of_labels(run: RunFiles) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from itertools import product
 from pathlib import Path
 
@@ -13,9 +14,16 @@ import torch
 
 import tailmol
 from base.errors import InputError
+from modules.checkpoint_file import read_checkpoint
+from modules.decision_choice import saved_objective
+from modules.decisions.objectives import BalancedAccuracy
+from modules.decisions.settings import DecisionSettings
 from modules.ensemble import NEVER_SEEN
 from modules.evaluation.prediction_evidence import load_evidence
 from modules.evaluation.split_scores import SplitScores, scores_path
+from reports.run_data import set_up_data
+from reports.run_files import read_run
+from reports.samples.evaluated import decided_folds
 from tests.workflows.multilabel_tables import (
     NAMES,
     checkpoint,
@@ -26,6 +34,7 @@ from tests.workflows.multilabel_tables import (
     source,
     with_lists,
 )
+from workflows.decide import decide
 from workflows.fit import fit
 
 
@@ -94,6 +103,22 @@ def test_the_evidence_is_of_all_rows_and_the_estimate_of_out_of_fold_predictions
     right = (predicted * scores.labels.numpy()).sum(axis=1) / predicted.sum(axis=1).clip(min=1)
     # No row of a list is without labels, so that none predicted is never right.
     assert sum(level["right"] for level in levels) == pytest.approx(right.sum())
+
+
+def test_each_fold_is_decided_by_the_others_for_the_objective_of_the_run(folds: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(folds, tmp_path / "run"))
+    decide(run, DecisionSettings("balanced_accuracy"))
+    model, saved = tailmol.load(run).classifier, read_checkpoint(checkpoint(run))
+    scores, folds_of = SplitScores.load(scores_path(checkpoint(run)), 3), polars.read_csv(run / "test_predictions.csv")
+    data = set_up_data(read_run(folds))
+    found = decided_folds(model, data, scores, saved_objective(model, saved))
+    assert len(found) == 2
+    for fold, (decision, own) in enumerate(found):
+        assert own.rows.tolist() == (folds_of.filter(fold=fold)["row"] - 1).to_list()
+        others = scores.part(~torch.isin(scores.rows, own.rows))
+        prior = torch.log((decision.counts + 0.5) / (len(folds_of) - decision.counts + 0.5))
+        expected = BalancedAccuracy().thresholds(others.logits, others.labels, prior)
+        torch.testing.assert_close(decision.class_offset, -expected)
 
 
 def test_rows_of_other_labels_are_named(folds: Path) -> None:

@@ -16,7 +16,7 @@ import tailmol
 from base.errors import InputError
 from modules import make_evidence
 from modules.checkpoint_file import read_checkpoint
-from modules.decisions.settings import DecisionSettings
+from modules.decisions.objectives import MacroF1
 from modules.evaluation.prediction_evidence import load_evidence
 from modules.evaluation.split_scores import SplitScores, scores_path
 from reports.run_data import set_up_data
@@ -35,15 +35,13 @@ from tests.workflows.multilabel_tables import (
     source,
     with_columns,
 )
-from workflows.decide import decide
 from workflows.fit import fit
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(multilabel_run: Path) -> Path:
     """A run with a refit, on a table with a column for each label."""
-    folder = with_columns(tmp_path_factory.mktemp("columns")).parent
-    return fit(options(folder, COLUMNS, "--refit=true"), show_progress=False).folder
+    return multilabel_run
 
 
 def test_the_written_metrics_are_those_of_the_written_predictions(run: Path) -> None:
@@ -84,7 +82,7 @@ def test_the_thresholds_are_chosen_on_the_validation_scores(run: Path) -> None:
     assert scores.labels.shape == (len(scores.rows), 3)
     decision = tailmol.load(checkpoint(run)).classifier.decision
     again = tailmol.load(checkpoint(run)).classifier.new_decision()
-    again.choose(scores, None, [])  # type: ignore[arg-type]
+    again.choose(scores, MacroF1(), [])
     assert torch.equal(decision.class_offset, again.class_offset)
     assert bool(decision.class_offset.any())
     torch.testing.assert_close(decision.calibration.temperature, again.calibration.temperature)
@@ -251,17 +249,7 @@ def test_two_processes_give_the_metrics_of_one(run: Path, tmp_path: Path) -> Non
     assert scores.rows.tolist() == SplitScores.load(scores_path(checkpoint(run)), 3).rows.tolist()
 
 
-def test_a_decision_is_not_chosen_anew(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert in_this_process(monkeypatch, "decide", str(run), "--objective=macro_f1") == 2
-    told = "RUN: expected a model with a single label a sample to decide anew, got one with several."
-    assert capsys.readouterr().err == f"lightning: error: {told}\n"
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("given", ["--coverage=0.9", "--html=page.html", "--decision=accuracy"])
+@pytest.mark.parametrize("given", ["--coverage=0.9", "--html=page.html"])
 def test_predictions_of_single_labels_are_refused(
     run: Path, tmp_path: Path, given: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -279,7 +267,3 @@ def test_python_refuses_what_the_commands_refuse(run: Path) -> None:
     single = "expected a model with a single label a sample to"
     with pytest.raises(InputError, match=rf"^coverage: {single} predict sets of labels, got one with several\.$"):
         model.predict(["CCN"], coverage=0.9)
-    with pytest.raises(InputError, match=rf"^objective: {single} decide anew, got one with several\.$"):
-        model.decide("accuracy")
-    with pytest.raises(InputError, match=r"single label a sample to decide anew, got one with several\.$"):
-        decide(run, DecisionSettings("macro_f1"))

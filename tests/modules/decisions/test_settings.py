@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 
 from base.errors import InputError
+from datamodules.chemistry.molecule_features import FeatureSettings
+from datamodules.drug_task import DrugTask
 from modules.decisions.cost_file import read_costs
 from modules.decisions.objectives import (
     Accuracy,
@@ -15,12 +19,15 @@ from modules.decisions.objectives import (
     BalancedAccuracy,
     CostMatrix,
     HeadKept,
+    LabelObjective,
     MacroF1,
     NamedRecall,
 )
-from modules.decisions.settings import DecisionSettings
+from modules.decisions.settings import DecisionSettings, ObjectiveName
 
 NAMES = ("a", "b, c", "ü")
+SINGLE = DrugTask("molecule", NAMES, (3, 2, 1), FeatureSettings())
+SEVERAL = replace(SINGLE, known_counts=(9, 9, 9))
 COSTS = 'true,ü,a,"b, c"\na,3,0,1.5\n"b, c",2,7,0\nü,0,1e2,-1\n'
 
 
@@ -33,14 +40,14 @@ def written(folder: Path, text: str) -> Path:
 def test_every_name_is_an_objective_with_its_options(tmp_path: Path) -> None:
     plain = {"as_trained": AsTrained, "balanced_accuracy": BalancedAccuracy, "accuracy": Accuracy, "macro_f1": MacroF1}
     for name, cls in plain.items():
-        assert type(DecisionSettings(name).make(NAMES)) is cls  # type: ignore[arg-type]
-    kept = DecisionSettings("head_kept", points=2.5).make(NAMES)
+        assert type(DecisionSettings(name).make(SINGLE)) is cls  # type: ignore[arg-type]
+    kept = DecisionSettings("head_kept", points=2.5).make(SINGLE)
     assert isinstance(kept, HeadKept)
     assert kept.points == 2.5
-    named = DecisionSettings("recall", classes=["ü", "a"], least=0.7).make(NAMES)
+    named = DecisionSettings("recall", classes=["ü", "a"], least=0.7).make(SINGLE)
     assert isinstance(named, NamedRecall)
     assert (named.classes, named.least) == ((0, 2), 0.7)
-    costly = DecisionSettings("cost_matrix", costs=str(written(tmp_path, COSTS))).make(NAMES)
+    costly = DecisionSettings("cost_matrix", costs=str(written(tmp_path, COSTS))).make(SINGLE)
     assert isinstance(costly, CostMatrix)
     assert torch.equal(costly.costs, read_costs(tmp_path / "costs.csv", NAMES))
 
@@ -78,10 +85,26 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 
 def test_options_that_an_objective_needs_are_asked_for() -> None:
     with pytest.raises(InputError, match="costs: expected a CSV file for the objective cost_matrix, got none"):
-        DecisionSettings("cost_matrix").make(NAMES)
+        DecisionSettings("cost_matrix").make(SINGLE)
     with pytest.raises(InputError, match=r"^classes: expected labels of the model's classes .* got none"):
-        DecisionSettings("recall").make(NAMES)
+        DecisionSettings("recall").make(SINGLE)
     with pytest.raises(InputError, match=r"^classes: expected labels of the model's classes .* got 'd'"):
-        DecisionSettings("recall", classes=["a", "d"]).make(NAMES)
+        DecisionSettings("recall", classes=["a", "d"]).make(SINGLE)
     with pytest.raises(InputError, match="points: expected a number from 0 to 100, got nan"):
         DecisionSettings(points=float("nan"))
+
+
+def test_objectives_for_several_labels_are_the_same_ones_and_others_are_refused(tmp_path: Path) -> None:
+    costs, refused = str(written(tmp_path, COSTS)), []
+    for name in get_args(ObjectiveName):
+        settings = DecisionSettings(name, classes=["ü"], costs=costs)
+        if isinstance(settings.make(SINGLE), LabelObjective):
+            assert type(settings.make(SEVERAL)) is type(settings.make(SINGLE))
+            continue
+        refused.append(name)
+        told = "expected as_trained, balanced_accuracy, accuracy, macro_f1 or recall with several labels a sample"
+        with pytest.raises(InputError, match=rf"^objective: {told}, got {name}\.$"):
+            settings.make(SEVERAL)
+    assert refused == ["head_kept", "cost_matrix"]
+    with pytest.raises(InputError, match=r"^classes: expected labels of the model's classes .* got 'd'"):
+        DecisionSettings("recall", classes=["d"]).make(SEVERAL)

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from modules.decisions.objectives import AsTrained
+from base.errors import InputError
+from modules.decisions.label_thresholds import choose_thresholds
+from modules.decisions.objectives import AsTrained, HeadKept, MacroF1
 from modules.evaluation.class_groups import ClassGroups
 from modules.evaluation.logit_correction import PriorCorrection
 from modules.evaluation.split_scores import SplitScores
@@ -15,7 +17,6 @@ from modules.multilabel import tested_labels
 from modules.multilabel.calibration import LabelCalibration, label_logits
 from modules.multilabel.decision import LabelDecision
 from modules.multilabel.metrics import LabelMetrics
-from modules.multilabel.thresholds import choose_thresholds
 
 # The last label has no training sample.
 COUNTS, KNOWN = torch.tensor([60, 6, 0]), torch.tensor([100, 90, 1_000_000])
@@ -89,7 +90,7 @@ def test_labels_above_their_thresholds_are_predicted() -> None:
 
 def test_a_choice_takes_the_thresholds_and_calibrates() -> None:
     given, chosen = scores(), decision(0.5)
-    chosen.choose(given, AsTrained(), [])
+    chosen.choose(given, MacroF1(), [])
     probabilities, labels = chosen.probabilities(given.logits), given.labels.clone()
     labels[:, 2] = -1
     expected = choose_thresholds(label_logits(probabilities), labels, ODDS)
@@ -100,16 +101,31 @@ def test_a_choice_takes_the_thresholds_and_calibrates() -> None:
     assert bool(calibration.shift)
     # The order of the samples does not matter.
     again, order = decision(0.5), torch.arange(299, -1, -1)
-    again.choose(SplitScores(*(values[order] for values in given.__dict__.values())), AsTrained(), [])
+    again.choose(SplitScores(*(values[order] for values in given.__dict__.values())), MacroF1(), [])
     assert torch.equal(again.class_offset, chosen.class_offset)
     metrics = LabelMetrics(COUNTS, ClassGroups())
     plain = float(decision(0.5).evaluate(given, metrics)[0]["macro_f1"])
     assert float(chosen.evaluate(given, metrics)[0]["macro_f1"]) > plain
 
 
+def test_as_trained_takes_the_thresholds_back_and_calibrates() -> None:
+    given, chosen = scores(), decision(0.5)
+    chosen.choose(given, MacroF1(), [])
+    calibration = chosen.calibration.state_dict()
+    chosen.choose(given, AsTrained(), [])
+    probabilities = chosen.probabilities(given.logits)
+    assert torch.equal(chosen.labels(probabilities), (probabilities > 0.5).long())
+    torch.testing.assert_close(chosen.calibration.state_dict(), calibration)
+
+
+def test_an_objective_for_a_single_label_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^objective: expected one for several labels a sample, got HeadKept\.$"):
+        decision().choose(scores(), HeadKept(), [])
+
+
 def test_a_fit_forgets_the_thresholds() -> None:
     given, chosen = scores(), decision()
-    chosen.choose(given, AsTrained(), [])
+    chosen.choose(given, MacroF1(), [])
     before = float(chosen.calibration.temperature)
     assert bool(chosen.class_offset.any())
     assert chosen.fit(given.logits, given.labels, nn.Identity()) is None
@@ -119,7 +135,7 @@ def test_a_fit_forgets_the_thresholds() -> None:
 
 def test_a_decision_survives_its_state() -> None:
     given, chosen = scores(), LabelDecision(COUNTS, built(AsymmetricLoss(logit_adjustment=1.0)))
-    chosen.choose(given, AsTrained(), [])
+    chosen.choose(given, MacroF1(), [])
     loaded = LabelDecision(COUNTS, built(AsymmetricLoss(logit_adjustment=1.0)))
     loaded.load_state_dict(chosen.state_dict())
     probabilities = chosen.probabilities(given.logits)
@@ -131,7 +147,7 @@ def test_a_decision_survives_its_state() -> None:
 def test_a_choice_without_samples_is_none() -> None:
     none = SplitScores(*(values[:0] for values in scores().__dict__.values()))
     chosen = decision()
-    chosen.choose(none, AsTrained(), [])
+    chosen.choose(none, MacroF1(), [])
     assert not bool(chosen.class_offset.any())
     state = chosen.calibration.state_dict()
     assert (float(state["temperature"]), float(state["shift"])) == (1.0, 0.0)

@@ -88,3 +88,17 @@ def test_without_samples_all_metrics_are_nan() -> None:
     values, of_label = LabelMetrics(COUNTS, ClassGroups()).of_split(none, none.long(), calibration())
     assert all(value.isnan() for value in values.values())
     assert all(found.isnan().all() for found in of_label.values())
+
+
+def test_labels_alone_have_the_metrics_that_need_no_probabilities() -> None:
+    shares, predicted, labels = draw(5)
+    labels[:, 2] = 1 - predicted[:, 2]
+    metrics = LabelMetrics(COUNTS, ClassGroups())
+    values, of_label = metrics.of_split(shares, labels, calibration(), predicted)
+    found = metrics.of_labels(predicted, labels)
+    expected = {name: values[name] for name in ("macro_f1", "micro_f1", "balanced_accuracy")}
+    expected |= {name: of_label[name][SEEN].mean() for name in ("recall", "precision")}
+    entries = [(labels[row, place], predicted[row, place]) for row in range(len(labels)) for place in SEEN]
+    right = [int(own == truth) for truth, own in entries if truth >= 0]
+    expected["accuracy"] = torch.tensor(sum(right) / len(right))
+    torch.testing.assert_close(found, expected, check_dtype=False)

@@ -44,7 +44,7 @@ class ShownRows:
     """Rows of a table that a page of predictions shows.
 
     Attributes:
-        names: What samples are called in the column of ids; empty without one.
+        names: Ids of the samples; empty texts without a column of ids.
         texts: SMILES of the samples, several molecules joined by >>.
         frame: The rows.
     """
@@ -185,8 +185,7 @@ class PredictionWriter(lightning.Callback):
             if len(frame) and chunk.first_row < SHOWN:
                 shown = frame.head(SHOWN - chunk.first_row)
                 table, rows = chunk.featured.table, numpy.arange(len(shown))
-                names = table.names(rows) if table.columns.id is not None else [""] * len(rows)
-                self.first.append(ShownRows(names, table.texts(rows), shown))
+                self.first.append(ShownRows(table.ids(rows), table.texts(rows), shown))
             self._bar.update(len(frame) - len(chunk.featured.usable_rows))
             assert self._folder is not None
             path = self._folder / f"{chunk.first_row:015}.part"

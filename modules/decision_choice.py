@@ -12,7 +12,7 @@ from torch import Tensor
 
 from modules.checkpoint_file import Checkpoint, read_checkpoint, weights_digest
 from modules.decision import Decision
-from modules.decisions.objectives import CostMatrix, DecisionObjective
+from modules.decisions.objectives import CostMatrix, DecisionObjective, NamedRecall
 from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction_sets import PredictionSets
@@ -59,14 +59,17 @@ def choose_from_file(model: DrugClassifier, checkpoint: Path, settings: Decision
         InputError: If there are no scores of the weights that they are for, or the settings do not fit the classes.
     """
     saved = read_checkpoint(checkpoint)
-    if not saved.is_refit:
+    assert model.task is not None
+    objective = settings.make(model.task)
+    if saved.is_refit:
+        decision, scores, head = _measured(model, saved)
+        decision.choose(scores, objective, head)
+        model.decision.load_state_dict(without_neighbors(decision.state_dict()), strict=False)
+    else:
         scores = read_scores(model, checkpoint)
         choose_decision(model, scores, settings)
-        return scores
-    decision, scores, head = _measured(model, saved)
-    assert model.task is not None
-    decision.choose(scores, settings.make(model.task), head)
-    model.decision.load_state_dict(without_neighbors(decision.state_dict()), strict=False)
+    if model.task.is_multilabel and isinstance(objective, NamedRecall):
+        objective.warn_of_missing(scores.labels)
     return scores
 
 

@@ -30,6 +30,9 @@ from reports.paired_tests import same_rows
 from reports.run_files import RunFiles
 from reports.samples.evaluated import TEST_EVALUATED
 
+_MOST_LOST = 0.005
+"""Largest mean difference of average precisions that a calibration with a small temperature may make by rounding."""
+
 
 @dataclass(frozen=True)
 class PairedLabels:
@@ -178,7 +181,20 @@ def pair_labels(
     ]
     if resamples is None:
         resamples = number_of_resamples(*labels.shape)
-    return PairedLabels(names, labels, tuple(found), _sample_of_row(first), groups, resamples, total)
+    paired = PairedLabels(names, labels, tuple(found), _sample_of_row(first), groups, resamples, total)
+    if total == len(first):
+        for place, (run, frame) in enumerate(zip(runs, frames, strict=True)):
+            # Folds of an ensemble are calibrated one by one, so the order of samples may be another.
+            if "fold" not in frame.columns and _lost(paired.metrics(place), run.metrics) > _MOST_LOST:
+                return f"the probabilities in test_predictions.csv of {run.folder} are too near 1 to rank its samples"
+    return paired
+
+
+def _lost(found: Mapping[str, float | None], metrics: Mapping[str, float | None]) -> float:
+    """Mean difference of the average precisions of labels from those before calibration, 0 without any."""
+    pairs = [(own, metrics.get(name)) for name, own in found.items() if name.startswith("test/average_precision/")]
+    lost = [abs(own - before) for own, before in pairs if own is not None and before is not None]
+    return sum(lost) / max(len(lost), 1)
 
 
 def _sample_of_row(frame: polars.DataFrame) -> NDArray[Any]:

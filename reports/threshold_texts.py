@@ -18,4 +18,5 @@ def threshold_text(objective: str) -> str:
     """
     if objective == "as_trained":
         return "A label is predicted where its probability before calibration is above one half."
-    return f"A label is predicted above a threshold of its own, which was chosen for {_BEST[objective]}."
+    best = _BEST.get(objective, f"the objective {objective}")
+    return f"A label is predicted above a threshold of its own, which was chosen for {best}."

@@ -22,7 +22,8 @@ def warn_of_slow_bfloat16(trainer: Trainer) -> None:
     on_cpu = trainer.strategy.root_device.type == "cpu"
     if not (on_cpu and str(trainer.precision).startswith("bf16") and trainer.is_global_zero):
         return
-    capabilities = torch.cpu.get_capabilities()
+    # Older versions of torch cannot tell.
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     if capabilities.get("architecture") == "x86_64" and not any(map(capabilities.get, _INSTRUCTIONS)):
         _log.warning(
             f"trainer.precision: {trainer.precision} is many times slower than 32-true on this processor, which has no "

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from base.errors import InputError
+from datamodules.tables.folded_name import folded
 from datamodules.tables.missing_header import refuse_data_as_header
 
 InputKind = Literal["molecule", "reaction", "pair", "drug_protein", "array"]
@@ -72,15 +72,6 @@ USUAL_SMILES = frozenset(name for parts in INPUTS.values() for group in parts.us
 
 USUAL_COLUMNS = USUAL_SMILES.union(_USUAL_SEQUENCES, _USUAL_LABELS, _USUAL_IDS, _USUAL_SPLITS)
 """Usual names of columns, as `folded` writes them."""
-
-
-def folded(name: str) -> str:
-    """The name of a column in lower case, with single underscores in place of all but letters and digits.
-
-    Args:
-        name: The name, such as `Cpd No.`, which becomes `cpd_no`.
-    """
-    return re.sub(r"[\W_]+", "_", name.lower()).strip("_")
 
 
 @dataclass(frozen=True)
@@ -179,7 +170,9 @@ def choose_columns(
         InputError: If a column is missing.
     """
     listed = ", ".join(available)
-    by_folded = {folded(name): name for name in reversed(available)}
+    # A name as it is goes before one that only resembles it.
+    exact = {name.lower().strip(): name for name in reversed(available)}
+    by_folded = {folded(name): name for name in reversed(available)} | exact
 
     def named(setting: str, name: str) -> str:
         if name not in available:
@@ -193,7 +186,9 @@ def choose_columns(
     def find(setting: str, given: str | None, usual: tuple[str, ...], needed: bool) -> str | None:
         if given is not None:
             return named(setting, given)
-        found = next((by_folded[name] for name in usual if name in by_folded), None)
+        # A column that resembles an id names samples; one such as `Activity (%)` may be no label.
+        known = exact if needed else by_folded
+        found = next((known[name] for name in usual if name in known), None)
         if needed and found is None:
             raise InputError(
                 f"data.{setting}: expected the name of a column of {path}, got null; it has {listed}; name one with "

@@ -59,15 +59,24 @@ class DrugTable:
         columns = [column.gather(rows).fill_null("").to_list() for column in self.smiles]
         return [">>".join(cells) for cells in zip(*columns, strict=True)]
 
-    def names(self, rows: NDArray[Any]) -> list[str]:
-        """What samples are called: their id if the table has one, else their SMILES, for arrays the row from 1 on.
+    def ids(self, rows: NDArray[Any]) -> list[str]:
+        """The ids of samples, empty where there is none.
 
         Args:
             rows: (n,) rows.
         """
-        if self.columns.id is not None:
-            return [str(name) for name in self.frame[self.columns.id].gather(rows).to_list()]
-        return self.texts(rows) if self.smiles else [f"row {row + 1}" for row in rows.tolist()]
+        if self.columns.id is None:
+            return [""] * len(rows)
+        return ["" if name is None else str(name) for name in self.frame[self.columns.id].gather(rows).to_list()]
+
+    def names(self, rows: NDArray[Any]) -> list[str]:
+        """What samples are called: their id if they have one, else their SMILES, for arrays the row from 1 on.
+
+        Args:
+            rows: (n,) rows.
+        """
+        texts = self.texts(rows) if self.smiles else [f"row {row + 1}" for row in rows.tolist()]
+        return [name or text for name, text in zip(self.ids(rows), texts, strict=True)]
 
 
 def make_table(

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from base.errors import InputError
+from datamodules.tables.folded_name import folded
 
 
 def refuse_data_as_header(columns: Sequence[str], usual: Collection[str], path: Path) -> None:
@@ -13,13 +14,13 @@ def refuse_data_as_header(columns: Sequence[str], usual: Collection[str], path: 
 
     Args:
         columns: The cells of the first line.
-        usual: Names of columns in lower case, none of which a row holds.
+        usual: Names of columns, as `folded` writes them, none of which a row holds.
         path: The file, for the message.
 
     Raises:
         InputError: If no cell is a usual name and one is SMILES of two atoms or more.
     """
-    if not any(name.lower().strip() in usual for name in columns) and any(_is_smiles(name) for name in columns):
+    if not any(folded(name) in usual for name in columns) and any(_is_smiles(name) for name in columns):
         raise InputError(
             f"data.source: expected a header in the first line of {path}, got a row ({', '.join(columns)}); add a line "
             "above it that names the columns, such as smiles,label."

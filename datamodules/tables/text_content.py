@@ -13,6 +13,7 @@ from typing import IO, Any
 
 from base.errors import InputError
 from datamodules.tables.columns import USUAL_SMILES
+from datamodules.tables.folded_name import folded
 from datamodules.tables.packed_file import HEAD_BYTES, Open, UnpackedFile
 
 DELIMITERS = ",\t;"
@@ -168,7 +169,7 @@ def _end(pattern: re.Pattern[bytes], text: bytes, start: int) -> int:
 def _names_smiles(text: bytes) -> bool:
     """Whether the first line of text has a cell that usually names a column of SMILES."""
     line = re.split(rb"[\r\n]", text, maxsplit=1)[0].decode("latin-1").lower()
-    return any(cell.strip(' "') in USUAL_SMILES for cell in re.split(f"[{DELIMITERS}]", line))
+    return any(folded(cell) in USUAL_SMILES for cell in re.split(f"[{DELIMITERS}]", line))
 
 
 def _recode(file: UnpackedFile, encoding: str) -> IO[bytes]:

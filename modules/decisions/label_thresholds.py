@@ -85,4 +85,7 @@ def _candidates(scores: Tensor, positive: Tensor) -> tuple[Tensor, EntryCounts]:
     alarms = torch.arange(len(hits), device=scores.device) - hits
     has = positive.sum()
     counts = EntryCounts(hits[different], alarms[different], has, len(scores) - has)
-    return ((edges[:-1] + edges[1:]) / 2)[different], counts
+    middle = (edges[:-1] + edges[1:]) / 2
+    # Between two neighboring numbers there is none, and a score that is equal to a threshold is not above it.
+    middle = torch.where(middle < edges[:-1], middle, edges[1:])
+    return middle[different], counts

@@ -198,20 +198,26 @@ class NamedRecall(LabelObjective):
         return Choice(raised)
 
     def thresholds(self, scores: Tensor, labels: Tensor, prior: Tensor) -> Tensor:
-        """See `LabelObjective.thresholds`; a warning says how many named labels no sample has."""
-        found, without = choose_thresholds(scores, labels, prior, MACRO_F1), 0
+        """See `LabelObjective.thresholds`; a named label that no sample has gets the threshold for macro F1."""
+        found = choose_thresholds(scores, labels, prior, MACRO_F1)
         for place in self.classes:
             known, positive = labels[:, place] >= 0, labels[:, place] == 1
             if bool(positive.any()):
                 found[place] = recall_threshold(scores[known, place], positive[known], self.least)
-            else:
-                without += 1
-        if without:
+        return found
+
+    def warn_of_missing(self, labels: Tensor) -> None:
+        """Warn if no sample has one of several named labels.
+
+        Args:
+            labels: Labels that thresholds were chosen on, integers (N, L).
+        """
+        missing = sum(not bool((labels[:, place] == 1).any()) for place in self.classes)
+        if missing:
             _log.warning(
-                f"classes: {without} of the labels have no sample among the scores; they keep the threshold for macro "
+                f"classes: {missing} of the labels have no sample among the scores; they get the threshold for macro "
                 "F1."
             )
-        return found
 
 
 class CostMatrix(DecisionObjective):

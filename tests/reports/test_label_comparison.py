@@ -229,6 +229,16 @@ def test_labels_that_cannot_be_judged_or_told_apart_are_a_reason(runs: list[RunF
     assert "since the label 'none' cannot be told from others" in noise_text(compare_runs(unclear))
 
 
+def test_probabilities_that_lost_the_order_of_samples_are_a_reason(
+    runs: list[RunFiles], comparison: Comparison
+) -> None:
+    of_labels = {name: one for name, one in comparison.metrics[1].items() if "average_precision/" in name}
+    for lost, expected in ((0.004, "Brackets are"), (0.006, "are too near 1 to rank its samples")):
+        before = {name: None if one is None else one + lost for name, one in of_labels.items()}
+        found = compare_runs([runs[0], replace(runs[1], metrics={**runs[1].metrics, **before})])
+        assert expected in noise_text(found)
+
+
 def test_labels_that_one_run_never_saw_are_in_no_mean(runs: list[RunFiles], comparison: Comparison) -> None:
     counts = (0, *TRAINING[1:])
     found = compare_runs([runs[0], replace(runs[1], task=replace(runs[1].task, class_counts=counts))])

@@ -63,6 +63,18 @@ def test_does_not_warn_otherwise(
     assert messages_of(capabilities, precision, device, rank, monkeypatch, caplog) == []
 
 
+def test_does_not_warn_where_torch_cannot_tell(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    trainer: Any = SimpleNamespace(
+        precision="bf16-mixed", strategy=SimpleNamespace(root_device=torch.device("cpu")), is_global_zero=True
+    )
+    with caplog.at_level(logging.WARNING, "tailmol"):
+        warn_of_slow_bfloat16(trainer)
+    assert not caplog.records
+
+
 def test_the_trainer_of_a_run_warns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -53,14 +53,15 @@ def sum_over_blocks(columns: Tensor, rows: slice, loss: BlockLoss) -> Tensor:
 class _SumOverBlocks(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, columns: Tensor, rows: slice, loss: BlockLoss) -> Tensor:
+        (learns, *_) = ctx.needs_input_grad
         value, gradient = columns.new_zeros(()), torch.zeros_like(columns)
         for block in anchor_blocks(columns, rows):
             anchors = columns[block]
-            similarity = (anchors @ columns.T).requires_grad_()
-            with torch.enable_grad():
+            similarity = (anchors @ columns.T).requires_grad_(learns)
+            with torch.set_grad_enabled(learns):
                 part = loss(similarity, block)
             value += part.detach()
-            if ctx.needs_input_grad[0]:
+            if learns:
                 (slope,) = torch.autograd.grad(part, similarity)
                 gradient.addmm_(slope.T, anchors)
                 gradient[block].addmm_(slope, columns)

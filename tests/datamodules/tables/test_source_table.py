@@ -91,7 +91,8 @@ def test_cells_that_are_no_text_are_refused_in_one_sentence(tmp_path: Path) -> N
         ("molecule", " molecule , class ", ((" molecule ",), " class ", None, None)),
         ("molecule", "smiles,SMILES,y", (("smiles",), "y", None, None)),
         ("molecule", "Cpd No.,Structure [SMILES],Class", (("Structure [SMILES]",), "Class", "Cpd No.", None)),
-        ("molecule", "Trivial-Name,Canonical SMILES,_Y", (("Canonical SMILES",), "_Y", "Trivial-Name", None)),
+        ("molecule", "Trivial-Name,Canonical SMILES,Y", (("Canonical SMILES",), "Y", "Trivial-Name", None)),
+        ("molecule", "ID #,[SMILES],Activity (%),id,smiles,activity", (("smiles",), "activity", "id", None)),
         ("reaction", "label,product,reactants", (("reactants", "product"), "label", None, None)),
         ("reaction", "X1,X2,Y,ID1", (("X1", "X2"), "Y", "ID1", None)),
         ("pair", "smiles_2,smiles_1,class", (("smiles_1", "smiles_2"), "class", None, None)),
@@ -253,6 +254,11 @@ def test_the_order_of_rows_does_not_change_the_classes(labels: list[str], source
 
 def test_numbers_that_are_not_finite_are_names() -> None:
     assert class_vocabulary(["inf", "5", "nan", "a"]) == ("5", "a", "inf", "nan")
+
+
+def test_a_column_that_only_resembles_a_label_is_not_guessed(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"data\.label_column: expected the name of a column"):
+        read_table(save(tmp_path, "smiles,Activity (%)\nC,a\n"))
 
 
 def test_a_single_column_in_brackets_is_told(tmp_path: Path) -> None:

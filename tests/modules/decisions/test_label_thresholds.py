@@ -229,6 +229,12 @@ def test_a_recall_has_the_highest_threshold_that_is_enough(entries: list[tuple[i
     assert not above or recall(min(above)) < least
 
 
+def test_a_threshold_between_neighboring_numbers_is_the_lower_one() -> None:
+    scores = torch.tensor([3.0, 3.0])
+    scores[1] = torch.nextafter(scores[0], torch.tensor(0.0))
+    assert recall_threshold(scores, torch.tensor([True, False]), 1.0) == scores[1]
+
+
 def test_named_labels_get_their_recall_and_others_the_thresholds_of_macro_f1(caplog: pytest.LogCaptureFixture) -> None:
     scores, labels, prior = drawn(200)
     plain = choose_thresholds(scores, labels, prior)
@@ -238,8 +244,10 @@ def test_named_labels_get_their_recall_and_others_the_thresholds_of_macro_f1(cap
         own = scores[labels[:, 1] == 1, 1]
         assert float((own > found[1]).double().mean()) >= least
         assert float((own > found[1]).double().mean()) - 1 / len(own) < least
+    NamedRecall((1,)).warn_of_missing(labels)
     assert not caplog.records
     labels[:, 2] = 0
     found = NamedRecall((1, 2)).thresholds(scores, labels, prior)
     assert found[2] == choose_thresholds(scores, labels, prior)[2]
+    NamedRecall((1, 2)).warn_of_missing(labels)
     assert "classes: 1 of the labels have no sample among the scores" in caplog.text

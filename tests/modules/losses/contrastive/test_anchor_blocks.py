@@ -7,6 +7,7 @@ from torch import Tensor
 from modules.losses.contrastive import anchor_blocks
 from modules.losses.contrastive.anchor_blocks import sum_over_blocks
 from modules.losses.contrastive.subcluster_contrastive import SubclusterContrastiveLoss
+from modules.losses.contrastive.supervised_contrastive import SupervisedContrastiveLoss
 
 FACTORS = torch.linspace(-1, 2, 12)
 
@@ -49,11 +50,14 @@ def test_no_block_has_more_similarities_than_allowed(monkeypatch: pytest.MonkeyP
     assert blocks == [(slice(3, 5), (2, 10)), (slice(5, 7), (2, 10)), (slice(7, 8), (1, 10))]
 
 
-def test_without_gradients_the_value_is_the_same() -> None:
+@pytest.mark.parametrize("without", [torch.no_grad, torch.inference_mode])
+def test_without_gradients_the_value_is_the_same(without: type[torch.no_grad] | type[torch.inference_mode]) -> None:
     keys = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
     with_gradients = sum_over_blocks(keys.clone().requires_grad_(), slice(0, 6), block_loss)
-    with torch.no_grad():
-        found = sum_over_blocks(keys, slice(0, 6), block_loss)
+    with without():
+        found = sum_over_blocks(keys.clone(), slice(0, 6), block_loss)
+        labels = torch.tensor([0, 0, 1, 1, 2, 2])
+        assert SupervisedContrastiveLoss()(keys.view(6, 1, 3), labels) > 0
     assert not found.requires_grad
     assert torch.equal(found, with_gradients.detach())
 

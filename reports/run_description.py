@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from shlex import quote
 from typing import Any
 
 from reports.analysis.class_scores import (
@@ -190,8 +189,7 @@ def texts(data: ReportData) -> dict[str, str]:
         "map": map_text(data),
         "confusions": confusion_text(data),
         "reliability": "On the dashed line, 80 of 100 predictions with a probability of 80% are correct; below it, "
-        "the model is overconfident. These are the probabilities before calibration; predictions of new samples come "
-        "with calibrated ones beside them. Head, middle and tail are groups of the predicted class.",
+        "the model is overconfident. Head, middle and tail are groups of the predicted class.",
         "decisions": decision_text(data),
         "baseline": baseline_text(data),
         "rejected": rejected_text(data.run),
@@ -278,8 +276,7 @@ def decision_text(data: ReportData) -> str:
         text += "Objectives were chosen without the samples that they are tested on. "
     else:
         text += "There is no file of scores beside the checkpoint, so no objectives are shown. "
-    run = quote(str(data.run.folder))
-    return f"{text}To change the objective without training: lightning decide {run} --objective NAME"
+    return f"{text}To change the objective without training: lightning decide {data.run.quoted} --objective NAME"
 
 
 def confusion_text(data: ReportData) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import polars
@@ -109,6 +110,11 @@ class RunFiles:
     def name(self) -> str:
         """The last two parts of the folder's path, such as `hiv/version_0`."""
         return "/".join(self.folder.resolve().parts[-2:])
+
+    @property
+    def quoted(self) -> str:
+        """The folder's path as one word of a shell command."""
+        return quote(str(self.folder))
 
 
 def read_run(path: Path) -> RunFiles:

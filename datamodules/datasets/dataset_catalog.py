@@ -261,12 +261,9 @@ def find_source(source: str, cache_folder: Path) -> Path:
         if dataset.make is not None:
             return _made_file(dataset, dataset.make, cache_folder)
         return fetch_table(dataset.address, _cache_path(dataset, cache_folder), dataset.rows)
-    path = Path(source).expanduser()
-    if not path.is_file():
-        hint = "; there is no such file" if path.suffix or len(path.parts) > 1 else ""
-        raise InputError(
-            f"data.source: expected a file or a known data set ({', '.join(CATALOG)}), got {source!r}{hint}."
-        )
+    if not (path := Path(source).expanduser()).is_file():
+        known = ", ".join(CATALOG)
+        raise InputError(f"data.source: expected a file or a known data set ({known}), got {source!r}; no such file.")
     return path
 
 

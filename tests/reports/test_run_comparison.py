@@ -48,7 +48,7 @@ def bold(runs: list[RunFiles]) -> dict[str, list[bool]]:
 def test_without_predictions_nothing_is_called_better(runs: list[RunFiles]) -> None:
     assert bold(runs) == {
         "Balanced accuracy": [False, False],
-        "Calibration error (lower is better)": [False, False],
+        "Calibration error before calibration (lower is better)": [False, False],
     }
     comparison = compare_runs(runs)
     assert answers(comparison) == []
@@ -83,7 +83,7 @@ def test_more_than_noise_is_bold_and_called_better(runs: list[RunFiles]) -> None
     found = with_predictions(runs, worse, LABELS, labels=LABELS)
     assert bold(found)["Balanced accuracy"] == [False, True]
     # Probabilities of all classes would be needed for its interval.
-    assert bold(found)["Calibration error (lower is better)"] == [False, False]
+    assert bold(found)["Calibration error before calibration (lower is better)"] == [False, False]
     comparison = compare_runs(found)
     (said,) = answers(comparison)
     assert said.startswith(

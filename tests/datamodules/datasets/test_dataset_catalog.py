@@ -108,7 +108,7 @@ def test_anything_else_names_what_there_is(source: str, tmp_path: Path, monkeypa
     known += "digits, docstrings"
     assert find_dataset(source) is None
     with pytest.raises(
-        InputError, match=rf"data.source: expected a file or .* data set \({known}\), got '{source}'\.$"
+        InputError, match=rf"data.source: expected a file or .* data set \({known}\), got '{source}'; no such file\.$"
     ):
         find_source(source, tmp_path)
 

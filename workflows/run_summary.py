@@ -85,8 +85,12 @@ def print_test_report(
     best = folder / "checkpoints" / "best.ckpt"
     if best.is_file():
         final = final_checkpoint(best)
+        text = ""
         if final is not None:
             text = "The metrics are those of best.ckpt. final.ckpt was trained on all rows; none is left to test it."
+        elif not (folder / "folds").is_dir():
+            text = "best.ckpt was not trained on validation and test rows; --refit true trains once more, on all rows."
+        if text:
             console.print(text, soft_wrap=True, highlight=False)
         console.print("To predict new samples:")
         line = f"  {command} predict --ckpt_path {quote(str(final or best))} --data.source new.csv"

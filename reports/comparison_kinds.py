@@ -77,7 +77,7 @@ CLASSES = ComparisonKind(
     differences="Above zero, a class is predicted correctly more often than in the first run; below zero, less often. "
     "Rare classes are on the left, common ones on the right. Pale points are within noise: the run and the first one "
     "are right on too few different samples of the class (McNemar's exact test, 5%).",
-    bounds="Brackets are 95 % intervals (Wilson) of a recall; grey differences are within noise.",
+    bounds="Brackets are 95 % intervals (Wilson) of a recall; gray differences are within noise.",
 )
 """Each sample has one label."""
 
@@ -109,6 +109,6 @@ LABELS = ComparisonKind(
     "labels are on the left, common ones on the right. Pale points are within noise: the 95 % interval of the "
     f"difference in average precision holds 0, or fewer than {FEWEST} test samples have the label.",
     bounds="Brackets are 95 % intervals of an average precision, from random draws of the test samples; there are none "
-    f"with fewer than {FEWEST} test samples that have the label. Grey differences are within noise.",
+    f"with fewer than {FEWEST} test samples that have the label. Gray differences are within noise.",
 )
 """A sample may have several labels."""

@@ -84,8 +84,9 @@ def _rewritten(smiles: Sequence[str], number: int) -> list[str]:
 
 
 def class_of(smiles: str) -> str:
-    """An artificial label from the number of letters C in a SMILES, equal for all SMILES of a molecule."""
-    return str(min(smiles.upper().count("C"), 39) // 2)
+    """An artificial label from the number of letters C in a SMILES, equal for all SMILES of a drug and its salts."""
+    largest = max(component.count("C") for component in smiles.upper().split("."))
+    return str(min(largest, 39) // 2)
 
 
 class Peers:

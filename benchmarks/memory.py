@@ -1,9 +1,9 @@
 """Time and memory of preparing a table and of training on it, as the table grows.
 
-For each size, each in its own process: `setup` on an empty cache, with the total memory of its processes; then, with
-the cache filled, the time from `setup` to the first training batch; then `lightning fit` with the default settings for
-200 steps, with its peak resident memory, which includes mapped features that were read. Times do not include imports.
-1 GB is 1e9 bytes.
+For each size, each in its own process: `setup` on an empty cache, with the total memory of its processes and the size
+of the cache on disk; then, with the cache filled, the time from `setup` to the first training batch; then `lightning
+fit` with the default settings for 200 steps, with its peak resident memory, which includes mapped features that were
+read. Times do not include imports. 1 GB is 1e9 bytes.
 
     python -m benchmarks.memory [--table FILE --column X] [--sizes 10000 100000 1000000] [--json FILE]
 """
@@ -32,6 +32,7 @@ from benchmarks.measuring import CHECKOUT, describe_machine, print_table, write_
 FIGURES = {
     "prepare_{}_seconds": "prepare, s",
     "prepare_{}_peak_gb": "its peak, GB",
+    "prepare_{}_disk_gb": "its cache, GB",
     "first_batch_{}_seconds": "to the first batch, s",
     "train_{}_peak_gb": "training's peak, GB",
 }
@@ -99,6 +100,7 @@ def measure(table: Path, size: int, folder: Path, repeats: int) -> dict[str, flo
     """
     place = [str(table), str(folder / "cache")]
     prepared = run(["benchmarks.memory_stages", "prepare", *place], folder)
+    on_disk = sum(file.stat().st_size for file in Path(place[1]).rglob("*") if file.is_file())
     opened = [run(["benchmarks.memory_stages", "first_batch", *place], folder) for _ in range(repeats)]
     command = ["lightning_app.cli", "fit", "--data.source", place[0], "--data.cache_folder", place[1]]
     command += ["--run.root", str(folder / "runs"), "--tracking.wandb", "disabled", "--recluster.start_epoch", "null"]
@@ -107,6 +109,7 @@ def measure(table: Path, size: int, folder: Path, repeats: int) -> dict[str, flo
     values = (
         json.loads(prepared.output),
         prepared.together_gb,
+        on_disk / 1e9,
         statistics.median(json.loads(one.output) for one in opened),
         trained.resident_gb,
     )

@@ -1,4 +1,4 @@
-"""A page of predictions: each sample with its label, its probability and its nearest training samples, drawn."""
+"""A page of predictions: each sample with its labels, their probabilities and its nearest training samples, drawn."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from reports.samples.drawings import draw_molecule, standalone_svg
 
 if TYPE_CHECKING:
     from callbacks.prediction_writer import ShownRows
+
+_MOST_PROBABLE = 5
+"""Number of labels whose probabilities are shown, where a sample may have several labels."""
 
 
 def write_prediction_page(
@@ -57,6 +60,7 @@ def write_prediction_page(
         shown=len(cards),
         rows=rows,
         cards=cards,
+        several=any(card["several"] for card in cards),
         footer=f"Written by lightning predict on {time.strftime('%Y-%m-%d %H:%M')}. This file works offline.",
     )
     write_file(path, lambda temporary: temporary.write_text(page, encoding="utf-8"))
@@ -64,11 +68,12 @@ def write_prediction_page(
 
 def _card(number: int, name: str, text: str, row: dict[str, Any], drawn: dict[str, str]) -> dict[str, Any]:
     """What the template shows of a sample."""
-    places = sorted(int(name.removeprefix("nearest_")) for name in row if _is_neighbor(name))
+    several = "predicted_labels" in row
+    places = _columns_by_place(row, "nearest_")
     near = [
         {
             "name": row[f"nearest_{place}"],
-            "label": row[f"nearest_{place}_label"],
+            "label": row[f"nearest_{place}_labels" if several else f"nearest_{place}_label"],
             "tanimoto": row.get(f"nearest_{place}_tanimoto"),
             "cosine": row[f"nearest_{place}_cosine"],
             "drawings": _drawings(drawn.get(row[f"nearest_{place}"], "")),
@@ -76,15 +81,34 @@ def _card(number: int, name: str, text: str, row: dict[str, Any], drawn: dict[st
         for place in places
         if row[f"nearest_{place}"] is not None
     ]
-    kept = ("predicted_label", "probability", "calibrated_probability", "reason")
-    found = {name: row[name] for name in kept}
-    found |= {name: row.get(name) for name in ("applicability", "applicability_level")}
-    found["set"] = row["set"] if "set_size" in row else None
-    return {"number": number, "name": name, "smiles": text, "drawings": _drawings(text), "near": near, **found}
+    return {
+        "number": number,
+        "name": name,
+        "smiles": text,
+        "drawings": _drawings(text),
+        "near": near,
+        "several": several,
+        "predicted": row["predicted_labels" if several else "predicted_label"],
+        "shares": _label_shares(row) if several else [(None, row["calibrated_probability"])],
+        "set": row["set"] if "set_size" in row else None,
+        **{kept: row.get(kept) for kept in ("applicability", "applicability_level", "reason")},
+    }
 
 
-def _is_neighbor(name: str) -> bool:
-    return name.startswith("nearest_") and name.removeprefix("nearest_").isdecimal()
+def _label_shares(row: dict[str, Any]) -> list[tuple[str, float]]:
+    """The most probable of several labels with their probabilities; none without a prediction."""
+    if "label_1" in row:
+        found = [(row[f"label_{place}"], row[f"probability_{place}"]) for place in _columns_by_place(row, "label_")]
+    else:
+        found = [(name.removeprefix("p/"), share) for name, share in row.items() if name.startswith("p/")]
+        found.sort(key=lambda one: -(one[1] or 0))
+    return [(name, share) for name, share in found[:_MOST_PROBABLE] if share is not None]
+
+
+def _columns_by_place(row: dict[str, Any], start: str) -> list[int]:
+    """The numbers of the columns whose names are a start and a number."""
+    ends = [name.removeprefix(start) for name in row if name.startswith(start)]
+    return sorted(int(end) for end in ends if end.isdecimal())
 
 
 def _drawings(text: str) -> list[Any]:

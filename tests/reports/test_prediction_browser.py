@@ -26,6 +26,7 @@ SAMPLES = {
     "pair": [f"{one}>>{LONGEST[0]}" for one in INN_STEMS[:6]],
     "reaction": [f"{one}.CCO.[Na+].[OH-]>>{LONGEST[1]}" for one in INN_STEMS[:6]],
     "array": [""] * 4,
+    "labels": INN_STEMS[:6],
 }
 
 
@@ -54,6 +55,14 @@ def predicted(texts: list[str], training: list[str]) -> polars.DataFrame:
     return polars.DataFrame([*rows, {"reason": "SMILES that RDKit cannot read: " + "C1CC(" * 40}])
 
 
+def of_labels(frame: polars.DataFrame) -> polars.DataFrame:
+    """The same predictions, where a sample may have several labels."""
+    names = {name: f"{name}s" for name in frame.columns if name.endswith("_label")}
+    shares = [polars.col("calibrated_probability").alias(f"p/{name}") for name in LABELS]
+    joined = polars.col("predicted_label") + "; " + polars.col("set")
+    return frame.with_columns(*shares, predicted_label=joined).rename(names).drop("probability")
+
+
 @pytest.fixture(scope="module", params=list(SAMPLES))
 def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     texts = SAMPLES[request.param]
@@ -62,6 +71,8 @@ def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     samples, frame = replace(made_evidence().samples, names=names, texts=texts), predicted(texts, names)
     if not any(texts):
         frame = frame.select(~selectors.ends_with("_tanimoto"))
+    if request.param == "labels":
+        frame = of_labels(frame)
     path = tmp_path_factory.mktemp(request.param) / f"{'a-rather-long-name-of-a-table_' * 4}.html"
     files = path.with_suffix(".csv"), path.with_suffix(".tsv"), path.with_suffix(".ckpt")
     write_prediction_page(path, *files, [ShownRows(names, texts, frame)], 12_345, samples)

@@ -63,7 +63,7 @@ def test_a_card_shows_drawings_probability_and_neighbors(page: str) -> None:
     assert cards[0].count("<svg") == 4
     assert "width: 62.5%" in cards[0]
     assert "applicability low: estimated 31 %" in cards[0]
-    assert "<strong>-ane</strong>, Tanimoto 0.75" in cards[0]
+    assert '<strong class="long">-ane</strong>Tanimoto 0.75' in cards[0]
     assert "2. CPD-2: no prediction" in cards[1]
     assert "<svg" not in cards[1]
     assert "The first 2 of 1,234 rows" in page
@@ -81,7 +81,7 @@ def without_evidence(folder: Path, frame: polars.DataFrame) -> str:
 def test_without_evidence_there_are_no_neighbors(tmp_path: Path) -> None:
     frame = rows().select("note", "predicted_label", "probability", "calibrated_probability", "reason")
     page = without_evidence(tmp_path, frame)
-    assert "<h3>1. -ol" in page
+    assert '<h3 class="long">1. -ol' in page
     assert page.count("<svg") == 1
     assert "applicability low" not in page
     assert "Tanimoto" not in page
@@ -93,4 +93,61 @@ def test_a_card_shows_the_set_of_labels(tmp_path: Path) -> None:
     assert "set of labels: -ol; &lt;script&gt;" in page
     assert page.count("set of labels") == 1
     empty = sets.with_columns(polars.Series("set", ["", None]), polars.Series("set_size", [0, None]))
-    assert "set of labels: none, since no class fits" in without_evidence(tmp_path, empty)
+    assert "set of labels: none, since no label fits" in without_evidence(tmp_path, empty)
+
+
+def of_labels() -> polars.DataFrame:
+    """A sample with two of seven labels and a neighbor, one with none, and one that could not be used."""
+    shares = {"a": 0.875, "b": 0.25, HOSTILE: 0.5, "d": 0.0, "e": 0.125, "f": 0.0625, "g": 0.03125}
+    return polars.DataFrame(
+        {
+            "predicted_labels": [f"a; {HOSTILE}", "none", None],
+            **{f"p/{name}": [share, 0.0, None] for name, share in shares.items()},
+            "nearest_1": ["drug 1", None, None],
+            "nearest_1_labels": ["a; b", None, None],
+            "nearest_1_tanimoto": [0.75, None, None],
+            "nearest_1_cosine": [0.25, None, None],
+            "applicability": [0.31, 0.9, None],
+            "applicability_level": ["low", "high", None],
+            "reason": [None, None, "SMILES that RDKit cannot read"],
+        }
+    )
+
+
+def cards_of(folder: Path, frame: polars.DataFrame) -> list[str]:
+    shown = ShownRows(["", "", ""], ["CCO", "CC", "C("], frame)
+    files = Path("new.csv"), Path("out.csv"), Path("best.ckpt")
+    write_prediction_page(folder / "out.html", *files, [shown], 3, made_evidence().samples)
+    return (folder / "out.html").read_text().split('<article class="card">')
+
+
+def test_of_several_labels_the_five_most_probable_have_a_bar(tmp_path: Path) -> None:
+    head, first, second, third = cards_of(tmp_path, of_labels())
+    assert "The bars are the calibrated probabilities of the most probable labels" in head
+    assert '<h3 class="long">1. a; &lt;script&gt;' in first
+    widths = re.findall(r"width: ([0-9.]+)%", first)
+    assert widths == ["87.5", "50.0", "25.0", "12.5", "6.2"]
+    assert re.findall(r'<p class="note">([a-z]): ([0-9.]+)</p>', first) == [
+        ("a", "0.88"), ("b", "0.25"), ("e", "0.12"), ("f", "0.06")
+    ]  # fmt: skip
+    assert '<p class="note">applicability low: estimated 31 %</p>' in first
+    assert '<strong class="long">a; b</strong>Tanimoto 0.75' in first
+    assert '<h3 class="long">2. none</h3>' in second
+    assert '<h3 class="long">3. no prediction</h3>' in third
+    assert "SMILES that RDKit cannot read" in third
+    assert "width" not in third
+
+
+def test_with_top_the_written_labels_have_a_bar(tmp_path: Path) -> None:
+    frame = of_labels().select(
+        "predicted_labels",
+        polars.Series("label_1", ["b", "a", None]),
+        polars.Series("probability_1", [0.75, 0.25, None]),
+        polars.Series("label_2", ["a", "b", None]),
+        polars.Series("probability_2", [0.5, 0.125, None]),
+        "reason",
+    )
+    _, first, second, third = cards_of(tmp_path, frame)
+    assert re.findall(r"width: ([0-9.]+)%", first) == ["75.0", "50.0"]
+    assert re.findall(r'<p class="note">([a-z]): ([0-9.]+)</p>', second) == [("a", "0.25"), ("b", "0.12")]
+    assert "width" not in third

@@ -16,9 +16,11 @@ from reports.analysis.label_errors import LabelError, find_errors
 from reports.analysis.label_intervals import LabelPredictions
 from reports.analysis.label_pairs import LabelPairs, compare_pairs
 from reports.analysis.label_results import LabelComparison, compare_labels
+from reports.analysis.set_coverage import SetCoverage, label_coverage
 from reports.report_data import fit_run_baseline
 from reports.run_data import has_changed, set_up_data
 from reports.run_files import RunFiles
+from reports.run_sets import members_of_test
 from reports.samples.evaluated import TEST_EVALUATED, decided_folds
 from reports.samples.sample_texts import SampleTexts, sample_texts
 
@@ -38,6 +40,7 @@ class TestedSamples:
         probabilities: float32 (n, L), calibrated probabilities.
         scores: float32 (n, L), probabilities before calibration, which is that of each fold for an ensemble; they rank.
         total: Number of test rows, of which the n are a part if there are more.
+        members: bool (n, L), labels in the prediction sets; None without sets.
     """
 
     # Pytest would take it for a class of tests.
@@ -49,6 +52,7 @@ class TestedSamples:
     probabilities: NDArray[Any]
     scores: NDArray[Any]
     total: int
+    members: NDArray[Any] | None
 
     def __len__(self) -> int:
         """Number of samples n."""
@@ -69,6 +73,7 @@ class LabelData:
         test: The test samples.
         fitted: The baseline; its scores are probabilities.
         comparison: The model against the baseline.
+        coverage: Coverage of prediction sets; None without sets.
         pairs: Labels that occur together.
         alarms: Labels that are predicted and known to be absent, the most probable first.
         misses: Labels that are not predicted and known to be present, the least probable first.
@@ -84,6 +89,7 @@ class LabelData:
     test: TestedSamples
     fitted: FittedBaseline
     comparison: LabelComparison
+    coverage: SetCoverage | None
     pairs: LabelPairs
     alarms: Sequence[LabelError]
     misses: Sequence[LabelError]
@@ -167,22 +173,24 @@ def _evaluate(model: DrugClassifier, data: DrugDataModule, run: RunFiles) -> tup
         total = len(rows)
         rows = rows[draw(total)]
         scores = infer_scores(model, data.batches_of(rows), "RUN: expected finite predictions, got NaN or infinity.")
-        parts = [TestedLabels.by(model.decision, scores)]
+        decided = [(model.decision, scores)]
     else:
         scores = SplitScores.load(scores_path(run.checkpoint), run.task.num_classes)
         objective = saved_objective(model, read_checkpoint(run.checkpoint, "RUN"))
         total = len(scores.rows)
-        parts = [TestedLabels.by(*one) for one in decided_folds(model, data, scores, objective)]
+        decided = decided_folds(model, data, scores, objective)
+    parts = [TestedLabels.by(*one) for one in decided]
     rows, labels, predicted, calibrated, probabilities = (
         numpy.concatenate([getattr(part, name).numpy() for part in parts])
         for name in ("rows", "labels", "predicted", "calibrated", "probability")
     )
+    logits = numpy.concatenate([own.logits.numpy() for _, own in decided])
     order = numpy.argsort(rows, kind="stable")
     order = order[draw(len(order))]
     rows = rows[order]
     samples = data.records.samples[rows]
     of_rows = labels[order], predicted[order] == 1, calibrated[order], probabilities[order]
-    return rows, TestedSamples(samples, *of_rows, total)
+    return rows, TestedSamples(samples, *of_rows, total, members_of_test(model, data, rows, logits[order], run))
 
 
 def assemble_labels(
@@ -226,6 +234,7 @@ def assemble_labels(
         test=test,
         fitted=fitted,
         comparison=compare_labels(test.labels, ours, theirs, test.samples, counts, groups, resamples),
+        coverage=None if test.members is None else label_coverage(test.members, test.labels, counts),
         pairs=compare_pairs(training, test.predicted, counts),
         alarms=alarms,
         misses=misses,

@@ -28,6 +28,7 @@ from reports.label_texts import label_answer, label_leads, label_rows, label_til
 from reports.page_template import render_page
 from reports.run_description import facts
 from reports.run_files import RunFiles
+from reports.run_trust import coverage_rows, level_rows, trust_texts
 from reports.samples.drawings import HEIGHT, WIDTH, pack
 
 _SIDE_BY_SIDE = 24
@@ -89,7 +90,9 @@ def build_label_report(data: LabelData, start: float | None = None) -> str:
         values=label_tiles(data),
         baseline=label_rows(data),
         facts=facts(data.run, data.split_sizes),
-        texts=label_leads(data),
+        texts={**label_leads(data), **trust_texts(several=True)},
+        levels=level_rows(data.run),
+        coverage=coverage_rows(data.coverage, data.groups, several=True),
         few_pairs=len(data.pairs.shown) <= _SIDE_BY_SIDE,
         has_learning=bool(data.run.curves),
         has_alarms=bool(data.alarms),
@@ -159,6 +162,8 @@ def label_columns(data: LabelData) -> dict[str, list[Any]]:
         },
         "threshold": data.thresholds.tolist(),
     }
+    if data.coverage is not None:
+        scores["covered"] = data.coverage.of_classes.tolist()
     return {
         **{name: values.tolist() for name, values in counts.items()},
         **{name: rounded(values) for name, values in scores.items()},

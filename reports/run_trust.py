@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy
 
 from reports.analysis.class_scores import GROUPS, Group
 from reports.analysis.intervals import Estimate, wilson
-from reports.analysis.set_coverage import COVERAGE
+from reports.analysis.set_coverage import COVERAGE, SetCoverage
 from reports.number_texts import interval, number
-from reports.report_data import ReportData
-
-_TITLES: dict[Group | None, str] = {
-    None: "All samples",
-    "head": "Head classes",
-    "middle": "Middle classes",
-    "tail": "Tail classes",
-}
+from reports.run_files import RunFiles
 
 
-def level_rows(data: ReportData) -> list[dict[str, str]]:
+def level_rows(run: RunFiles) -> list[dict[str, str]]:
     """Test samples and the share of right labels on each level of applicability; empty without the file of the run."""
     rows = []
-    for level in data.run.levels:
-        samples, right = int(level["samples"]), int(level["right"])
-        low, high = wilson(numpy.array([right]), numpy.array([samples]))
+    for level in run.levels:
+        # Of a sample with several predicted labels, a part may be right.
+        samples, right = int(level["samples"]), float(level["right"])
+        low, high = wilson(numpy.array([round(right)]), numpy.array([samples]))
         share = right / samples if samples else math.nan
         rows.append(
             {
@@ -38,17 +33,24 @@ def level_rows(data: ReportData) -> list[dict[str, str]]:
     return rows
 
 
-def coverage_rows(data: ReportData) -> list[dict[str, str]]:
-    """Coverage and mean size of prediction sets, of all samples and of each group; empty without sets."""
-    if data.coverage is None:
+def coverage_rows(coverage: SetCoverage | None, groups: Sequence[Group], several: bool) -> list[dict[str, str]]:
+    """Coverage and mean size of prediction sets, of all samples and of each group; empty without sets.
+
+    Args:
+        coverage: The coverage.
+        groups: Group of each class.
+        several: Whether a sample may have several labels, which are then what is counted.
+    """
+    if coverage is None:
         return []
+    everyone, counted = ("All labels", "labels") if several else ("All samples", "classes")
     rows = []
     for group in (None, *GROUPS):
-        share, size = data.coverage.of(data.scores.groups, group)
+        share, size = coverage.of(groups, group)
         if share.samples:
             rows.append(
                 {
-                    "title": _TITLES[group],
+                    "title": everyone if group is None else f"{group.capitalize()} {counted}",
                     "coverage": number(share.value),
                     "interval": interval(share),
                     "size": "–" if math.isnan(size) else f"{size:.1f}",
@@ -58,12 +60,26 @@ def coverage_rows(data: ReportData) -> list[dict[str, str]]:
     return rows
 
 
-def trust_texts() -> dict[str, str]:
-    """The leads of the two tables, by name."""
+def trust_texts(several: bool) -> dict[str, str]:
+    """The leads of the two tables, by name.
+
+    Args:
+        several: Whether a sample may have several labels.
+    """
+    share = f"With --coverage {COVERAGE:g}, lightning predict also writes a set of labels"
+    levels = (
+        "lightning predict gives each prediction a level of applicability, from its probability and from how near the "
+        "sample is to the training samples. This is how often"
+    )
+    if several:
+        return {
+            "levels": f"{levels} predicted labels of test samples were right on each; no label at all counts as one.",
+            "coverage": f"{share} for each row. The sets are meant to hold {COVERAGE:.0%} of the labels that rows "
+            "have. This is how many they did hold, and how many labels the sets of samples with these labels have. The "
+            "table of every label has the share of each.",
+        }
     return {
-        "levels": "lightning predict gives each prediction a level of applicability, from its probability and from how "
-        "near the sample is to the training samples. This is how often labels of test samples were right on each.",
-        "coverage": f"With --coverage {COVERAGE:g}, lightning predict also writes a set of labels that is meant to "
-        f"contain the true one for {COVERAGE:.0%} of the samples. This is how often it did, and how many labels a set "
-        "has. The table of every class has the coverage of each class.",
+        "levels": f"{levels} labels of test samples were right on each.",
+        "coverage": f"{share} that is meant to contain the true one for {COVERAGE:.0%} of the samples. This is how "
+        "often it did, and how many labels a set has. The table of every class has the coverage of each class.",
     }

@@ -1,4 +1,4 @@
-"""How often prediction sets hold the label of test samples, for each class."""
+"""How often prediction sets hold the labels of test samples, for each class."""
 
 from __future__ import annotations
 
@@ -72,3 +72,17 @@ def set_coverage(
     covered = numpy.bincount(codes[members[numpy.arange(len(codes)), codes]], minlength=size)
     sizes = numpy.bincount(codes, members.sum(axis=1), minlength=size).astype(numpy.int64)
     return SetCoverage(covered, numpy.bincount(codes, minlength=size), sizes, total)
+
+
+def label_coverage(members: NDArray[Any], labels: NDArray[Any], training: NDArray[Any]) -> SetCoverage:
+    """Count the covered labels of samples that may have several, where each label of a sample is one to be covered.
+
+    Args:
+        members: bool (n, L), which labels are in the set of each sample.
+        labels: 1 the sample has the label, 0 it does not, -1 not known, int (n, L).
+        training: int (L,), training samples with each label; no set promises to cover a label without any.
+    """
+    present = (labels == 1) & (training > 0)
+    evaluated = present.sum(axis=0)
+    sizes = (present * members.sum(axis=1, keepdims=True)).sum(axis=0)
+    return SetCoverage((present & members).sum(axis=0), evaluated, sizes, evaluated)

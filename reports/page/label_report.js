@@ -23,6 +23,7 @@ function setUpLabelTable() {
     between("Recall", "recall_low", "recall_high"),
     score("F1", "f1"),
     score("Threshold", "threshold"),
+    ...(payload.labels.covered ? [score("In 90% set", "covered")] : []),
     { title: "Group", value: (place) => payload.groups[place] },
     count("Training: with it", "training"),
     count("Training: without", "training_without"),
@@ -32,7 +33,7 @@ function setUpLabelTable() {
   ];
   const rows = payload.classes.map((_, place) => place);
   const searched = (place) => `${className(place)} ${payload.groups[place]}`;
-  makeTable(document.getElementById("label-table"), columns, rows, searched, { column: 12, descending: true });
+  makeTable(document.getElementById("label-table"), columns, rows, searched, { column: columns.findIndex((one) => one.title === "Training: with it"), descending: true });
 }
 
 function setUpCurves() {

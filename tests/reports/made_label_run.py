@@ -63,7 +63,13 @@ def made_label_report(num_labels: int, rows: int, folder: Path, suffix: str = ""
     probabilities = made_scores(tested, 0.3, 3)
     samples = numpy.arange(len(tested)) // 2 * 2
     test = TestedSamples(
-        samples, tested, (probabilities > 0.7) & (counts > 0), probabilities, probabilities, len(tested)
+        samples,
+        tested,
+        (probabilities > 0.7) & (counts > 0),
+        probabilities,
+        probabilities,
+        len(tested),
+        (probabilities > 0.3) & (counts > 0),
     )
     fitted = FittedBaseline("Morgan counts", made_scores(tested, 0.1, 4).astype(float), len(training), len(training), 1)
     drawings, smiles = drawn_drugs(), polars.read_csv(DRUGS)["smiles"].to_list()

@@ -61,7 +61,7 @@ def test_the_table_is_sorted_searched_and_saved(page: Page) -> None:
         "return [...document.querySelectorAll('#label-table tbody tr')]"
         ".map((row) => row.cells[arguments[0]].textContent)"
     )
-    counts = [int(cell.replace(",", "")) for cell in page.run(cells, 12)]
+    counts = [int(cell.replace(",", "")) for cell in page.run(cells, 13)]
     assert counts == sorted(counts, reverse=True)
     assert "labels" in page.run("return document.querySelector('#label-table .note').textContent")
     name = page.run("return payload.classes[3]")
@@ -79,6 +79,7 @@ def test_the_table_is_sorted_searched_and_saved(page: Page) -> None:
     saved = polars.read_csv(file)
     assert saved["Label"].to_list() == page.run("return payload.classes")
     assert saved["Average precision, lower bound"].to_list() == page.run("return payload.labels.low")
+    assert saved["In 90% set"].to_list() == page.run("return payload.labels.covered")
     assert saved["Training: not known"].to_list() == page.run("return payload.labels.unknown")
     file.unlink()
 

@@ -19,6 +19,7 @@ import pytest
 import yaml
 from rich.console import Console
 
+import tailmol
 from reports.analysis.intervals import Estimate
 from reports.compared_runs import compare_runs
 from reports.label_data import LabelData, collect_labels
@@ -29,6 +30,7 @@ from reports.model_card import model_card
 from reports.number_texts import number
 from reports.run_comparison import answers
 from reports.run_files import RunFiles, read_run
+from reports.run_trust import coverage_rows
 from tests.lightning_app.command import TINY, in_this_process
 from tests.reports.made_label_run import made_label_report
 from workflows.fit import fit
@@ -256,3 +258,33 @@ def test_the_better_scores_win(made: LabelData) -> None:
     assert rows["Average precision (macro)"]["samples"] == "90"
     assert label_answer(made)["verdict"] == "better"
     assert numpy.isnan(made.pairs.training).sum() == 12 + 11
+
+
+def test_the_page_says_how_far_to_trust_predictions(run: RunFiles, data: LabelData, made: LabelData) -> None:
+    page, columns = build_label_report(made), label_columns(made)
+    assert made.test.members is not None
+    everyone = coverage_rows(made.coverage, made.groups, several=True)[0]
+    present = (made.test.labels == 1) & (made.training > 0)
+    assert everyone["title"] == "All labels"
+    assert everyone["samples"] == f"{present.sum():,}"
+    assert everyone["coverage"] == number(float(made.test.members[present].mean()))
+    assert columns["covered"][0] == pytest.approx(made.test.members[present[:, 0], 0].mean(), abs=1e-4)
+    assert columns["covered"][10:] == [None, None]
+    assert everyone["interval"] in page
+    assert "This is how many they did hold" in page
+    without = replace(made, coverage=None, run=replace(made.run, levels=()))
+    assert "How far to trust a prediction" not in build_label_report(without)
+    assert "covered" not in label_columns(without)
+    # Of the short run, the sets are those that its predictions come with.
+    sets = tailmol.load(run.checkpoint).predict(Path(run.settings["data"]["source"]), coverage=0.9)
+    splits = polars.read_csv(run.folder / "splits.csv", infer_schema=False)
+    rows = splits.filter(polars.col("split") == "test")["row"].cast(int) - 1
+    members = [one.split("; ") if one else [] for one in sets["set"].gather(rows)]
+    assert data.test.members is not None
+    for place, name in enumerate(run.task.classes):
+        assert data.test.members[:, place].tolist() == [name in own for own in members]
+    assert run.levels
+    assert (
+        f'<td class="number" data-title="Test samples">{run.levels[0]["samples"]}</td>'
+        in (run.folder / "report.html").read_text()
+    )

@@ -8,7 +8,7 @@ import numpy
 import pytest
 
 from reports.analysis.class_scores import Group
-from reports.analysis.set_coverage import set_coverage
+from reports.analysis.set_coverage import label_coverage, set_coverage
 
 GROUPS: tuple[Group, ...] = ("head", "tail", "tail")
 
@@ -39,3 +39,16 @@ def test_classes_without_training_samples_and_groups_without_test_samples_do_not
     assert share.samples == 0
     assert math.isnan(share.value)
     assert math.isnan(size)
+
+
+def test_each_label_of_a_sample_is_one_to_be_covered() -> None:
+    labels = numpy.array([[1, 1, 0], [0, 1, -1], [1, 0, 1], [0, 0, 1]])
+    members = numpy.array([[1, 0, 1], [0, 1, 1], [1, 1, 0], [1, 1, 1]]) == 1
+    found = label_coverage(members, labels, numpy.array([9, 5, 0]))
+    assert found.covered.tolist() == [2, 1, 0]
+    assert found.evaluated.tolist() == [2, 2, 0]
+    share, size = found.of(GROUPS, None)
+    assert (share.value, share.samples) == (0.75, 4)
+    # The sets of the two samples with the first label have 2 labels each, as those of the two with the second.
+    assert size == 2.0
+    assert numpy.isnan(found.of_classes[2])

@@ -10,23 +10,6 @@ from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.tables.columns import InputKind
 
 
-def check_single_label(task: DrugTask, purpose: str, setting: str = "RUN") -> None:
-    """Check that the samples of a model have a single label each.
-
-    Args:
-        task: Description of the data of the model.
-        purpose: What the model is wanted for, to end the sentence "with a single label a sample to".
-        setting: Name of the setting that the message begins with.
-
-    Raises:
-        InputError: If a sample may have several.
-    """
-    if task.is_multilabel:
-        raise InputError(
-            f"{setting}: expected a model with a single label a sample to {purpose}, got one with several."
-        )
-
-
 @dataclass(frozen=True)
 class DrugTask:
     """Classes and feature settings of one classification task.

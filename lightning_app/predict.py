@@ -70,7 +70,8 @@ class PredictCLI(TableCLI):
             "coverage": Option(
                 float | None,
                 None,
-                "Share of samples, such as 0.9, whose set of labels must contain the true one; null writes no sets.",
+                "Share of samples, such as 0.9, whose set of labels must contain the true one; of several labels, the "
+                "share of labels that sets must contain; null writes no sets.",
             ),
             "html": Option(
                 str | None, None, f"HTML page to write, of the first {SHOWN} rows with their nearest training samples."
@@ -147,8 +148,6 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     cli = PredictCLI(arguments, terminal.command, not terminal.quiet)
     assert cli.checkpoint is not None
     assert cli.trained_task is not None
-    if cli.trained_task.is_multilabel:
-        _check_single_label_options(cli)
     if cli.config.smiles is not None:
         from lightning_app.predict_one import predict_one
 
@@ -158,15 +157,13 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     assert cli.writer is not None
     cli.model.build(cli.trained_task)
     evidence = load_evidence(Path(cli.checkpoint))
-    if cli.trained_task.is_multilabel:
-        cli.write(LabelColumns(cli.trained_task, evidence, cli.config.top, cli.config.neighbors), terminal.quiet)
-        if cli.trainer.is_global_zero:
-            _report(cli.writer.rows, cli.writer.unusable, cli.config.output, terminal)
-        return
     coverage = cli.config.coverage
     sets = None if coverage is None else sets_from_file(cli.model, Path(cli.checkpoint), coverage)
-    columns = PredictionColumns(
-        cli.trained_task, cli.model.decision.has_uncertainty, evidence, cli.config.top, cli.config.neighbors, sets
+    given = evidence, cli.config.top, cli.config.neighbors, sets
+    columns = (
+        LabelColumns(cli.trained_task, *given)
+        if cli.trained_task.is_multilabel
+        else PredictionColumns(cli.trained_task, cli.model.decision.has_uncertainty, *given)
     )
     cli.write(columns, terminal.quiet)
     if cli.trainer.is_global_zero:
@@ -177,12 +174,6 @@ def main(arguments: list[str], terminal: Terminal) -> None:
             files = Path(cli.config.data.source), Path(cli.config.output), Path(cli.checkpoint)
             write_prediction_page(Path(cli.config.html), *files, first, cli.writer.rows, samples)
         _report(cli.writer.rows, cli.writer.unusable, cli.config.output, terminal)
-
-
-def _check_single_label_options(cli: PredictCLI) -> None:
-    for name in ("coverage", "html"):
-        if cli.config[name] is not None:
-            raise InputError(f"{name}: expected null for a model with several labels a sample, got {cli.config[name]}.")
 
 
 def _report(rows: int, unusable: int, output: str, terminal: Terminal) -> None:

@@ -25,6 +25,7 @@ from modules.drug_classifier import DrugClassifier
 from modules.evaluation.evidence_columns import EvidenceColumns
 from modules.evaluation.prediction_columns import PredictionColumns
 from modules.evaluation.prediction_evidence import load_evidence
+from modules.evaluation.prediction_sets import PredictionSets
 from modules.inference import infer
 from modules.multilabel.label_columns import LabelColumns
 from workflows.terminal import Terminal
@@ -49,7 +50,8 @@ def predict_one(
         text: The sample as SMILES; the two parts of a reaction, a pair, or a drug and a protein are joined by `>>`.
         top: Number of most probable classes to show; None shows three.
         neighbors: Number of nearest training samples to show.
-        coverage: Share of samples whose set of labels must contain the true one; None for no set.
+        coverage: Share of samples whose set of labels must contain the true one, or of the labels of samples that may
+            have several; None for no set.
         terminal: Output options of the command.
         trust: Modules with classes of the user that the checkpoint may name.
         decision: Objective of this prediction only; None for the decision of the checkpoint.
@@ -63,12 +65,12 @@ def predict_one(
         choose_from_file(model, checkpoint, decision)
     chunk = _read(text, model)
     top = top or min(_SHOWN_CLASSES, model.task.num_classes)
+    sets = None if coverage is None else sets_from_file(model, checkpoint, coverage)
     if model.task.is_multilabel:
-        several = LabelColumns(model.task, load_evidence(checkpoint), top, neighbors)
+        several = LabelColumns(model.task, load_evidence(checkpoint), top, neighbors, sets)
         prediction = _predict(text, model, chunk, several)
         _print(text, prediction, _several_lines(prediction, several), terminal)
         return
-    sets = None if coverage is None else sets_from_file(model, checkpoint, coverage)
     numbers = top, neighbors, sets
     columns = PredictionColumns(model.task, model.decision.has_uncertainty, load_evidence(checkpoint), *numbers)
     prediction = _predict(text, model, chunk, columns)
@@ -152,7 +154,12 @@ def _evidence_lines(prediction: dict[str, Any], evidence: EvidenceColumns | None
 def _several_lines(prediction: dict[str, Any], columns: LabelColumns) -> dict[str, str]:
     """What is shown of a prediction of several labels, by title."""
     lines = {"labels": prediction["predicted_labels"], "most probable": _best(prediction, columns.top or 0)}
-    return lines | _evidence_lines(prediction, columns.evidence)
+    return lines | _set_lines(prediction, columns.sets) | _evidence_lines(prediction, columns.evidence)
+
+
+def _set_lines(prediction: dict[str, Any], sets: PredictionSets | None) -> dict[str, str]:
+    """What is shown of the set of a prediction, by title."""
+    return {} if sets is None else {f"{sets.coverage:.0%} set": prediction["set"] or "none, since no label fits"}
 
 
 def _lines(prediction: dict[str, Any], columns: PredictionColumns) -> dict[str, str]:
@@ -164,7 +171,4 @@ def _lines(prediction: dict[str, Any], columns: PredictionColumns) -> dict[str, 
     }
     if "uncertainty" in prediction:
         lines["uncertainty"] = f"{prediction['uncertainty']:.3f}"
-    if columns.sets is not None:
-        labels = prediction["set"] or "none, since no class fits"
-        lines[f"{columns.sets.coverage:.0%} set"] = labels
-    return lines | _evidence_lines(prediction, columns.evidence)
+    return lines | _set_lines(prediction, columns.sets) | _evidence_lines(prediction, columns.evidence)

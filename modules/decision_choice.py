@@ -13,6 +13,7 @@ from torch import Tensor
 from modules.checkpoint_file import Checkpoint, read_checkpoint, weights_digest
 from modules.decision import Decision
 from modules.decisions.objectives import CostMatrix, DecisionObjective, NamedRecall
+from modules.decisions.samples import even_folds
 from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction_sets import PredictionSets
@@ -158,9 +159,8 @@ def crossed_labels(model: DrugClassifier, scores: SplitScores, settings: Decisio
         settings: The objective.
     """
     own = deepcopy(model)
-    order = _shared_evenly(scores.labels, model.decision.counts).argsort(stable=True)
-    fold, predicted = torch.empty_like(order), torch.zeros_like(scores.labels)
-    fold[order] = torch.arange(len(order), device=fold.device) % _FOLDS
+    fold = even_folds(_shared_evenly(scores.labels, model.decision.counts), _FOLDS)
+    predicted = torch.zeros_like(scores.labels)
     for number in range(_FOLDS):
         inside = fold == number
         choose_decision(own, scores.part(~inside), settings)

@@ -17,7 +17,6 @@ from base.errors import InputError
 from callbacks.prediction_writer import RowColumns
 from datamodules.batch import Batch
 from datamodules.drug_datamodule import DrugDataModule
-from datamodules.drug_task import check_single_label
 from datamodules.tables.columns import ColumnNames, InputKind
 from datamodules.tables.source_table import read_column_names
 from modules.checkpoint_file import checkpoint_to_predict_with
@@ -101,7 +100,8 @@ class Model:
                 or pandas data frame; or the path of a table or an .npz file.
             top: Writes the labels and probabilities of this many best classes instead of a column for each class.
             neighbors: Number of nearest training samples to name.
-            coverage: Share of samples, such as 0.9, whose set of labels must contain the true one; None for no sets.
+            coverage: Share of samples, such as 0.9, whose set of labels must contain the true one, or of the labels of
+                samples that may have several; None for no sets.
 
         Returns:
             One row for each sample, in order: the columns that were given and those of `lightning predict`. A pandas
@@ -114,13 +114,12 @@ class Model:
         """
         sets = None
         if coverage is not None:
-            check_single_label(self._task, "predict sets of labels", "coverage")
             if self.checkpoint is None:
                 raise InputError("coverage: expected a model that was loaded from a checkpoint, got another one.")
             sets = sets_from_file(self.classifier, self.checkpoint, coverage)
         has_uncertainty = self.classifier.decision.has_uncertainty
         columns: RowColumns = (
-            LabelColumns(self._task, self.evidence, top, neighbors)
+            LabelColumns(self._task, self.evidence, top, neighbors, sets)
             if self._task.is_multilabel
             else PredictionColumns(self._task, has_uncertainty, self.evidence, top, neighbors, sets)
         )

@@ -19,6 +19,22 @@ GROUPS = 20
 """Number of groups of samples, from whose differences standard errors are computed."""
 
 
+def even_folds(labels: Tensor, number: int) -> Tensor:
+    """Assign samples to folds, which share each class as evenly as its samples allow.
+
+    Args:
+        labels: Labels, int64 (N,).
+        number: Number of folds.
+
+    Returns:
+        The fold of each sample, int64 (N,).
+    """
+    order = labels.argsort(stable=True)
+    fold = torch.empty_like(labels)
+    fold[order] = torch.arange(len(order), device=labels.device) % number
+    return fold
+
+
 @dataclass(frozen=True)
 class DecisionSamples:
     """N samples that the model was not trained on, all of classes with training samples.
@@ -50,11 +66,8 @@ class DecisionSamples:
         return (self.scores + offset).argmax(dim=1)
 
     def folds(self, number: int) -> Tensor:
-        """Assign the samples to folds, which share each class as evenly as its samples allow; int64 (N,)."""
-        order = self.labels.argsort(stable=True)
-        fold = torch.empty_like(self.labels)
-        fold[order] = torch.arange(len(order)) % number
-        return fold
+        """Assign the samples to folds, see `even_folds`; int64 (N,)."""
+        return even_folds(self.labels, number)
 
     def confusions(self, candidates: Sequence[Tensor]) -> Confusions:
         """Count the confusions of `GROUPS` groups of the samples for several times their predicted labels, (N,)."""

@@ -20,6 +20,7 @@ from modules.evaluation.evidence_columns import NEIGHBORS, EvidenceColumns
 from modules.evaluation.prediction import Prediction, Values
 from modules.evaluation.prediction_evidence import PredictionEvidence
 from modules.evaluation.prediction_sets import PredictionSets
+from modules.evaluation.set_columns import SET_NAMES, set_columns, set_values
 
 NOT_FINITE = "the model's scores of this sample are NaN or infinite"
 """The reason in rows that the model cannot classify."""
@@ -107,7 +108,7 @@ class PredictionColumns:
             *("predicted_label", "probability", "calibrated_probability"),
             *(best or [f"p/{name}" for name in self.classes]),
             *(["uncertainty"] if self._has_uncertainty else []),
-            *(["set", "set_size"] if self.sets else []),
+            *(SET_NAMES if self.sets else []),
             *(self.evidence.names if self.evidence else []),
             "reason",
         ]
@@ -152,9 +153,7 @@ class PredictionColumns:
         if prediction.uncertainty is not None:
             values["uncertainty"] = prediction.uncertainty.float().masked_fill(~finite, torch.nan).cpu().numpy()
         if self.sets is not None:
-            codes = self.sets.codes(prediction.logits)
-            values["set_size"] = numpy.array([len(own) for own in codes])
-            values["set"] = numpy.array(["; ".join(self.classes[code] for code in own) for own in codes], dtype=object)
+            values |= set_values(self.sets, prediction, self.classes)
         if self.evidence is not None:
             sure = numpy.nan_to_num(values["calibrated_probability"])
             found = partial(signals, sure, best, by_tanimoto=self.evidence.samples.by_tanimoto)
@@ -185,12 +184,6 @@ class PredictionColumns:
             column[rows] = numpy.where(found["labels"] < 0, len(known), codes) if found else codes
             return polars.Series([*known, None], dtype=polars.String).gather(column)
 
-        def filled(values: list[Any], at: NDArray[Any], kind: type[polars.DataType]) -> polars.Series:
-            column: list[Any] = [None] * size
-            for row, value in zip(at.tolist(), values, strict=True):
-                column[row] = value
-            return polars.Series(column, dtype=kind)
-
         nothing = numpy.zeros(0)
         width = self.top or len(self.classes)
         shares = found.get("probabilities", numpy.zeros((0, width)))
@@ -207,9 +200,7 @@ class PredictionColumns:
         if self._has_uncertainty:
             columns.append(numbers(found.get("uncertainty", nothing)))
         if self.sets is not None:
-            known = found["labels"] >= 0 if found else nothing.astype(bool)
-            joined, sizes = (found.get(name, nothing)[known].tolist() for name in ("set", "set_size"))
-            columns += [filled(joined, rows[known], polars.String), filled(sizes, rows[known], polars.Int64)]
+            columns += set_columns(size, rows, found, found["labels"] >= 0 if found else nothing.astype(bool))
         if self.evidence is not None:
             columns += self.evidence.columns(size, rows, found)
         broken = rows[found["labels"] < 0] if found else nothing.astype(numpy.int64)

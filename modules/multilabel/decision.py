@@ -15,6 +15,7 @@ from modules.evaluation.split_metrics import SplitMetrics
 from modules.evaluation.split_scores import SplitScores
 from modules.losses.multilabel.multilabel_loss import MultilabelLoss
 from modules.multilabel.calibration import LabelCalibration, label_logits
+from modules.multilabel.prediction_sets import LabelPredictionSets
 
 
 class LabelDecision(Decision):
@@ -109,3 +110,21 @@ class LabelDecision(Decision):
         found = objective.thresholds(*(values.cpu() for values in given))
         self.class_offset.copy_(-found)
         self.calibration.fit(self.probabilities(scores.logits), scores.labels)
+
+    def sets(self, scores: SplitScores, head: Sequence[int], coverage: float) -> LabelPredictionSets:
+        """Choose prediction sets, which take the logits of the head; they do not depend on the objective.
+
+        Args:
+            scores: Scores of samples that the model was not trained on, of all processes.
+            head: Not used.
+            coverage: Share of the labels of all samples that their sets must hold, above 0 and below 1.
+
+        Raises:
+            InputError: If `coverage` is not in this range.
+        """
+        known, priors = scores.in_order(), self.loss.log_odds(self.counts)
+        given = self.corrected(known.logits), known.labels, self.counts, priors
+        log_odds, labels, counts, frequency = (values.cpu() for values in given)
+        sets = LabelPredictionSets.of_labels(log_odds, labels, counts, frequency, coverage)
+        offset = (self.loss.removed_prior * priors).masked_fill(self.counts == 0, NEVER)
+        return sets.of_logits(torch.ones_like(sets.scale), offset.cpu())

@@ -18,6 +18,8 @@ from modules.evaluation.evidence_columns import NEIGHBORS, EvidenceColumns
 from modules.evaluation.prediction import Prediction, Values
 from modules.evaluation.prediction_columns import NOT_FINITE, check_free, values_of_chunk
 from modules.evaluation.prediction_evidence import PredictionEvidence
+from modules.evaluation.prediction_sets import PredictionSets
+from modules.evaluation.set_columns import SET_NAMES, set_columns, set_values
 from modules.multilabel.label_evidence import label_signals
 
 
@@ -25,13 +27,14 @@ class LabelColumns:
     """Converts predictions to columns of a table.
 
     The columns are `predicted_labels`, joined by "; " and "none" without one; `p/<label>`, the calibrated probability
-    of each label, or with `top` the most probable labels as `label_1`, `probability_1` and so on; with evidence those
-    of `EvidenceColumns`; and `reason`.
+    of each label, or with `top` the most probable labels as `label_1`, `probability_1` and so on; with prediction sets,
+    `set`, the labels joined by a semicolon, and `set_size`; with evidence those of `EvidenceColumns`; and `reason`.
 
     Attributes:
         labels: Names of the L labels.
         evidence: Columns of evidence; None without.
         top: Number of most probable labels; None for a column for each label.
+        sets: Prediction sets; None without.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class LabelColumns:
         evidence: PredictionEvidence | None = None,
         top: int | None = None,
         neighbors: int = NEIGHBORS,
+        sets: PredictionSets | None = None,
     ) -> None:
         """Create the columns for the predictions of a model.
 
@@ -48,21 +52,27 @@ class LabelColumns:
             evidence: Evidence of the checkpoint; None for no columns of evidence.
             top: Number of most probable labels to write; None writes a column for each label.
             neighbors: Number of nearest training samples to write.
+            sets: Prediction sets of the model; None for no columns of sets.
 
         Raises:
             InputError: If `top` is outside 1..L, or the evidence has other labels or fingerprints.
         """
         if top is not None and not 1 <= top <= task.num_classes:
             raise InputError(f"top: expected 1 to {task.num_classes}, the number of labels, got {top}.")
-        self.labels, self.top = task.classes, top
+        self.labels, self.top, self.sets = task.classes, top, sets
         self.evidence = None if evidence is None else EvidenceColumns(task, evidence, neighbors)
 
     @property
     def names(self) -> list[str]:
         """Names of the columns, in order."""
         best = [name for place in range(1, (self.top or 0) + 1) for name in (f"label_{place}", f"probability_{place}")]
-        near = self.evidence.names if self.evidence else []
-        return ["predicted_labels", *(best or [f"p/{name}" for name in self.labels]), *near, "reason"]
+        return [
+            "predicted_labels",
+            *(best or [f"p/{name}" for name in self.labels]),
+            *(SET_NAMES if self.sets else []),
+            *(self.evidence.names if self.evidence else []),
+            "reason",
+        ]
 
     def check_names(self, given: Iterable[str]) -> None:
         """See `PredictionColumns.check_names`."""
@@ -82,6 +92,8 @@ class LabelColumns:
             "labels": prediction.labels.masked_fill(~finite[:, None], -1).cpu().numpy(),
             "probabilities": shares.cpu().numpy(),
         }
+        if self.sets is not None:
+            values |= set_values(self.sets, prediction, self.labels)
         if self.evidence is not None:
             given = numpy.nan_to_num(values["probabilities"]), values["labels"]
             found = partial(label_signals, *given, by_tanimoto=self.evidence.samples.by_tanimoto)
@@ -115,6 +127,8 @@ class LabelColumns:
                 own = order[:, place]
                 best = polars.Series(shares[numpy.arange(size), own]).fill_nan(None)
                 columns += [names.gather(numpy.where(known, own, width)), best]
+        if self.sets is not None:
+            columns += set_columns(size, rows, found, labels[rows, 0] >= 0)
         if self.evidence is not None:
             columns += self.evidence.columns(size, rows, found)
         named = zip(self.names, [*columns, reasons], strict=True)

@@ -5,9 +5,8 @@ from io import BytesIO
 import pytest
 import torch
 
-from base.errors import InputError
 from datamodules.chemistry.molecule_features import FeatureSettings
-from datamodules.drug_task import DrugTask, check_single_label
+from datamodules.drug_task import DrugTask
 
 TASK = DrugTask("reaction", ("1", "2", "other"), (7, 0, 3), FeatureSettings(3, 512))
 SEVERAL = replace(TASK, known_counts=(9, 4, 12))
@@ -23,11 +22,6 @@ def test_of_several_labels_the_best_known_one_has_all_training_samples() -> None
     assert SEVERAL.is_multilabel
     assert SEVERAL.num_training_samples == 12
     assert SEVERAL.to_dict()["known_counts"] == [9, 4, 12]
-    check_single_label(TASK, "export")
-    with pytest.raises(
-        InputError, match=r"^RUN: expected a model with a single label a sample to export, got one with"
-    ):
-        check_single_label(SEVERAL, "export")
 
 
 def test_the_dictionary_has_plain_types_only() -> None:

@@ -249,21 +249,32 @@ def test_two_processes_give_the_metrics_of_one(run: Path, tmp_path: Path) -> Non
     assert scores.rows.tolist() == SplitScores.load(scores_path(checkpoint(run)), 3).rows.tolist()
 
 
-@pytest.mark.parametrize("given", ["--coverage=0.9", "--html=page.html"])
-def test_predictions_of_single_labels_are_refused(
-    run: Path, tmp_path: Path, given: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_sets_of_labels_and_a_page_of_predictions_are_written(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    options = ("--ckpt_path", str(checkpoint(run)), f"--data.source={source(run)}", "--output=out.csv", given)
-    assert in_this_process(monkeypatch, "predict", *options) == 2
-    name, value = given.removeprefix("--").split("=")
-    told = f"{name}: expected null for a model with several labels a sample, got {value}.\n"
-    assert capsys.readouterr().err == f"lightning: error: {told}"
-    assert not (tmp_path / "out.csv").exists()
-
-
-def test_python_refuses_what_the_commands_refuse(run: Path) -> None:
-    model = tailmol.load(checkpoint(run))
-    single = "expected a model with a single label a sample to"
-    with pytest.raises(InputError, match=rf"^coverage: {single} predict sets of labels, got one with several\.$"):
-        model.predict(["CCN"], coverage=0.9)
+    given = ("--ckpt_path", str(checkpoint(run)), "--trainer.accelerator=cpu")
+    where = (f"--data.source={source(run)}", "--output=out.parquet", "--html=page.html")
+    assert in_this_process(monkeypatch, "predict", *given, *where, "--coverage=0.8") == 0
+    written = polars.read_parquet("out.parquet")
+    assert written.columns[-len(EVIDENCE) - 3 :] == ["set", "set_size", *EVIDENCE, "reason"]
+    members = [one.split("; ") if one else [] for one in written["set"]]
+    assert written["set_size"].to_list() == [len(one) for one in members]
+    for row, own in zip(written.iter_rows(named=True), members, strict=True):
+        assert own == sorted(own, key=lambda name: -row[f"p/{name}"])
+    validation = polars.read_csv(run / "splits.csv").filter(split="validation")["row"] - 1
+    table = polars.read_csv(source(run))
+    present = [(row, name) for row in validation for name in NAMES if table[name][row] == 1]
+    held = sum(name in members[row] for row, name in present) / len(present)
+    assert 0.75 <= held < 1
+    cards = Path("page.html").read_text().split('<article class="card">')[1:]
+    assert len(cards) == min(len(written), 200)
+    first = written.row(0, named=True)
+    assert f'<h3 class="long">1. {first["predicted_labels"]}</h3>' in cards[0]
+    assert f"set of labels: {first['set']}" in cards[0]
+    assert f"applicability {first['applicability_level']}: estimated" in cards[0]
+    sets = tailmol.load(checkpoint(run)).predict(written["smiles"].to_list(), coverage=0.8)["set"]
+    assert sets.to_list() == written["set"].to_list()
+    capsys.readouterr()
+    assert in_this_process(monkeypatch, "predict", *given, f"--smiles={first['smiles']}", "--coverage=0.8") == 0
+    assert f"80% set        {first['set'] or 'none, since no label fits'}" in capsys.readouterr().out

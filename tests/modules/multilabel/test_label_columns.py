@@ -24,6 +24,7 @@ from modules.evaluation.prediction_columns import NOT_FINITE
 from modules.evaluation.prediction_evidence import PredictionEvidence
 from modules.multilabel.label_columns import LabelColumns
 from modules.multilabel.label_evidence import label_signals
+from modules.multilabel.prediction_sets import LabelPredictionSets
 from modules.multilabel.tested_labels import TestedLabels
 from modules.neighbors.sample_bits import sample_bits
 from tests.datamodules.drug_module import data_module
@@ -152,6 +153,21 @@ def test_columns_of_the_same_name_are_refused(name: str) -> None:
         LabelColumns(TASK).check_names(["smiles", name])
     with pytest.raises(InputError, match="'probability_2'"):
         LabelColumns(TASK, top=2).check_names(["probability_2"])
+
+
+def test_sets_are_written_the_most_probable_label_first(tmp_path: Path) -> None:
+    zeros = torch.zeros(3)
+    sets = LabelPredictionSets(0.9, zeros + 1, zeros, 1.0, torch.tensor([0.15, 0.5, 0.3]), 0.0)
+    columns = LabelColumns(TASK, top=1, sets=sets)
+    shares = [*SHARES[:3], [0.3, math.nan, 0.3]]
+    frame = columns.frame(chunk(tmp_path), [columns.values(*prediction([0, 2, 3, 4], shares, LABELS))])
+    assert columns.names == ["predicted_labels", "label_1", "probability_1", "set", "set_size", "reason"]
+    # The made predictions have their probabilities as logits.
+    assert frame["set"].to_list() == ["a; c", None, "c", "c; a; b", None]
+    assert frame["set_size"].to_list() == [2, None, 1, 3, None]
+    with pytest.raises(InputError, match="'set_size'"):
+        columns.check_names(["set_size"])
+    assert columns.frame(chunk(tmp_path), [])["set_size"].to_list() == [None] * 5
 
 
 @pytest.mark.parametrize("top", [0, 4])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Literal
 
 Standardise = Literal["none", "parent"]
 
-# Without components, charges and bonds to the metals of salts, a molecule is its own parent.
-_MAY_HAVE_PARENT = re.compile(r"[.+-]|\[(?:Li|Na|K|Rb|Cs|Mg|Ca|Sr|Ba)")
+# Without components, charges and bonds to the metals of salts, a molecule is its own parent. Outside of brackets, a
+# minus is a bond.
+_MAY_HAVE_PARENT = re.compile(r"\.|\[[^]]*[+-]|\[(?:Li|Na|K|Rb|Cs|Mg|Ca|Sr|Ba)")
 _SALT = re.compile(r"\[(?:Li|Na|K|Rb|Cs|Mg|Ca|Sr|Ba)\]")
 _SALT_METAL = "[Li,Na,K,Rb,Cs,Mg,Ca,Sr,Ba]"
 
@@ -33,6 +35,7 @@ class ParentFinder:
         disconnector.SetMetalNon(Chem.MolFromSmarts(f"{_SALT_METAL}~[S,Cl,Br,I]"))
         self._disconnect = disconnector.Disconnect
         self._metal = Chem.MolFromSmarts(f"{_SALT_METAL}-,=[!#6]")
+        self._carbons, self._charge = Chem.MolFromSmarts("[#6]~[#6]"), Chem.MolFromSmarts("[!+0]")
 
     def find_component(self, text: str, molecule: Any) -> tuple[int, ...] | None:
         """The atoms of the parent, if it is a component that needs no change and is the largest beyond doubt.
@@ -47,10 +50,8 @@ class ParentFinder:
 
         if "." not in text or _SALT.search(text):
             return None
-        components = sorted(Chem.GetMolFrags(molecule), key=len)
-        largest = components[-1]
-        # RDKit counts hydrogens as well, of which an atom may have three or four.
-        if len(components) < 2 or len(largest) < 5 * len(components[-2]):
+        largest = _largest(molecule, Chem.GetMolFrags(molecule))
+        if largest is None:
             return None
         atoms = [molecule.GetAtomWithIdx(place) for place in largest]
         is_organic = sum(atom.GetAtomicNum() == 6 for atom in atoms) > 1
@@ -65,16 +66,43 @@ class ParentFinder:
         """
         if not _MAY_HAVE_PARENT.search(text):
             return molecule
+        component = self.find_component(text, molecule)
+        if component is not None:
+            return _fragment(molecule, component)
         found = molecule
         if found.HasSubstructMatch(self._metal):
             found = self._disconnect(found)
         if "." in text or found is not molecule:
             found = self._choose(found)
-        if not _is_organic(found):
+        if not found.HasSubstructMatch(self._carbons) and not _is_organic(found):
             return molecule
-        if any(atom.GetFormalCharge() for atom in found.GetAtoms()):
+        if found.HasSubstructMatch(self._charge):
             found = self._neutralize(found)
         return found
+
+
+def _largest(molecule: Any, components: Sequence[tuple[int, ...]]) -> tuple[int, ...] | None:
+    """The component with the most atoms, with hydrogens, as RDKit counts them; None if there is no single one."""
+    if len(components) < 2:
+        return None
+    largest, second = sorted(components, key=len, reverse=True)[:2]
+    # An atom has four hydrogens at most.
+    if len(largest) > 5 * len(second):
+        return largest
+    sizes = [1 + atom.GetTotalNumHs() for atom in molecule.GetAtoms()]
+    counted = [sum(sizes[place] for place in own) for own in components]
+    most = max(counted)
+    return components[counted.index(most)] if counted.count(most) == 1 else None
+
+
+def _fragment(molecule: Any, component: tuple[int, ...]) -> Any:
+    from rdkit import Chem
+
+    place = Chem.GetMolFrags(molecule).index(component)
+    # What was sanitized as a whole is so in its parts, but for the rings.
+    fragment = Chem.GetMolFrags(molecule, asMols=True, sanitizeFrags=False)[place]
+    Chem.GetSymmSSSR(fragment)
+    return fragment
 
 
 def _is_organic(molecule: Any) -> bool:

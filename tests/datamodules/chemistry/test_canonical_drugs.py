@@ -6,9 +6,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
+from rdkit.Chem.MolStandardize import rdMolStandardize
 
 from datamodules.chemistry.canonical_drugs import canonical_drugs
 from datamodules.chemistry.molecule_features import FeatureSettings, featurize
+from datamodules.chemistry.parent_molecule import ParentFinder
 from tests.datamodules.drug_spellings import DRUGS, spelling
 
 SAME_PARENT = [
@@ -75,3 +77,34 @@ def test_the_hash_of_a_parent_is_that_of_the_parent_read_alone(drawn: list[tuple
     found = featurize([*written, "[Na+].[Cl-]", "C[N+](C)(C)C.[Cl-]"], FeatureSettings(0, 8))
     alone = featurize([*(drug for drug, _ in drawn), "[Na+].[Cl-]", "C[N+](C)(C)C"], FeatureSettings(0, 8))
     assert found.parents.tolist() == alone.parents.tolist() == alone.skeletons.tolist()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.sampled_from([*DRUGS, *OTHER_DRUGS, "CCOCC", "OCCCC"]), min_size=2, max_size=4))
+def test_the_component_of_a_parent_is_the_one_that_rdkit_chooses(drugs: list[str]) -> None:
+    text = ".".join(drugs)
+    molecule = Chem.MolFromSmiles(text)
+    chosen = Chem.MolToSmiles(rdMolStandardize.LargestFragmentChooser(preferOrganic=True).choose(molecule))
+    finder = ParentFinder()
+    component = finder.find_component(text, molecule)
+    if component is not None:
+        parts = Chem.GetMolFrags(molecule, asMols=True)
+        assert Chem.MolToSmiles(parts[Chem.GetMolFrags(molecule).index(component)]) == chosen
+        assert Chem.MolToSmiles(finder(text, molecule)) == chosen
+
+
+def test_the_largest_component_counts_with_its_hydrogens_and_a_tie_is_left_to_rdkit() -> None:
+    finder = ParentFinder()
+    # Eight atoms against fourteen.
+    text = "ClC(Cl)(Cl)C(Cl)(Cl)Cl.CCCC"
+    assert finder.find_component(text, Chem.MolFromSmiles(text)) == (8, 9, 10, 11)
+    for tie in ("CCOCC.OCCCC", "CCO.OCC"):
+        assert finder.find_component(tie, Chem.MolFromSmiles(tie)) is None
+    # An ion is neutralized, so its component is not the parent.
+    assert finder.find_component("CCC[NH3+].[Cl-]", Chem.MolFromSmiles("CCC[NH3+].[Cl-]")) is None
+
+
+def test_a_bond_between_rings_is_no_charge() -> None:
+    text = "c1ccccc1-c1ccccn1"
+    molecule = Chem.MolFromSmiles(text)
+    assert ParentFinder()(text, molecule) is molecule

@@ -15,7 +15,9 @@ from modules.decision_choice import choose_decision, choose_from_file
 from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
 from modules.embedding_pass import score_validation_set
+from modules.evaluation.evidence_columns import EvidenceColumns
 from modules.evaluation.split_scores import scores_path
+from modules.make_evidence import decided_evidence
 from modules.neighbor_choice import choose_neighbors
 from modules.neighbors.settings import NeighborSettings
 
@@ -67,7 +69,11 @@ class DecisionWriter(lightning.Callback):
 
 
 class DecisionUser(lightning.Callback):
-    """Predicts with the decision of another objective, for this prediction only."""
+    """Predicts with the decision of another objective, for this prediction only.
+
+    Attributes:
+        evidence: Columns of evidence, whose estimate of right labels becomes that of the decision; None without.
+    """
 
     def __init__(self, settings: DecisionSettings) -> None:
         """Create the callback.
@@ -76,6 +82,7 @@ class DecisionUser(lightning.Callback):
             settings: The objective.
         """
         self.settings = settings
+        self.evidence: EvidenceColumns | None = None
 
     def on_predict_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Choose the decision, from the scores beside the checkpoint.
@@ -84,4 +91,6 @@ class DecisionUser(lightning.Callback):
             InputError: If there are no scores, or the settings do not fit the classes.
         """
         model = cast(DrugClassifier, pl_module)
-        choose_from_file(model, Path(str(trainer.ckpt_path)), self.settings)
+        scores = choose_from_file(model, Path(str(trainer.ckpt_path)), self.settings)
+        if self.evidence is not None:
+            self.evidence.evidence = decided_evidence(model.decision, scores, self.evidence.evidence)

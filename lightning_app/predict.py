@@ -127,11 +127,10 @@ class PredictCLI(TableCLI):
             check_coverage(self.config.coverage)
 
     def callbacks(self) -> list[Callback]:
-        """The writer of the predictions, if there is a file to write."""
+        """The writer of the predictions, if there is a file to write, and what chooses their decision."""
         self.writer = PredictionWriter(self.config.output) if self.config.output else None
-        if self.writer is None:
-            return []
-        return [self.writer] if self.decision is None else [self.writer, DecisionUser(self.decision)]
+        self.decision_user = None if self.decision is None else DecisionUser(self.decision)
+        return [] if self.writer is None else [one for one in (self.writer, self.decision_user) if one is not None]
 
 
 @quiet_lightning()
@@ -165,6 +164,8 @@ def main(arguments: list[str], terminal: Terminal) -> None:
         if cli.trained_task.is_multilabel
         else PredictionColumns(cli.trained_task, cli.model.decision.has_uncertainty, *given)
     )
+    if cli.decision_user is not None:
+        cli.decision_user.evidence = columns.evidence
     cli.write(columns, terminal.quiet)
     if cli.trainer.is_global_zero:
         if cli.config.html is not None:

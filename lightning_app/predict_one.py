@@ -27,6 +27,7 @@ from modules.evaluation.prediction_columns import PredictionColumns
 from modules.evaluation.prediction_evidence import load_evidence
 from modules.evaluation.prediction_sets import PredictionSets
 from modules.inference import infer
+from modules.make_evidence import decided_evidence
 from modules.multilabel.label_columns import LabelColumns
 from workflows.terminal import Terminal
 
@@ -61,18 +62,20 @@ def predict_one(
     """
     model = DrugClassifier.load_from_checkpoint(checkpoint, setting="ckpt_path", trust=trust)
     assert model.task is not None
+    evidence = load_evidence(checkpoint)
     if decision is not None:
-        choose_from_file(model, checkpoint, decision)
+        scores = choose_from_file(model, checkpoint, decision)
+        evidence = None if evidence is None else decided_evidence(model.decision, scores, evidence)
     chunk = _read(text, model)
     top = top or min(_SHOWN_CLASSES, model.task.num_classes)
     sets = None if coverage is None else sets_from_file(model, checkpoint, coverage)
     if model.task.is_multilabel:
-        several = LabelColumns(model.task, load_evidence(checkpoint), top, neighbors, sets)
+        several = LabelColumns(model.task, evidence, top, neighbors, sets)
         prediction = _predict(text, model, chunk, several)
         _print(text, prediction, _several_lines(prediction, several), terminal)
         return
     numbers = top, neighbors, sets
-    columns = PredictionColumns(model.task, model.decision.has_uncertainty, load_evidence(checkpoint), *numbers)
+    columns = PredictionColumns(model.task, model.decision.has_uncertainty, evidence, *numbers)
     prediction = _predict(text, model, chunk, columns)
     _print(text, prediction, _lines(prediction, columns), terminal)
 

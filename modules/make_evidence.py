@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy
@@ -124,6 +125,18 @@ def estimate_of(decision: Decision, scores: SplitScores, unseen: UnseenSamples, 
     found, right = signals_of(decision, scores.of_rows(unseen.rows), unseen.neighbors, by_tanimoto)
     # Of several labels, that there is none is one more that can be predicted.
     return fit_applicability(found, right, len(decision.counts) + (scores.labels.ndim == 2))
+
+
+def decided_evidence(decision: Decision, scores: SplitScores, evidence: PredictionEvidence) -> PredictionEvidence:
+    """The same evidence for another decision, since which labels are right depends on it.
+
+    Args:
+        decision: The decision.
+        scores: Scores of the unseen samples of the evidence, or of more.
+        evidence: The evidence.
+    """
+    estimate = estimate_of(decision, scores, evidence.unseen, evidence.samples.by_tanimoto)
+    return replace(evidence, applicability=estimate)
 
 
 def signals_of(

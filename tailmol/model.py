@@ -29,7 +29,7 @@ from modules.evaluation.prediction_columns import PredictionColumns
 from modules.evaluation.prediction_evidence import PredictionEvidence, load_evidence
 from modules.evaluation.split_metrics import named_by_class
 from modules.inference import infer, infer_scores
-from modules.make_evidence import estimate_of
+from modules.make_evidence import decided_evidence
 from modules.multilabel.label_columns import LabelColumns
 from tailmol.frames import Frame, Sample, is_frame, like_given, list_to_frame, to_polars
 
@@ -146,10 +146,7 @@ class Model:
             raise InputError("objective: expected a model that was loaded from a checkpoint, got another one.")
         scores = choose_from_file(self.classifier, self.checkpoint, DecisionSettings(objective, **options))
         if self.evidence is not None:
-            # Which labels are right depends on the decision.
-            by_tanimoto = self.evidence.samples.by_tanimoto
-            estimate = estimate_of(self.classifier.decision, scores, self.evidence.unseen, by_tanimoto)
-            self.evidence = replace(self.evidence, applicability=estimate)
+            self.evidence = decided_evidence(self.classifier.decision, scores, self.evidence)
 
     def embed(self, samples: Samples) -> NDArray[numpy.float32]:
         """Embeddings, from which the classifier decides.

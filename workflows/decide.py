@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from modules.decisions.settings import DecisionSettings
@@ -54,7 +54,7 @@ def decide(run: Path, settings: DecisionSettings, trust: Sequence[str] = ()) -> 
     )
     from modules.drug_classifier import DrugClassifier
     from modules.evaluation.prediction_evidence import evidence_path, load_evidence
-    from modules.make_evidence import estimate_of
+    from modules.make_evidence import decided_evidence
 
     saved = read_checkpoint(run / "checkpoints" / "best.ckpt" if run.is_dir() else run, "RUN")
     checkpoint = saved.measured
@@ -70,6 +70,5 @@ def decide(run: Path, settings: DecisionSettings, trust: Sequence[str] = ()) -> 
         evidence = load_evidence(path)
         if evidence is not None:
             # Which labels are right depends on the decision.
-            estimate = estimate_of(model.decision, scores, evidence.unseen, evidence.samples.by_tanimoto)
-            replace(evidence, applicability=estimate).save(evidence_path(path))
+            decided_evidence(model.decision, scores, evidence).save(evidence_path(path))
     return Decided(checkpoints, len(scores.labels), before, after, crossed)

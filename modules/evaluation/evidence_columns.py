@@ -16,7 +16,7 @@ from modules.evaluation.applicability import ASKED, LEVELS, Signals, level_of
 from modules.evaluation.prediction import Prediction, Values
 from modules.evaluation.prediction_evidence import PredictionEvidence
 from modules.neighbors.sample_bits import bits_width, sample_bits
-from modules.neighbors.training_samples import Neighbors
+from modules.neighbors.training_samples import Neighbors, TrainingSamples
 
 NEIGHBORS = 3
 """Number of nearest training samples by default."""
@@ -30,7 +30,7 @@ class EvidenceColumns:
     `applicability_level`.
 
     Attributes:
-        samples: The training samples.
+        evidence: Evidence of the checkpoint.
         neighbors: Number of nearest training samples.
     """
 
@@ -46,8 +46,12 @@ class EvidenceColumns:
             InputError: If the evidence has other classes or fingerprints.
         """
         evidence.samples.check(task)
-        self._task, self.samples, self._applicability = task, evidence.samples, evidence.applicability
-        self.neighbors = neighbors
+        self._task, self.evidence, self.neighbors = task, evidence, neighbors
+
+    @property
+    def samples(self) -> TrainingSamples:
+        """The training samples."""
+        return self.evidence.samples
 
     @property
     def names(self) -> list[str]:
@@ -73,7 +77,7 @@ class EvidenceColumns:
         embeddings = prediction.embeddings.float().masked_fill(~prediction.finite[:, None], 0)
         bits = None if self.samples.bits is None else sample_bits(batch, self._task)
         places, near = self.samples.nearest(embeddings, bits, max(self.neighbors, ASKED))
-        estimate = self._applicability.estimate(signals_of(near))
+        estimate = self.evidence.applicability.estimate(signals_of(near))
         values: Values = {"applicability": numpy.where(known, estimate, numpy.nan)}
         for name, of_each in (("places", places), ("tanimoto", near.tanimoto), ("cosine", near.cosine)):
             nothing = -1 if name == "places" else numpy.nan

@@ -131,9 +131,10 @@ def test_another_objective_for_one_prediction_is_that_of_the_command_and_leaves_
     assert checkpoint.read_bytes() == before
     words = ["--classes=rare" if word.startswith("--classes") else word for word in others]
     assert in_this_process(monkeypatch, "decide", str(run), f"--objective={name}", *words, "--quiet") == 0
-    expected = predictions(run, new)["predicted_label"].to_list()
-    assert polars.read_csv(output)["predicted_label"].to_list() == expected
-    assert len(set(expected)) > 1
+    expected, found = predictions(run, new), polars.read_csv(output)
+    assert found["predicted_label"].to_list() == expected["predicted_label"].to_list()
+    assert expected["predicted_label"].n_unique() > 1
+    assert found["applicability"].to_list() == pytest.approx(expected["applicability"].to_list(), abs=1e-6)
 
 
 def test_the_door_takes_an_objective_in_memory(run: Path, kept: Path, new: Path) -> None:

@@ -99,7 +99,8 @@ def _measured(model: DrugClassifier, saved: Checkpoint) -> tuple[Decision, Split
         loss.build(torch.tensor(best.task.known_counts))
     decision, metrics = type(model.decision)(counts, loss), SplitMetrics(counts, model.groups)
     decision.load_state_dict(best.decision_state())
-    scores = SplitScores.load(scores_path(best.path), len(counts), weights_digest(best.path))
+    weights, several = weights_digest(best.path), best.task.is_multilabel
+    scores = SplitScores.load(scores_path(best.path), len(counts), weights, several)
     return decision, scores, tuple(metrics.tail_metrics.groups["head"])
 
 
@@ -122,8 +123,9 @@ def read_scores(model: DrugClassifier, checkpoint: Path) -> SplitScores:
     Raises:
         InputError: If there are none, or not of the classes and the weights of the model.
     """
+    assert model.task is not None
     number, weights = len(model.decision.counts), weights_digest(checkpoint)
-    return SplitScores.load(scores_path(checkpoint), number, weights).to(model.device)
+    return SplitScores.load(scores_path(checkpoint), number, weights, model.task.is_multilabel).to(model.device)
 
 
 def decision_metrics(model: DrugClassifier, scores: SplitScores) -> dict[str, float]:

@@ -83,17 +83,18 @@ class SplitScores:
         write_file(path, write)
 
     @classmethod
-    def load(cls, path: Path, num_classes: int, weights: str = "") -> SplitScores:
+    def load(cls, path: Path, num_classes: int, weights: str = "", several: bool | None = None) -> SplitScores:
         """Read the scores, without pickle.
 
         Args:
             path: File written by `save`.
             num_classes: Number of classes C.
             weights: `weights_digest` of the checkpoint to use them for; not compared if empty.
+            several: Whether a sample may have several labels; not compared if None.
 
         Raises:
             InputError: If there is no such file, it is damaged, it holds no finite scores of C classes, or they were
-                computed with other weights.
+                computed with other weights, or for samples of the other kind.
         """
         if not path.is_file():
             raise InputError(f"scores: expected the file {path}, which lightning fit writes, but there is none.")
@@ -102,7 +103,7 @@ class SplitScores:
             with path.open("rb") as opened, numpy.load(opened, allow_pickle=False) as file:
                 scores = cls(*(torch.from_numpy(file[name]) for name in _NAMES))
                 computed_with = str(file["weights"]) if "weights" in file else ""
-            _check(scores, num_classes)
+            _check(scores, num_classes, several)
         except Exception as error:
             raise InputError(f"scores: {path} is not a valid file of scores ({error}).") from error
         if weights and computed_with and weights != computed_with:
@@ -137,11 +138,14 @@ def joined(parts: Sequence[SplitScores]) -> SplitScores:
     return SplitScores(*(torch.cat([getattr(part, name) for part in parts]) for name in _NAMES))
 
 
-def _check(scores: SplitScores, num_classes: int) -> None:
+def _check(scores: SplitScores, num_classes: int, expected: bool | None) -> None:
     logits = scores.logits
     if logits.ndim != 2 or logits.dtype != torch.float32 or logits.shape[1] != num_classes:
         raise ValueError(f"logits: expected float32 (N, {num_classes}), got {logits.dtype} {tuple(logits.shape)}")
     several = scores.labels.ndim == 2
+    if expected is not None and several != expected:
+        kinds = {True: "several labels", False: "one label"}
+        raise ValueError(f"labels: expected {kinds[expected]} a sample, got {kinds[several]}")
     for name in ("rows", "labels", "at_prior"):
         values = getattr(scores, name)
         shape = logits.shape if several and name != "rows" else logits.shape[:1]

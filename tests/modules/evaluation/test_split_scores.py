@@ -78,6 +78,17 @@ def test_scores_that_do_not_fit_are_refused(changed: dict[str, torch.Tensor], tm
         SplitScores.load(tmp_path / "scores.npz", 2)
 
 
+def test_scores_of_the_other_kind_of_samples_are_refused(tmp_path: Path) -> None:
+    several = torch.tensor([[0, 1], [1, -1], [0, 0]])
+    made().save(tmp_path / "one.npz")
+    replace(made(), labels=several, at_prior=several.clamp(0)).save(tmp_path / "several.npz")
+    assert SplitScores.load(tmp_path / "several.npz", 2, several=True).labels.equal(several)
+    with pytest.raises(InputError, match=r"\(labels: expected several labels a sample, got one label\)\.$"):
+        SplitScores.load(tmp_path / "one.npz", 2, several=True)
+    with pytest.raises(InputError, match=r"\(labels: expected one label a sample, got several labels\)\.$"):
+        SplitScores.load(tmp_path / "several.npz", 2, several=False)
+
+
 def test_scores_in_order_and_of_some_samples() -> None:
     assert made().in_order().rows.tolist() == [0, 4, 9]
     assert made().in_order().labels.tolist() == [0, 1, 1]

@@ -8,10 +8,12 @@ from typing import Any, Literal
 
 Standardise = Literal["none", "parent"]
 
+# The metal of a salt, with an isotope, a map number or hydrogens, or as an atomic number.
+_SALT = r"\[(?:\d*(?:Li|Na|K|Rb|Cs|Mg|Ca|Sr|Ba)(?![a-z])|#)"
+_MAY_HAVE_SALT = re.compile(_SALT)
 # Without components, charges and bonds to the metals of salts, a molecule is its own parent. Outside of brackets, a
 # minus is a bond.
-_MAY_HAVE_PARENT = re.compile(r"\.|\[[^]]*[+-]|\[(?:Li|Na|K|Rb|Cs|Mg|Ca|Sr|Ba)")
-_SALT = re.compile(r"\[(?:Li|Na|K|Rb|Cs|Mg|Ca|Sr|Ba)\]")
+_MAY_HAVE_PARENT = re.compile(rf"\.|\[[^]]*[+-]|{_SALT}")
 _SALT_METAL = "[Li,Na,K,Rb,Cs,Mg,Ca,Sr,Ba]"
 
 
@@ -48,7 +50,7 @@ class ParentFinder:
         """
         from rdkit import Chem
 
-        if "." not in text or _SALT.search(text):
+        if "." not in text or _MAY_HAVE_SALT.search(text):
             return None
         largest = _largest(molecule, Chem.GetMolFrags(molecule))
         if largest is None:
@@ -86,7 +88,7 @@ def _largest(molecule: Any, components: Sequence[tuple[int, ...]]) -> tuple[int,
     if len(components) < 2:
         return None
     largest, second = sorted(components, key=len, reverse=True)[:2]
-    # An atom has four hydrogens at most.
+    # In an organic component, an atom has four hydrogens in the mean at most.
     if len(largest) > 5 * len(second):
         return largest
     sizes = [1 + atom.GetTotalNumHs() for atom in molecule.GetAtoms()]

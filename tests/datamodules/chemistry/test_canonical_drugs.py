@@ -79,6 +79,25 @@ def test_the_hash_of_a_parent_is_that_of_the_parent_read_alone(drawn: list[tuple
     assert found.parents.tolist() == alone.parents.tolist() == alone.skeletons.tolist()
 
 
+@pytest.mark.parametrize(
+    ("salt", "parent"),
+    [
+        ("[Na:1]OC(=O)c1ccccc1.O", "O=C(O)c1ccccc1"),
+        ("[23Na]OC(=O)c1ccccc1.O", "O=C(O)c1ccccc1"),
+        ("[44Ca]1OC(=O)CCC(=O)O1.O", "O=C(O)CCC(=O)O"),
+        ("CCCO[MgH].O", "CCCO"),
+        ("[39K]OCC-C", "CCCO"),
+        ("CCO[6Li]", "CCO"),
+        ("CCO[#11]", "CCO"),
+        ("[23Na]OC(=O)c1ccccc1-c1ccccc1", "O=C(O)c1ccccc1-c1ccccc1"),
+    ],
+)
+def test_the_metal_of_a_salt_is_cut_however_it_is_written(salt: str, parent: str, tmp_path: Path) -> None:
+    assert canonical_drugs([salt], "parent", False, tmp_path) == [parent]
+    found = featurize([salt, parent], FeatureSettings(0, 8)).parents
+    assert found[0] == found[1]
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.sampled_from([*DRUGS, *OTHER_DRUGS, "CCOCC", "OCCCC"]), min_size=2, max_size=4))
 def test_the_component_of_a_parent_is_the_one_that_rdkit_chooses(drugs: list[str]) -> None:

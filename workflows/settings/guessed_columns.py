@@ -58,7 +58,7 @@ def name_guessed_columns(
     for option, value in guessed.items():
         data[option] = value
     if guessed:
-        found = ", ".join(f"{option} {value}" for option, value in guessed.items())
+        found = ", ".join(f"{option} {value!r}" for option, value in guessed.items())
         _log.info(f"Columns of {path.name} that were found by their usual names: {found}.")
 
 

@@ -30,7 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_settings_name_the_columns_that_were_found(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "tailmol"):
         cli = FitCLI(["--data.source=drugs.csv", "--data.id_column=name", *SHORT])
-    told = "Columns of drugs.csv that were found by their usual names: smiles_columns ['Structure'], label_column Y."
+    told = "Columns of drugs.csv that were found by their usual names: smiles_columns ['Structure'], label_column 'Y'."
     assert next(record.getMessage() for record in caplog.records if record.name == "tailmol") == told
     data = cli.plain_settings()["data"]
     assert (data["smiles_columns"], data["label_column"], data["id_column"]) == (["Structure"], "Y", "name")

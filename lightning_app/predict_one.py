@@ -25,7 +25,7 @@ from modules.drug_classifier import DrugClassifier
 from modules.evaluation.evidence_columns import EvidenceColumns
 from modules.evaluation.prediction_columns import PredictionColumns
 from modules.evaluation.prediction_evidence import load_evidence
-from modules.evaluation.prediction_sets import PredictionSets
+from modules.evaluation.threshold_sets import ThresholdSets
 from modules.inference import infer
 from modules.make_evidence import decided_evidence
 from modules.multilabel.label_columns import LabelColumns
@@ -160,7 +160,7 @@ def _several_lines(prediction: dict[str, Any], columns: LabelColumns) -> dict[st
     return lines | _set_lines(prediction, columns.sets) | _evidence_lines(prediction, columns.evidence)
 
 
-def _set_lines(prediction: dict[str, Any], sets: PredictionSets | None) -> dict[str, str]:
+def _set_lines(prediction: dict[str, Any], sets: ThresholdSets | None) -> dict[str, str]:
     """What is shown of the set of a prediction, by title."""
     return {} if sets is None else {f"{sets.coverage:.0%} set": prediction["set"] or "none, since no label fits"}
 

@@ -15,6 +15,7 @@ from modules.evaluation.prediction import Prediction
 from modules.evaluation.prediction_sets import PredictionSets
 from modules.evaluation.split_metrics import SplitMetrics
 from modules.evaluation.split_scores import SplitScores
+from modules.evaluation.threshold_sets import ThresholdSets
 from modules.losses import ClassificationLoss
 from modules.losses.classification.class_priors import log_priors
 from modules.neighbors.nearest_samples import NearestSamples
@@ -217,7 +218,7 @@ class Decision(nn.Module):
         corrected, labels, at_prior = (values[seen].cpu() for values in of_each)
         return DecisionSamples(corrected, labels, self.counts.cpu(), tuple(head), self.prior_strength(), at_prior)
 
-    def sets(self, scores: SplitScores, head: Sequence[int], coverage: float) -> PredictionSets:
+    def sets(self, scores: SplitScores, head: Sequence[int], coverage: float) -> ThresholdSets:
         """Choose prediction sets, which take the logits of the head; they do not depend on the objective.
 
         Args:

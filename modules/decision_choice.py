@@ -16,9 +16,9 @@ from modules.decisions.objectives import CostMatrix, DecisionObjective, NamedRec
 from modules.decisions.samples import even_folds
 from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
-from modules.evaluation.prediction_sets import PredictionSets
 from modules.evaluation.split_metrics import SplitMetrics
 from modules.evaluation.split_scores import SplitScores, scores_path
+from modules.evaluation.threshold_sets import ThresholdSets
 from modules.losses.multilabel.multilabel_loss import MultilabelLoss
 from modules.saved_settings.checkpoint_check import CheckpointCheck
 
@@ -74,13 +74,14 @@ def choose_from_file(model: DrugClassifier, checkpoint: Path, settings: Decision
     return scores
 
 
-def sets_from_file(model: DrugClassifier, checkpoint: Path, coverage: float) -> PredictionSets:
+def sets_from_file(model: DrugClassifier, checkpoint: Path, coverage: float) -> ThresholdSets:
     """Choose prediction sets on the scores beside a checkpoint; of a refit, beside the best checkpoint of its run.
 
     Args:
         model: A built model, whose weights are not used.
         checkpoint: Its checkpoint.
-        coverage: Share of samples whose set must contain their label, above 0 and below 1.
+        coverage: Share of samples whose set must contain their label, above 0 and below 1; of samples that may have
+            several labels, the share of these.
 
     Raises:
         InputError: If there are no scores of the weights that they are for, or `coverage` is not in this range.

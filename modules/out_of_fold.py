@@ -10,8 +10,8 @@ from torch import Tensor
 from modules.decision import Decision
 from modules.decisions.objectives import DecisionObjective
 from modules.drug_classifier import DrugClassifier
-from modules.evaluation.prediction_sets import PredictionSets
 from modules.evaluation.split_scores import SplitScores, joined
+from modules.evaluation.threshold_sets import ThresholdSets
 from modules.multilabel.metrics import LabelMetrics
 
 
@@ -32,13 +32,13 @@ def cross_fitted(model: DrugClassifier, folds: Sequence[SplitScores], objective:
     return decisions
 
 
-def cross_fitted_sets(model: DrugClassifier, folds: Sequence[SplitScores], coverage: float) -> list[PredictionSets]:
+def cross_fitted_sets(model: DrugClassifier, folds: Sequence[SplitScores], coverage: float) -> list[ThresholdSets]:
     """The prediction sets for each fold that the scores of the other folds choose.
 
     Args:
         model: The ensemble.
         folds: Out-of-fold scores of the samples of each fold, two folds or more.
-        coverage: Share of samples whose set must contain their label.
+        coverage: As of `sets_from_file`.
     """
     sets = []
     for number in range(len(folds)):

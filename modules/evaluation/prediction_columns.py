@@ -19,8 +19,8 @@ from modules.evaluation.applicability import signals
 from modules.evaluation.evidence_columns import NEIGHBORS, EvidenceColumns
 from modules.evaluation.prediction import Prediction, Values
 from modules.evaluation.prediction_evidence import PredictionEvidence
-from modules.evaluation.prediction_sets import PredictionSets
 from modules.evaluation.set_columns import SET_NAMES, set_columns, set_values
+from modules.evaluation.threshold_sets import ThresholdSets
 
 NOT_FINITE = "the model's scores of this sample are NaN or infinite"
 """The reason in rows that the model cannot classify."""
@@ -78,7 +78,7 @@ class PredictionColumns:
         evidence: PredictionEvidence | None,
         top: int | None = None,
         neighbors: int = NEIGHBORS,
-        sets: PredictionSets | None = None,
+        sets: ThresholdSets | None = None,
     ) -> None:
         """Create the columns for the predictions of a model.
 

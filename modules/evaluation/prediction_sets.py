@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,33 +12,18 @@ from base.ranges import check_range
 from modules.decisions.samples import DecisionSamples
 from modules.evaluation.calibration import TemperatureScaling
 from modules.evaluation.set_thresholds import choose_thresholds, lower_quantile
+from modules.evaluation.threshold_sets import ThresholdSets
 from modules.losses.classification.class_priors import log_priors
 
 
 @dataclass(frozen=True)
-class PredictionSets:
+class PredictionSets(ThresholdSets):
     """Conformal prediction sets: a label is in the set of a sample if its log-probability reaches a threshold.
 
     With a share `coverage` of the calibration samples in mind, plain conformal prediction (Vovk et al., 2005) has one
     threshold. It keeps its promise in the mean over samples and breaks it for rare classes, whose probabilities are
     low. Here each class has a threshold of its own, see `choose_thresholds`.
-
-    Attributes:
-        coverage: Share of samples whose set contains their label, in 0..1.
-        scale: Scale of each class's logit, fp32 (C,).
-        offset: What is added to scaled logits to get scores at the prior of the training samples, fp32 (C,).
-        temperature: Temperature of these scores.
-        thresholds: Lowest log-probability of each class in a set, fp32 (C,); infinite for a class without training
-            samples.
-        strength: Strength of the prevalence adjustment.
     """
-
-    coverage: float
-    scale: Tensor
-    offset: Tensor
-    temperature: float
-    thresholds: Tensor
-    strength: float
 
     @classmethod
     def fit(cls, samples: DecisionSamples, coverage: float) -> PredictionSets:
@@ -71,40 +55,8 @@ class PredictionSets:
         threshold = threshold.masked_fill(samples.counts == 0, torch.inf)
         return cls(coverage, torch.ones_like(offset), offset, temperature, threshold, 0.0)
 
-    def of_logits(self, scale: Tensor, offset: Tensor) -> Self:
-        """The same sets for logits, of which ``scale_c * logit_c + offset_c`` are the scores of the samples of `fit`.
-
-        Args:
-            scale: Scale of each class, fp32 (C,).
-            offset: Offset of each class, fp32 (C,).
-        """
-        return replace(self, scale=scale, offset=offset + self.offset.to(offset.device))
-
-    def members(self, logits: Tensor) -> Tensor:
-        """Which classes are in the set of each sample, bool (B, C).
-
-        Args:
-            logits: Logits, or scores as those of the samples of `fit`, (B, C).
-        """
-        return self.values(logits) >= self.thresholds.to(logits.device)
-
-    def codes(self, logits: Tensor) -> list[list[int]]:
-        """The classes in the set of each of B samples, the most probable first.
-
-        Args:
-            logits: As of `members`.
-        """
-        found = self.values(logits)
-        members, order = found >= self.thresholds.to(found.device), found.argsort(dim=1, descending=True, stable=True)
-        ordered = zip(order.tolist(), members.gather(1, order).tolist(), strict=True)
-        return [[code for code, inside in zip(*row, strict=True) if inside] for row in ordered]
-
     def values(self, logits: Tensor) -> Tensor:
-        """What is compared with the thresholds, the log-probabilities of the classes, fp32 (B, C).
-
-        Args:
-            logits: As of `members`.
-        """
+        """See `ThresholdSets.values`: the log-probabilities of the classes, fp32 (B, C)."""
         scale, offset = self.scale.to(logits.device), self.offset.to(logits.device)
         return _log_probabilities(logits * scale, offset, self.temperature)
 

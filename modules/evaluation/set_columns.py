@@ -10,13 +10,13 @@ import polars
 from numpy.typing import NDArray
 
 from modules.evaluation.prediction import Prediction, Values
-from modules.evaluation.prediction_sets import PredictionSets
+from modules.evaluation.threshold_sets import ThresholdSets
 
 SET_NAMES = ("set", "set_size")
 """The columns: the labels of each set, joined by a semicolon, the most probable first, and their number."""
 
 
-def set_values(sets: PredictionSets, prediction: Prediction, names: Sequence[str]) -> Values:
+def set_values(sets: ThresholdSets, prediction: Prediction, names: Sequence[str]) -> Values:
     """The sets of a batch, as text and as size, on the CPU.
 
     Args:

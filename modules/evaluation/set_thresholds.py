@@ -27,7 +27,7 @@ def choose_thresholds(values: Tensor, labels: Tensor, priors: Tensor, coverage: 
     - ``t_c`` is the quantile of the class, as far as its samples carry one: averaged with that of all samples as if
       those were `PRIOR_SAMPLES`, and that of all samples if the class has too few for a quantile.
     - One shift of all thresholds makes the coverage of all samples right. It is chosen on thresholds that were made
-      without the sample that they are compared with, by folds.
+      without the value that they are compared with, by folds.
 
     Args:
         values: How probable the label of each sample is to the model, as logarithm, fp32 (N,).
@@ -38,7 +38,7 @@ def choose_thresholds(values: Tensor, labels: Tensor, priors: Tensor, coverage: 
     Returns:
         The strength, and the thresholds, fp32 (C,); minus infinity for too few samples.
     """
-    if not len(values):
+    if len(values) < 2:
         return 0.0, torch.full_like(priors, -math.inf)
     folds = even_folds(labels, _FOLDS)
     found = []

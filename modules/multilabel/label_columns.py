@@ -18,8 +18,8 @@ from modules.evaluation.evidence_columns import NEIGHBORS, EvidenceColumns
 from modules.evaluation.prediction import Prediction, Values
 from modules.evaluation.prediction_columns import NOT_FINITE, check_free, values_of_chunk
 from modules.evaluation.prediction_evidence import PredictionEvidence
-from modules.evaluation.prediction_sets import PredictionSets
 from modules.evaluation.set_columns import SET_NAMES, set_columns, set_values
+from modules.evaluation.threshold_sets import ThresholdSets
 from modules.multilabel.label_evidence import label_signals
 
 
@@ -43,7 +43,7 @@ class LabelColumns:
         evidence: PredictionEvidence | None = None,
         top: int | None = None,
         neighbors: int = NEIGHBORS,
-        sets: PredictionSets | None = None,
+        sets: ThresholdSets | None = None,
     ) -> None:
         """Create the columns for the predictions of a model.
 

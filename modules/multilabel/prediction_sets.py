@@ -1,21 +1,23 @@
-"""Sets that contain each label of a sample with a chosen probability, also the rare ones."""
+"""Sets that hold a chosen share of the labels that samples have, also of rare ones."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from modules.evaluation.prediction_sets import PredictionSets, check_coverage
+from modules.evaluation.prediction_sets import check_coverage
 from modules.evaluation.set_thresholds import choose_thresholds, lower_quantile
+from modules.evaluation.threshold_sets import ThresholdSets
 from modules.multilabel.calibration import LabelCalibration
 
 
-class LabelPredictionSets(PredictionSets):
+class LabelPredictionSets(ThresholdSets):
     """Conformal sets of labels: a label is in the set of a sample if its log odds reach a threshold.
 
-    Every label that a calibration sample is known to have is one value, so that `coverage` is the share of the labels
-    of all samples that the sets hold. The thresholds are those of `choose_thresholds`, whose coverage of a class is
-    here the share of the samples with a label whose set holds it.
+    Every label that a calibration sample is known to have is one value, so that `coverage` is the share of the known
+    labels of all samples that the sets hold. The thresholds are those of `choose_thresholds`, whose coverage of a class
+    is here the share of the samples with a label whose set holds it. The labels of a sample depend on each other, so
+    that the share is right for many samples and not guaranteed for few.
     """
 
     @classmethod
@@ -61,11 +63,7 @@ class LabelPredictionSets(PredictionSets):
         return cls(coverage, ones, torch.zeros_like(ones), temperature, known, strength)
 
     def values(self, logits: Tensor) -> Tensor:
-        """What is compared with the thresholds, the log odds of the labels, fp32 (B, L).
-
-        Args:
-            logits: As of `members`.
-        """
+        """See `ThresholdSets.values`: the log odds of the labels, fp32 (B, L)."""
         scale, offset = self.scale.to(logits.device), self.offset.to(logits.device)
         return (logits.float() * scale + offset) / self.temperature
 

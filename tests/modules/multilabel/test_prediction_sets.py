@@ -99,7 +99,9 @@ def test_sets_take_the_logits_of_the_head_whatever_prior_they_lack() -> None:
 
 def test_without_a_quantile_the_sets_hold_all_labels() -> None:
     log_odds, counts = torch.randn(6, 2, generator=torch.Generator().manual_seed(0)), torch.tensor([5, 3])
-    for labels in (torch.zeros(6, 2), torch.full((6, 2), -1), torch.eye(6)[:, :2]):
+    one = torch.zeros(6, 2)
+    one[4, 1] = 1
+    for labels in (torch.zeros(6, 2), torch.full((6, 2), -1), one, torch.eye(6)[:, :2]):
         sets = LabelPredictionSets.of_labels(log_odds, labels.long(), counts, torch.zeros(2), 0.9)
         assert sets.members(log_odds).all()
 

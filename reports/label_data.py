@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from modules.evaluation.split_scores import SplitScores, scores_path
 from reports.analysis.baseline_fit import FittedBaseline
 from reports.analysis.class_scores import Group, class_groups
+from reports.analysis.label_coverage import LabelCoverage, label_coverage
 from reports.analysis.label_errors import LabelError, find_errors
 from reports.analysis.label_intervals import LabelPredictions
 from reports.analysis.label_pairs import LabelPairs, compare_pairs
 from reports.analysis.label_results import LabelComparison, compare_labels
-from reports.analysis.set_coverage import SetCoverage, label_coverage
 from reports.report_data import fit_run_baseline
 from reports.run_data import has_changed, set_up_data
 from reports.run_files import RunFiles
@@ -89,7 +89,7 @@ class LabelData:
     test: TestedSamples
     fitted: FittedBaseline
     comparison: LabelComparison
-    coverage: SetCoverage | None
+    coverage: LabelCoverage | None
     pairs: LabelPairs
     alarms: Sequence[LabelError]
     misses: Sequence[LabelError]
@@ -234,7 +234,9 @@ def assemble_labels(
         test=test,
         fitted=fitted,
         comparison=compare_labels(test.labels, ours, theirs, test.samples, counts, groups, resamples),
-        coverage=None if test.members is None else label_coverage(test.members, test.labels, counts),
+        coverage=None
+        if test.members is None
+        else label_coverage(test.members, test.labels, counts, groups, test.samples, resamples),
         pairs=compare_pairs(training, test.predicted, counts),
         alarms=alarms,
         misses=misses,

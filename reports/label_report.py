@@ -92,7 +92,7 @@ def build_label_report(data: LabelData, start: float | None = None) -> str:
         facts=facts(data.run, data.split_sizes),
         texts={**label_leads(data), **trust_texts(several=True)},
         levels=level_rows(data.run),
-        coverage=coverage_rows(data.coverage, data.groups, several=True),
+        coverage=coverage_rows(None if data.coverage is None else data.coverage.by_group, several=True),
         few_pairs=len(data.pairs.shown) <= _SIDE_BY_SIDE,
         has_learning=bool(data.run.curves),
         has_alarms=bool(data.alarms),
@@ -163,7 +163,7 @@ def label_columns(data: LabelData) -> dict[str, list[Any]]:
         "threshold": data.thresholds.tolist(),
     }
     if data.coverage is not None:
-        scores["covered"] = data.coverage.of_classes.tolist()
+        scores["covered"] = data.coverage.of_labels.tolist()
     return {
         **{name: values.tolist() for name, values in counts.items()},
         **{name: rounded(values) for name, values in scores.items()},

@@ -97,7 +97,9 @@ def build_report(data: ReportData, start: float | None = None) -> str:
         facts=facts(data.run, data.split_sizes),
         texts={**texts(data), **trust_texts(several=False)},
         levels=level_rows(data.run),
-        coverage=coverage_rows(data.coverage, data.scores.groups, several=False),
+        coverage=coverage_rows(
+            None if data.coverage is None else data.coverage.by_group(data.scores.groups), several=False
+        ),
         has_weights=data.run.weights is not None,
         has_curve=data.curve is not None,
         has_learning=bool(data.run.curves),

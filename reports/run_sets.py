@@ -30,17 +30,17 @@ def members_of_test(
         run: The files of the run.
 
     Returns:
-        bool (n, C); None without scores beside the checkpoint.
+        bool (n, C); None without scores beside the checkpoint, or where one fold is both validation and test.
     """
     import torch
 
     from modules.decision_choice import sets_from_file
     from modules.out_of_fold import cross_fitted_sets
 
-    if not scores_path(run.checkpoint).is_file():
+    if not scores_path(run.checkpoint).is_file() or (data.split.fold is not None and not data.split.has_test_rows):
         return None
     given = torch.from_numpy(logits)
-    if data.split.has_test_rows or data.split.fold is not None:
+    if data.split.has_test_rows:
         members = sets_from_file(model, run.checkpoint, COVERAGE).members(given)
     else:
         assert data.records.folds is not None
@@ -67,7 +67,7 @@ def measure_coverage(
         run: The files of the run.
 
     Returns:
-        The coverage; None without scores beside the checkpoint.
+        The coverage; None where there is none of `members_of_test`.
     """
     members = members_of_test(model, data, test.rows, test.logits, run)
     if members is None:

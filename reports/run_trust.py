@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy
 
-from reports.analysis.class_scores import GROUPS, Group
 from reports.analysis.intervals import Estimate, wilson
-from reports.analysis.set_coverage import COVERAGE, SetCoverage
+from reports.analysis.set_coverage import COVERAGE, ByGroup
 from reports.number_texts import interval, number
 from reports.run_files import RunFiles
 
@@ -33,31 +31,25 @@ def level_rows(run: RunFiles) -> list[dict[str, str]]:
     return rows
 
 
-def coverage_rows(coverage: SetCoverage | None, groups: Sequence[Group], several: bool) -> list[dict[str, str]]:
+def coverage_rows(coverage: ByGroup | None, several: bool) -> list[dict[str, str]]:
     """Coverage and mean size of prediction sets, of all samples and of each group; empty without sets.
 
     Args:
         coverage: The coverage.
-        groups: Group of each class.
         several: Whether a sample may have several labels, which are then what is counted.
     """
-    if coverage is None:
-        return []
     everyone, counted = ("All labels", "labels") if several else ("All samples", "classes")
-    rows = []
-    for group in (None, *GROUPS):
-        share, size = coverage.of(groups, group)
-        if share.samples:
-            rows.append(
-                {
-                    "title": everyone if group is None else f"{group.capitalize()} {counted}",
-                    "coverage": number(share.value),
-                    "interval": interval(share),
-                    "size": "–" if math.isnan(size) else f"{size:.1f}",
-                    "samples": f"{share.samples:,}",
-                }
-            )
-    return rows
+    return [
+        {
+            "title": everyone if group is None else f"{group.capitalize()} {counted}",
+            "coverage": number(share.value),
+            "interval": interval(share),
+            "size": "–" if math.isnan(size) else f"{size:.1f}",
+            "samples": f"{share.samples:,}",
+        }
+        for group, (share, size) in (coverage or {}).items()
+        if share.samples
+    ]
 
 
 def trust_texts(several: bool) -> dict[str, str]:
@@ -73,10 +65,12 @@ def trust_texts(several: bool) -> dict[str, str]:
     )
     if several:
         return {
-            "levels": f"{levels} predicted labels of test samples were right on each; no label at all counts as one.",
-            "coverage": f"{share} for each row. The sets are meant to hold {COVERAGE:.0%} of the labels that rows "
-            "have. This is how many they did hold, and how many labels the sets of samples with these labels have. The "
-            "table of every label has the share of each.",
+            "levels": f"{levels} predicted labels were right on each, as the mean over test samples of the share of "
+            "their labels that were. No label at all counts as one; samples of which nothing that is predicted is "
+            "known are left out.",
+            "coverage": f"{share} for each row. The sets are meant to hold {COVERAGE:.0%} of the known labels of rows. "
+            "This is how many they did hold, and how many labels a set has: of all test samples, and of those that "
+            "have a head, middle or tail label. The table of every label has the share of each.",
         }
     return {
         "levels": f"{levels} labels of test samples were right on each.",

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy
 from numpy.typing import NDArray
 
-from reports.analysis.class_scores import Group
+from reports.analysis.class_scores import GROUPS, Group
 from reports.analysis.intervals import Estimate, wilson
 
 COVERAGE = 0.9
-"""Share of the samples whose set must contain their label."""
+"""Share of the samples whose set must contain their label, or of the labels of samples that may have several."""
+
+ByGroup = Mapping[Group | None, tuple[Estimate, float]]
+"""Coverage and mean size of prediction sets for the classes of a group; None is all classes."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,15 @@ class SetCoverage:
         """Share of the samples of each class that are covered, float64 (C,); NaN without samples."""
         return numpy.where(self.evaluated > 0, self.covered / numpy.maximum(self.evaluated, 1), numpy.nan)
 
-    def of(self, groups: Sequence[Group], group: Group | None) -> tuple[Estimate, float]:
+    def by_group(self, groups: Sequence[Group]) -> ByGroup:
         """Share of the samples that are covered, and the mean size of their sets, NaN without samples.
 
         Args:
             groups: Group of each class.
-            group: The group of the classes to count; None for all.
         """
+        return {group: self._of(groups, group) for group in (None, *GROUPS)}
+
+    def _of(self, groups: Sequence[Group], group: Group | None) -> tuple[Estimate, float]:
         own = (self.evaluated > 0) & (True if group is None else numpy.array(groups) == group)
         samples = int(self.evaluated[own].sum())
         if not samples:
@@ -72,17 +77,3 @@ def set_coverage(
     covered = numpy.bincount(codes[members[numpy.arange(len(codes)), codes]], minlength=size)
     sizes = numpy.bincount(codes, members.sum(axis=1), minlength=size).astype(numpy.int64)
     return SetCoverage(covered, numpy.bincount(codes, minlength=size), sizes, total)
-
-
-def label_coverage(members: NDArray[Any], labels: NDArray[Any], training: NDArray[Any]) -> SetCoverage:
-    """Count the covered labels of samples that may have several, where each label of a sample is one to be covered.
-
-    Args:
-        members: bool (n, L), which labels are in the set of each sample.
-        labels: 1 the sample has the label, 0 it does not, -1 not known, int (n, L).
-        training: int (L,), training samples with each label; no set promises to cover a label without any.
-    """
-    present = (labels == 1) & (training > 0)
-    evaluated = present.sum(axis=0)
-    sizes = (present * members.sum(axis=1, keepdims=True)).sum(axis=0)
-    return SetCoverage((present & members).sum(axis=0), evaluated, sizes, evaluated)

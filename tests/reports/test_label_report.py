@@ -263,7 +263,9 @@ def test_the_better_scores_win(made: LabelData) -> None:
 def test_the_page_says_how_far_to_trust_predictions(run: RunFiles, data: LabelData, made: LabelData) -> None:
     page, columns = build_label_report(made), label_columns(made)
     assert made.test.members is not None
-    everyone = coverage_rows(made.coverage, made.groups, several=True)[0]
+    assert made.coverage is not None
+    everyone = coverage_rows(made.coverage.by_group, several=True)[0]
+    assert everyone["size"] == f"{made.test.members.sum(axis=1).mean():.1f}"
     present = (made.test.labels == 1) & (made.training > 0)
     assert everyone["title"] == "All labels"
     assert everyone["samples"] == f"{present.sum():,}"

@@ -268,7 +268,8 @@ def test_page_says_how_far_to_trust_predictions(small: ReportData) -> None:
     # Wilson's interval for 81 of 90.
     assert levels[0] == {"title": "High", "accuracy": "0.900", "interval": "[0.821 to 0.946]", "samples": "90"}
     assert levels[2] == {"title": "Low", "accuracy": "–", "interval": "", "samples": "0"}
-    everyone, *groups = coverage_rows(small.coverage, small.scores.groups, several=False)
+    assert small.coverage is not None
+    everyone, *groups = coverage_rows(small.coverage.by_group(small.scores.groups), several=False)
     assert [everyone["title"], *(row["title"] for row in groups)] == [
         *("All samples", "Head classes", "Middle classes", "Tail classes")
     ]

@@ -8,7 +8,7 @@ import numpy
 import pytest
 
 from reports.analysis.class_scores import Group
-from reports.analysis.set_coverage import label_coverage, set_coverage
+from reports.analysis.set_coverage import set_coverage
 
 GROUPS: tuple[Group, ...] = ("head", "tail", "tail")
 
@@ -20,12 +20,12 @@ def test_coverage_of_classes_and_groups_by_hand() -> None:
     members[4, [0, 1, 2]] = True
     found = set_coverage(members, codes, numpy.array([40, 2, 1]), numpy.array([9, 9, 9]))
     assert found.of_classes.tolist() == [0.75, 0.5, 0.0]
-    share, size = found.of(GROUPS, None)
+    share, size = found.by_group(GROUPS)[None]
     # Of class 0, four samples stand for forty.
     assert share.value == pytest.approx((40 * 0.75 + 2 * 0.5) / 43)
     assert share.samples == 7
     assert size == pytest.approx((40 * 3 / 4 + 2 * 3 / 2) / 43)
-    tail, size = found.of(GROUPS, "tail")
+    tail, size = found.by_group(GROUPS)["tail"]
     assert [tail.value, tail.samples, size] == pytest.approx([1 / 3, 3, 1.0])
     # Wilson's interval for one of three.
     assert [tail.low, tail.high] == pytest.approx([0.0615, 0.7923], abs=1e-4)
@@ -35,20 +35,7 @@ def test_classes_without_training_samples_and_groups_without_test_samples_do_not
     members = numpy.ones((3, 3), dtype=bool)
     found = set_coverage(members, numpy.array([0, 1, 1]), numpy.array([1, 2, 0]), numpy.array([5, 0, 5]))
     assert found.evaluated.tolist() == [1, 0, 0]
-    share, size = found.of(GROUPS, "tail")
+    share, size = found.by_group(GROUPS)["tail"]
     assert share.samples == 0
     assert math.isnan(share.value)
     assert math.isnan(size)
-
-
-def test_each_label_of_a_sample_is_one_to_be_covered() -> None:
-    labels = numpy.array([[1, 1, 0], [0, 1, -1], [1, 0, 1], [0, 0, 1]])
-    members = numpy.array([[1, 0, 1], [0, 1, 1], [1, 1, 0], [1, 1, 1]]) == 1
-    found = label_coverage(members, labels, numpy.array([9, 5, 0]))
-    assert found.covered.tolist() == [2, 1, 0]
-    assert found.evaluated.tolist() == [2, 2, 0]
-    share, size = found.of(GROUPS, None)
-    assert (share.value, share.samples) == (0.75, 4)
-    # The sets of the two samples with the first label have 2 labels each, as those of the two with the second.
-    assert size == 2.0
-    assert numpy.isnan(found.of_classes[2])

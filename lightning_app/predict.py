@@ -173,7 +173,7 @@ def main(arguments: list[str], terminal: Terminal) -> None:
             # A column of the table may be named like one of predictions that these do not have.
             first = [replace(shown, frame=shown.frame.select(columns.names)) for shown in cli.writer.first]
             files = Path(cli.config.data.source), Path(cli.config.output), Path(cli.checkpoint)
-            write_prediction_page(Path(cli.config.html), *files, first, cli.writer.rows, samples)
+            write_prediction_page(Path(cli.config.html), *files, first, cli.writer.rows, samples, coverage)
         _report(cli.writer.rows, cli.writer.unusable, cli.config.output, terminal)
 
 

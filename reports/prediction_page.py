@@ -27,6 +27,7 @@ def write_prediction_page(
     first: Sequence[ShownRows],
     rows: int,
     samples: TrainingSamples | None,
+    coverage: float | None = None,
 ) -> None:
     """Write the page.
 
@@ -38,6 +39,7 @@ def write_prediction_page(
         first: The first rows, with the columns of predictions.
         rows: Number of rows of the table.
         samples: The training samples; None without evidence.
+        coverage: Share of labels that the sets of the rows are meant to hold; None without sets.
     """
     drawn: dict[str, str] = {} if samples is None else dict(zip(samples.names, samples.texts, strict=True))
     cards = [
@@ -59,6 +61,7 @@ def write_prediction_page(
         checkpoint=str(checkpoint),
         shown=len(cards),
         rows=rows,
+        share=None if coverage is None else f"{coverage:.0%}",
         cards=cards,
         several=any(card["several"] for card in cards),
         footer=f"Written by lightning predict on {time.strftime('%Y-%m-%d %H:%M')}. This file works offline.",

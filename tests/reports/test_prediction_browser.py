@@ -75,7 +75,7 @@ def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         frame = of_labels(frame)
     path = tmp_path_factory.mktemp(request.param) / f"{'a-rather-long-name-of-a-table_' * 4}.html"
     files = path.with_suffix(".csv"), path.with_suffix(".tsv"), path.with_suffix(".ckpt")
-    write_prediction_page(path, *files, [ShownRows(names, texts, frame)], 12_345, samples)
+    write_prediction_page(path, *files, [ShownRows(names, texts, frame)], 12_345, samples, 0.9)
     with browse(path) as opened:
         yield opened
 

@@ -74,7 +74,8 @@ def test_a_card_shows_drawings_probability_and_neighbors(page: str) -> None:
 def without_evidence(folder: Path, frame: polars.DataFrame) -> str:
     """The page of two rows without names."""
     shown = ShownRows(["", ""], ["CCO", "C("], frame)
-    write_prediction_page(folder / "out.html", Path("new.csv"), Path("out.csv"), Path("best.ckpt"), [shown], 2, None)
+    files = Path("new.csv"), Path("out.csv"), Path("best.ckpt")
+    write_prediction_page(folder / "out.html", *files, [shown], 2, None, 0.9 if "set" in frame.columns else None)
     return (folder / "out.html").read_text()
 
 
@@ -85,15 +86,17 @@ def test_without_evidence_there_are_no_neighbors(tmp_path: Path) -> None:
     assert page.count("<svg") == 1
     assert "applicability low" not in page
     assert "Tanimoto" not in page
+    assert "set" not in page.split("</style>")[1]
 
 
 def test_a_card_shows_the_set_of_labels(tmp_path: Path) -> None:
     sets = rows().with_columns(polars.Series("set", [f"-ol; {HOSTILE}", None]), polars.Series("set_size", [2, None]))
     page = without_evidence(tmp_path, sets)
-    assert "set of labels: -ol; &lt;script&gt;" in page
-    assert page.count("set of labels") == 1
+    assert "90% set: -ol; &lt;script&gt;" in page
+    assert page.count("90% set:") == 1
+    assert "meant to hold the label of 90% of the samples" in page
     empty = sets.with_columns(polars.Series("set", ["", None]), polars.Series("set_size", [0, None]))
-    assert "set of labels: none, since no label fits" in without_evidence(tmp_path, empty)
+    assert "90% set: none, since no label fits" in without_evidence(tmp_path, empty)
 
 
 def of_labels() -> polars.DataFrame:

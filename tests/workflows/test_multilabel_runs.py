@@ -271,7 +271,7 @@ def test_sets_of_labels_and_a_page_of_predictions_are_written(
     assert len(cards) == min(len(written), 200)
     first = written.row(0, named=True)
     assert f'<h3 class="long">1. {first["predicted_labels"]}</h3>' in cards[0]
-    assert f"set of labels: {first['set']}" in cards[0]
+    assert f"80% set: {first['set']}" in cards[0]
     assert f"applicability {first['applicability_level']}: estimated" in cards[0]
     sets = tailmol.load(checkpoint(run)).predict(written["smiles"].to_list(), coverage=0.8)["set"]
     assert sets.to_list() == written["set"].to_list()

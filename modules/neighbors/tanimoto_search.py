@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 _WORD = 64
 # The bitmaps of some queries at once stay in the cache of a core.
 _WORDS_AT_ONCE = 2**14
-# With fewer words, threads would wait for each other.
-_WORDS_OF_THREADS = 2**11
+# With fewer words, a search takes less time than Numba takes to compile one.
+_WORDS_TO_COMPILE = 2**11
+# The bitmaps of all bins of so many words stay in the cache of a core.
+_WORDS_OF_TILE = 2**6
+_QUERIES_AT_ONCE = 50
 # The best samples of one word in so many bound the similarity of the best ones of all.
 _STRIDE = 32
 # So many words are looked at for the bound at least, if there are as many.
@@ -31,8 +34,10 @@ class TanimotoSearch:
     A bitmap for each bin says which samples have it. The number of bins that a query shares with every sample is the
     sum of the bitmaps of its bins, which carry-save adders compute for 64 samples with each operation on a word. The
     samples are in order of their number of bins b, so that the number of shared bins with which the Tanimoto similarity
-    to a query of a bins is at least t, ``t (a + b) / (1 + t)``, is the same for a word, and few samples remain. A
-    bound t is known from a part of the samples.
+    to a query of a bins is at least t, ``t (a + b) / (1 + t)``, is the same for a word, and few samples remain.
+
+    Among few samples, a bound t is known from a part of them. Among many, it is that of the best ones found so far, and
+    the loops are compiled (`search_tiles`).
     """
 
     def __init__(self, bits: csr_array) -> None:
@@ -62,53 +67,85 @@ class TanimotoSearch:
         Returns:
             The samples, int64 (n, k), from the most similar on, and their similarities, float32 (n, k).
         """
+        if len(self._size_of_word) >= _WORDS_TO_COMPILE:
+            return self._of_tiles(queries, number)
         count = queries.shape[0]
         found = numpy.zeros((count, number), dtype=numpy.int64)
         similarity = numpy.zeros((count, number), dtype=numpy.float32)
         sizes = numpy.diff(queries.indptr).astype(numpy.int64)
         bitmaps = self._bitmaps
         words = bitmaps.shape[1]
-        stride = max(1, min(_STRIDE, words // max(_FEWEST_WORDS, number)))
-        few = slice(0, None, stride)
+        few = slice(0, None, max(1, min(_STRIDE, words // max(_FEWEST_WORDS, number))))
         sampled = numpy.ascontiguousarray(bitmaps[:, few])
         bounds = numpy.zeros(count)
-
-        def bound(some: NDArray[Any]) -> None:
-            rows = _rows(sampled, queries, some)
-            bounds[some] = self._bound(rows, few, sizes[some], number)
-
-        def search(some: NDArray[Any]) -> None:
+        order = numpy.argsort(sizes, kind="stable")
+        for some in _parts(order, max(1, _WORDS_AT_ONCE // sampled.shape[1])):
+            bounds[some] = self._bound(_rows(sampled, queries, some), few, sizes[some], number)
+        for some in _parts(order, max(1, _WORDS_AT_ONCE // words)):
             rows = _rows(bitmaps, queries, some)
             found[some], similarity[some] = self._of_some(rows, sizes[some], bounds[some], number)
+        return found, similarity
 
-        order = numpy.argsort(sizes, kind="stable")
-        for work, of_query in ((bound, sampled.shape[1]), (search, words)):
-            at_once = max(1, _WORDS_AT_ONCE // of_query)
-            parts = [order[start : start + at_once] for start in range(0, count, at_once)]
-            if words < _WORDS_OF_THREADS:
-                for some in parts:
-                    work(some)
-            else:
-                with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-                    list(threads.map(work, parts))
+    def _of_tiles(self, queries: csr_array, number: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        from modules.neighbors.tanimoto_kernel import BLOCK, search_tiles
+
+        tiles, size_of_word, sample_at = self._tiles
+        nothing = numpy.uint64(tiles.shape[1] - 1)
+        middle = size_of_word[:, _WORDS_OF_TILE // 2]
+        found = numpy.zeros((queries.shape[0], number), dtype=numpy.int64)
+        similarity = numpy.zeros(found.shape, dtype=numpy.float32)
+        sizes = numpy.diff(queries.indptr).astype(numpy.int64)
+
+        def search(some: NDArray[Any]) -> None:
+            # Samples of as many bins as the queries first, since the best ones are mostly among these.
+            order = numpy.argsort(numpy.abs(middle - numpy.median(sizes[some])), kind="stable")
+            starts = numpy.append(0, (-(-sizes[some] // BLOCK) * BLOCK).cumsum())
+            bins = numpy.full(starts[-1], nothing)
+            for query, start in zip(some, starts, strict=False):
+                own = queries.indices[queries.indptr[query] : queries.indptr[query + 1]]
+                bins[start : start + len(own)] = own
+            best = numpy.empty((len(some), number), dtype=numpy.int64), numpy.empty((len(some), number), numpy.float32)
+            search_tiles(tiles, size_of_word, sample_at, order, bins, starts, sizes[some], *best)
+            found[some], similarity[some] = best
+
+        threads = torch.get_num_threads()
+        at_once = max(1, min(_QUERIES_AT_ONCE, -(-len(sizes) // threads)))
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(search, _parts(numpy.argsort(sizes, kind="stable"), at_once)))
         return found, similarity
 
     @cached_property
     def _bitmaps(self) -> NDArray[Any]:
         """Which samples have each bin, as words, uint64 (W + 1, words); the last one is empty."""
-        width = self.bits.shape[1]
+        bitmaps = numpy.zeros((self.bits.shape[1] + 1, len(self._size_of_word)), dtype=numpy.uint64)
+        for column, words in self._columns():
+            bitmaps[column] = words
+        return bitmaps
+
+    @cached_property
+    def _tiles(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """The first three arguments of `search_tiles`; the last bin of a tile is empty."""
+        words = len(self._size_of_word)
+        missing = -words % _WORDS_OF_TILE
+        sizes = numpy.pad(self._size_of_word, (0, missing), mode="edge").reshape(-1, _WORDS_OF_TILE)
+        samples = numpy.pad(self._sample_at, (0, missing * _WORD), constant_values=-1)
+        tiles = numpy.zeros((len(sizes), self.bits.shape[1] + 1, _WORDS_OF_TILE), dtype=numpy.uint64)
+        for column, own in self._columns():
+            tiles[:, column] = numpy.pad(own, (0, missing)).reshape(-1, _WORDS_OF_TILE)
+        return tiles, sizes, samples.reshape(*sizes.shape, _WORD)
+
+    def _columns(self) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Each bin, and which samples have it, as words, uint64 (words,)."""
         columns = self.bits.tocsc()
         place = numpy.zeros(self.bits.shape[0], dtype=numpy.int64)
         used = self._sample_at >= 0
         place[self._sample_at[used]] = numpy.flatnonzero(used)
-        bitmaps = numpy.zeros((width + 1, len(self._size_of_word) * _WORD // 8), dtype=numpy.uint8)
         has = numpy.zeros(len(self._sample_at), dtype=bool)
-        for column in range(width):
+        for column in range(self.bits.shape[1]):
             own = place[columns.indices[columns.indptr[column] : columns.indptr[column + 1]]]
             has[own] = True
-            bitmaps[column] = numpy.packbits(has, bitorder="little")
+            yield column, numpy.packbits(has, bitorder="little").view(numpy.uint64)
             has[own] = False
-        return bitmaps.view(numpy.uint64)
 
     def _bound(self, rows: list[NDArray[Any]], words: slice, sizes: NDArray[Any], number: int) -> NDArray[Any]:
         """Similarity that the best samples have at least, by those of some words, float64 (n,)."""
@@ -147,6 +184,11 @@ class TanimotoSearch:
         first = numpy.searchsorted(query[ranked], numpy.arange(len(sizes)))
         best = ranked[first[:, None] + numpy.arange(number)]
         return sample[best], similarity[best]
+
+
+def _parts(order: NDArray[Any], size: int) -> list[NDArray[Any]]:
+    """Consecutive parts of an array, each of a size but for the last."""
+    return [order[start : start + size] for start in range(0, len(order), size)]
 
 
 def _rows(bitmaps: NDArray[Any], queries: csr_array, some: NDArray[Any]) -> list[NDArray[Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
@@ -30,6 +30,13 @@ def by_loop(known: Rows, query: set[int], number: int) -> list[tuple[int, float]
 fingerprints = st.sets(st.integers(0, 11))
 
 
+@pytest.fixture(params=[1, 10**9], ids=["compiled", "not compiled"])
+def compiled_from(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tanimoto_search, "_WORDS_TO_COMPILE", request.param)
+
+
+@pytest.mark.usefixtures("compiled_from")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(fingerprints, min_size=1, max_size=150), st.lists(fingerprints, min_size=1, max_size=6), st.integers(1, 6)
 )
@@ -48,9 +55,8 @@ def drawn(samples: int, seed: int, width: int = 256) -> NDArray[numpy.float32]:
     return (generator.random((samples, width)) < 0.6 / numpy.sqrt(1 + numpy.arange(width))).astype(numpy.float32)
 
 
-@pytest.mark.parametrize("threads_from", [1, 10**9])
-def test_many_samples_of_which_a_part_is_looked_at_first(monkeypatch: pytest.MonkeyPatch, threads_from: int) -> None:
-    monkeypatch.setattr(tanimoto_search, "_WORDS_OF_THREADS", threads_from)
+@pytest.mark.usefixtures("compiled_from")
+def test_many_samples_of_which_a_part_is_looked_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tanimoto_search, "_WORDS_AT_ONCE", 300)
     known, queries = drawn(9_000, 0), drawn(20, 1)
     search = TanimotoSearch(csr_array(known))
@@ -62,6 +68,7 @@ def test_many_samples_of_which_a_part_is_looked_at_first(monkeypatch: pytest.Mon
     numpy.testing.assert_allclose(similarity, numpy.take_along_axis(expected, order, axis=1), rtol=1e-6)
 
 
+@pytest.mark.usefixtures("compiled_from")
 def test_a_query_is_found_among_samples_of_any_number_of_bins() -> None:
     known = [set(range(size)) for size in range(200)]
     found, similarity = TanimotoSearch(bits(known, 256)).nearest(bits(known, 256), 1)
@@ -69,6 +76,7 @@ def test_a_query_is_found_among_samples_of_any_number_of_bins() -> None:
     assert similarity[1:, 0].tolist() == [1.0] * 199
 
 
+@pytest.mark.usefixtures("compiled_from")
 def test_no_query_gives_no_row() -> None:
     found, similarity = TanimotoSearch(bits([{0}], 4)).nearest(csr_array((0, 4), dtype=numpy.float32), 1)
     assert found.shape == similarity.shape == (0, 1)

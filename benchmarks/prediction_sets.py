@@ -2,9 +2,11 @@
 
 Each table is trained with its recommended settings on several splits; the sets are chosen on the validation samples and
 compared on the test samples, in the mean over the splits. `classes under half` counts the classes of which less than
-half of the chosen share of the test samples is covered. Runs that are in the folder already are used again.
+half of the chosen share of the test samples is covered. Where a sample may have several labels, each label that it is
+known to have is one to be covered. Runs that are in the folder already are used again.
 
-    python -m benchmarks.prediction_sets [--tables inn_stems FILE] [--splits 10] [--folder FOLDER] [--json FILE]
+    python -m benchmarks.prediction_sets [--tables inn_stems FILE] [--fit data.labels=multi] [--splits 10]
+        [--folder FOLDER] [--json FILE]
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ import os
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch.nn import functional
 
 from benchmarks.measuring import CHECKOUT, print_table, write_json
 from datamodules.drug_datamodule import DrugDataModule
@@ -24,24 +28,27 @@ from modules.checkpoint_file import read_checkpoint
 from modules.decision_choice import read_scores
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction_sets import PredictionSets
+from modules.evaluation.threshold_sets import ThresholdSets
 from modules.inference import infer_scores
+from modules.multilabel.decision import LabelDecision
+from modules.multilabel.prediction_sets import LabelPredictionSets
 from modules.saved_settings.checkpoint_check import CheckpointCheck
 
-KINDS = {"plain": PredictionSets.fit_plain, "lightning predict": PredictionSets.fit}
+KINDS = ("plain", "lightning predict")
 
 
-def figures_of(members: torch.Tensor, labels: torch.Tensor, coverage: float) -> dict[str, float]:
+def figures_of(members: torch.Tensor, present: torch.Tensor, coverage: float) -> dict[str, float]:
     """What sets are worth on the test samples of one split, by name.
 
     Args:
         members: Which classes are in each set, bool (N, C).
-        labels: Labels, int64 (N,).
+        present: Which classes are to be covered, bool (N, C).
         coverage: The chosen coverage.
     """
-    hit, sizes = members.gather(1, labels[:, None]).squeeze(1).double(), members.sum(1).double()
-    classes = torch.stack([hit[labels == code].mean() for code in sorted(set(labels.tolist()))])
+    held, counts, sizes = (members & present).sum(0).double(), present.sum(0), members.sum(1).double()
+    classes = held[counts > 0] / counts[counts > 0]
     return {
-        "coverage": float(hit.mean()),
+        "coverage": float(held.sum() / counts.sum()),
         "mean over classes": float(classes.mean()),
         "classes under half": float((classes < coverage / 2).sum()),
         "classes": len(classes),
@@ -51,13 +58,14 @@ def figures_of(members: torch.Tensor, labels: torch.Tensor, coverage: float) -> 
     }
 
 
-def fit(table: str, split: int, folder: Path) -> Path:
+def fit(table: str, split: int, folder: Path, more: Sequence[str] = ()) -> Path:
     """Train on one split unless there is such a run; the path of its checkpoint.
 
     Args:
         table: Name of a known data set, or a table with a shipped file of settings of its name before the first `_`.
         split: Seed of the split and of the training.
         folder: Folder of the runs.
+        more: Further settings, such as `data.labels=multi`.
     """
     name = Path(table).name.split(".")[0]
     run = folder / name / f"split_{split}"
@@ -74,7 +82,7 @@ def fit(table: str, split: int, folder: Path) -> Path:
             "report": "false",
             "tracking.wandb": "disabled",
         }
-        options = [f"--{setting}={value}" for setting, value in settings.items()]
+        options = [*(f"--{setting}={value}" for setting, value in settings.items()), *(f"--{one}" for one in more)]
         command = [sys.executable, "-m", "lightning_app.cli", "fit", *config, *options, "--quiet"]
         subprocess.run(command, check=True, cwd=CHECKOUT, env=os.environ | {"PYTHONPATH": str(CHECKOUT)})
     return run / "checkpoints" / "best.ckpt"
@@ -91,21 +99,34 @@ def measure(checkpoint: Path, coverage: float) -> dict[str, dict[str, float]]:
     settings = read_checkpoint(checkpoint).settings
     data = CheckpointCheck(checkpoint).make(settings, "data", DrugDataModule, ("sampling",))
     data.setup("test")
-    head = model.metrics.tail_metrics.groups["head"]
-    samples = model.decision.samples(read_scores(model, checkpoint), head)
     refusal = "checkpoint: expected a model with finite scores, got NaN or infinite ones of test samples."
-    test = infer_scores(model, data.test_dataloader(), refusal)
-    # No set promises to cover a class that the model has never seen.
-    known = model.decision.counts[test.labels] > 0
-    corrected, labels = model.decision.corrected(test.logits)[known], test.labels[known]
-    sets = {kind: make(samples, coverage) for kind, make in KINDS.items()}
-    return {kind: figures_of(own.members(corrected), labels, coverage) for kind, own in sets.items()}
+    test, decision = infer_scores(model, data.test_dataloader(), refusal), model.decision
+    sets: Sequence[ThresholdSets]
+    if isinstance(decision, LabelDecision):
+        present = (test.labels == 1) & (decision.counts > 0)
+        scores = read_scores(model, checkpoint)
+        given = decision.corrected(scores.logits), scores.labels, decision.counts
+        priors = decision.loss.log_odds(decision.counts)
+        sets = (
+            LabelPredictionSets.of_labels_plain(*given, coverage),
+            LabelPredictionSets.of_labels(*given, priors, coverage),
+        )
+        corrected = decision.corrected(test.logits)
+    else:
+        samples = decision.samples(read_scores(model, checkpoint), model.metrics.tail_metrics.groups["head"])
+        sets = PredictionSets.fit_plain(samples, coverage), PredictionSets.fit(samples, coverage)
+        # No set promises to cover a class that the model has never seen.
+        known = decision.counts[test.labels] > 0
+        corrected = decision.corrected(test.logits)[known]
+        present = functional.one_hot(test.labels[known], len(decision.counts)).bool()
+    return {kind: figures_of(own.members(corrected), present, coverage) for kind, own in zip(KINDS, sets, strict=True)}
 
 
 def main() -> None:
     """Measure each table and print the means over its splits."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", nargs="+", default=["inn_stems"], help="names of known data sets, or files")
+    parser.add_argument("--fit", nargs="+", default=[], help="further settings of the runs, such as data.labels=multi")
     parser.add_argument("--splits", type=int, default=10, help="number of splits, default 10")
     parser.add_argument("--coverage", type=float, default=0.9, help="default 0.9")
     parser.add_argument("--folder", type=Path, default=Path("results/prediction_sets"), help="folder of the runs")
@@ -114,7 +135,8 @@ def main() -> None:
     means: dict[tuple[str, str], dict[str, float]] = {}
     for table in options.tables:
         splits = [
-            measure(fit(table, split, options.folder.absolute()), options.coverage) for split in range(options.splits)
+            measure(fit(table, split, options.folder.absolute(), options.fit), options.coverage)
+            for split in range(options.splits)
         ]
         for kind in KINDS:
             own = [figures[kind] for figures in splits]

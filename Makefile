@@ -29,9 +29,10 @@ run: setup ## train, test and report on the embedded drugs (ARGS="--trainer.max_
 	$(BIN)/lightning fit $(ARGS)
 
 test: setup ## all tests (ARGS="-m 'not slow'" for the quick ones)
-	# One thread for each process: threads that wait for a core spin, and cost more than they gain.
+	# One thread for each process: threads that wait for a core spin, and cost more than they gain. Numba, which UMAP
+	# uses, sets the number of threads of PyTorch to its own.
 	# Bytecode is kept also where the environment forbids it: hundreds of processes import the project.
-	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal $(ARGS)
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 lint: setup ## check style, and that imports point down
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from modules.evaluation.calibration import LARGEST_TEMPERATURE
+from modules.evaluation.calibration import LARGEST_TEMPERATURE, temperature_cost
 
 WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0)
 """The weights to choose from."""
@@ -20,7 +20,8 @@ def best_weight(scores: Tensor, opinions: Tensor, labels: Tensor) -> tuple[float
     """Choose the weight w of the smallest class-balanced log loss of ``softmax((scores + w opinions) / T)``.
 
     The loss is the mean over classes of the mean negative log-likelihood of their samples, at the temperature T that is
-    best for the weight, so that the choice does not depend on the scale of the scores.
+    best for the weight. It counts as often as the number of equal samples of the same variance (Kish, 1965) beside
+    `temperature_cost`, without which few samples that are all told apart would make T 0.
 
     Args:
         scores: Scores without the prior of the classes, fp32 (n, C), of samples that training did not see.
@@ -36,6 +37,7 @@ def best_weight(scores: Tensor, opinions: Tensor, labels: Tensor) -> tuple[float
         return 0.0, 1.0
     share = 1 / torch.bincount(labels)[labels].double()
     share = share / share.sum()
+    samples = 1 / float(share.square().sum())
 
     def found(weight: float) -> tuple[float, float]:
         """Smallest loss of a weight, and the logarithm of its temperature."""
@@ -43,7 +45,7 @@ def best_weight(scores: Tensor, opinions: Tensor, labels: Tensor) -> tuple[float
 
         def at(log_temperature: float) -> float:
             each = functional.cross_entropy(mixed / math.exp(log_temperature), labels, reduction="none")
-            return float((share * each.double()).sum())
+            return samples * float((share * each.double()).sum()) + temperature_cost(log_temperature)[0]
 
         best = minimize_scalar(at, bounds=(-_BOUND, _BOUND), method="bounded")
         return float(best.fun), float(best.x)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from modules.evaluation.calibration import LARGEST_TEMPERATURE, TemperatureScaling
+from modules.evaluation.calibration import LARGEST_TEMPERATURE, TemperatureScaling, temperature_cost
 
 _SMALLEST = 1e-7
 _LARGEST = math.log1p(-_SMALLEST) - math.log(_SMALLEST)
@@ -50,10 +50,10 @@ class LabelCalibration(TemperatureScaling):
 
     @torch.no_grad()
     def fit(self, probabilities: Tensor, labels: Tensor) -> None:
-        """Fit both numbers by minimizing the mean log loss of the known entries, which is convex in 1 / T and b.
+        """Fit both numbers by minimizing the summed log loss of the known entries, `temperature_cost` and b² / 2.
 
-        T is within the bounds of `TemperatureScaling.fit`, so that probabilities of samples that are told apart without
-        an error do not all become 0 and 1. Both numbers are those of the identity if no others improve the loss.
+        Without the last two, few samples that are told apart without an error would make all probabilities 0 and 1.
+        Both numbers are those of the identity if no others are better.
 
         Args:
             probabilities: Probabilities of validation samples, fp32 (N, L).
@@ -70,15 +70,19 @@ class LabelCalibration(TemperatureScaling):
             return
 
         def loss(numbers: numpy.ndarray[tuple[int], numpy.dtype[numpy.float64]]) -> tuple[float, list[float]]:
-            scores = numbers[0] * logits + numbers[1]
+            log_temperature, shift = numbers
+            scaled = logits * math.exp(-log_temperature)
+            scores = scaled + shift
             errors = 1 / (1 + numpy.exp(-scores.clip(-500, 500))) - positive
             losses = numpy.logaddexp(0, scores) - positive * scores
-            return float(losses.mean()), [float((errors * logits).mean()), float(errors.mean())]
+            cost, slope = temperature_cost(log_temperature)
+            slopes = [slope - float((errors * scaled).sum()), shift + float(errors.sum())]
+            return float(losses.sum()) + cost + shift**2 / 2, slopes
 
-        bounds = [(1 / LARGEST_TEMPERATURE, LARGEST_TEMPERATURE), (None, None)]
-        found = minimize(loss, numpy.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds)
-        if found.fun < loss(numpy.array([1.0, 0.0]))[0]:
-            self.temperature.fill_(1 / float(found.x[0]))
+        bound = math.log(LARGEST_TEMPERATURE)
+        found = minimize(loss, numpy.zeros(2), jac=True, method="L-BFGS-B", bounds=[(-bound, bound), (None, None)])
+        if found.fun < loss(numpy.zeros(2))[0]:
+            self.temperature.fill_(math.exp(found.x[0]))
             self.shift.fill_(float(found.x[1]))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy
 import pytest
 import torch
 from hypothesis import given, settings
@@ -32,17 +33,21 @@ def fitted(logits: Tensor, labels: Tensor, counts: Tensor | None = None) -> Temp
 def test_the_temperature_is_that_of_a_fine_grid(temperature: float) -> None:
     logits, labels = sample(temperature)
     grid = torch.logspace(-1.5, 1.5, 3_001)
-    losses = torch.stack([functional.cross_entropy(logits / value, labels) for value in grid])
+
+    def loss(value: float) -> float:
+        likelihood = functional.cross_entropy((logits / value).double(), labels, reduction="sum")
+        return float(likelihood) + math.log(value) ** 2 / (2 * 0.3**2)
+
     found = float(fitted(logits, labels).temperature)
-    assert found == pytest.approx(float(grid[losses.argmin()]), rel=0.01)
+    assert found == pytest.approx(float(grid[numpy.argmin([loss(float(value)) for value in grid])]), rel=0.01)
     assert found == pytest.approx(temperature, rel=0.1)
-    assert float(functional.cross_entropy(logits / found, labels)) <= float(losses.min()) + 1e-6
+    assert loss(found) <= min(loss(float(value)) for value in grid) + 0.01
 
 
 def test_two_logits_by_hand() -> None:
     # Three of four are right at odds of e^2 to 1: calibrated odds are 3 to 1, so T = 2 / ln 3.
-    logits = torch.tensor([[2.0, 0.0]]).repeat(4, 1)
-    scaling = fitted(logits, torch.tensor([0, 0, 0, 1]))
+    logits = torch.tensor([[2.0, 0.0]]).repeat(400_000, 1)
+    scaling = fitted(logits, torch.tensor([0, 0, 0, 1]).repeat(100_000))
     assert float(scaling.temperature) == pytest.approx(2 / math.log(3), rel=1e-3)
     torch.testing.assert_close(scaling(logits.softmax(dim=1))[0], torch.tensor([0.75, 0.25]), atol=1e-3, rtol=0)
 
@@ -62,9 +67,15 @@ def test_the_likelihood_never_decreases(seed: int, scale: float, size: int) -> N
     assert float(scaling.temperature) <= LARGEST_TEMPERATURE * 1.0001
 
 
-def test_perfect_predictions_keep_a_finite_temperature() -> None:
-    logits = torch.tensor([[5.0, 0.0], [0.0, 4.0]])
-    assert 0 < float(fitted(logits, torch.tensor([0, 1])).temperature) < 1
+@settings(max_examples=60, deadline=None)
+@given(size=st.integers(1, 60), margin=st.floats(2, 20))
+def test_few_samples_that_are_told_apart_do_not_make_all_others_certain(size: int, margin: float) -> None:
+    logits = margin * torch.eye(3).repeat(20, 1)[:size]
+    scaling = fitted(logits, logits.argmax(dim=1))
+    assert 1 / 4 < float(scaling.temperature) <= 1
+    # One that is not as clear keeps its doubt.
+    unclear = scaling(torch.tensor([[0.6, 0.3, 0.1]]))
+    assert 0.6 <= float(unclear[0, 0]) < 0.95
 
 
 def test_classes_without_training_samples_are_excluded() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -38,13 +40,18 @@ def test_a_known_scale_and_shift_are_found(temperature: float, shift: float) -> 
 def test_no_other_scale_or_shift_has_a_smaller_loss() -> None:
     probabilities, labels = sample(0.6, -0.8, 500)
     found = fitted(probabilities, labels)
-    least = float(log_loss(found(probabilities), labels))
+
+    def loss(scale: float, shift: float) -> float:
+        found.temperature.fill_(scale)
+        found.shift.fill_(shift)
+        summed = float(log_loss(found(probabilities), labels)) * int((labels >= 0).sum())
+        return summed + math.log(scale) ** 2 / (2 * 0.3**2) + shift**2 / 2
+
     scale, shift = float(found.temperature), float(found.shift)
-    for other_scale in (0.9 * scale, scale, 1.1 * scale):
-        for other_shift in (shift - 0.1, shift, shift + 0.1):
-            found.temperature.fill_(other_scale)
-            found.shift.fill_(other_shift)
-            assert float(log_loss(found(probabilities), labels)) >= least - 1e-6
+    least = loss(scale, shift)
+    for other_scale in (0.95 * scale, scale, 1.05 * scale):
+        for other_shift in (shift - 0.05, shift, shift + 0.05):
+            assert loss(other_scale, other_shift) >= least - 1e-3
 
 
 @settings(max_examples=60)
@@ -66,15 +73,20 @@ def test_what_is_not_known_is_ignored() -> None:
     assert (float(first.temperature), float(first.shift)) == (float(second.temperature), float(second.shift))
 
 
-def test_the_temperature_is_bounded() -> None:
-    probabilities, labels = sample(1.0, 0.0, 300)
-    # Labels that are told apart without an error, or of the wrong order, which is not turned over.
+@pytest.mark.parametrize("size", [1, 20, 60])
+def test_labels_that_are_told_apart_do_not_make_all_others_certain(size: int) -> None:
+    probabilities, _ = sample(1.0, 0.0, size)
     told_apart = fitted(probabilities, (probabilities > 0.5).long())
-    assert float(told_apart.temperature) == pytest.approx(1 / LARGEST_TEMPERATURE)
+    assert 1 / 8 < float(told_apart.temperature) <= 1
+    assert abs(float(told_apart.shift)) < 2
+
+
+def test_the_wrong_order_is_not_turned_over() -> None:
+    probabilities, labels = sample(1.0, 0.0, 4_000)
     found = fitted(1 - probabilities, labels)
-    assert float(found.temperature) == pytest.approx(LARGEST_TEMPERATURE)
+    assert 5 < float(found.temperature) <= LARGEST_TEMPERATURE
     rate = float((labels == 1).sum() / (labels >= 0).sum())
-    torch.testing.assert_close(found(probabilities), torch.full((300, 3), rate), atol=0.02, rtol=0)
+    assert float(found(probabilities).mean()) == pytest.approx(rate, abs=0.1)
 
 
 def test_without_samples_it_is_the_identity() -> None:

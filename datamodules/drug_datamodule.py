@@ -265,7 +265,7 @@ class DrugDataModule(lightning.LightningDataModule):
             rejected = without_unlabeled_tests(table, self.split, reasons, not self._shares_table)
         listing = self._write("rejected.csv", rejected_rows(table, rejected))
         if not self._shares_table:
-            check_rejected(rejected, self.max_rejected, listing)
+            check_rejected(table, rejected, self.max_rejected, listing)
         records = divide(self.table, reasons, identity, self.split, known)
         self._write("splits.csv", split_listing(table, records))
         check = check_split(table, identity, records, self.split)

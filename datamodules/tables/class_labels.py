@@ -249,7 +249,9 @@ def _warn_sets(labels: set[str], where: str) -> None:
         known = labels | {part for parts in parts_of.values() for part in parts}
         # A part that two sets share is a label, even where it never stands alone.
         shared = {part for part in known if part in labels or sum(part in parts for parts in parts_of.values()) > 1}
-        sets = sorted(label for label, parts in parts_of.items() if len(parts) > 1 and shared.issuperset(parts))
+        # Names have commas and semicolons of their own, but hardly bars: of parts between bars, one must be a label.
+        enough = any if separator == "|" else all
+        sets = sorted(label for label, parts in parts_of.items() if enough(part in shared for part in parts))
         if sets:
             shown = ", ".join(sets[:3]) + (", ..." if len(sets) > 3 else "")
             _log.warning(

@@ -210,12 +210,12 @@ def _refuse_thresholds(settings: LabelSettings) -> None:
 def _find_separator(cells: polars.Series, where: str) -> str:
     for separator in _SEPARATORS:
         if cells.str.contains(separator, literal=True).any():
-            _log.info(f"The labels in {where} are separated by {separator!r}; data.label_separator can name another.")
+            _log.info(f"The labels in {where} are separated by {separator!r}; --data.label_separator can name another.")
             return separator
     if cells.null_count() < len(cells):
         _log.warning(
             f"Each cell in {where} is read as one label, since none holds a separator ({', '.join(_SEPARATORS)}); "
-            "data.label_separator can name another."
+            "--data.label_separator can name another."
         )
     return _SEPARATORS[0]
 

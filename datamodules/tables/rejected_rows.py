@@ -26,10 +26,11 @@ def rejected_rows(table: DrugTable, reasons: polars.Series) -> polars.DataFrame:
     return notes.hstack(given.rename({name: f"{name} (given)" for name in given.columns if name in notes.columns}))
 
 
-def check_rejected(reasons: polars.Series, max_rejected: float, where: str) -> None:
+def check_rejected(table: DrugTable, reasons: polars.Series, max_rejected: float, where: str) -> None:
     """Log the number of rows that are left out.
 
     Args:
+        table: The table.
         reasons: Why each row is left out, null where it is used.
         max_rejected: Largest share of rows that may be left out.
         where: The file that lists them, for the message.
@@ -37,10 +38,11 @@ def check_rejected(reasons: polars.Series, max_rejected: float, where: str) -> N
     Raises:
         InputError: If more rows are left out, or all.
     """
-    rows = reasons.is_not_null().arg_true()
+    rows = reasons.is_not_null().arg_true().to_numpy()
     if not len(rows):
         return
-    first = f"row {rows[0] + 1}: {reasons[rows[0]]}"
+    (name,) = table.ids(rows[:1])
+    first = f"row {rows[0] + 1}{f' ({name})' if name else ''}: {reasons[int(rows[0])]}"
     message = f"{len(rows):,} of {len(reasons):,} rows cannot be used, the first is {first}; all are in {where}."
     if len(rows) > max_rejected * len(reasons) or len(rows) == len(reasons):
         raise InputError(f"{message} data.max_rejected allows {max_rejected:.0%}.")

@@ -225,9 +225,12 @@ def test_columns_that_csv_cannot_hold_are_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("rejected", "allowed"), [(0, 0.0), (5, 0.05), (99, 1.0), (1, 0.01)])
-def test_rejects_within_the_limit_are_logged(rejected: int, allowed: float, caplog: pytest.LogCaptureFixture) -> None:
+def test_rejects_within_the_limit_are_logged(
+    rejected: int, allowed: float, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = load(tmp_path, HEADER + 100 * "CCO,a\n").table
     with caplog.at_level(logging.WARNING, "tailmol"):
-        check_rejected(no_reasons(rejected, 100), allowed, "out/rejected.csv")
+        check_rejected(table, no_reasons(rejected, 100), allowed, "out/rejected.csv")
     expected = (
         f"{rejected} of 100 rows cannot be used, the first is row {101 - rejected}: no SMILES; "
         "all are in out/rejected.csv."
@@ -235,10 +238,19 @@ def test_rejects_within_the_limit_are_logged(rejected: int, allowed: float, capl
     assert caplog.messages == ([expected] if rejected else [])
 
 
+def test_the_first_reject_is_named_by_its_id(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    table = load(tmp_path, "id,smiles,label\nA1,CCO,a\nA2,,a\nA3,CCO,b\n").table
+    with caplog.at_level(logging.WARNING, "tailmol"):
+        check_rejected(table, polars.Series([None, "no SMILES", None]), 0.5, "out/rejected.csv")
+    (message,) = caplog.messages
+    assert message.startswith("1 of 3 rows cannot be used, the first is row 2 (A2): no SMILES; ")
+
+
 @pytest.mark.parametrize(
     ("rejected", "allowed", "share"), [(6, 0.05, "5%"), (1, 0.0, "0%"), (100, 1.0, "100%"), (100, 0.5, "50%")]
 )
-def test_more_rejects_stop_the_run(rejected: int, allowed: float, share: str) -> None:
+def test_more_rejects_stop_the_run(rejected: int, allowed: float, share: str, tmp_path: Path) -> None:
+    table = load(tmp_path, HEADER + 100 * "CCO,a\n").table
     message = rf"^{rejected} of 100 rows .* all are in out/rejected\.csv\. data\.max_rejected allows {share}\.$"
     with pytest.raises(InputError, match=message):
-        check_rejected(no_reasons(rejected, 100), allowed, "out/rejected.csv")
+        check_rejected(table, no_reasons(rejected, 100), allowed, "out/rejected.csv")

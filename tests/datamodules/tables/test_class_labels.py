@@ -109,6 +109,12 @@ def test_sets_of_labels_are_told_with_their_separator(caplog: pytest.LogCaptureF
     assert caplog.messages[0].startswith(
         "3 of 3 classes in column label are made of others, joined by ';' (x; z, x;y, "
     )
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "tailmol"):
+        read(["kinase|oncology", "steroid|oncology", "statin", "beta-lactam;cephem", "cephem;oral"])
+    # Steroid and kinase never stand alone, but a bar is hardly a part of a name.
+    (message,) = caplog.messages
+    assert message.startswith("2 of 5 classes in column label are made of others, joined by '|' (kinase|oncology, ")
 
 
 MEASURED = [f"{value:.3f}" for value in numpy.random.default_rng(0).normal(size=300)]

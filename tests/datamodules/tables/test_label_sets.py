@@ -89,7 +89,7 @@ def test_the_separator_is_the_first_that_is_in_a_cell(
 ) -> None:
     with caplog.at_level(logging.INFO, "tailmol"):
         assert separate(texts, None)[0].names == names
-    sentence = f"The labels in column label are separated by {separator!r}; data.label_separator can name another."
+    sentence = f"The labels in column label are separated by {separator!r}; --data.label_separator can name another."
     assert caplog.messages == [sentence]
 
 
@@ -98,8 +98,8 @@ def test_without_a_separator_each_cell_is_one_label(caplog: pytest.LogCaptureFix
     assert sets.names == ("a b", "c/d")
     assert sets.joined().to_list() == ["a b", "c/d", None]
     assert caplog.messages == [
-        "Each cell in column label is read as one label, since none holds a separator (|, ;, ,); data.label_separator "
-        "can name another."
+        "Each cell in column label is read as one label, since none holds a separator (|, ;, ,); "
+        "--data.label_separator can name another."
     ]
 
 

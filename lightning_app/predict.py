@@ -174,12 +174,14 @@ def main(arguments: list[str], terminal: Terminal) -> None:
             first = [replace(shown, frame=shown.frame.select(columns.names)) for shown in cli.writer.first]
             files = Path(cli.config.data.source), Path(cli.config.output), Path(cli.checkpoint)
             write_prediction_page(Path(cli.config.html), *files, first, cli.writer.rows, samples, coverage)
-        _report(cli.writer.rows, cli.writer.unusable, cli.config.output, terminal)
+        _report(cli.writer.rows, cli.writer.unusable, cli.config.output, cli.config.html, terminal)
 
 
-def _report(rows: int, unusable: int, output: str, terminal: Terminal) -> None:
+def _report(rows: int, unusable: int, output: str, page: str | None, terminal: Terminal) -> None:
     if terminal.json:
-        print(json.dumps({"output": output, "rows": rows, "unusable": unusable}))
+        print(json.dumps({"output": output, "page": page, "rows": rows, "unusable": unusable}))
     elif not terminal.quiet:
         found = f"{unusable:,} of them could not be used (see the column reason)"
         print(printable(f"{rows:,} rows written to {output}; {found}."))
+        if page is not None:
+            print(printable(f"Page: {page}"))

@@ -47,6 +47,10 @@ def label_answer(data: LabelData) -> dict[str, str]:
         if not math.isnan(ours[key].value)
     ]
     sentence = f"{claim(verdict, 'ranks')}: macro average precision {values}."
+    decided = gains["macro_f1"]
+    if decided.is_clear:
+        f1 = against(ours["macro_f1"], theirs["macro_f1"], decided)
+        sentence += f" Its decisions are {verdict_of(decided)}: macro F1 {f1}."
     return {"verdict": verdict, "sentence": sentence, "groups": joined_groups(groups)}
 
 

@@ -69,6 +69,8 @@ class FitCLI(DrugCLI):
             "data.smiles_columns": "columns of SMILES; null: by usual names",
             "data.labels": "or multi: several labels a row",
             "data.label_column": "column of labels; null: by usual names",
+            "data.label_separator": "between labels with --data.labels multi",
+            "data.id_column": "column of names or ids, for predictions",
             "data.split": "or scaffold, cold, standard, file",
             "data.split_seed": "random seed of the split",
             "data.batch_size": "training samples in a batch of a process",

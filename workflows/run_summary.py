@@ -92,7 +92,8 @@ def print_test_report(
             text = "best.ckpt was not trained on validation and test rows; --refit true trains once more, on all rows."
         if text:
             console.print(text, soft_wrap=True, highlight=False)
-        console.print("To predict new samples:")
+        added = "--html page.html also draws them, --coverage 0.9 adds sets of labels"
+        console.print(f"To predict new samples ({added}):", soft_wrap=True, highlight=False)
         line = f"  {command} predict --ckpt_path {quote(str(final or best))} --data.source new.csv"
         console.print(f"{line} --output predictions.csv", soft_wrap=True, highlight=False, markup=False)
 

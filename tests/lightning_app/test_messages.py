@@ -146,7 +146,7 @@ def test_printed_commands_can_be_copied(tmp_path: Path, capsys: pytest.CaptureFi
     with (tmp_path / "out").open("w") as file:
         print_test_report({}, folder, console=Console(file=file, width=40))
     lines = (tmp_path / "out").read_text().splitlines()
-    *written, refit = lines[lines.index("Written:") + 1 : lines.index("To predict new samples:")]
+    *written, refit = lines[lines.index("Written:") + 1 : -2]
     expected = ("checkpoints/best.ckpt", "checkpoints/best.evidence.npz", "class_means")
     assert written == [f"  {folder / name}" for name in expected]
     assert "--refit true trains once more, on all rows." in refit

@@ -243,6 +243,23 @@ def test_the_verdict_is_that_of_the_interval(
     assert "; tail labels 0." in said["groups"]
 
 
+@pytest.mark.parametrize(
+    ("gain", "ending"),
+    [
+        ((-0.04, -0.07, -0.01), "a difference of −0.040 [−0.070 to −0.010]."),
+        ((-0.04, -0.07, 0.01), None),
+    ],
+)
+def test_decisions_that_clearly_differ_are_named_beside_the_ranking(
+    made: LabelData, gain: tuple[float, float, float], ending: str | None
+) -> None:
+    differences = {**made.comparison.differences, "macro_f1": Estimate(*gain, 170)}
+    said = label_answer(replace(made, comparison=replace(made.comparison, differences=differences)))["sentence"]
+    assert (" Its decisions are worse: macro F1 0." in said) is (ending is not None)
+    if ending is not None:
+        assert said.endswith(ending)
+
+
 def test_nothing_that_can_be_judged_is_said_in_words(made: LabelData) -> None:
     nothing = Estimate(math.nan, math.nan, math.nan, 0)
     model = replace(made.comparison.model, means=dict.fromkeys(made.comparison.model.means, nothing))

@@ -94,7 +94,7 @@ def test_a_card_shows_the_set_of_labels(tmp_path: Path) -> None:
     page = without_evidence(tmp_path, sets)
     assert "90% set: -ol; &lt;script&gt;" in page
     assert page.count("90% set:") == 1
-    assert "meant to hold the label of 90% of the samples" in page
+    assert "meant to hold the true label of 90% of the samples" in page
     empty = sets.with_columns(polars.Series("set", ["", None]), polars.Series("set_size", [0, None]))
     assert "90% set: none, since no label fits" in without_evidence(tmp_path, empty)
 

@@ -17,7 +17,10 @@ ASKED = 5
 """Number of nearest training samples that the estimate looks at."""
 
 _SIGNALS = 3
-_PENALTY = 1.0
+# What the weights of the signals and the intercept are without samples: about those of a regression on the validation
+# samples of several tables (docs/predict.md).
+_EXPECTED = numpy.array([0.6, 2.0, 0.0, -0.55])
+_PENALTY = numpy.array([10.0, 10.0, 10.0, 5.0])
 _OUTER_SHARE = 0.05
 _LEAST_ODDS = 1e-4
 
@@ -59,23 +62,23 @@ def signals(probability: NDArray[Any], labels: NDArray[Any], neighbors: Neighbor
 class Applicability:
     """Estimates how often labels are right, by a logistic regression on `Signals`.
 
-    Its weights are 0 or more, so that no estimate falls with a signal, and a penalty draws them to 0: with few samples
-    every estimate is near the share of right labels of all. Where fewer than 5 % of the samples are as far from the
-    training samples, the estimate falls in proportion, to that of a guess, 1 / C, where none is; one that is lower
-    stays.
+    Its weights are 0 or more, so that no estimate falls with a signal, and a penalty draws them to those that other
+    tables have: with few samples, the estimate is near ``0.6 log odds + 2 similarity - 0.55`` on the scale of log odds.
+    Of samples less similar to the training samples than 95 % of those it was fitted on, with similarity s instead of q,
+    the estimate falls to that of a guess, 1 / C, by a factor (s / q)²; one that is lower stays.
 
     Attributes:
         mean: Mean of each signal, float64 (3,).
         scale: Standard deviation of each signal, float64 (3,).
         weights: Weight of each standardized signal, then the intercept, float64 (4,).
-        similarity: Similarities as in `Signals` of the samples, each column ascending, float64 (V, 2).
+        outer: The 5 % quantile q of each similarity of `Signals`, float64 (2,).
         num_classes: Number of classes C; where a sample may have several labels, of these and one for none.
     """
 
     mean: NDArray[Any]
     scale: NDArray[Any]
     weights: NDArray[Any]
-    similarity: NDArray[Any]
+    outer: NDArray[Any]
     num_classes: int
 
     def estimate(self, found: Signals) -> NDArray[Any]:
@@ -86,10 +89,10 @@ class Applicability:
         """
         scores = (found.values - self.mean) / self.scale @ self.weights[:-1] + self.weights[-1]
         accuracy = 1 / (1 + numpy.exp(-scores))
-        trust = numpy.ones(len(accuracy))
-        for known, own in zip(self.similarity.T, found.similarity.T, strict=True):
-            share = numpy.searchsorted(known, own, side="right") / len(known)
-            trust = numpy.minimum(trust, share / _OUTER_SHARE)
+        # A cosine similarity may be negative; where that is usual, it tells nothing.
+        outer = numpy.where(self.outer > 0, self.outer, 1.0)
+        near = numpy.where(self.outer > 0, (found.similarity / outer).clip(0, 1), 1.0)
+        trust = (near**2).min(axis=1)
         guess = numpy.minimum(accuracy, 1 / self.num_classes)
         estimated: NDArray[Any] = trust * accuracy + (1 - trust) * guess
         return estimated
@@ -109,14 +112,14 @@ class Applicability:
             KeyError: If one is missing.
             ValueError: If one is not valid.
         """
-        mean, scale, weights, similarity, classes = (arrays[f"accuracy_{field.name}"] for field in fields(cls))
-        shapes = {(_SIGNALS,): (mean, scale), (_SIGNALS + 1,): (weights,), (len(similarity), 2): (similarity,)}
+        mean, scale, weights, outer, classes = (arrays[f"accuracy_{field.name}"] for field in fields(cls))
+        shapes = {(_SIGNALS,): (mean, scale), (_SIGNALS + 1,): (weights,), (2,): (outer,)}
         for shape, values in shapes.items():
             if any(one.shape != shape or one.dtype != numpy.float64 for one in values):
                 raise ValueError(f"accuracy: expected float64 of shape {shape}, got another array")
-        if not len(similarity) or int(classes) < 1:
-            raise ValueError("accuracy: expected samples and classes, got none")
-        return cls(mean, scale, weights, similarity, int(classes))
+        if int(classes) < 1:
+            raise ValueError("accuracy: expected classes, got none")
+        return cls(mean, scale, weights, outer, int(classes))
 
 
 def fit_applicability(found: Signals, right: NDArray[Any], num_classes: int) -> Applicability:
@@ -133,22 +136,21 @@ def fit_applicability(found: Signals, right: NDArray[Any], num_classes: int) -> 
     mean, scale = found.values.mean(axis=0), found.values.std(axis=0)
     scale = numpy.where(scale < 1e-6, 1.0, scale)
     inputs = numpy.column_stack([(found.values - mean) / scale, numpy.ones(len(right))])
-    # Half a right and half a wrong label more keep the estimate off 0 and 1 where all labels are alike.
-    inputs = numpy.concatenate([inputs, inputs[:1] * [0, 0, 0, 1], inputs[:1] * [0, 0, 0, 1]])
     known = ~numpy.isnan(right)
-    share = numpy.concatenate([numpy.where(known, right, 0.0), [1.0, 0.0]])
-    count = numpy.concatenate([known.astype(numpy.float64), [0.5, 0.5]])
+    inputs, share = inputs[known], right[known].astype(numpy.float64)
+    expected = numpy.append(_EXPECTED[:-1] * scale, _EXPECTED[-1] + _EXPECTED[:-1] @ mean)
 
     def loss(weights: NDArray[Any]) -> tuple[float, NDArray[Any]]:
-        scores = inputs @ weights
-        errors = count * (1 / (1 + numpy.exp(-scores)) - share)
-        penalty = _PENALTY * numpy.append(weights[:-1], 0.0)
-        value = (count * (numpy.logaddexp(0, scores) - share * scores)).sum() + 0.5 * penalty @ weights
+        scores, apart = inputs @ weights, weights - expected
+        errors = 1 / (1 + numpy.exp(-scores)) - share
+        penalty = _PENALTY * apart
+        value = (numpy.logaddexp(0, scores) - share * scores).sum() + penalty @ apart / 2
         return float(value), inputs.T @ errors + penalty
 
     bounds = [(0.0, None)] * _SIGNALS + [(None, None)]
-    best = minimize(loss, numpy.zeros(_SIGNALS + 1), jac=True, bounds=bounds, method="L-BFGS-B")
-    return Applicability(mean, scale, best.x, numpy.sort(found.similarity, axis=0), num_classes)
+    best = minimize(loss, expected, jac=True, bounds=bounds, method="L-BFGS-B")
+    outer = numpy.quantile(found.similarity, _OUTER_SHARE, axis=0)
+    return Applicability(mean, scale, best.x, outer, num_classes)
 
 
 def level_of(accuracy: NDArray[Any]) -> NDArray[Any]:

@@ -30,7 +30,7 @@ class TableCLI(DrugCLI):
     unused_settings: Mapping[str, tuple[str, ...]] = {
         **DrugCLI.unused_settings,
         # Of the columns of the training table, only those of SMILES and sequences are columns of the new one.
-        "data": ("sampling", "id_column", "split_column", "label_column"),
+        "data": ("sampling", "split", "id_column", "split_column", "label_column"),
     }
     uses_run_folder = False
     common_settings: Mapping[str, Mapping[str, str]] = {

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy
+import polars
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from sklearn.metrics import accuracy_score, average_precision_score, f1_score, l
 import tailmol
 from modules.decisions.settings import ObjectiveName
 from modules.evaluation.tail_metrics import head_middle_tail
-from tests.lightning_app.command import TINY
+from tests.lightning_app.command import TINY, in_this_process
 from workflows.fit import fit
 
 CLASSES = ["amine", "ether", "ring", "single", "unseen"]
@@ -67,6 +68,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = ["--data.source", str(folder / "drugs.csv"), "--data.split=file", "--data.batch_size=8"]
     options += [*TINY, f"--run.root={folder}", "--trainer.max_epochs=4", "--config=encoder/fingerprint.yaml"]
     return fit([*options, "--tracking.wandb=disabled"], show_progress=False).folder
+
+
+def test_a_table_without_splits_is_predicted_after_training_with_given_ones(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "new.csv").write_text("smiles\nCCO\nCCCN\n")
+    output = tmp_path / "out.csv"
+    options = (f"--ckpt_path={run}", f"--data.source={tmp_path / 'new.csv'}", f"--output={output}")
+    assert in_this_process(monkeypatch, "predict", *options) == 0
+    assert polars.read_csv(output)["predicted_label"].is_in(CLASSES).all()
 
 
 def test_every_metric_is_that_of_scikit_learn_on_the_known_classes(run: Path) -> None:

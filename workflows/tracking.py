@@ -150,6 +150,9 @@ def make_loggers(
     if mode == "auto":
         mode = "online" if first and _logged_in() else "offline"
     if mode != "disabled":
+        import wandb
+
+        offline = mode in ("offline", "dryrun")
         logger = WandbLogger(
             name=settings.name or f"{folder.parent.name} {folder.name}",
             project=settings.project,
@@ -157,12 +160,14 @@ def make_loggers(
             id=saved_id(folder) if goes_on else None,
             # `offline` would set an environment variable instead, which W&B has already read if it was asked for the
             # login, and warn of the change.
-            mode="offline" if mode == "dryrun" else mode,
+            mode="offline" if offline else mode,
             entity=settings.entity,
             group=settings.group,
             job_type=settings.job_type or job_type,
             tags=settings.tags,
             notes=settings.notes,
+            # What an offline run would print is of use to those alone who upload it (docs/tracking.md).
+            settings=wandb.Settings(silent=True) if offline else None,
         )
         # W&B warns of this setting, which no longer does anything, whatever value Lightning gives it.
         logger._wandb_init.pop("anonymous", None)

@@ -128,6 +128,8 @@ def test_without_credentials_wandb_is_offline(tmp_path: Path, monkeypatch: pytes
     made = made_for_wandb(TrackingSettings(), tmp_path / "data" / "version_0")
     assert "offline" not in made, "sets an environment variable too late"
     assert made["mode"] == "offline"
+    assert made["settings"].silent, "prints what only those can use who upload the run"
+    assert made_for_wandb(TrackingSettings(wandb="online"), tmp_path / "data" / "version_0")["settings"] is None
 
 
 def made_for_wandb(settings: TrackingSettings, folder: Path, **further: Any) -> dict[str, Any]:

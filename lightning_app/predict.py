@@ -169,11 +169,10 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     cli.write(columns, terminal.quiet)
     if cli.trainer.is_global_zero:
         if cli.config.html is not None:
-            samples = None if evidence is None else evidence.samples
             # A column of the table may be named like one of predictions that these do not have.
             first = [replace(shown, frame=shown.frame.select(columns.names)) for shown in cli.writer.first]
             files = Path(cli.config.data.source), Path(cli.config.output), Path(cli.checkpoint)
-            write_prediction_page(Path(cli.config.html), *files, first, cli.writer.rows, samples, coverage)
+            write_prediction_page(Path(cli.config.html), *files, first, cli.writer.rows, evidence, coverage)
         _report(cli.writer.rows, cli.writer.unusable, cli.config.output, cli.config.html, terminal)
 
 

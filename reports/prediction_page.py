@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from base.atomic_file import write_file
-from modules.neighbors.training_samples import TrainingSamples
+from modules.evaluation.prediction_evidence import PredictionEvidence
 from reports.page_template import page_style, render_template
 from reports.samples.drawings import draw_molecule, standalone_svg
 
@@ -26,7 +26,7 @@ def write_prediction_page(
     checkpoint: Path,
     first: Sequence[ShownRows],
     rows: int,
-    samples: TrainingSamples | None,
+    evidence: PredictionEvidence | None,
     coverage: float | None = None,
 ) -> None:
     """Write the page.
@@ -38,10 +38,12 @@ def write_prediction_page(
         checkpoint: The checkpoint that predicted.
         first: The first rows, with the columns of predictions.
         rows: Number of rows of the table.
-        samples: The training samples; None without evidence.
+        evidence: What the samples are compared with; None without it.
         coverage: Share of labels that the sets of the rows are meant to hold; None without sets.
     """
-    drawn: dict[str, str] = {} if samples is None else dict(zip(samples.names, samples.texts, strict=True))
+    drawn: dict[str, str] = {}
+    if evidence is not None:
+        drawn = dict(zip(evidence.samples.names, evidence.samples.texts, strict=True))
     cards = [
         _card(number, *shown, drawn)
         for number, shown in enumerate(
@@ -60,6 +62,7 @@ def write_prediction_page(
         output=output.name,
         checkpoint=str(checkpoint),
         shown=len(cards),
+        measured=None if evidence is None else len(evidence.unseen.rows),
         rows=rows,
         share=None if coverage is None else f"{coverage:.0%}",
         cards=cards,

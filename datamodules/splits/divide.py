@@ -141,7 +141,9 @@ class DrugRecords:
         sizes = ", ".join(f"{self._size(rows)} {name}" for name, rows in self.rows.items())
         unit = "samples" if self.count_by == "samples" else "rows"
         word = "labels" if self.is_multilabel else "classes"
-        return f"{len(self.classes)} {word} of {min(counts):,} to {max(counts):,} training {unit}; {sizes}"
+        least, most = min(counts), max(counts)
+        each = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+        return f"{len(self.classes)} {word} of {each} training {unit}; {sizes}"
 
     def _size(self, rows: NDArray[Any]) -> str:
         samples = self.different_samples(rows)

@@ -68,14 +68,15 @@ def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     texts = SAMPLES[request.param]
     # Without a column of names, samples are called by their SMILES.
     names = texts if any(texts) else [f"row {row}" for row in range(1, len(texts) + 1)]
-    samples, frame = replace(made_evidence().samples, names=names, texts=texts), predicted(texts, names)
+    evidence, frame = made_evidence(), predicted(texts, names)
+    evidence = replace(evidence, samples=replace(evidence.samples, names=names, texts=texts))
     if not any(texts):
         frame = frame.select(~selectors.ends_with("_tanimoto"))
     if request.param == "labels":
         frame = of_labels(frame)
     path = tmp_path_factory.mktemp(request.param) / f"{'a-rather-long-name-of-a-table_' * 4}.html"
     files = path.with_suffix(".csv"), path.with_suffix(".tsv"), path.with_suffix(".ckpt")
-    write_prediction_page(path, *files, [ShownRows(names, texts, frame)], 12_345, samples, 0.9)
+    write_prediction_page(path, *files, [ShownRows(names, texts, frame)], 12_345, evidence, 0.9)
     with browse(path) as opened:
         yield opened
 

@@ -41,8 +41,8 @@ def rows(near: str = "drug 1") -> polars.DataFrame:
 
 @pytest.fixture
 def page(tmp_path: Path) -> str:
-    samples = made_evidence().samples
-    hostile = replace(samples, names=[*samples.names[:-1], HOSTILE])
+    evidence = made_evidence()
+    hostile = replace(evidence, samples=replace(evidence.samples, names=[*evidence.samples.names[:-1], HOSTILE]))
     first = [ShownRows([HOSTILE, "CPD-2"], ["CCO>>CC=O", HOSTILE], rows(HOSTILE))]
     files = Path("runs/new.csv"), Path("runs/out.csv"), Path("runs/best.ckpt")
     write_prediction_page(tmp_path / "out.html", *files, first, 1_234, hostile)
@@ -69,6 +69,7 @@ def test_a_card_shows_drawings_probability_and_neighbors(page: str) -> None:
     assert "The first 2 of 1,234 rows" in page
     assert "<h1>Predictions for new.csv</h1>" in page
     assert "All predictions are in out.csv. The model is runs/best.ckpt." in page
+    assert "made on 50 labelled samples that training did not see, which is few, and falls" in page
 
 
 def without_evidence(folder: Path, frame: polars.DataFrame) -> str:
@@ -120,7 +121,7 @@ def of_labels() -> polars.DataFrame:
 def cards_of(folder: Path, frame: polars.DataFrame) -> list[str]:
     shown = ShownRows(["", "", ""], ["CCO", "CC", "C("], frame)
     files = Path("new.csv"), Path("out.csv"), Path("best.ckpt")
-    write_prediction_page(folder / "out.html", *files, [shown], 3, made_evidence().samples)
+    write_prediction_page(folder / "out.html", *files, [shown], 3, made_evidence())
     return (folder / "out.html").read_text().split('<article class="card">')
 
 

@@ -155,3 +155,13 @@ def test_with_top_the_written_labels_have_a_bar(tmp_path: Path) -> None:
     assert re.findall(r"width: ([0-9.]+)%", first) == ["75.0", "50.0"]
     assert re.findall(r'<p class="note">([a-z]): ([0-9.]+)</p>', second) == [("a", "0.25"), ("b", "0.12")]
     assert "width" not in third
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.9951, "over 0.99"), (0.9949, "0.99"), (0.005, "0.01"), (0.0049, "under 0.01")]
+)
+def test_no_probability_is_shown_as_0_or_1(tmp_path: Path, share: float, text: str) -> None:
+    frame = rows().select("predicted_label", "probability", "reason").with_columns(calibrated_probability=share)
+    page = without_evidence(tmp_path, frame)
+    assert f'<p class="note">probability {text}</p>' in page
+    assert f'aria-label="calibrated probability {text}"' in page

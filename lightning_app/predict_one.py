@@ -29,6 +29,7 @@ from modules.evaluation.threshold_sets import ThresholdSets
 from modules.inference import infer
 from modules.make_evidence import decided_evidence
 from modules.multilabel.label_columns import LabelColumns
+from reports.number_texts import percentage, probability
 from workflows.terminal import Terminal
 
 _SHOWN_CLASSES = 3
@@ -139,15 +140,17 @@ def _neighbor(prediction: dict[str, Any], name: str) -> str:
 
 def _best(prediction: dict[str, Any], top: int) -> str:
     places = range(1, top + 1)
-    return ", ".join(f"{prediction[f'label_{place}']} {prediction[f'probability_{place}']:.3f}" for place in places)
+    return ", ".join(
+        f"{prediction[f'label_{place}']} {probability(prediction[f'probability_{place}'], 3)}" for place in places
+    )
 
 
 def _evidence_lines(prediction: dict[str, Any], evidence: EvidenceColumns | None) -> dict[str, str]:
     """What is shown of the evidence of a prediction, by title."""
     if evidence is None:
         return {}
-    estimate = f"{prediction['applicability']:.0%} of the labels of samples like this one are right"
-    lines = {"applicability": f"{prediction['applicability_level']}: about {estimate}"}
+    estimate = f"{percentage(prediction['applicability'])} of the labels of samples like this one are right"
+    lines = {"applicability": f"{prediction['applicability_level']}: by estimate, {estimate}"}
     for place in range(1, evidence.neighbors + 1):
         if prediction[f"nearest_{place}"] is not None:
             lines[f"nearest {place}"] = _neighbor(prediction, f"nearest_{place}")
@@ -167,9 +170,10 @@ def _set_lines(prediction: dict[str, Any], sets: ThresholdSets | None) -> dict[s
 
 def _lines(prediction: dict[str, Any], columns: PredictionColumns) -> dict[str, str]:
     """What is shown of a prediction, by title."""
+    given, calibrated = (probability(prediction[name], 3) for name in ("probability", "calibrated_probability"))
     lines = {
         "label": prediction["predicted_label"],
-        "probability": f"{prediction['probability']:.3f}, calibrated {prediction['calibrated_probability']:.3f}",
+        "probability": f"{given}, calibrated {calibrated}",
         "most probable": _best(prediction, columns.top or 0),
     }
     if "uncertainty" in prediction:

@@ -32,6 +32,24 @@ def signed_interval(one: Estimate) -> str:
     return "" if math.isnan(one.low) else f"[{signed(one.low)} to {signed(one.high)}]"
 
 
+def probability(share: float, decimals: int = 2) -> str:
+    """A probability that is not rounded to 0 or 1, such as `0.25`, `over 0.99` and `under 0.01`.
+
+    Args:
+        share: The probability.
+        decimals: Number of decimals.
+    """
+    least, text = 10.0**-decimals, f"{share:.{decimals}f}"
+    bounds = {0.0: f"under {least:.{decimals}f}", 1.0: f"over {1 - least:.{decimals}f}"}
+    return bounds.get(float(text), text)
+
+
+def percentage(share: float) -> str:
+    """An estimated share that is not rounded to 0 % or 100 %, such as `25 %`, `over 99 %` and `under 1 %`."""
+    text = f"{100 * share:.0f} %"
+    return {"0 %": "under 1 %", "100 %": "over 99 %"}.get(text, text)
+
+
 def seconds(value: float) -> str:
     """A duration in seconds, minutes or hours, as text."""
     if value < 120:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from base.atomic_file import write_file
 from modules.evaluation.prediction_evidence import PredictionEvidence
+from reports.number_texts import percentage, probability
 from reports.page_template import page_style, render_template
 from reports.samples.drawings import draw_molecule, standalone_svg
 
@@ -62,7 +63,10 @@ def write_prediction_page(
         output=output.name,
         checkpoint=str(checkpoint),
         shown=len(cards),
-        measured=None if evidence is None else len(evidence.unseen.rows),
+        measured=None if evidence is None else evidence.applicability.samples,
+        compared=any(card["near"] for card in cards),
+        probability=probability,
+        percentage=percentage,
         rows=rows,
         share=None if coverage is None else f"{coverage:.0%}",
         cards=cards,

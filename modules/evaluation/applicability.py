@@ -20,6 +20,8 @@ _SIGNALS = 3
 # What the weights of the signals and the intercept are without samples: about those of a regression on the validation
 # samples of several tables (docs/predict.md).
 _EXPECTED = numpy.array([0.6, 2.0, 0.0, -0.55])
+# Those of the samples would leave a signal free in which few samples happen to be alike.
+_SCALE = numpy.array([2.0, 0.2, 0.2])
 _PENALTY = numpy.array([10.0, 10.0, 10.0, 5.0])
 _OUTER_SHARE = 0.05
 _LEAST_ODDS = 1e-4
@@ -68,18 +70,16 @@ class Applicability:
     the estimate falls to that of a guess, 1 / C, by a factor (s / q)²; one that is lower stays.
 
     Attributes:
-        mean: Mean of each signal, float64 (3,).
-        scale: Standard deviation of each signal, float64 (3,).
-        weights: Weight of each standardized signal, then the intercept, float64 (4,).
+        weights: Weight of each signal, then the intercept, float64 (4,).
         outer: The 5 % quantile q of each similarity of `Signals`, float64 (2,).
         num_classes: Number of classes C; where a sample may have several labels, of these and one for none.
+        samples: Number of samples that it was fitted on.
     """
 
-    mean: NDArray[Any]
-    scale: NDArray[Any]
     weights: NDArray[Any]
     outer: NDArray[Any]
     num_classes: int
+    samples: int
 
     def estimate(self, found: Signals) -> NDArray[Any]:
         """Estimate the share of right labels among samples like each of N samples, float64 (N,) in 0..1.
@@ -87,9 +87,9 @@ class Applicability:
         Args:
             found: Their signals.
         """
-        scores = (found.values - self.mean) / self.scale @ self.weights[:-1] + self.weights[-1]
+        scores = found.values @ self.weights[:-1] + self.weights[-1]
         accuracy = 1 / (1 + numpy.exp(-scores))
-        # A cosine similarity may be negative; where that is usual, it tells nothing.
+        # Where many samples have no similarity at all, or a negative one, it tells nothing.
         outer = numpy.where(self.outer > 0, self.outer, 1.0)
         near = numpy.where(self.outer > 0, (found.similarity / outer).clip(0, 1), 1.0)
         trust = (near**2).min(axis=1)
@@ -112,14 +112,13 @@ class Applicability:
             KeyError: If one is missing.
             ValueError: If one is not valid.
         """
-        mean, scale, weights, outer, classes = (arrays[f"accuracy_{field.name}"] for field in fields(cls))
-        shapes = {(_SIGNALS,): (mean, scale), (_SIGNALS + 1,): (weights,), (2,): (outer,)}
-        for shape, values in shapes.items():
-            if any(one.shape != shape or one.dtype != numpy.float64 for one in values):
+        weights, outer, classes, samples = (arrays[f"accuracy_{field.name}"] for field in fields(cls))
+        for one, shape in ((weights, (_SIGNALS + 1,)), (outer, (2,))):
+            if one.shape != shape or one.dtype != numpy.float64:
                 raise ValueError(f"accuracy: expected float64 of shape {shape}, got another array")
-        if int(classes) < 1:
-            raise ValueError("accuracy: expected classes, got none")
-        return cls(mean, scale, weights, outer, int(classes))
+        if int(classes) < 1 or int(samples) < 0:
+            raise ValueError(f"accuracy: expected classes and samples, got {classes} and {samples}")
+        return cls(weights, outer, int(classes), int(samples))
 
 
 def fit_applicability(found: Signals, right: NDArray[Any], num_classes: int) -> Applicability:
@@ -133,12 +132,10 @@ def fit_applicability(found: Signals, right: NDArray[Any], num_classes: int) -> 
     """
     from scipy.optimize import minimize
 
-    mean, scale = found.values.mean(axis=0), found.values.std(axis=0)
-    scale = numpy.where(scale < 1e-6, 1.0, scale)
-    inputs = numpy.column_stack([(found.values - mean) / scale, numpy.ones(len(right))])
-    known = ~numpy.isnan(right)
-    inputs, share = inputs[known], right[known].astype(numpy.float64)
-    expected = numpy.append(_EXPECTED[:-1] * scale, _EXPECTED[-1] + _EXPECTED[:-1] @ mean)
+    known, mean = ~numpy.isnan(right), found.values.mean(axis=0)
+    share = right[known].astype(numpy.float64)
+    inputs = numpy.column_stack([(found.values[known] - mean) / _SCALE, numpy.ones(len(share))])
+    expected = numpy.append(_EXPECTED[:-1] * _SCALE, _EXPECTED[-1] + _EXPECTED[:-1] @ mean)
 
     def loss(weights: NDArray[Any]) -> tuple[float, NDArray[Any]]:
         scores, apart = inputs @ weights, weights - expected
@@ -149,8 +146,10 @@ def fit_applicability(found: Signals, right: NDArray[Any], num_classes: int) -> 
 
     bounds = [(0.0, None)] * _SIGNALS + [(None, None)]
     best = minimize(loss, expected, jac=True, bounds=bounds, method="L-BFGS-B")
+    weights = best.x[:-1] / _SCALE
+    weights = numpy.append(weights, best.x[-1] - weights @ mean)
     outer = numpy.quantile(found.similarity, _OUTER_SHARE, axis=0)
-    return Applicability(mean, scale, best.x, outer, num_classes)
+    return Applicability(weights, outer, num_classes, len(share))
 
 
 def level_of(accuracy: NDArray[Any]) -> NDArray[Any]:

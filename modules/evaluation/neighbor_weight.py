@@ -20,8 +20,8 @@ def best_weight(scores: Tensor, opinions: Tensor, labels: Tensor) -> tuple[float
     """Choose the weight w of the smallest class-balanced log loss of ``softmax((scores + w opinions) / T)``.
 
     The loss is the mean over classes of the mean negative log-likelihood of their samples, at the temperature T that is
-    best for the weight. It counts as often as the number of equal samples of the same variance (Kish, 1965) beside
-    `temperature_cost`, without which few samples that are all told apart would make T 0.
+    best for the weight. `temperature_cost` is added, without which few samples that are all told apart would make T 0;
+    beside it, the loss counts as often as the number of equal samples of the same variance (Kish, 1965).
 
     Args:
         scores: Scores without the prior of the classes, fp32 (n, C), of samples that training did not see.

@@ -150,6 +150,7 @@ def test_printed_commands_can_be_copied(tmp_path: Path, capsys: pytest.CaptureFi
     expected = ("checkpoints/best.ckpt", "checkpoints/best.evidence.npz", "class_means")
     assert written == [f"  {folder / name}" for name in expected]
     assert "--refit true trains once more, on all rows." in refit
+    assert lines[-2].startswith("To predict new samples (--html page.html also draws them, --coverage 0.9 adds")
     line = lines[-1]
     assert shlex.split(line)[:4] == ["lightning", "predict", "--ckpt_path", str(folder / "checkpoints" / "best.ckpt")]
 

@@ -10,6 +10,7 @@ import polars
 import pytest
 
 from callbacks.prediction_writer import ShownRows
+from reports.number_texts import percentage, probability
 from reports.prediction_page import write_prediction_page
 from tests.modules.evaluation.made_evidence import made_evidence
 
@@ -69,7 +70,7 @@ def test_a_card_shows_drawings_probability_and_neighbors(page: str) -> None:
     assert "The first 2 of 1,234 rows" in page
     assert "<h1>Predictions for new.csv</h1>" in page
     assert "All predictions are in out.csv. The model is runs/best.ckpt." in page
-    assert "made on 50 labelled samples that training did not see, which is few, and falls" in page
+    assert "made on 50 labeled samples that training did not see, which is few, and falls" in page
 
 
 def without_evidence(folder: Path, frame: polars.DataFrame) -> str:
@@ -158,10 +159,19 @@ def test_with_top_the_written_labels_have_a_bar(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "text"), [(0.9951, "over 0.99"), (0.9949, "0.99"), (0.005, "0.01"), (0.0049, "under 0.01")]
+    ("share", "text"), [(0.9951, "over 0.99"), (0.9949, "0.99"), (0.0051, "0.01"), (0.0049, "under 0.01")]
 )
 def test_no_probability_is_shown_as_0_or_1(tmp_path: Path, share: float, text: str) -> None:
     frame = rows().select("predicted_label", "probability", "reason").with_columns(calibrated_probability=share)
     page = without_evidence(tmp_path, frame)
     assert f'<p class="note">probability {text}</p>' in page
     assert f'aria-label="calibrated probability {text}"' in page
+
+
+def test_shares_that_round_to_0_or_1_are_said_in_words() -> None:
+    assert [probability(share, 3) for share in (1.0, 0.9996, 0.9994, 0.25, 0.0006, 0.0)] == [
+        "over 0.999", "over 0.999", "0.999", "0.250", "0.001", "under 0.001",
+    ]  # fmt: skip
+    assert [percentage(share) for share in (1.0, 0.994, 0.25, 0.006, 0.004)] == [
+        "over 99 %", "99 %", "25 %", "1 %", "under 1 %",
+    ]  # fmt: skip

@@ -148,7 +148,7 @@ def test_a_new_decision_comes_with_a_new_estimate(run: Path) -> None:
     expected = estimate_of(model.decision, scores, best.unseen, best.samples.by_tanimoto)
     for found in (best, final):
         numpy.testing.assert_allclose(found.applicability.weights, expected.weights)
-        numpy.testing.assert_allclose(found.applicability.mean, expected.mean)
+        numpy.testing.assert_allclose(found.applicability.outer, expected.outer)
 
 
 class CutOff(RuntimeError):

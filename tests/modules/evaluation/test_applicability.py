@@ -49,8 +49,8 @@ def test_with_many_samples_it_is_a_logistic_regression() -> None:
     inside = (found.values[:, 1:] > numpy.quantile(found.values[:, 1:], 0.06, axis=0)).all(axis=1)
     estimate = fitted.estimate(found)
     assert numpy.abs(estimate - chance)[inside].mean() < 0.02
-    reference = LogisticRegression(C=0.1).fit((found.values - fitted.mean) / fitted.scale, right)
-    expected = reference.predict_proba((found.values - fitted.mean) / fitted.scale)[:, 1]
+    standardized = (found.values - found.values.mean(axis=0)) / [2.0, 0.2, 0.2]
+    expected = LogisticRegression(C=0.1).fit(standardized, right).predict_proba(standardized)[:, 1]
     numpy.testing.assert_allclose(estimate[inside], expected[inside], atol=0.01)
 
 
@@ -104,6 +104,7 @@ def test_without_a_known_label_the_estimate_is_that_of_other_tables() -> None:
     near = Signals(found.values, numpy.ones((40, 2)))
     odds = 0.6 * found.values[:, 0] + 2 * found.values[:, 1] - 0.55
     assert fitted.estimate(near) == pytest.approx(1 / (1 + numpy.exp(-odds)))
+    assert fitted.samples == 0
 
 
 def test_few_right_labels_do_not_make_all_others_alike() -> None:
@@ -166,6 +167,19 @@ def test_what_is_not_known_changes_no_weight() -> None:
     numpy.testing.assert_allclose(fitted.weights, fit_applicability(found, right, CLASSES).weights, atol=1e-4)
 
 
+@pytest.mark.parametrize("spread", [0.0, 0.01, 0.1, 1.0])
+@pytest.mark.parametrize("wrong", [0, 8, 16])
+def test_samples_that_are_alike_leave_the_estimate_of_others_near_that_of_other_tables(
+    spread: float, wrong: int
+) -> None:
+    values = numpy.array([6.0, 0.8, 0.9]) + spread * numpy.random.default_rng(1).normal(size=(17, 3)) * [1, 0.1, 0.1]
+    right = numpy.arange(17) != wrong
+    fitted = fit_applicability(Signals(values, values[:, 1:]), right, CLASSES)
+    other = Signals(numpy.array([[3.0, 0.6, 0.7]]), numpy.ones((1, 2)))
+    # 0.6 * 3 + 2 * 0.6 - 0.55 = 2.45, odds of 11.6 to 1.
+    assert 0.8 < fitted.estimate(other)[0] < 0.95
+
+
 def test_levels_state_the_accuracy() -> None:
     estimates = numpy.array([0.0, 0.49, 0.5, 0.79, 0.8, 1.0])
     assert [list(LEVELS)[place] for place in level_of(estimates)] == ["low"] * 2 + ["medium"] * 2 + ["high"] * 2
@@ -187,6 +201,6 @@ def test_plain_arrays_hold_the_estimate() -> None:
     fitted = fit_applicability(found, right, CLASSES)
     arrays = fitted.to_arrays()
     numpy.testing.assert_array_equal(Applicability.from_arrays(arrays).estimate(found), fitted.estimate(found))
-    for name, value in (("weights", numpy.ones(3)), ("mean", numpy.ones(3, dtype=numpy.float32)), ("num_classes", 0)):
+    for name, value in (("weights", numpy.ones(3)), ("outer", numpy.ones(2, dtype=numpy.float32)), ("num_classes", 0)):
         with pytest.raises(ValueError, match="accuracy: expected"):
             Applicability.from_arrays({**arrays, f"accuracy_{name}": numpy.asarray(value)})

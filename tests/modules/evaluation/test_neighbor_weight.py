@@ -30,11 +30,12 @@ def test_scores_that_know_nothing_leave_the_choice_to_the_opinion() -> None:
     assert best_weight(0.1 * noise, functional.one_hot(labels, 2).float(), labels)[0] == max(WEIGHTS)
 
 
-def test_the_choice_does_not_depend_on_the_scale_of_both() -> None:
+def test_with_many_samples_the_choice_does_not_depend_on_the_scale_of_both() -> None:
     labels, noise = drawn(30_000)
     scores, opinions = functional.one_hot(labels, 2) + noise, functional.one_hot(labels, 2) + noise.flip(0)
     chosen, temperature = best_weight(scores, opinions, labels)
     assert 0 < chosen < max(WEIGHTS)
+    # The cost of a temperature other than 1 does.
     weight, larger = best_weight(7 * scores, 7 * opinions, labels)
     assert weight == chosen
     assert larger == pytest.approx(7 * temperature, rel=5e-3)

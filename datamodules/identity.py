@@ -95,6 +95,17 @@ def _drug_numbers(
             "hash": hashes.T.reshape(-1),
         }
     )
+    known = _numbered_cells(cells, standardise, cache_folder)
+    numbers = cells.join(known, on=["text", "hash"], how="left", maintain_order="left")["number"].to_numpy()
+    found: NDArray[Any] = numbers.reshape(len(columns), -1).T
+    return found
+
+
+def _numbered_cells(cells: polars.DataFrame, standardise: Standardise, cache_folder: Path) -> polars.DataFrame:
+    """The different cells, each with the `number` of its drug, int64.
+
+    What is needed to find them is as large as the table, and freed before the cells are looked up.
+    """
     distinct = cells.unique(maintain_order=True)
     in_doubt = (polars.col("hash") != 0) & (polars.col("text").n_unique().over("hash") > 1)
     texts = distinct.filter(in_doubt)["text"]
@@ -105,7 +116,5 @@ def _drug_numbers(
     # Drugs are numbered by their first cell, so that nothing depends on the values of hashes.
     named = distinct.join(canonical, on="text", how="left", maintain_order="left")
     drugs = named.select("hash", "drug").unique(maintain_order=True).with_row_index("number")
-    known = named.join(drugs, on=["hash", "drug"], how="left", nulls_equal=True).cast({"number": polars.Int64})
-    numbers = cells.join(known, on=["text", "hash"], how="left", maintain_order="left")["number"].to_numpy()
-    found: NDArray[Any] = numbers.reshape(len(columns), -1).T
-    return found
+    known = named.join(drugs, on=["hash", "drug"], how="left", nulls_equal=True)
+    return known.select("text", "hash", polars.col("number").cast(polars.Int64))

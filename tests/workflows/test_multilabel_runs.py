@@ -129,9 +129,8 @@ def test_one_molecule_on_the_terminal(
     best = ", ".join(f"{expected[f'label_{place}']} {expected[f'probability_{place}']:.3f}" for place in (1, 2, 3))
     texts = [line[1].strip() for line in shown]
     assert texts[:3] == ["CCCCCCN", expected["predicted_labels"], f"probable  {best}"]
-    assert texts[3].startswith(
-        f"{expected['applicability_level']}: about {expected['applicability']:.0%} of the labels"
-    )
+    estimate = f"{100 * expected['applicability']:.0f} % of the labels"
+    assert texts[3].startswith(f"{expected['applicability_level']}: by estimate, {estimate}")
     similar = f"Tanimoto {expected['nearest_1_tanimoto']:.2f}, cosine {expected['nearest_1_cosine']:.2f}"
     assert f"1      {expected['nearest_1']}, {expected['nearest_1_labels']}, {similar}" in texts
 

@@ -47,7 +47,7 @@ def test_rejected_rows_are_listed_and_left_out(tmp_path: Path, caplog: pytest.Lo
     reason = "SMILES that RDKit cannot read in column smiles"
     assert path.read_text() == f"row,reason,id,smiles,label\n43,{reason},broken,C1,N\n"
     assert [record.getMessage() for record in caplog.records if record.name == "tailmol"] == [
-        f"1 of 43 rows cannot be used, the first is row 43: {reason}; all are in {path}.",
+        f"1 of 43 rows cannot be used, the first is row 43 (broken): {reason}; all are in {path}.",
     ]
     assert 42 not in [row for rows in module.records.rows.values() for row in rows]
 

@@ -12,23 +12,25 @@ from torchmetrics import Metric
 LARGEST_TEMPERATURE = 100.0
 """Largest temperature of the search interval, whose lower end is its reciprocal."""
 
-_SPREAD = 0.3
+SPREAD = 0.3
+"""Standard deviation of the logarithm of a temperature of probabilities before samples are seen."""
 
 
-def temperature_cost(log_temperature: float) -> tuple[float, float]:
+def temperature_cost(log_temperature: float, spread: float = SPREAD) -> tuple[float, float]:
     """What a temperature other than 1 costs beside the summed log losses of samples, 0 or more, in nats.
 
-    It is minus the logarithm of a normal density of log T with mean 0 and standard deviation 0.3, up to a constant.
-    Samples that are all told apart have ever smaller losses as T falls, so that without it the probabilities of all
-    others would become 0 and 1, those of wrong labels too. A hundred samples outweigh it (docs/predict.md).
+    It is minus the logarithm of a normal density of log T with mean 0, up to a constant. Samples that are all told
+    apart have ever smaller losses as T falls, so that without it the probabilities of all others would become 0 and 1,
+    those of wrong labels too. A hundred samples outweigh it (docs/predict.md).
 
     Args:
         log_temperature: Logarithm of the temperature T.
+        spread: Standard deviation of the density.
 
     Returns:
         The cost, and its derivative by log T.
     """
-    slope = log_temperature / _SPREAD**2
+    slope = log_temperature / spread**2
     return slope * log_temperature / 2, slope
 
 

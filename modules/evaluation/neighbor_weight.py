@@ -14,6 +14,8 @@ WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0)
 """The weights to choose from."""
 
 _BOUND = math.log(LARGEST_TEMPERATURE)
+# Wide, since each weight has a temperature of its own, and the choice between them should not depend on its size.
+_SPREAD = 1.0
 
 
 def best_weight(scores: Tensor, opinions: Tensor, labels: Tensor) -> tuple[float, float]:
@@ -45,7 +47,7 @@ def best_weight(scores: Tensor, opinions: Tensor, labels: Tensor) -> tuple[float
 
         def at(log_temperature: float) -> float:
             each = functional.cross_entropy(mixed / math.exp(log_temperature), labels, reduction="none")
-            return samples * float((share * each.double()).sum()) + temperature_cost(log_temperature)[0]
+            return samples * float((share * each.double()).sum()) + temperature_cost(log_temperature, _SPREAD)[0]
 
         best = minimize_scalar(at, bounds=(-_BOUND, _BOUND), method="bounded")
         return float(best.fun), float(best.x)

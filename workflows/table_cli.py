@@ -29,7 +29,8 @@ class TableCLI(DrugCLI):
 
     unused_settings: Mapping[str, tuple[str, ...]] = {
         **DrugCLI.unused_settings,
-        # Of the columns of the training table, only those of SMILES and sequences are columns of the new one.
+        # Of the columns of the training table, only those of SMILES and sequences are columns of the new one, which is
+        # not split.
         "data": ("sampling", "split", "id_column", "split_column", "label_column"),
     }
     uses_run_folder = False

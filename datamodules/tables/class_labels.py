@@ -249,7 +249,7 @@ def _warn_sets(labels: set[str], where: str) -> None:
         known = labels | {part for parts in parts_of.values() for part in parts}
         # A part that two sets share is a label, even where it never stands alone.
         shared = {part for part in known if part in labels or sum(part in parts for parts in parts_of.values()) > 1}
-        # Names have commas and semicolons of their own, but hardly bars: of parts between bars, one must be a label.
+        # Names have commas and semicolons of their own, but hardly bars: one known part is enough beside a bar.
         enough = any if separator == "|" else all
         sets = sorted(label for label, parts in parts_of.items() if enough(part in shared for part in parts))
         if sets:

@@ -20,7 +20,7 @@ _SIGNALS = 3
 # What the weights of the signals and the intercept are without samples: about those of a regression on the validation
 # samples of several tables (docs/predict.md).
 _EXPECTED = numpy.array([0.6, 2.0, 0.0, -0.55])
-# Those of the samples would leave a signal free in which few samples happen to be alike.
+# Usual standard deviations of the signals: those of few samples that happen to be alike would set their weight free.
 _SCALE = numpy.array([2.0, 0.2, 0.2])
 _PENALTY = numpy.array([10.0, 10.0, 10.0, 5.0])
 _OUTER_SHARE = 0.05

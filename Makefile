@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml constraints.txt
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps triton==3.6.0
 	touch $(STAMP)
 
-run: setup ## train, test and report on the embedded drugs (ARGS="--trainer.max_epochs 5" to change a setting)
+run: setup ## train, test and report on the bundled drugs (ARGS="--trainer.max_epochs 5" to change a setting)
 	$(BIN)/lightning fit $(ARGS)
 
 test: setup ## all tests (ARGS="-m 'not slow'" for the quick ones)
@@ -75,7 +75,7 @@ $(VENV)/.bench: $(STAMP)
 TABLES := $(foreach table,uspto_50k hiv drugbank,$(addprefix $(TAILMOL_TABLES)/$(table),.csv _6000.csv))
 GRIDS := comparison ablation failure_signatures central_claim comparison_samples full_tables ensembles
 ifdef QUICK
-results: setup ## the tables of docs/results.md: some nights on two cores; QUICK=1: minutes, on embedded data
+results: setup ## the tables of docs/results.md: some nights on two cores; QUICK=1: minutes, on bundled data
 	$(BIN)/lightning benchmark --config benchmark/quick.yaml
 	$(BIN)/python -m benchmarks.peer_classifiers --config benchmark/quick.yaml --peers logistic forest
 	$(BIN)/lightning benchmark --config benchmark/quick.yaml --tables-only

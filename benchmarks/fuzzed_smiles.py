@@ -1,6 +1,6 @@
 """Prediction on damaged SMILES: nothing is lost, RDKit agrees on what is read, and no row takes long.
 
-The SMILES of the embedded drugs are damaged at random: characters are inserted, left out, exchanged and doubled, parts
+The SMILES of the bundled drugs are damaged at random: characters are inserted, left out, exchanged and doubled, parts
 are joined, names and extensions are put behind them, some become very long. `lightning predict` runs on a table of
 them. Its rows are compared with the table, its reasons with RDKit, and each SMILES is featurized alone for its time.
 

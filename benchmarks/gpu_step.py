@@ -27,7 +27,7 @@ PRECISIONS = {"fp32": ("highest", False), "tf32": ("high", False), "bf16": ("hig
 
 
 def repeated_smiles(number: int) -> list[str]:
-    """The embedded drugs, again and again."""
+    """The bundled drugs, again and again."""
     distinct = read_smiles(None, None, min(number, DISTINCT))
     return [distinct[place % len(distinct)] for place in range(number)]
 

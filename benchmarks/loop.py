@@ -1,6 +1,6 @@
 """Time of a training step outside of forward, backward and optimizer, and what it is spent on.
 
-The default method before its first recluster, on random spellings of the embedded drugs (graph and fingerprint), with
+The default method before its first recluster, on random spellings of the bundled drugs (graph and fingerprint), with
 the data module, callbacks and loggers of `lightning fit` and a progress line that is rendered but not shown. The
 encoder is a single linear layer, so that a step is hardly more than its overhead. Times are medians over the steps of
 all epochs but the first, without the last step of each epoch, which is followed by the validation.

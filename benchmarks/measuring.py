@@ -35,7 +35,7 @@ def parse_options(description: str | None, molecules: int, repeats: int) -> argp
         repeats: Default number of measured turns.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--table", type=Path, help="a table of SMILES instead of the embedded drugs")
+    parser.add_argument("--table", type=Path, help="a table of SMILES instead of the bundled drugs")
     parser.add_argument("--column", help="its SMILES column (default: smiles)")
     parser.add_argument("--molecules", type=int, default=molecules, help=f"default {molecules:,}")
     parser.add_argument("--repeats", type=int, default=repeats, help=f"measured turns, default {repeats}")
@@ -49,7 +49,7 @@ def read_smiles(table: Path | None, column: str | None, number: int) -> list[str
     A table that is too small is filled up with randomized SMILES of its molecules.
 
     Args:
-        table: A table, or None for the embedded drugs.
+        table: A table, or None for the bundled drugs.
         column: Its SMILES column; None for `smiles`.
         number: Number of SMILES.
     """

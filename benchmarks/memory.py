@@ -129,7 +129,7 @@ def growth_row(figures: dict[str, float], smaller: int, larger: int) -> list[str
 def main() -> None:
     """Measure each size and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--table", type=Path, help="a table whose first rows are taken instead of the embedded drugs")
+    parser.add_argument("--table", type=Path, help="a table whose first rows are taken instead of the bundled drugs")
     parser.add_argument("--column", help="its SMILES column (default: smiles)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--repeats", type=int, default=3, help="measurements of the time to the first batch, default 3")

@@ -15,7 +15,7 @@ def write(folder: Path, sizes: list[int], table: Path | None, column: str | None
     Args:
         folder: Folder of the tables.
         sizes: Numbers of rows.
-        table: A table whose first rows are taken, or None for the embedded drugs, filled up.
+        table: A table whose first rows are taken, or None for the bundled drugs, filled up.
         column: Its SMILES column; None for `smiles`.
     """
     import polars

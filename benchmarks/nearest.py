@@ -1,6 +1,6 @@
 """Seconds that the nearest training samples of 1,000 drugs take, among up to a million.
 
-The fingerprints are those of the embedded drugs, mixed: each sample has a bin of one drug with probability 0.7 and a
+The fingerprints are those of the bundled drugs, mixed: each sample has a bin of one drug with probability 0.7 and a
 bin of another with probability 0.3, so that bins are as frequent and as many as in drugs. The queries are made in the
 same way. Embeddings are random unit vectors of 128 numbers. Times are medians of three searches of 1,000 queries at
 once, after the index was made.

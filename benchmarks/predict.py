@@ -1,6 +1,6 @@
 """Time and memory of `lightning predict` on a large table, relative to featurization and the encoder alone.
 
-A fingerprint model of the embedded drugs, or a given one, predicts on distinct SMILES (randomized ones of the same
+A fingerprint model of the bundled drugs, or a given one, predicts on distinct SMILES (randomized ones of the same
 molecules). The reference featurizes the same rows as in training and runs the encoder on them, without reading or
 writing tables. Both are timed in turns and without imports. The memory is the total of all processes of the command.
 1 MB is 1e6 bytes.

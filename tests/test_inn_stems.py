@@ -1,4 +1,4 @@
-"""The embedded data set inn_stems: what the committed files promise, and the script that builds them."""
+"""The bundled data set inn_stems: what the committed files promise, and the script that builds them."""
 
 import importlib.machinery
 import importlib.util

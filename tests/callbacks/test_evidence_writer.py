@@ -1,4 +1,4 @@
-"""The evidence that training leaves, from real training on the embedded drugs."""
+"""The evidence that training leaves, from real training on the bundled drugs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recluster callback, in real training on the embedded drugs."""
+"""The recluster callback, in real training on the bundled drugs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training stages, in real training on the embedded drugs."""
+"""Training stages, in real training on the bundled drugs."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import datamodules
 INN_STEMS: list[str] = polars.read_csv(Path(datamodules.__path__[0]) / "datasets" / "inn_stems" / "inn_stems.csv")[
     "smiles"
 ].to_list()
-"""The 654 embedded drugs."""
+"""The 654 bundled drugs."""
 
 EXAMPLES: dict[str, list[str]] = {
     name: texts.split()

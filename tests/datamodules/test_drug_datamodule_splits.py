@@ -1,4 +1,4 @@
-"""What each split of `DrugDataModule` promises, checked with RDKit on the embedded drugs and on a small table."""
+"""What each split of `DrugDataModule` promises, checked with RDKit on the bundled drugs and on a small table."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -53,7 +53,7 @@ def disjoint(sets: Iterable[set[str]]) -> bool:
     return sum(map(len, found)) == len(set().union(*found))
 
 
-# The embedded drugs
+# The bundled drugs
 
 
 @pytest.mark.parametrize("method", ["random", "standard", "scaffold", "cold"])

@@ -1,4 +1,4 @@
-"""Every method's file: an epoch on the embedded drugs with the graph encoder, and another one after it was resumed."""
+"""Every method's file: an epoch on the bundled drugs with the graph encoder, and another one after it was resumed."""
 
 from __future__ import annotations
 

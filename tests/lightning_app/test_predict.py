@@ -24,14 +24,14 @@ ON_CPU = ("--trainer.accelerator=cpu", "--trainer.devices=1")
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The best checkpoint of a short run on the embedded drugs."""
+    """The best checkpoint of a short run on the bundled drugs."""
     folder = tmp_path_factory.mktemp("trained")
     succeed_here(folder, "fit", *OPTIONS, "--tracking.wandb=disabled", "--neighbors.number=0")
     return folder / "runs/inn_stems/version_0/checkpoints/best.ckpt"
 
 
 def write_table(path: Path, rows: int = 150) -> None:
-    """Embedded drugs among which each seventh row cannot be read."""
+    """Bundled drugs among which each seventh row cannot be read."""
     smiles = ["C1CC(" if row % 7 == 3 else INN_STEMS[row] for row in range(rows)]
     polars.DataFrame({"smiles": smiles, "row": list(range(rows))}).write_csv(path)
 

@@ -47,7 +47,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a finished run on the embedded drugs."""
+    """The folder of a finished run on the bundled drugs."""
     folder = tmp_path_factory.mktemp("trained")
     text = succeed(folder, "fit", *QUICK, "--tracking.wandb=disabled", "--report=true")
     assert "Balanced accuracy" in text

@@ -1,4 +1,4 @@
-"""The report in a browser: of a short run on the embedded drugs, and of a made run of 1,000 classes."""
+"""The report in a browser: of a short run on the bundled drugs, and of a made run of 1,000 classes."""
 
 from __future__ import annotations
 

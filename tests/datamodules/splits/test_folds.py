@@ -94,7 +94,7 @@ def test_settings_that_make_no_folds_are_refused(settings: dict[str, int], messa
 
 
 def served(folder: Path, **settings: object) -> DrugDataModule:
-    """The data module of the embedded data, set up."""
+    """The data module of the bundled data, set up."""
     data = DrugDataModule(fingerprint_size=64, cache_folder=str(folder), **settings)  # type: ignore[arg-type]
     data.setup("test")
     return data

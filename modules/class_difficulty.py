@@ -14,9 +14,8 @@ from modules.unit_embeddings import check_rows, group_means, unit_embeddings
 # Number of samples whose neighbors are searched, shared equally by the classes with samples.
 MAX_QUERIES = 1_024
 MIN_QUERIES_PER_CLASS = 8
-# Number of samples among which neighbors are searched; larger sets are subsampled by the same factor in every class.
-MAX_CANDIDATES = 2**14
-MIN_CANDIDATES_PER_CLASS = 64
+# Samples whose similarities to the queries are in memory at a time.
+_BLOCK = 2**14
 
 
 @torch.no_grad()
@@ -26,15 +25,15 @@ def neighbor_overlap(
     """Compute the share of each class's nearest neighbors that belong to other classes.
 
     The nearest neighbors of a sample of class c are the ``min(neighbors, n_c - 1)`` other samples of highest cosine
-    similarity. Shares are averaged over the samples of the class. Large classes and large sets are subsampled, see
-    `MAX_QUERIES` and `MAX_CANDIDATES`.
+    similarity. Shares are averaged over the samples of the class, of large classes over a part of them (`MAX_QUERIES`);
+    neighbors are always sought among all samples.
 
     Args:
         embeddings: Embeddings, floating point (N, d), of any norm.
         labels: Labels, int64 (N,) in 0..C-1.
         num_classes: Number of classes C.
         neighbors: Number of nearest neighbors of a sample, at least 1.
-        seed: Random seed of the subsampling.
+        seed: Random seed of the choice of samples whose neighbors are sought.
 
     Returns:
         fp32 (C,) in 0..1 on the device of the embeddings; NaN for a class without samples. The share is undefined for a
@@ -48,23 +47,15 @@ def neighbor_overlap(
     check_rows("embeddings", embeddings, labels, num_classes)
     classes = labels.to(embeddings.device)
     counts = torch.bincount(classes, minlength=num_classes)
-    thinned = counts * min(1.0, MAX_CANDIDATES / len(labels))
-    candidates = _draw(classes, thinned.long().clamp(min=MIN_CANDIDATES_PER_CLASS), seed)
-    unit, classes = unit_embeddings(embeddings.index_select(0, candidates)), classes[candidates]
-    counts = torch.bincount(classes, minlength=num_classes)
     share = max(MAX_QUERIES // int((counts > 0).sum()), MIN_QUERIES_PER_CLASS)
     queries = _draw(classes, torch.full_like(counts, share), seed)
-    shares = unit.new_zeros(num_classes)
-    for places in torch.split(queries, max(1, 2**24 // len(unit))):
-        similarity = unit[places] @ unit.T
-        similarity[torch.arange(len(places), device=places.device), places] = -torch.inf
-        found = similarity.topk(min(neighbors, len(unit)), dim=1).indices
-        own = classes[places]
-        sought = (counts[own] - 1).clamp(max=found.shape[1])
-        counted = torch.arange(found.shape[1], device=places.device) < sought.unsqueeze(1)
-        foreign = ((classes[found] != own.unsqueeze(1)) & counted).sum(dim=1) / sought.clamp(min=1)
-        shares.index_add_(0, own, foreign)
-    overlap = shares / torch.bincount(classes[queries], minlength=num_classes).clamp(min=1)
+    own = classes[queries]
+    found = classes[_nearest(embeddings, queries, min(neighbors, len(labels)))]
+    sought = (counts[own] - 1).clamp(max=found.shape[1])
+    counted = torch.arange(found.shape[1], device=found.device) < sought.unsqueeze(1)
+    foreign = ((found != own.unsqueeze(1)) & counted).sum(dim=1) / sought.clamp(min=1)
+    overlap = foreign.new_zeros(num_classes).index_add_(0, own, foreign)
+    overlap = overlap / torch.bincount(own, minlength=num_classes).clamp(min=1)
     known = counts > 1
     others = overlap[known].mean() if bool(known.any()) else overlap.new_zeros(())
     return torch.where(known, overlap, others).masked_fill(counts == 0, float("nan"))
@@ -76,7 +67,8 @@ def relative_spread(embeddings: Tensor, labels: Tensor, num_classes: int) -> Ten
 
     With mu_c the mean of the unit embeddings z_i of class c, ``s_c = mean_i ||z_i - mu_c||`` and
     ``d_c = min_{c' != c} ||mu_c - mu_c'||``, the measure is ``s_c / (s_c + d_c)``. It increases with s_c / d_c and is
-    finite if class means coincide.
+    finite if class means coincide. As the mean of few samples lies close to them, s_c is multiplied by
+    ``sqrt(n_c / (n_c - 1))``.
 
     Args:
         embeddings: Embeddings, floating point (N, d), of any norm.
@@ -85,7 +77,8 @@ def relative_spread(embeddings: Tensor, labels: Tensor, num_classes: int) -> Ten
 
     Returns:
         fp32 (C,) in 0..1 on the device of the embeddings; NaN for a class without samples, 0 for the only class with
-        samples.
+        samples. A class with a single sample, whose spread is not known, gets the mean of the other classes, or 0.5 if
+        they have one sample, too.
 
     Raises:
         ValueError: If a shape, label or embedding is invalid (see `check_rows`).
@@ -94,9 +87,14 @@ def relative_spread(embeddings: Tensor, labels: Tensor, num_classes: int) -> Ten
     unit, classes = unit_embeddings(embeddings), labels.to(embeddings.device)
     means, _ = group_means(unit, classes, num_classes)
     deviations = torch.linalg.vector_norm(unit - means[classes], dim=1, keepdim=True)
-    spreads = group_means(deviations, classes, num_classes)[0].squeeze(1)
+    spreads, counts = group_means(deviations, classes, num_classes)
+    spreads = spreads.squeeze(1) * (counts / (counts - 1).clamp(min=1)).sqrt()
     total = spreads + distances
-    return torch.where(total == 0, 0.5, spreads / total.masked_fill(total == 0, 1.0))
+    relative = torch.where(total == 0, 0.5, spreads / total.masked_fill(total == 0, 1.0))
+    several = relative[counts > 1]
+    others = several.mean() if len(several) else relative.new_tensor(0.5)
+    alone = (counts == 1) & distances.isfinite()
+    return torch.where(alone, others, relative)
 
 
 @torch.no_grad()
@@ -140,6 +138,23 @@ def difficulty_weights(difficulty: Tensor, strength: float = 1.0) -> Tensor:
     missing = difficulty.isnan()
     weights = (strength * difficulty.float()).masked_fill(missing, -torch.inf).softmax(dim=0)
     return weights.masked_fill(missing, 0.0)
+
+
+def _nearest(embeddings: Tensor, queries: Tensor, neighbors: int) -> Tensor:
+    """Indices of the samples of highest cosine similarity to each query but itself, int64 (Q, K), nearest first."""
+    sought = unit_embeddings(embeddings.index_select(0, queries))
+    similarities = sought.new_full((len(queries), neighbors), -torch.inf)
+    nearest = queries.new_zeros(len(queries), neighbors)
+    for start in range(0, len(embeddings), _BLOCK):
+        block = unit_embeddings(embeddings[start : start + _BLOCK])
+        similarity = sought @ block.T
+        own = queries - start
+        inside = ((own >= 0) & (own < len(block))).nonzero().squeeze(1)
+        similarity[inside, own[inside]] = -torch.inf
+        best, places = similarity.topk(min(neighbors, len(block)), dim=1)
+        similarities, order = torch.cat([similarities, best], dim=1).topk(neighbors, dim=1)
+        nearest = torch.cat([nearest, places + start], dim=1).gather(1, order)
+    return nearest
 
 
 def _draw(classes: Tensor, max_counts: Tensor, seed: int) -> Tensor:

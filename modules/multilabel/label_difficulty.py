@@ -5,8 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from modules.class_difficulty import MAX_CANDIDATES, MAX_QUERIES, MIN_QUERIES_PER_CLASS
+from modules.class_difficulty import MAX_QUERIES, MIN_QUERIES_PER_CLASS
 from modules.unit_embeddings import unit_embeddings
+
+MAX_CANDIDATES = 2**14
+"""Samples among which neighbors are sought; larger sets are subsampled."""
 
 
 @torch.no_grad()

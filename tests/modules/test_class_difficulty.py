@@ -72,15 +72,19 @@ def test_a_class_inside_another_overlaps_and_a_separate_one_does_not() -> None:
     assert weights[1] / weights[0] > 1.2
 
 
-def test_subsampling_large_sets_changes_the_result_little(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fewer_queries_change_the_result_little_and_blocks_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = torch.Generator().manual_seed(0)
     labels = torch.tensor([0] * 2_000 + [1] * 600 + [2] * 30)
     embeddings = torch.randn(3, 16, generator=generator)[labels] + torch.randn(2_630, 16, generator=generator)
+    monkeypatch.setattr(module, "MAX_QUERIES", 10_000)
     exact = neighbor_overlap(embeddings, labels, 3)
-    for name, value in (("MAX_QUERIES", 300), ("MAX_CANDIDATES", 1_500)):
-        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(module, "_BLOCK", 700)
+    torch.testing.assert_close(neighbor_overlap(embeddings, labels, 3), exact)
+    monkeypatch.setattr(module, "MAX_QUERIES", 300)
     drawn = neighbor_overlap(embeddings, labels, 3)
     assert not torch.equal(drawn, exact)
+    # Every sample of the rare class is asked, among all of the others.
+    assert drawn[2] == pytest.approx(float(exact[2]))
     torch.testing.assert_close(drawn, exact, atol=0.08, rtol=0.0)
     assert torch.equal(drawn, neighbor_overlap(embeddings, labels, 3))
 
@@ -96,11 +100,16 @@ def test_relative_spread_by_hand() -> None:
     # Unit vectors at 90 degrees: class 0 at (1, 0) and (0, 1), class 1 at (-1, 0) twice.
     embeddings = torch.tensor([[2.0, 0.0], [0.0, 5.0], [-1.0, 0.0], [-3.0, 0.0]])
     labels = torch.tensor([0, 0, 2, 2])
-    distance, spread = math.hypot(1.5, 0.5), math.hypot(0.5, 0.5)
+    distance, spread = math.hypot(1.5, 0.5), math.hypot(0.5, 0.5) * math.sqrt(2)
     expected = torch.tensor([spread / (spread + distance), math.nan, 0.0])
     torch.testing.assert_close(relative_spread(embeddings, labels, 3), expected, equal_nan=True)
     assert relative_spread(torch.ones(4, 2), torch.tensor([0, 0, 1, 1]), 2).tolist() == [0.5, 0.5]
     assert relative_spread(embeddings, torch.zeros(4, dtype=torch.int64), 1).tolist() == [0.0]
+    # A class of one sample is as difficult as the others are in the mean, and one half if all have one.
+    alone = relative_spread(torch.cat([embeddings, embeddings[:1] + embeddings[1:2]]), torch.tensor([0, 0, 2, 2, 1]), 3)
+    assert alone[1] == pytest.approx(float(alone[[0, 2]].mean()))
+    assert alone[0] > 0
+    assert relative_spread(embeddings[:2], torch.tensor([0, 1]), 2).tolist() == [0.5, 0.5]
 
 
 def test_confusion_rate_by_hand() -> None:

@@ -9,7 +9,8 @@ from torch import Tensor
 
 PSEUDO_SAMPLES = 10.0
 """Strength of the shrinkage: the offset of a class with about as many samples is halved."""
-_ITERATIONS = 5
+_ITERATIONS = 50
+_TOLERANCE = 1e-6
 _FOLDS = 5
 
 
@@ -38,8 +39,8 @@ def fit_offsets(scores: Tensor, labels: Tensor) -> CrossedOffsets:
 
     With the offsets, the probabilities of each class sum to the number of its samples: the bias correction of
     Alexandari et al. (2020, arXiv 1901.06852). The penalty ``PSEUDO_SAMPLES / 2 * offset^2`` shrinks the offset of a
-    class by the number of its samples. Newton's method, since the problem is strictly convex; the offsets without a
-    fold are one step from those of all samples.
+    class by the number of its samples. The problem is strictly convex; Newton's steps are halved until the penalized
+    likelihood rises. The offsets without a fold are one step from those of all samples.
 
     Args:
         scores: Scores whose softmax are the probabilities of the classes, fp32 (N, C).
@@ -60,8 +61,18 @@ def fit_offsets(scores: Tensor, labels: Tensor) -> CrossedOffsets:
         moved: Tensor = torch.linalg.solve(curvature + ridge, support - expected - PSEUDO_SAMPLES * offsets)
         return moved
 
+    def cost(offsets: Tensor) -> float:
+        totals = (scores + offsets.float()).logsumexp(dim=1).double().sum()
+        return float(totals - support @ offsets + PSEUDO_SAMPLES / 2 * offsets.square().sum())
+
+    reached = cost(offsets)
     for _ in range(_ITERATIONS):
-        offsets = offsets + step(support, *moments((scores + offsets.float()).softmax(dim=1)))
+        moved = step(support, *moments((scores + offsets.float()).softmax(dim=1)))
+        while float(moved.abs().max()) > _TOLERANCE and (found := cost(offsets + moved)) > reached:
+            moved = moved / 2
+        if float(moved.abs().max()) <= _TOLERANCE:
+            break
+        offsets, reached = offsets + moved, found
     shares = (scores + offsets.float()).softmax(dim=1)
     own = [moments(shares[fold == place]) for place in range(_FOLDS)]
     expected, curvature = (sum(several, torch.zeros(())) for several in zip(*own, strict=True))

@@ -44,6 +44,17 @@ def test_offsets_are_the_optimum_and_leave_their_fold_out() -> None:
     assert torch.equal(found.crossed, found.by_fold[found.fold])
 
 
+def test_scores_that_are_far_off_have_the_optimum_too() -> None:
+    # The first step of Newton's method goes too far by a factor of nine here.
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.cat([torch.zeros(300), torch.arange(1, 10).repeat(300)]).long()
+    logits = 3 * torch.nn.functional.one_hot(labels, 10) + torch.randn(3_000, 10, generator=generator)
+    logits[:, 0] -= 6
+    found = fit_offsets(logits, labels)
+    torch.testing.assert_close(found.offsets, by_optimizer(logits, labels), atol=1e-3, rtol=0)
+    assert float(found.by_fold.abs().max()) < 8
+
+
 def test_a_wrong_offset_is_undone_as_far_as_the_samples_of_the_class_carry_it() -> None:
     scores = made_scores(samples=20_000)
     logits = scores.logits + PRIORS + torch.tensor([0.0, 0.0, 0.0, -1.0, 0.0])

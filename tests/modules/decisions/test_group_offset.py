@@ -8,15 +8,20 @@ import pytest
 import torch
 
 from modules.decisions.group_offset import smallest_group_offset
+from modules.decisions.samples import DecisionSamples
 from tests.modules.decisions.drawn_scores import COUNTS, made_samples, made_scores, mean, recalls
 
 GROUP = (1, 3)
 
 
 def lower_bound(gains: torch.Tensor, labels: torch.Tensor) -> float:
-    """The mean over the group's classes of the mean gain, less one standard error, class by class."""
+    """The mean over the group's classes of the mean gain, less one standard error, class by class.
+
+    Variances are those with one more sample that is predicted correctly and one that is not.
+    """
     own = [gains[labels == code].double() for code in GROUP]
-    variance = mean([float(one.var(correction=0)) / len(one) for one in own]) / len(own)
+    more = [torch.cat([one, torch.tensor([0.0, 1.0])]) for one in own]
+    variance = mean([float(two.var(correction=0)) / len(one) for one, two in zip(own, more, strict=True)]) / len(own)
     return mean([float(one.mean()) for one in own]) - math.sqrt(variance)
 
 
@@ -52,6 +57,18 @@ def test_what_no_offset_reaches_is_said_and_the_recall_is_the_highest() -> None:
     best = recalls(samples.predicted(everything), samples.labels)
     reached = recalls(samples.predicted(found), samples.labels)
     assert [reached[code] for code in GROUP] == [best[code] for code in GROUP]
+
+
+def test_a_few_samples_that_are_all_right_do_not_show_a_high_recall() -> None:
+    # Five of five: a recall of 0.9 is as likely missed as reached, since 0.9^5 is 0.59.
+    scores = torch.tensor([[1.0, 0.0]] * 5 + [[0.0, 1.0]] * 5)
+    samples = DecisionSamples(
+        scores, torch.tensor([0] * 5 + [1] * 5), torch.tensor([9, 9]), (0,), 0.0, scores.argmax(1)
+    )
+    assert not smallest_group_offset(samples, torch.zeros(2), (1,), 0.9)[1]
+    # One standard error of Laplace's rule: sqrt(6/7 * 1/7 / 5) = 0.156.
+    assert smallest_group_offset(samples, torch.zeros(2), (1,), 0.84)[1]
+    assert not smallest_group_offset(samples, torch.zeros(2), (1,), 0.85)[1]
 
 
 def test_a_group_without_samples_is_not_raised() -> None:

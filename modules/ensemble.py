@@ -24,7 +24,9 @@ class Ensemble(Network):
     """Several networks whose mean logits are those of the ensemble; embeddings are those of the first one.
 
     The mean of logits is, after the softmax, the normalized geometric mean of the members' probabilities. For each
-    class it is taken over the members that were trained on samples of the class.
+    class it is taken over the members that were trained on samples of the class. The logits of a member are defined up
+    to a constant, so those of a class that other members do not know are compared with the logsumexp of the classes
+    that all members know. Where a sample may have several labels, each logit stands for itself.
 
     Attributes:
         others: The members other than the first one, which is this network itself.
@@ -62,6 +64,7 @@ class Ensemble(Network):
         for member in range(1, self.members):
             self._other(member).build(task)
         size = self.members, task.num_classes
+        self.excludes = not task.is_multilabel
         self.register_buffer("seen", torch.ones(size, dtype=torch.bool))
         self.register_buffer("logit_scale", torch.ones(size))
         self.register_buffer("logit_offset", torch.zeros(size))
@@ -74,12 +77,17 @@ class Ensemble(Network):
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Compute the embeddings of the first member, (B, d), and the mean logits, (B, C), of a batch."""
         embeddings, first = super().forward(batch)
-        total = torch.zeros_like(first, dtype=torch.float32)
-        for number in range(self.members):
-            logits = first if number == 0 else self._other(number)(batch)[1]
-            total += self.corrected(number, logits).masked_fill(~self.seen[number], 0.0)
+        others = (self._other(number)(batch)[1] for number in range(1, self.members))
+        logits = torch.stack([self.corrected(number, own) for number, own in enumerate([first, *others])])
+        levels = torch.zeros_like(logits[..., :1])
+        if self.excludes:
+            shared = self.seen.all(dim=0)
+            compared = torch.where(shared.any(), shared, self.seen).unsqueeze(1)
+            levels = logits.masked_fill(~compared, -torch.inf).logsumexp(dim=-1, keepdim=True)
         known = self.seen.sum(dim=0)
-        return embeddings, torch.where(known > 0, total / known.clamp(min=1), NEVER_SEEN)
+        total = (logits - levels).masked_fill(~self.seen.unsqueeze(1), 0.0).sum(dim=0)
+        mean = levels.mean(dim=0) + total / known.clamp(min=1)
+        return embeddings, torch.where(known > 0, mean, NEVER_SEEN)
 
     def corrected(self, member: int, logits: Tensor) -> Tensor:
         """Logits of a member after its own correction, fp32 (B, C).

@@ -49,8 +49,19 @@ def test_logits_are_the_mean_of_the_members_that_know_the_class() -> None:
         own.append(scaled)
     torch.testing.assert_close(embeddings, members[0].network(batch)[0])
     torch.testing.assert_close(logits[:, 0], (own[0] + own[1] + own[2])[:, 0] / 3)
-    torch.testing.assert_close(logits[:, 1], (own[0] + own[2])[:, 1] / 2)
+    # Class 0 is the only one that all members know, so class 1 is compared with it.
+    above = (own[0] + own[2])[:, 1] / 2 - (own[0] + own[2])[:, 0] / 2
+    torch.testing.assert_close(logits[:, 1] - logits[:, 0], above)
     assert logits[:, 2].tolist() == [NEVER_SEEN] * len(batch)
+
+
+def test_a_constant_in_the_logits_of_a_member_changes_no_probability() -> None:
+    model, _ = ensemble()
+    network = model.network
+    assert isinstance(network, Ensemble)
+    before = network(make_batch())[1].softmax(dim=1)
+    network.logit_offset[1] += 5.0
+    torch.testing.assert_close(network(make_batch())[1].softmax(dim=1), before)
 
 
 def test_the_mean_of_logits_is_the_geometric_mean_of_probabilities() -> None:

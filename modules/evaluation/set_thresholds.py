@@ -27,7 +27,8 @@ def choose_thresholds(values: Tensor, labels: Tensor, priors: Tensor, coverage: 
     - ``t_c`` is the quantile of the class, as far as its samples carry one: averaged with that of all samples as if
       those were `PRIOR_SAMPLES`, and that of all samples if the class has too few for a quantile.
     - One shift of all thresholds makes the coverage of all samples right. It is chosen on thresholds that were made
-      without the value that they are compared with, by folds.
+      without the value that they are compared with, by folds, and never leaves out more of the samples than it
+      should of thresholds that were made with them: of few samples, quantiles without a fold can be lower ones.
 
     Args:
         values: How probable the label of each sample is to the model, as logarithm, fp32 (N,).
@@ -89,10 +90,11 @@ def _shifted_thresholds(
         held = folds == fold
         others = _class_thresholds(values[~held], labels[~held], num_classes, coverage)
         beyond[held] = values[held] - others[labels[held]]
-    shift = lower_quantile(beyond, coverage)
+    of_all = _class_thresholds(values, labels, num_classes, coverage)
+    shift = min(lower_quantile(beyond, coverage), lower_quantile(values - of_all[labels], coverage))
     covered = (beyond >= shift).float()
     sizes = torch.bincount(labels, minlength=num_classes)
     of_classes = torch.zeros(num_classes).index_add_(0, labels, covered)[sizes > 0] / sizes[sizes > 0]
-    thresholds = _class_thresholds(values, labels, num_classes, coverage) + shift
+    thresholds = of_all + shift
     # Without any quantile, nothing is left out: minus infinity minus itself is not a number.
     return thresholds.nan_to_num(nan=-math.inf, posinf=-math.inf, neginf=-math.inf), of_classes

@@ -55,6 +55,22 @@ def test_coverage_of_samples_and_of_rare_classes_over_made_problems(coverage: fl
     assert ours[:, 2].mean() > coverage - 0.02 > plain[:, 2].mean()
 
 
+@pytest.mark.parametrize("coverage", [0.8, 0.9])
+def test_few_calibration_samples_keep_the_coverage(coverage: float) -> None:
+    """Twenty samples of eight classes: their quantiles jump where the held-out fold makes the samples fewer."""
+    counts = torch.tensor([60, 39, 25, 16, 10, 7, 4, 3])
+    decision = made_decision(counts=counts)
+    found = []
+    for seed in range(60):
+        samples = decision.samples(made_scores(20, seed, counts, 3.0), (0,))
+        test = made_scores(1_000, seed + _PROBLEMS, counts, 3.0)
+        sets = PredictionSets.fit(samples, coverage)
+        found.append(_covered(sets, decision.corrected(test.logits), test.labels)[0])
+        own = sets.members(samples.scores).gather(1, samples.labels[:, None])
+        assert int(own.sum()) >= coverage * len(own)
+    assert sum(found) / len(found) > coverage
+
+
 def test_plain_sets_have_one_threshold_by_hand() -> None:
     samples = made_samples(made_scores(400))
     sets = PredictionSets.fit_plain(samples, 0.9)

@@ -47,6 +47,11 @@ class WrappedLoss(ClassificationLoss):
         return self.loss.probabilities(logits, class_counts)
 
     @property
+    def removed_prior(self) -> float:
+        """See `ClassificationLoss.removed_prior`."""
+        return self.loss.removed_prior
+
+    @property
     def has_uncertainty(self) -> bool:
         """Whether the loss of the logits defines an uncertainty."""
         return self.loss.has_uncertainty

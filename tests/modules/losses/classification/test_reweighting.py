@@ -100,6 +100,11 @@ def test_a_class_of_larger_weight_has_a_larger_gradient() -> None:
     assert heavier_is_wider(torch.tensor([0.8, 0.2])) > heavier_is_wider(torch.tensor([0.2, 0.8]))
 
 
+def test_a_wrapped_loss_removes_the_prior_of_its_loss() -> None:
+    assert Reweighted(CrossEntropyLoss(1.0), InverseFrequency()).removed_prior == 1.0
+    assert WeightsAsOffsets(CrossEntropyLoss(0.5)).removed_prior == 0.5
+
+
 def test_the_settings_are_checked() -> None:
     with pytest.raises(ValueError, match="power: expected a finite number of 0 or more"):
         InverseFrequency(-1)

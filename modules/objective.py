@@ -226,7 +226,9 @@ class Objective(nn.Module):
         self, embeddings: Tensor, labels: Tensor, network: Network, state: ClassState, shares: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Mean logits of the experts, (B, C), and the classification loss with sample weights `shares`, (B,)."""
-        kept = 1.0 if shares is None else shares.mean()
+        weights = self.class_weights(state)
+        # The loss is a mean with weights of classes times shares; this factor makes it the mean of shared losses.
+        kept = 1.0 if shares is None else (weights[labels] * shares).sum() / weights[labels].sum()
         if self.mixing is not None:
             mixed = self.mixing.mix(embeddings, labels, state.counts)
             both = torch.cat([mixed.label_shares, 1 - mixed.label_shares])
@@ -234,7 +236,7 @@ class Objective(nn.Module):
             labels = torch.cat([labels, labels[mixed.partners]])
         outputs = network.training_logits(embeddings)
         times = 1 if self.mixing is None else 2
-        fixed = labels, self.class_weights(state), state.counts, torch.cat([embeddings] * times), shares
+        fixed = labels, weights, state.counts, torch.cat([embeddings] * times), shares
         values = [self.classification_loss(torch.cat([output] * times), *fixed) for output in outputs]
         loss = kept * torch.stack(values).mean()
         if len(outputs) > 1:

@@ -168,6 +168,22 @@ def test_instance_balance_weights_the_classification_loss_of_each_sample() -> No
     assert float(found["classification"].detach()) == pytest.approx(share * float(plain.detach()), rel=1e-5)
 
 
+def test_shares_of_samples_multiply_their_losses_whatever_the_class_weights() -> None:
+    model = make_model()
+    model.class_state.weights.copy_(torch.tensor([0.1, 0.9, 0.0]))
+    embeddings, labels = torch.randn(4, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 0, 0, 1])
+    shares = torch.tensor([0.1, 0.2, 0.3, 0.8])
+    with torch.no_grad():
+        outputs, found = model.objective._classify(embeddings, labels, model.network, model.class_state, shares)
+    weights = torch.tensor([0.1, 0.1, 0.1, 0.9])
+    of_one = [
+        model.objective.classification_loss(row[None], label[None], torch.ones(3), model.class_state.counts)
+        for row, label in zip(outputs, labels, strict=True)
+    ]
+    losses = torch.stack(of_one)
+    assert float(found) == pytest.approx(float((weights * shares * losses).sum() / weights.sum()), rel=1e-4)
+
+
 def test_a_student_follows_its_teacher_by_the_weight() -> None:
     batch = make_batch()
     plain = float(step(make_model(), batch).total.detach())

@@ -214,7 +214,7 @@ def share_moved(previous: Tensor, ids: Tensor, class_of: Tensor) -> float:
         Share in 0..1; 0 if no class has more than one sub-cluster.
     """
     several = (torch.bincount(class_of) > 1)[class_of[ids]]
-    before, after = previous[several], ids[several]
+    before, after = previous.to(ids.device)[several], ids[several]
     if len(before) == 0:
         return 0.0
     pairs, counts = torch.unique(torch.stack([before, after]), dim=1, return_counts=True)

@@ -244,6 +244,8 @@ def test_results_are_on_the_device_of_the_embeddings(method: Method) -> None:
     assert result.centroids.is_cuda
     on_cpu = Subclusters(result.ids.cpu(), result.class_of.cpu(), result.centroids.cpu())
     check_consistency(on_cpu, embeddings, labels)
+    # A resumed run has the previous sub-clusters on the CPU.
+    assert share_moved(on_cpu.ids, result.ids, result.class_of) == 0
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

@@ -70,7 +70,8 @@ def check_whole(name: str, value: int | None, lowest: int, highest: int | None =
         return
     if isinstance(value, Integral) and lowest <= value and (highest is None or value <= highest):
         return
-    expected = f"{lowest} or more" if highest is None else f"an integer from {lowest} to {highest}"
+    number = "" if isinstance(value, Integral) else "an integer of "
+    expected = f"{number}{lowest} or more" if highest is None else f"an integer from {lowest} to {highest}"
     raise InputError(f"{name}: expected {expected}{', or null' if optional else ''}, got {value}.")
 
 

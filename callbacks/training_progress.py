@@ -97,7 +97,8 @@ class TrainingProgress(ProgressBar):
     @staticmethod
     def _epoch(trainer: lightning.Trainer) -> str:
         last = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else "?"
-        return f"epoch {min(trainer.current_epoch + 1, trainer.max_epochs or 1)}/{last}"
+        current = trainer.current_epoch + 1
+        return f"epoch {current if last == '?' else min(current, last)}/{last}"
 
     @staticmethod
     def _steps(trainer: lightning.Trainer) -> float | None:

@@ -48,8 +48,8 @@ def test_what_is_in_range_passes(check: Callable[[], None]) -> None:
         (lambda: check_positive("n", math.inf), "n: expected a positive finite number, got inf."),
         (lambda: check_whole("n", 0, 1), "n: expected 1 or more, got 0."),
         (lambda: check_whole("n", 0, 1, optional=True), "n: expected 1 or more, or null, got 0."),
-        (lambda: check_whole("n", None, 1), "n: expected 1 or more, got None."),
-        (lambda: check_whole("n", 2.5, 1), "n: expected 1 or more, got 2.5."),  # type: ignore[arg-type]
+        (lambda: check_whole("n", None, 1), "n: expected an integer of 1 or more, got None."),
+        (lambda: check_whole("n", 2.5, 1), "n: expected an integer of 1 or more, got 2.5."),  # type: ignore[arg-type]
         (lambda: check_whole("n", 4, 1, 3), "n: expected an integer from 1 to 3, got 4."),
         (lambda: check_seed("n", -1), "n: expected an integer from 0 to 4294967295, got -1."),
         (lambda: check_seed("n", 2**32), "n: expected an integer from 0 to 4294967295, got 4294967296."),

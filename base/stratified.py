@@ -1,4 +1,4 @@
-"""Stratified random samples in which every class is kept."""
+"""Random samples: of all alike, and stratified ones in which every class is kept."""
 
 from __future__ import annotations
 
@@ -6,6 +6,22 @@ from typing import Any
 
 import numpy
 from numpy.typing import NDArray
+
+
+def draw_some(number: int, most: int, seed: int = 0) -> NDArray[numpy.int64]:
+    """Draw samples at random, all alike.
+
+    Args:
+        number: Number of samples.
+        most: Largest number to draw.
+        seed: Random seed.
+
+    Returns:
+        Indices of the drawn samples, ascending.
+    """
+    if number <= most:
+        return numpy.arange(number)
+    return numpy.sort(numpy.random.default_rng(seed).choice(number, most, replace=False))
 
 
 def class_quotas(counts: NDArray[Any], most: int) -> NDArray[Any]:

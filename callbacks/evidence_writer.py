@@ -7,14 +7,17 @@ from typing import cast
 
 import lightning
 import torch
+from torch import Tensor
 
 from base.atomic_file import write_json
 from datamodules.drug_datamodule import DrugDataModule
+from datamodules.splits.splitters import SplitName
 from modules.drug_classifier import DrugClassifier
 from modules.embedding_pass import score_and_embed
 from modules.evaluation.prediction_evidence import PredictionEvidence, encoder_digest, evidence_path
+from modules.evaluation.split_scores import SplitScores
 from modules.level_accuracy import LEVELS_FILE, tested_levels
-from modules.make_evidence import make_evidence, training_samples
+from modules.make_evidence import MOST_UNSEEN_SAMPLES, make_evidence, training_samples
 
 
 class EvidenceWriter(lightning.Callback):
@@ -28,8 +31,7 @@ class EvidenceWriter(lightning.Callback):
         # The fold that a member is tested on is also that of the estimate; its levels are those of the ensemble.
         has_test = data.split.fold is None and len(data.records.rows["test"]) > 0
         if has_test:
-            precision = trainer.precision_plugin.forward_context
-            scores, embeddings = score_and_embed(model, data.test_dataloader(), precision)
+            scores, embeddings = self._some_of(trainer, model, "test")
         if not trainer.is_global_zero:
             return
         evidence.save(evidence_path(checkpoint))
@@ -47,6 +49,10 @@ class EvidenceWriter(lightning.Callback):
             digest: The `encoder_digest` of the checkpoint.
         """
         data = cast(DrugDataModule, trainer.datamodule)  # type: ignore[attr-defined]
-        precision = trainer.precision_plugin.forward_context
-        samples = training_samples(model, data, precision)
-        return make_evidence(digest, samples, model, data, *score_and_embed(model, data.val_dataloader(), precision))
+        samples = training_samples(model, data, trainer.precision_plugin.forward_context)
+        return make_evidence(digest, samples, model, data, *self._some_of(trainer, model, "validation"))
+
+    @staticmethod
+    def _some_of(trainer: lightning.Trainer, model: DrugClassifier, split: SplitName) -> tuple[SplitScores, Tensor]:
+        batches = trainer.datamodule.drawn_dataloader(split, MOST_UNSEEN_SAMPLES)  # type: ignore[attr-defined]
+        return score_and_embed(model, batches, trainer.precision_plugin.forward_context)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from base.atomic_file import write_csv
 from base.errors import InputError
 from base.ranges import check_range, check_seed, check_whole
+from base.stratified import draw_some
 from datamodules.batch import Batch
 from datamodules.batch_loader import BatchLoader
 from datamodules.chemistry.count_fingerprints import FingerprintKind
@@ -358,6 +359,16 @@ class DrugDataModule(lightning.LightningDataModule):
     def test_dataloader(self) -> BatchLoader:
         """Test batches."""
         return self._evaluation_loader("test")
+
+    def drawn_dataloader(self, split: SplitName, most: int) -> BatchLoader:
+        """Batches of some rows of the validation or test split, the same ones in every run, each process its share.
+
+        Args:
+            split: The split.
+            most: Number of rows that are drawn at random; all if there are no more.
+        """
+        rows = self._split_rows(split, draw_some(len(self.records.rows[split]), most))
+        return self._loader(rows, self._batches(len(rows), self.evaluation_batch_size, shuffle=False))
 
     def predict_dataloader(self) -> BatchLoader:
         """Usable rows of the table, of several processes each in its share of chunks; `sample_index` is the row."""

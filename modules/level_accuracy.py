@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy
+import torch
 from torch import Tensor
 
+from base.stratified import draw_some
 from datamodules.drug_datamodule import DrugDataModule
 from modules.decision import Decision
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.applicability import accuracy_by_level
 from modules.evaluation.prediction_evidence import PredictionEvidence
 from modules.evaluation.split_scores import SplitScores, joined
-from modules.make_evidence import estimate_of, nearest_of_rows, signals_of
+from modules.make_evidence import MOST_UNSEEN_SAMPLES, estimate_of, nearest_of_rows, signals_of
 
 LEVELS_FILE = "accuracy_by_applicability.json"
 """File in the folder of a run with these numbers for the test samples."""
@@ -28,12 +30,15 @@ def tested_levels(
     Args:
         model: The model.
         data: Its data module, set up.
-        scores: Scores of the test samples, one or more, in order of their rows.
+        scores: Scores of the test samples, one or more, in order of their rows; of many, some are drawn
+            (`MOST_UNSEEN_SAMPLES`).
         embeddings: Their embeddings, (N, d).
         evidence: The evidence of the model.
     """
-    by_tanimoto = evidence.samples.by_tanimoto
-    near = nearest_of_rows(evidence.samples, model, data, scores.rows.cpu().numpy(), embeddings)
+    by_tanimoto, rows = evidence.samples.by_tanimoto, scores.rows.cpu().numpy()
+    drawn = draw_some(len(rows), MOST_UNSEEN_SAMPLES)
+    scores, embeddings = scores.of_rows(rows[drawn]), embeddings[torch.from_numpy(drawn).to(embeddings.device)]
+    near = nearest_of_rows(evidence.samples, model, data, rows[drawn], embeddings)
     found, right = signals_of(model.decision, scores, near, by_tanimoto)
     return accuracy_by_level(evidence.applicability.estimate(found), right)
 

@@ -28,7 +28,7 @@ from modules.unit_embeddings import unit_embeddings
 MOST_TRAINING_SAMPLES = 1_000_000
 """Largest number of training samples of the evidence; of larger sets the largest classes are drawn from."""
 MOST_UNSEEN_SAMPLES = 10_000
-"""Largest number of unseen samples of the evidence, drawn at random."""
+"""Largest number of unseen samples of the evidence, and of those that it is tested on, drawn at random."""
 
 
 def training_samples(
@@ -102,13 +102,11 @@ def make_evidence(
         samples: The training samples.
         model: The model, with its decision.
         data: The data module of the unseen samples, set up.
-        scores: Scores of samples that training did not see, one or more, in order of their rows.
+        scores: Scores of samples that training did not see, one or more, in order of their rows. Of many, some are
+            enough (`MOST_UNSEEN_SAMPLES`), as neighbors are sought for each.
         embeddings: Their embeddings, (V, d).
     """
     rows = scores.rows.cpu().numpy()
-    if len(rows) > MOST_UNSEEN_SAMPLES:
-        drawn = numpy.sort(numpy.random.default_rng(0).choice(len(rows), MOST_UNSEEN_SAMPLES, replace=False))
-        rows, embeddings = rows[drawn], embeddings[torch.from_numpy(drawn).to(embeddings.device)]
     unseen = UnseenSamples(rows, nearest_of_rows(samples, model, data, rows, embeddings))
     return PredictionEvidence(digest, samples, unseen, estimate_of(model.decision, scores, unseen, samples.by_tanimoto))
 

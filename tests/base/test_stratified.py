@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy
 import pytest
 
-from base.stratified import class_quotas, draw_stratified
+from base.stratified import class_quotas, draw_some, draw_stratified
 
 
 def test_quotas_are_equal_as_far_as_classes_allow() -> None:
@@ -30,3 +30,13 @@ def test_draws_have_the_quotas_and_come_in_order(most: int) -> None:
     assert numpy.bincount(codes[drawn], minlength=20).tolist() == class_quotas(counts, most).tolist()
     assert (numpy.diff(drawn) > 0).all()
     assert numpy.array_equal(drawn, draw_stratified(codes, most, seed=1))
+
+
+def test_some_are_drawn_once_each_and_come_in_order() -> None:
+    assert draw_some(5, 5).tolist() == [0, 1, 2, 3, 4]
+    drawn = draw_some(1_000, 400)
+    assert drawn.tolist() == sorted(set(drawn.tolist()))
+    assert len(drawn) == 400
+    # Each half has 200 in the mean, with a standard deviation of 7.7.
+    assert 170 < int((drawn < 500).sum()) < 230
+    assert drawn.tolist() == draw_some(1_000, 400).tolist() != draw_some(1_000, 400, seed=1).tolist()

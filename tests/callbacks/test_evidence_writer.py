@@ -9,10 +9,12 @@ import lightning
 import numpy
 import pytest
 
+from callbacks import evidence_writer
 from callbacks.evidence_writer import EvidenceWriter
 from datamodules.drug_datamodule import DrugDataModule
-from modules import make_evidence
+from modules import level_accuracy, make_evidence
 from modules.drug_classifier import DrugClassifier
+from modules.embedding_pass import score_and_embed
 from modules.encoders import FingerprintMLP
 from modules.evaluation.applicability import fit_applicability, signals
 from modules.inference import infer
@@ -85,12 +87,18 @@ def test_large_sets_are_thinned(
 ) -> None:
     trainer, model = trained
     monkeypatch.setattr(make_evidence, "MOST_TRAINING_SAMPLES", 100)
-    monkeypatch.setattr(make_evidence, "MOST_UNSEEN_SAMPLES", 10)
+    for module in (evidence_writer, level_accuracy):
+        monkeypatch.setattr(module, "MOST_UNSEEN_SAMPLES", 10)
     evidence = EvidenceWriter().find(trainer, model, "digest")
     assert model.task is not None
     assert set(evidence.samples.codes) == set(range(model.task.num_classes))
     assert len(evidence.samples.codes) == 100
-    assert len(evidence.unseen.rows) == 10
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    assert len(set(evidence.unseen.rows)) == 10
+    assert set(evidence.unseen.rows) < set(data.records.rows["validation"])
+    scores, embeddings = score_and_embed(model, data.test_dataloader())
+    levels = level_accuracy.tested_levels(model, data, scores, embeddings, evidence)
+    assert sum(level["samples"] for level in levels) == 10
 
 
 def test_arrays_are_named_by_row_and_chosen_by_cosine(tmp_path: Path) -> None:

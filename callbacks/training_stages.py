@@ -74,8 +74,14 @@ class TrainingStages(lightning.Callback):
             self.teacher = self._load_teacher(self._teacher_file, data)
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Continue the stage in which a resumed run was stopped."""
+        """Continue the stage in which a resumed run was stopped, and check that later ones can begin.
+
+        Raises:
+            InputError: If a layer cannot be reset.
+        """
         model = cast(DrugClassifier, pl_module)
+        for stage in self.stages:
+            model.network.check_reset(stage.reset)
         if self._restored_teacher is not None:
             self.teacher = model.network.frozen_copy()
             self.teacher.load_state_dict(self._restored_teacher)

@@ -140,13 +140,33 @@ class Network(nn.Module):
         Args:
             parts: Parts to reinitialize.
             seed: Random seed of the new weights.
+
+        Raises:
+            InputError: As `check_reset`.
         """
+        self.check_reset(parts)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             for module in self.modules_of(parts):
                 reset = getattr(module, "reset_parameters", None)
                 if callable(reset):
                     reset()
+
+    def check_reset(self, parts: Collection[Part]) -> None:
+        """Check that parts of the network can be reinitialized.
+
+        Args:
+            parts: Parts to reinitialize.
+
+        Raises:
+            InputError: If a layer has parameters of its own but no method `reset_parameters`.
+        """
+        for module in self.modules_of(parts):
+            if next(module.parameters(recurse=False), None) is not None and not hasattr(module, "reset_parameters"):
+                raise InputError(
+                    "stages.reset: expected layers with a method reset_parameters, which draws new weights, got "
+                    f"{type(module).__name__} without it."
+                )
 
     def modules_of(self, parts: Collection[Part]) -> list[nn.Module]:
         """All modules of the given parts, in the order encoder, projection, classifier."""

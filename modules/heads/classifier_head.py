@@ -72,7 +72,12 @@ class ClassScales(nn.Module):
             num_classes: Number of classes C.
         """
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(num_classes))
+        self.weight = nn.Parameter(torch.empty(num_classes))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set all factors to 1."""
+        nn.init.ones_(self.weight)
 
     def forward(self, logits: Tensor) -> Tensor:
         """Scale logits, (B, C)."""

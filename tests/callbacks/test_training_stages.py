@@ -15,6 +15,7 @@ from torch import Tensor
 from base.errors import InputError
 from callbacks.training_stages import TrainingStages
 from datamodules.drug_datamodule import DrugDataModule
+from datamodules.drug_task import DrugTask
 from datamodules.sampling import PowerSampling
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP
@@ -196,6 +197,26 @@ def test_a_correction_ends_with_its_stage(tmp_path: Path) -> None:
     trainer.fit(model, datamodule=DrugDataModule(batch_size=128, fingerprint_size=256), weights_only=True)
     assert model.decision.correction is None
     assert not model.decision.logit_offset.any()
+
+
+class Shifted(FingerprintMLP):
+    """An encoder with a parameter of its own."""
+
+    def build(self, task: DrugTask) -> None:
+        """Add it."""
+        super().build(task)
+        self.shift = torch.nn.Parameter(torch.zeros(self.output_dim))
+
+
+def test_a_layer_that_cannot_be_reset_is_refused_before_the_first_epoch(tmp_path: Path) -> None:
+    kept = KeepWeights()
+    trainer = quiet_trainer(tmp_path, 3, TrainingStages([Stage(2, reset=["encoder"])]), kept)
+    with pytest.raises(InputError, match=r"stages\.reset: expected .* got Shifted without"):
+        trainer.fit(
+            DrugClassifier(Shifted([16]), CrossEntropyLoss()),
+            datamodule=DrugDataModule(batch_size=128, fingerprint_size=256),
+        )
+    assert not kept.states
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,14 @@ import pytest
 import torch
 from torch.nn import functional
 
+from base.errors import InputError
 from modules.drug_classifier import DrugClassifier
-from modules.encoders import FingerprintMLP, Fusion
+from modules.encoders import GCN, GIN, Encoder, FingerprintMLP, Fusion
 from modules.heads.classifier_head import ClassifierHead
 from modules.heads.experts import Experts
 from modules.heads.head import HeadSettings
 from modules.losses import CrossEntropyLoss, SupervisedContrastiveLoss
+from modules.network import Network
 from tests.modules.small_model import TASK, contrast, make_batch, make_model, step
 
 
@@ -46,6 +48,29 @@ def test_reset_parts_are_initialized_equally_from_a_seed_and_others_stay() -> No
     for name, value in first.state_dict().items():
         assert torch.equal(value, second.state_dict()[name])
         assert torch.equal(value, before[name]) == (not name.startswith("classifier."))
+
+
+def test_a_reset_draws_the_weights_of_a_new_network() -> None:
+    head = HeadSettings(hidden_dims=[6], cosine_scale=3.0, class_scales=True)
+    layers: tuple[Encoder, HeadSettings, list[int]] = Fusion([GCN(8, 2), GIN(8, 1), FingerprintMLP([8])]), head, [5, 4]
+    network = Network(*layers)
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        network.build(TASK)
+    expected = {name: value.clone() for name, value in network.state_dict().items()}
+    for parameter in network.parameters():
+        torch.nn.init.constant_(parameter, torch.nan)
+    network.reset(["encoder", "projection", "classifier"], 3)
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+
+
+def test_a_layer_that_cannot_be_reset_is_named() -> None:
+    network = make_model().network
+    network.encoder.shift = torch.nn.Parameter(torch.zeros(8))
+    with pytest.raises(InputError, match=r"stages\.reset: expected .* reset_parameters, .* got FingerprintMLP without"):
+        network.reset(["encoder"], 3)
+    network.reset(["projection", "classifier"], 3)
 
 
 def test_a_frozen_copy_does_not_follow_the_network() -> None:

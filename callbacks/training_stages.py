@@ -104,9 +104,13 @@ class TrainingStages(lightning.Callback):
             _restart_schedule(trainer, model)
         self._apply(model)
 
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Leave a model of which all parts can train."""
+        cast(DrugClassifier, pl_module).network.freeze(())
+
     def _apply(self, model: DrugClassifier) -> None:
         stage = self.current or Stage()
-        model.network.frozen = frozenset(stage.frozen)
+        model.network.freeze(stage.frozen)
         model.objective.weighting, model.objective.distillation = stage.weighting, stage.distillation
         model.objective.teacher = None
         if stage.distillation is not None and self.teacher is not None:
@@ -150,10 +154,10 @@ class TrainingStages(lightning.Callback):
                     "stages.correction: expected model.head without experts, cosine_scale and class_scales, got "
                     f"{type(stage.correction).__name__}, which needs a single linear head."
                 )
-            if "classifier" in stage.frozen and not head.class_scales:
+            if {"encoder", "classifier"} <= set(stage.frozen) and not head.class_scales:
                 raise InputError(
-                    "stages.frozen: expected model.head.class_scales to be true with a frozen classifier, since only "
-                    "class scales are trained then, got false."
+                    "stages.frozen: expected model.head.class_scales to be true with a frozen encoder and classifier, "
+                    "since only class scales are trained then, got false."
                 )
         if head.class_scales and not any("classifier" in stage.frozen for stage in self.stages):
             raise InputError(

@@ -79,9 +79,30 @@ def test_a_frozen_encoder_stays_and_a_reset_classifier_starts_again(tmp_path: Pa
 
 def test_a_stage_ends_when_the_next_begins(tmp_path: Path) -> None:
     model, kept, _ = train(tmp_path, [Stage(1, frozen=["encoder"]), Stage(2)], 3)
-    weight = "encoder.layers.0.weight"
-    assert torch.equal(kept.states[1][weight], kept.states[2][weight])
-    assert not torch.equal(kept.states[2][weight], model.network.state_dict()[weight])
+    for name in ("encoder.layers.0.weight", "encoder.layers.1.running_mean"):
+        assert torch.equal(kept.states[1][name], kept.states[2][name])
+        assert not torch.equal(kept.states[2][name], model.network.state_dict()[name])
+
+
+def test_the_modes_of_a_stage_outlast_validation(tmp_path: Path) -> None:
+    modes: list[tuple[bool, bool]] = []
+
+    class KeepModes(lightning.Callback):
+        def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+            modes.append((pl_module.network.encoder.training, pl_module.network.classifier.training))
+
+    model = DrugClassifier(FingerprintMLP([16]), CrossEntropyLoss())
+    trainer = quiet_trainer(tmp_path, 3, TrainingStages([Stage(0, frozen=["encoder"]), Stage(2)]), KeepModes())
+    trainer.limit_train_batches, trainer.limit_val_batches = 1, 1
+    trainer.fit(model, datamodule=DrugDataModule(batch_size=128, fingerprint_size=256))
+    assert modes == [(False, True), (False, True), (True, True)]
+
+
+def test_an_encoder_trains_with_a_frozen_classifier_and_all_can_train_in_the_end(tmp_path: Path) -> None:
+    model, kept, _ = train(tmp_path, [Stage(1, frozen=["classifier"])], 2)
+    for name, value in model.network.state_dict().items():
+        assert torch.equal(kept.states[1][name], value) == name.startswith("classifier."), name
+    assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 def test_a_resumed_stage_goes_on(tmp_path: Path) -> None:
@@ -227,7 +248,11 @@ def test_a_layer_that_cannot_be_reset_is_refused_before_the_first_epoch(tmp_path
             {"mixing": Mixup()},
             r"stages\.distillation: expected null with model\.mixing",
         ),
-        (Stage(1, frozen=["classifier"]), {}, r"stages\.frozen: expected model\.head\.class_scales to be true"),
+        (
+            Stage(1, frozen=["encoder", "classifier"]),
+            {},
+            r"stages\.frozen: expected model\.head\.class_scales to be true with a frozen encoder and classifier",
+        ),
         (
             Stage(1),
             {"head": HeadSettings(class_scales=True)},

@@ -23,7 +23,11 @@ _log = logging.getLogger("tailmol")
 
 
 class TrainingStages(lightning.Callback):
-    """Starts each stage at its epoch and applies its settings to data, network, objective and decision."""
+    """Starts each stage at its epoch and applies its settings to data, network, objective and decision.
+
+    Attributes:
+        teacher: Teacher of the current stage; None without.
+    """
 
     def __init__(self, stages: Sequence[Stage] = (), trust: Sequence[str] = ()) -> None:
         """Create the callback.
@@ -38,6 +42,7 @@ class TrainingStages(lightning.Callback):
         check_order(stages)
         self.stages, self.trust = list(stages), tuple(trust)
         self.teacher: Network | None = None
+        self._of_files: dict[str, Network] = {}
         self._entered: int | None = None
         self._restored_teacher: dict[str, Any] | None = None
 
@@ -49,16 +54,17 @@ class TrainingStages(lightning.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Start epoch of the current stage, and weights of a teacher from this run, for the checkpoint."""
-        own = self.teacher is not None and self._teacher_file is None
         state = {"entered": self._entered}
-        return {**state, "teacher": self.teacher.state_dict()} if own and self.teacher is not None else state
+        if self.teacher is None or not _has_own_teacher(self.current):
+            return state
+        return {**state, "teacher": self.teacher.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the state of a resumed run."""
         self._entered, self._restored_teacher = state_dict["entered"], state_dict.get("teacher")
 
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
-        """Check the stages against the model, plan the sampling, and load the teacher's checkpoint.
+        """Check the stages against the model, plan the sampling, and load the teachers' checkpoints.
 
         Raises:
             InputError: If the stages do not fit the model or the data.
@@ -70,21 +76,22 @@ class TrainingStages(lightning.Callback):
         if any(one.sampling is not None for one in self.stages):
             planned = [(one.start_epoch, one.sampling or data.sampling) for one in self.stages]
             data.sampling = SamplingSchedule([(0, data.sampling), *planned])
-        if self._teacher_file is not None:
-            self.teacher = self._load_teacher(self._teacher_file, data)
+        files = [one.distillation.teacher for one in self.stages if one.distillation is not None]
+        self._of_files = {file: self._load_teacher(file, data) for file in files if file is not None}
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Continue the stage in which a resumed run was stopped, and check that later ones can begin.
 
         Raises:
-            InputError: If a layer cannot be reset.
+            InputError: If a layer cannot be reset, or the checkpoint has no teacher of the stage.
         """
         model = cast(DrugClassifier, pl_module)
         for stage in self.stages:
             model.network.check_reset(stage.reset)
-        if self._restored_teacher is not None:
-            self.teacher = model.network.frozen_copy()
-            self.teacher.load_state_dict(self._restored_teacher)
+        if self.current is not None and self.teacher is None:
+            self.teacher = self._teacher_of(self.current, model)
+            if self.teacher is not None and _has_own_teacher(self.current):
+                self._restore(self.teacher)
         self._apply(model)
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -96,8 +103,7 @@ class TrainingStages(lightning.Callback):
         self._entered = stage.start_epoch
         if stage.start_epoch > 0:
             _log.info(f"Epoch {trainer.current_epoch}: training stage started ({stage.description}).")
-        if stage.distillation is not None and stage.distillation.teacher is None:
-            self.teacher = model.network.frozen_copy()
+        self.teacher = self._teacher_of(stage, model)
         if stage.reset:
             self._reset(trainer, model, stage)
         if stage.restarts:
@@ -112,10 +118,7 @@ class TrainingStages(lightning.Callback):
         stage = self.current or Stage()
         model.network.freeze(stage.frozen)
         model.objective.weighting, model.objective.distillation = stage.weighting, stage.distillation
-        model.objective.teacher = None
-        if stage.distillation is not None and self.teacher is not None:
-            teacher = self.teacher.to(model.device)
-            model.objective.teacher = teacher.logits
+        model.objective.teacher = None if self.teacher is None else self.teacher.to(model.device).logits
         model.decision.use(stage.correction)
 
     def _reset(self, trainer: lightning.Trainer, model: DrugClassifier, stage: Stage) -> None:
@@ -129,10 +132,20 @@ class TrainingStages(lightning.Callback):
         if "encoder" in stage.reset:
             model.class_state.reset()
 
-    @property
-    def _teacher_file(self) -> str | None:
-        files = [one.distillation.teacher for one in self.stages if one.distillation is not None]
-        return next((file for file in files if file is not None), None)
+    def _teacher_of(self, stage: Stage, model: DrugClassifier) -> Network | None:
+        """The teacher of a stage that begins now: that of its file, or else the model."""
+        if stage.distillation is None:
+            return None
+        file = stage.distillation.teacher
+        return model.network.frozen_copy() if file is None else self._of_files[file]
+
+    def _restore(self, teacher: Network) -> None:
+        if self._restored_teacher is None:
+            raise InputError(
+                f"stages.distillation.teacher: expected a checkpoint for the stage of epoch {self._entered}, since the "
+                "run was stopped in this stage and had no teacher then, got null."
+            )
+        teacher.load_state_dict(self._restored_teacher)
 
     def _check(self, model: DrugClassifier) -> None:
         head = model.network.head
@@ -177,6 +190,11 @@ class TrainingStages(lightning.Callback):
                 f"classes), got others ({known.num_classes} classes) in {file}."
             )
         return teacher.network.frozen_copy()
+
+
+def _has_own_teacher(stage: Stage | None) -> bool:
+    """Whether the teacher of a stage is the model at its beginning, which is in no file."""
+    return stage is not None and stage.distillation is not None and stage.distillation.teacher is None
 
 
 def _restart_schedule(trainer: lightning.Trainer, model: DrugClassifier) -> None:

@@ -10,7 +10,6 @@ import numpy
 import pytest
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
-from torch import Tensor
 
 from base.errors import InputError
 from callbacks.training_stages import TrainingStages
@@ -23,45 +22,13 @@ from modules.evaluation.logit_correction import PriorCorrection, TauNormalizatio
 from modules.heads.head import HeadSettings
 from modules.losses import CrossEntropyLoss
 from modules.losses.classification.class_weighting import InverseFrequency
-from modules.network import Part
 from modules.training.distillation import Distillation
 from modules.training.mixing import Mixup
 from modules.training.stages import Stage
 from tests.callbacks.quiet_trainer import quiet_trainer
+from tests.callbacks.staged_training import KeepWeights, assert_equal_states, train
 
-ALL: list[Part] = ["encoder", "projection", "classifier"]
 RETRAINED: dict[str, Any] = {"frozen": ["encoder"], "reset": ["classifier"]}
-
-
-class KeepWeights(lightning.Callback):
-    """The model's state at the start of each epoch, after the callbacks before this one."""
-
-    def __init__(self) -> None:
-        """Start with none."""
-        self.states: list[dict[str, Tensor]] = []
-
-    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Copy."""
-        parameters = pl_module.network.state_dict()  # type: ignore[union-attr]
-        self.states.append({name: value.clone() for name, value in parameters.items()})
-
-
-def train(
-    folder: Path, stages: list[Stage], epochs: int, settings: dict[str, Any] | None = None, **fit: Any
-) -> tuple[DrugClassifier, KeepWeights, TrainingStages]:
-    """A few epochs of a small model."""
-    lightning.seed_everything(0, verbose=False)
-    kept, callback = KeepWeights(), TrainingStages(stages)
-    model = DrugClassifier(FingerprintMLP([16]), CrossEntropyLoss(), **(settings or {}))
-    trainer = quiet_trainer(folder, epochs, callback, kept)
-    trainer.fit(model, datamodule=DrugDataModule(batch_size=128, fingerprint_size=256), weights_only=True, **fit)
-    trainer.save_checkpoint(folder / f"{epochs}.ckpt")
-    return model, kept, callback
-
-
-def assert_equal_states(one: DrugClassifier, other: DrugClassifier) -> None:
-    for name, value in one.network.state_dict().items():
-        torch.testing.assert_close(other.network.state_dict()[name], value, msg=name)
 
 
 def test_a_frozen_encoder_stays_and_a_reset_classifier_starts_again(tmp_path: Path) -> None:
@@ -184,25 +151,6 @@ def test_the_learning_rate_and_the_patience_start_again(tmp_path: Path) -> None:
     trainer.fit(model, datamodule=DrugDataModule(batch_size=128, fingerprint_size=256))
     assert rates == pytest.approx([1e-3, 5e-4, 2.5e-4, 1e-3, 5e-4])
     assert stopping.wait_count <= 2
-
-
-def test_the_model_before_the_stage_teaches_a_new_one(tmp_path: Path) -> None:
-    teacher, _, _ = train(tmp_path, [], 2)
-    student, _, callback = train(tmp_path, [Stage(2, reset=ALL, distillation=Distillation(1.0, 1.0))], 4)
-    assert callback.teacher is not None
-    taught = callback.teacher.state_dict()
-    for name, value in teacher.network.state_dict().items():
-        assert torch.equal(taught[name], value), name
-        if name.endswith("weight"):
-            assert not torch.equal(student.network.state_dict()[name], value), name
-
-
-def test_a_resumed_student_keeps_its_teacher(tmp_path: Path) -> None:
-    stages = [Stage(1, reset=ALL, distillation=Distillation(1.0, 1.0))]
-    whole, _, _ = train(tmp_path, stages, 3)
-    train(tmp_path, stages, 2)
-    resumed, _, _ = train(tmp_path, stages, 3, ckpt_path=tmp_path / "2.ckpt")
-    assert_equal_states(whole, resumed)
 
 
 def test_a_correction_is_handed_to_the_decision(tmp_path: Path) -> None:

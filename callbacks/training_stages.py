@@ -11,6 +11,7 @@ import lightning
 from lightning.pytorch.callbacks import EarlyStopping
 
 from base.errors import InputError
+from callbacks.recluster import Recluster
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.sampling import SamplingSchedule
 from modules.drug_classifier import DrugClassifier
@@ -131,6 +132,9 @@ class TrainingStages(lightning.Callback):
                 optimizer.state.pop(parameter, None)
         if "encoder" in stage.reset:
             model.class_state.reset()
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]
+                if isinstance(callback, Recluster):
+                    callback.forget(model)
 
     def _teacher_of(self, stage: Stage, model: DrugClassifier) -> Network | None:
         """The teacher of a stage that begins now: that of its file, or else the model."""

@@ -25,7 +25,8 @@ class Stage:
 
     A stage that freezes or resets a part restarts the learning rate and the patience of early stopping. A frozen part
     is in evaluation mode, without dropout and with fixed statistics, and the parts before it get their gradients
-    through it. While the encoder is frozen there is no contrastive loss.
+    through it. While the encoder is frozen there is no contrastive loss. A reset of the encoder forgets sub-clusters,
+    class temperatures and class weights until the next recluster, which embeds with the new encoder.
 
     Args:
         start_epoch: First epoch of the stage.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import lightning
 import numpy
@@ -12,16 +13,19 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping
 
 from base.errors import InputError
+from callbacks.recluster import Recluster
 from callbacks.training_stages import TrainingStages
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
 from datamodules.sampling import PowerSampling
 from modules.drug_classifier import DrugClassifier
+from modules.embedding_pass import embed_training_set
 from modules.encoders import FingerprintMLP
 from modules.evaluation.logit_correction import PriorCorrection, TauNormalization
 from modules.heads.head import HeadSettings
 from modules.losses import CrossEntropyLoss
 from modules.losses.classification.class_weighting import InverseFrequency
+from modules.network import Part
 from modules.training.distillation import Distillation
 from modules.training.mixing import Mixup
 from modules.training.stages import Stage
@@ -151,6 +155,20 @@ def test_the_learning_rate_and_the_patience_start_again(tmp_path: Path) -> None:
     trainer.fit(model, datamodule=DrugDataModule(batch_size=128, fingerprint_size=256))
     assert rates == pytest.approx([1e-3, 5e-4, 2.5e-4, 1e-3, 5e-4])
     assert stopping.wait_count <= 2
+
+
+@pytest.mark.parametrize(("reset", "seen"), [(["encoder"], 1.0), (["classifier"], 1.75)])
+def test_a_reset_encoder_is_embedded_anew_by_a_recluster_before_the_same_epoch(
+    tmp_path: Path, reset: list[Part], seen: float
+) -> None:
+    recluster = Recluster(2, min_size=5, embeddings="running", difficulty="confusion")
+    with patch("callbacks.recluster.embed_training_set", side_effect=embed_training_set) as embed:
+        model, _, _ = train(tmp_path, [Stage(2, reset=reset)], 3, others=[recluster])
+    assert recluster._confusion is not None
+    # Each epoch halves the counts of those before, of which a new encoder has none.
+    torch.testing.assert_close(recluster._confusion.matrix.sum(dim=1), seen * model.class_state.counts.float())
+    assert embed.call_count == (1 if reset == ["encoder"] else 0)
+    assert model.class_state.reclustered
 
 
 def test_a_correction_is_handed_to_the_decision(tmp_path: Path) -> None:

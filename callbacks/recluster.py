@@ -134,14 +134,24 @@ class Recluster(lightning.Callback):
             # The state in the checkpoint is that of other samples.
             self._resumed = {}
             model.class_state.reset()
+        self.forget(model)
+        if self._running is not None and "running" in self._resumed:
+            self._running.load_state_dict(self._resumed["running"])
+        if self._confusion is not None and "confusion" in self._resumed:
+            self._confusion.load_state_dict(self._resumed["confusion"])
+
+    def forget(self, model: DrugClassifier) -> None:
+        """Forget the embeddings and confusions recorded so far, as of an encoder that is reset.
+
+        Args:
+            model: The model, in training.
+        """
+        if self.start_epoch is None:
+            return
         if self.embeddings == "running":
             self._running = RunningEmbeddings(self._rows, model.network.encoder.output_dim, model.device)
-            if "running" in self._resumed:
-                self._running.load_state_dict(self._resumed["running"])
         if self.settings.difficulty == "confusion":
             self._confusion = TrainingConfusion(len(model.class_state.counts), model.device)
-            if "confusion" in self._resumed:
-                self._confusion.load_state_dict(self._resumed["confusion"])
 
     def _choose_samples(self, trainer: lightning.Trainer, model: DrugClassifier) -> None:
         data = cast(DrugDataModule, trainer.datamodule)  # type: ignore[attr-defined]

@@ -11,6 +11,7 @@ import lightning
 from lightning.pytorch.callbacks import EarlyStopping
 
 from base.errors import InputError
+from callbacks.recluster import Recluster
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.sampling import SamplingSchedule
 from modules.drug_classifier import DrugClassifier
@@ -23,7 +24,11 @@ _log = logging.getLogger("tailmol")
 
 
 class TrainingStages(lightning.Callback):
-    """Starts each stage at its epoch and applies its settings to data, network, objective and decision."""
+    """Starts each stage at its epoch and applies its settings to data, network, objective and decision.
+
+    Attributes:
+        teacher: Teacher of the current stage; None without.
+    """
 
     def __init__(self, stages: Sequence[Stage] = (), trust: Sequence[str] = ()) -> None:
         """Create the callback.
@@ -38,6 +43,7 @@ class TrainingStages(lightning.Callback):
         check_order(stages)
         self.stages, self.trust = list(stages), tuple(trust)
         self.teacher: Network | None = None
+        self._of_files: dict[str, Network] = {}
         self._entered: int | None = None
         self._restored_teacher: dict[str, Any] | None = None
 
@@ -49,16 +55,17 @@ class TrainingStages(lightning.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Start epoch of the current stage, and weights of a teacher from this run, for the checkpoint."""
-        own = self.teacher is not None and self._teacher_file is None
         state = {"entered": self._entered}
-        return {**state, "teacher": self.teacher.state_dict()} if own and self.teacher is not None else state
+        if self.teacher is None or not _has_own_teacher(self.current):
+            return state
+        return {**state, "teacher": self.teacher.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the state of a resumed run."""
         self._entered, self._restored_teacher = state_dict["entered"], state_dict.get("teacher")
 
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
-        """Check the stages against the model, plan the sampling, and load the teacher's checkpoint.
+        """Check the stages against the model, plan the sampling, and load the teachers' checkpoints.
 
         Raises:
             InputError: If the stages do not fit the model or the data.
@@ -70,15 +77,22 @@ class TrainingStages(lightning.Callback):
         if any(one.sampling is not None for one in self.stages):
             planned = [(one.start_epoch, one.sampling or data.sampling) for one in self.stages]
             data.sampling = SamplingSchedule([(0, data.sampling), *planned])
-        if self._teacher_file is not None:
-            self.teacher = self._load_teacher(self._teacher_file, data)
+        files = [one.distillation.teacher for one in self.stages if one.distillation is not None]
+        self._of_files = {file: self._load_teacher(file, data) for file in files if file is not None}
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Continue the stage in which a resumed run was stopped."""
+        """Continue the stage in which a resumed run was stopped, and check that later ones can begin.
+
+        Raises:
+            InputError: If a layer cannot be reset, or the checkpoint has no teacher of the stage.
+        """
         model = cast(DrugClassifier, pl_module)
-        if self._restored_teacher is not None:
-            self.teacher = model.network.frozen_copy()
-            self.teacher.load_state_dict(self._restored_teacher)
+        for stage in self.stages:
+            model.network.check_reset(stage.reset)
+        if self.current is not None and self.teacher is None:
+            self.teacher = self._teacher_of(self.current, model)
+            if self.teacher is not None and _has_own_teacher(self.current):
+                self._restore(self.teacher)
         self._apply(model)
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -90,22 +104,22 @@ class TrainingStages(lightning.Callback):
         self._entered = stage.start_epoch
         if stage.start_epoch > 0:
             _log.info(f"Epoch {trainer.current_epoch}: training stage started ({stage.description}).")
-        if stage.distillation is not None and stage.distillation.teacher is None:
-            self.teacher = model.network.frozen_copy()
+        self.teacher = self._teacher_of(stage, model)
         if stage.reset:
             self._reset(trainer, model, stage)
         if stage.restarts:
             _restart_schedule(trainer, model)
         self._apply(model)
 
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Leave a model of which all parts can train."""
+        cast(DrugClassifier, pl_module).network.freeze(())
+
     def _apply(self, model: DrugClassifier) -> None:
         stage = self.current or Stage()
-        model.network.frozen = frozenset(stage.frozen)
+        model.network.freeze(stage.frozen)
         model.objective.weighting, model.objective.distillation = stage.weighting, stage.distillation
-        model.objective.teacher = None
-        if stage.distillation is not None and self.teacher is not None:
-            teacher = self.teacher.to(model.device)
-            model.objective.teacher = teacher.logits
+        model.objective.teacher = None if self.teacher is None else self.teacher.to(model.device).logits
         model.decision.use(stage.correction)
 
     def _reset(self, trainer: lightning.Trainer, model: DrugClassifier, stage: Stage) -> None:
@@ -118,11 +132,24 @@ class TrainingStages(lightning.Callback):
                 optimizer.state.pop(parameter, None)
         if "encoder" in stage.reset:
             model.class_state.reset()
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]
+                if isinstance(callback, Recluster):
+                    callback.forget(model)
 
-    @property
-    def _teacher_file(self) -> str | None:
-        files = [one.distillation.teacher for one in self.stages if one.distillation is not None]
-        return next((file for file in files if file is not None), None)
+    def _teacher_of(self, stage: Stage, model: DrugClassifier) -> Network | None:
+        """The teacher of a stage that begins now: that of its file, or else the model."""
+        if stage.distillation is None:
+            return None
+        file = stage.distillation.teacher
+        return model.network.frozen_copy() if file is None else self._of_files[file]
+
+    def _restore(self, teacher: Network) -> None:
+        if self._restored_teacher is None:
+            raise InputError(
+                f"stages.distillation.teacher: expected a checkpoint for the stage of epoch {self._entered}, since the "
+                "run was stopped in this stage and had no teacher then, got null."
+            )
+        teacher.load_state_dict(self._restored_teacher)
 
     def _check(self, model: DrugClassifier) -> None:
         head = model.network.head
@@ -144,10 +171,10 @@ class TrainingStages(lightning.Callback):
                     "stages.correction: expected model.head without experts, cosine_scale and class_scales, got "
                     f"{type(stage.correction).__name__}, which needs a single linear head."
                 )
-            if "classifier" in stage.frozen and not head.class_scales:
+            if {"encoder", "classifier"} <= set(stage.frozen) and not head.class_scales:
                 raise InputError(
-                    "stages.frozen: expected model.head.class_scales to be true with a frozen classifier, since only "
-                    "class scales are trained then, got false."
+                    "stages.frozen: expected model.head.class_scales to be true with a frozen encoder and classifier, "
+                    "since only class scales are trained then, got false."
                 )
         if head.class_scales and not any("classifier" in stage.frozen for stage in self.stages):
             raise InputError(
@@ -167,6 +194,11 @@ class TrainingStages(lightning.Callback):
                 f"classes), got others ({known.num_classes} classes) in {file}."
             )
         return teacher.network.frozen_copy()
+
+
+def _has_own_teacher(stage: Stage | None) -> bool:
+    """Whether the teacher of a stage is the model at its beginning, which is in no file."""
+    return stage is not None and stage.distillation is not None and stage.distillation.teacher is None
 
 
 def _restart_schedule(trainer: lightning.Trainer, model: DrugClassifier) -> None:

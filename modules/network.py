@@ -15,7 +15,7 @@ from datamodules.batch import Batch
 from datamodules.drug_task import DrugTask
 from datamodules.tables.columns import INPUTS
 from modules.encoders import Encoder
-from modules.heads.classifier_head import ClassifierHead
+from modules.heads.classifier_head import ClassifierHead, ClassScales
 from modules.heads.experts import Experts
 from modules.heads.head import HeadSettings, make_head
 from modules.heads.perceptron import perceptron
@@ -30,7 +30,7 @@ class Network(nn.Module):
         encoder: Maps a batch to embeddings, (B, d).
         projection: Maps embeddings to projections, (B, d'); created by `build`.
         classifier: Maps embeddings to logits, (B, C); created by `build`.
-        frozen: Parts that do not train in the current stage.
+        frozen: Parts that do not train; changed by `freeze`.
     """
 
     projection: nn.Module
@@ -47,6 +47,7 @@ class Network(nn.Module):
         super().__init__()
         self.encoder, self.head, self.projection_dims = encoder, head, projection_dims
         self.frozen: frozenset[Part] = frozenset()
+        self._fixed: list[nn.Parameter] = []
 
     def build(self, task: DrugTask) -> None:
         """Create the layers, once, before the first forward pass.
@@ -109,19 +110,13 @@ class Network(nn.Module):
     def training_embeddings(self, views: list[Batch]) -> list[Tensor]:
         """Compute the embeddings of each view for training.
 
-        A frozen encoder is in evaluation mode and its embeddings have no gradients.
-
         Args:
             views: V batches of the same B samples.
 
         Returns:
             V tensors (B, d).
         """
-        frozen = "encoder" in self.frozen
-        if frozen:
-            self.encoder.eval()
-        with torch.set_grad_enabled(not frozen):
-            return [self.encoder(view) for view in views]
+        return [self.encoder(view) for view in views]
 
     def training_logits(self, embeddings: Tensor) -> list[Tensor]:
         """Compute the logits for training.
@@ -132,7 +127,28 @@ class Network(nn.Module):
         Returns:
             Logits of each expert, (B, C).
         """
-        return self.classifier.training_outputs(embeddings, scales_only="classifier" in self.frozen)
+        return self.classifier.training_outputs(embeddings, scaled="classifier" in self.frozen)
+
+    def freeze(self, parts: Collection[Part]) -> None:
+        """Let exactly these parts not train, while gradients pass through them; others train again.
+
+        A frozen part is in evaluation mode, so that it has no dropout and its statistics stay. In a frozen classifier,
+        class factors still train.
+
+        Args:
+            parts: Parts to freeze.
+        """
+        for parameter in self._fixed:
+            parameter.requires_grad_(True)
+        for part in self.frozen.symmetric_difference(parts):
+            self._parts[part].train(part not in parts)
+        self.frozen = frozenset(parts)
+        frozen = [module for module in self.modules_of(parts) if not isinstance(module, ClassScales)]
+        # An encoder may have parameters that never train, which must not begin to when it is no longer frozen.
+        owned = [parameter for module in frozen for parameter in module.parameters(recurse=False)]
+        self._fixed = [parameter for parameter in owned if parameter.requires_grad]
+        for parameter in self._fixed:
+            parameter.requires_grad_(False)
 
     def reset(self, parts: Collection[Part], seed: int) -> None:
         """Reinitialize the weights of parts of the network, identically on all processes.
@@ -140,7 +156,11 @@ class Network(nn.Module):
         Args:
             parts: Parts to reinitialize.
             seed: Random seed of the new weights.
+
+        Raises:
+            InputError: As `check_reset`.
         """
+        self.check_reset(parts)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             for module in self.modules_of(parts):
@@ -148,14 +168,29 @@ class Network(nn.Module):
                 if callable(reset):
                     reset()
 
+    def check_reset(self, parts: Collection[Part]) -> None:
+        """Check that parts of the network can be reinitialized.
+
+        Args:
+            parts: Parts to reinitialize.
+
+        Raises:
+            InputError: If a layer has parameters of its own but no method `reset_parameters`.
+        """
+        for module in self.modules_of(parts):
+            if next(module.parameters(recurse=False), None) is not None and not hasattr(module, "reset_parameters"):
+                raise InputError(
+                    "stages.reset: expected layers with a method reset_parameters, which draws new weights, got "
+                    f"{type(module).__name__} without it."
+                )
+
     def modules_of(self, parts: Collection[Part]) -> list[nn.Module]:
         """All modules of the given parts, in the order encoder, projection, classifier."""
-        named: dict[Part, nn.Module] = {
-            "encoder": self.encoder,
-            "projection": self.projection,
-            "classifier": self.classifier,
-        }
-        return [module for part, whole in named.items() if part in parts for module in whole.modules()]
+        return [module for part, whole in self._parts.items() if part in parts for module in whole.modules()]
+
+    @property
+    def _parts(self) -> dict[Part, nn.Module]:
+        return {"encoder": self.encoder, "projection": self.projection, "classifier": self.classifier}
 
     @torch.no_grad()
     def logits(self, batch: Batch) -> Tensor:

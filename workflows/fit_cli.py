@@ -236,7 +236,8 @@ class FitCLI(DrugCLI):
         recluster: Recluster = self.config_init.recluster
         stages = TrainingStages(self.config_init.stages, self.trust)
         deciding = DecisionWriter(self.config_init.decision, self.config_init.neighbors)
-        own = [recluster, ReclusterReport(log_recluster_panels), stages, deciding, self._resuming(), EvidenceWriter()]
+        # A stage may reset the encoder, whose new embeddings a recluster before the same epoch must read.
+        own = [stages, recluster, ReclusterReport(log_recluster_panels), deciding, self._resuming(), EvidenceWriter()]
         if self.config.init_from is not None and not self.goes_on():
             own.append(read_initial_encoder(Path(self.config.init_from), self.plain_settings(), self.trust))
         shows_progress = self.config.trainer.enable_progress_bar is not False and self.show_progress

@@ -121,8 +121,13 @@ class _GraphConvolution(nn.Module):
 
     def __init__(self, width: int, next_width: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(nn.init.xavier_uniform_(torch.empty(width, next_width)))
-        self.bias = nn.Parameter(torch.zeros(next_width))
+        self.weight = nn.Parameter(torch.empty(width, next_width))
+        self.bias = nn.Parameter(torch.empty(next_width))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.xavier_uniform_(self.weight)
+        nn.init.zeros_(self.bias)
 
     def forward(self, atoms: Tensor, neighbors: NeighborSum) -> Tensor:
         width, next_width = self.weight.shape

@@ -39,27 +39,23 @@ class ClassifierHead(nn.Sequential):
         super().__init__(*layers, *([ClassScales(num_classes)] if class_scales else []))
         self.class_scales = class_scales
 
-    def training_outputs(self, embeddings: Tensor, scales_only: bool) -> list[Tensor]:
+    def training_outputs(self, embeddings: Tensor, scaled: bool) -> list[Tensor]:
         """Compute the logits for training.
 
         Args:
             embeddings: Embeddings, (B, d).
-            scales_only: Whether to train only the class factors and freeze the other layers. Otherwise class factors
-                are not applied. Ignored without class factors.
+            scaled: Whether to apply the class factors. Ignored without class factors.
 
         Returns:
             A list of a single tensor of logits, (B, C).
         """
-        if not self.class_scales:
+        if scaled or not self.class_scales:
             return [self(embeddings)]
-        *layers, scales = self
-        if scales_only:
-            self.eval()
+        *layers, _ = self
         values = embeddings
-        with torch.set_grad_enabled(not scales_only):
-            for layer in layers:
-                values = layer(values)
-        return [scales(values) if scales_only else values]
+        for layer in layers:
+            values = layer(values)
+        return [values]
 
 
 class ClassScales(nn.Module):
@@ -72,7 +68,12 @@ class ClassScales(nn.Module):
             num_classes: Number of classes C.
         """
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(num_classes))
+        self.weight = nn.Parameter(torch.empty(num_classes))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set all factors to 1."""
+        nn.init.ones_(self.weight)
 
     def forward(self, logits: Tensor) -> Tensor:
         """Scale logits, (B, C)."""

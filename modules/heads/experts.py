@@ -35,13 +35,13 @@ class Experts(nn.Module):
         read = self._read(embeddings)
         return torch.stack([head(part) for head, part in zip(self.heads, read, strict=True)]).mean(dim=0)
 
-    def training_outputs(self, embeddings: Tensor, scales_only: bool) -> list[Tensor]:
+    def training_outputs(self, embeddings: Tensor, scaled: bool) -> list[Tensor]:
         """Compute the logits of each expert for training; see `ClassifierHead.training_outputs`."""
         return [
             output
             for head, part in zip(self.heads, self._read(embeddings), strict=True)
             if isinstance(head, ClassifierHead)
-            for output in head.training_outputs(part, scales_only)
+            for output in head.training_outputs(part, scaled)
         ]
 
     def _read(self, embeddings: Tensor) -> Sequence[Tensor]:

@@ -23,8 +23,10 @@ class Stage:
     (Kang et al., 2020, arXiv 1910.09217); DiVE resets all parts and learns from the previous model (He et al., 2021,
     arXiv 2103.15042); tau-normalization and post-hoc logit adjustment set `correction` from epoch 0 on.
 
-    A stage that freezes or resets a part restarts the learning rate and the patience of early stopping. While the
-    encoder is frozen there is no contrastive loss.
+    A stage that freezes or resets a part restarts the learning rate and the patience of early stopping. A frozen part
+    is in evaluation mode, without dropout and with fixed statistics, and the parts before it get their gradients
+    through it. While the encoder is frozen there is no contrastive loss. A reset of the encoder forgets sub-clusters,
+    class temperatures and class weights until the next recluster, which embeds with the new encoder.
 
     Args:
         start_epoch: First epoch of the stage.

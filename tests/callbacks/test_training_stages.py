@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import lightning
 import numpy
 import pytest
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
-from torch import Tensor
 
 from base.errors import InputError
+from callbacks.recluster import Recluster
 from callbacks.training_stages import TrainingStages
 from datamodules.drug_datamodule import DrugDataModule
+from datamodules.drug_task import DrugTask
 from datamodules.sampling import PowerSampling
 from modules.drug_classifier import DrugClassifier
+from modules.embedding_pass import embed_training_set
 from modules.encoders import FingerprintMLP
 from modules.evaluation.logit_correction import PriorCorrection, TauNormalization
 from modules.heads.head import HeadSettings
@@ -27,40 +30,9 @@ from modules.training.distillation import Distillation
 from modules.training.mixing import Mixup
 from modules.training.stages import Stage
 from tests.callbacks.quiet_trainer import quiet_trainer
+from tests.callbacks.staged_training import KeepWeights, assert_equal_states, train
 
-ALL: list[Part] = ["encoder", "projection", "classifier"]
 RETRAINED: dict[str, Any] = {"frozen": ["encoder"], "reset": ["classifier"]}
-
-
-class KeepWeights(lightning.Callback):
-    """The model's state at the start of each epoch, after the callbacks before this one."""
-
-    def __init__(self) -> None:
-        """Start with none."""
-        self.states: list[dict[str, Tensor]] = []
-
-    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Copy."""
-        parameters = pl_module.network.state_dict()  # type: ignore[union-attr]
-        self.states.append({name: value.clone() for name, value in parameters.items()})
-
-
-def train(
-    folder: Path, stages: list[Stage], epochs: int, settings: dict[str, Any] | None = None, **fit: Any
-) -> tuple[DrugClassifier, KeepWeights, TrainingStages]:
-    """A few epochs of a small model."""
-    lightning.seed_everything(0, verbose=False)
-    kept, callback = KeepWeights(), TrainingStages(stages)
-    model = DrugClassifier(FingerprintMLP([16]), CrossEntropyLoss(), **(settings or {}))
-    trainer = quiet_trainer(folder, epochs, callback, kept)
-    trainer.fit(model, datamodule=DrugDataModule(batch_size=128, fingerprint_size=256), weights_only=True, **fit)
-    trainer.save_checkpoint(folder / f"{epochs}.ckpt")
-    return model, kept, callback
-
-
-def assert_equal_states(one: DrugClassifier, other: DrugClassifier) -> None:
-    for name, value in one.network.state_dict().items():
-        torch.testing.assert_close(other.network.state_dict()[name], value, msg=name)
 
 
 def test_a_frozen_encoder_stays_and_a_reset_classifier_starts_again(tmp_path: Path) -> None:
@@ -78,9 +50,30 @@ def test_a_frozen_encoder_stays_and_a_reset_classifier_starts_again(tmp_path: Pa
 
 def test_a_stage_ends_when_the_next_begins(tmp_path: Path) -> None:
     model, kept, _ = train(tmp_path, [Stage(1, frozen=["encoder"]), Stage(2)], 3)
-    weight = "encoder.layers.0.weight"
-    assert torch.equal(kept.states[1][weight], kept.states[2][weight])
-    assert not torch.equal(kept.states[2][weight], model.network.state_dict()[weight])
+    for name in ("encoder.layers.0.weight", "encoder.layers.1.running_mean"):
+        assert torch.equal(kept.states[1][name], kept.states[2][name])
+        assert not torch.equal(kept.states[2][name], model.network.state_dict()[name])
+
+
+def test_the_modes_of_a_stage_outlast_validation(tmp_path: Path) -> None:
+    modes: list[tuple[bool, bool]] = []
+
+    class KeepModes(lightning.Callback):
+        def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+            modes.append((pl_module.network.encoder.training, pl_module.network.classifier.training))
+
+    model = DrugClassifier(FingerprintMLP([16]), CrossEntropyLoss())
+    trainer = quiet_trainer(tmp_path, 3, TrainingStages([Stage(0, frozen=["encoder"]), Stage(2)]), KeepModes())
+    trainer.limit_train_batches, trainer.limit_val_batches = 1, 1
+    trainer.fit(model, datamodule=DrugDataModule(batch_size=128, fingerprint_size=256))
+    assert modes == [(False, True), (False, True), (True, True)]
+
+
+def test_an_encoder_trains_with_a_frozen_classifier_and_all_can_train_in_the_end(tmp_path: Path) -> None:
+    model, kept, _ = train(tmp_path, [Stage(1, frozen=["classifier"])], 2)
+    for name, value in model.network.state_dict().items():
+        assert torch.equal(kept.states[1][name], value) == name.startswith("classifier."), name
+    assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 def test_a_resumed_stage_goes_on(tmp_path: Path) -> None:
@@ -164,23 +157,18 @@ def test_the_learning_rate_and_the_patience_start_again(tmp_path: Path) -> None:
     assert stopping.wait_count <= 2
 
 
-def test_the_model_before_the_stage_teaches_a_new_one(tmp_path: Path) -> None:
-    teacher, _, _ = train(tmp_path, [], 2)
-    student, _, callback = train(tmp_path, [Stage(2, reset=ALL, distillation=Distillation(1.0, 1.0))], 4)
-    assert callback.teacher is not None
-    taught = callback.teacher.state_dict()
-    for name, value in teacher.network.state_dict().items():
-        assert torch.equal(taught[name], value), name
-        if name.endswith("weight"):
-            assert not torch.equal(student.network.state_dict()[name], value), name
-
-
-def test_a_resumed_student_keeps_its_teacher(tmp_path: Path) -> None:
-    stages = [Stage(1, reset=ALL, distillation=Distillation(1.0, 1.0))]
-    whole, _, _ = train(tmp_path, stages, 3)
-    train(tmp_path, stages, 2)
-    resumed, _, _ = train(tmp_path, stages, 3, ckpt_path=tmp_path / "2.ckpt")
-    assert_equal_states(whole, resumed)
+@pytest.mark.parametrize(("reset", "seen"), [(["encoder"], 1.0), (["classifier"], 1.75)])
+def test_a_reset_encoder_is_embedded_anew_by_a_recluster_before_the_same_epoch(
+    tmp_path: Path, reset: list[Part], seen: float
+) -> None:
+    recluster = Recluster(2, min_size=5, embeddings="running", difficulty="confusion")
+    with patch("callbacks.recluster.embed_training_set", side_effect=embed_training_set) as embed:
+        model, _, _ = train(tmp_path, [Stage(2, reset=reset)], 3, others=[recluster])
+    assert recluster._confusion is not None
+    # Each epoch halves the counts of those before, of which a new encoder has none.
+    torch.testing.assert_close(recluster._confusion.matrix.sum(dim=1), seen * model.class_state.counts.float())
+    assert embed.call_count == (1 if reset == ["encoder"] else 0)
+    assert model.class_state.reclustered
 
 
 def test_a_correction_is_handed_to_the_decision(tmp_path: Path) -> None:
@@ -198,6 +186,26 @@ def test_a_correction_ends_with_its_stage(tmp_path: Path) -> None:
     assert not model.decision.logit_offset.any()
 
 
+class Shifted(FingerprintMLP):
+    """An encoder with a parameter of its own."""
+
+    def build(self, task: DrugTask) -> None:
+        """Add it."""
+        super().build(task)
+        self.shift = torch.nn.Parameter(torch.zeros(self.output_dim))
+
+
+def test_a_layer_that_cannot_be_reset_is_refused_before_the_first_epoch(tmp_path: Path) -> None:
+    kept = KeepWeights()
+    trainer = quiet_trainer(tmp_path, 3, TrainingStages([Stage(2, reset=["encoder"])]), kept)
+    with pytest.raises(InputError, match=r"stages\.reset: expected .* got Shifted without"):
+        trainer.fit(
+            DrugClassifier(Shifted([16]), CrossEntropyLoss()),
+            datamodule=DrugDataModule(batch_size=128, fingerprint_size=256),
+        )
+    assert not kept.states
+
+
 @pytest.mark.parametrize(
     ("stage", "settings", "message"),
     [
@@ -206,7 +214,11 @@ def test_a_correction_ends_with_its_stage(tmp_path: Path) -> None:
             {"mixing": Mixup()},
             r"stages\.distillation: expected null with model\.mixing",
         ),
-        (Stage(1, frozen=["classifier"]), {}, r"stages\.frozen: expected model\.head\.class_scales to be true"),
+        (
+            Stage(1, frozen=["encoder", "classifier"]),
+            {},
+            r"stages\.frozen: expected model\.head\.class_scales to be true with a frozen encoder and classifier",
+        ),
         (
             Stage(1),
             {"head": HeadSettings(class_scales=True)},

@@ -35,6 +35,18 @@ def test_a_fit_returns_its_folder_checkpoint_and_metrics(tmp_path: Path, monkeyp
         fit([*SHORT, "--trainer.max_epochs=x"])
 
 
+def test_a_recluster_before_the_first_epoch_of_a_stage_reads_the_encoder_that_the_stage_resets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("stages.yaml").write_text("stages: [{start_epoch: 1, reset: [encoder]}]\n")
+    options = ["--config=stages.yaml", "--recluster.start_epoch=1", "--trainer.max_epochs=2"]
+    cli = FitCLI([*SHORT, *options], show_progress=False)
+    cli.trainer.fit(cli.model, datamodule=cli.datamodule)
+    # A stage that began after the recluster would have discarded its result.
+    assert cli.model.class_state.reclustered
+
+
 def test_a_resumed_run_saves_the_optimizer_that_it_used(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -8,7 +8,7 @@ from modules.heads.experts import Experts, diversity
 def test_the_logits_are_the_mean_of_the_experts() -> None:
     experts = Experts([ClassifierHead([4], 3) for _ in range(3)])
     embeddings = torch.randn(5, 4)
-    outputs = experts.training_outputs(embeddings, scales_only=False)
+    outputs = experts.training_outputs(embeddings, scaled=False)
     assert len(outputs) == 3
     assert not torch.equal(outputs[0], outputs[1])
     torch.testing.assert_close(experts(embeddings), sum(outputs) / 3)
@@ -17,7 +17,7 @@ def test_the_logits_are_the_mean_of_the_experts() -> None:
 def test_experts_of_parts_read_their_part_alone() -> None:
     experts = Experts([ClassifierHead([2], 3), ClassifierHead([4], 3)], [2, 4])
     embeddings = torch.randn(5, 6, requires_grad=True)
-    first, second = experts.training_outputs(embeddings, scales_only=False)
+    first, second = experts.training_outputs(embeddings, scaled=False)
     torch.testing.assert_close(first, experts.heads[0](embeddings[:, :2]))
     torch.testing.assert_close(second, experts.heads[1](embeddings[:, 2:]))
     torch.testing.assert_close(experts(embeddings), (first + second) / 2)

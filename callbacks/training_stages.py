@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any, cast
 
 import lightning
+import torch
 from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.trainer.states import TrainerFn
 
 from base.errors import InputError
 from callbacks.recluster import Recluster
 from datamodules.drug_datamodule import DrugDataModule
-from datamodules.sampling import SamplingSchedule
+from datamodules.sampling import PowerSampling, SamplingSchedule
 from modules.drug_classifier import DrugClassifier
 from modules.losses import MultilabelLoss
+from modules.multilabel.decision import LabelDecision
 from modules.network import Network
 from modules.seeding import run_seed
 from modules.training.stages import Stage, check_order, stage_at
@@ -110,6 +113,17 @@ class TrainingStages(lightning.Callback):
         if stage.restarts:
             _restart_schedule(trainer, model)
         self._apply(model)
+
+    def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Tell the decision which prior training removes from the logits at present."""
+        model = cast(DrugClassifier, pl_module)
+        if trainer.state.fn != TrainerFn.FITTING or isinstance(model.decision, LabelDecision):
+            return
+        data = cast(DrugDataModule, trainer.datamodule)  # type: ignore[attr-defined]
+        counts = model.class_state.counts
+        shares = (data.sampling or PowerSampling(1)).shares(counts.cpu().numpy(), trainer.current_epoch)
+        on_device = torch.from_numpy(shares).float().to(counts.device)
+        model.decision.removed_prior.fill_(model.objective.removed_prior(counts, on_device))
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Leave a model of which all parts can train."""

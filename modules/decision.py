@@ -17,7 +17,7 @@ from modules.evaluation.split_metrics import SplitMetrics
 from modules.evaluation.split_scores import SplitScores
 from modules.evaluation.threshold_sets import ThresholdSets
 from modules.losses import ClassificationLoss
-from modules.losses.classification.class_priors import log_priors
+from modules.losses.classification.class_priors import log_priors, prior_slope
 from modules.neighbors.nearest_samples import NearestSamples
 
 NEVER = -1e4
@@ -38,6 +38,7 @@ class Decision(nn.Module):
         logit_offset: Offset of each class's logit, fp32 (C,).
         class_offset: Offset of each class that the objective has chosen, fp32 (C,).
         head_kept_offset: As `class_offset`, by the objective `HeadKept`; NaN before `choose`.
+        removed_prior: Strength of the prior that training has removed from the logits, fp32 ().
         costs: Cost of each true class (row) predicted as each class (column), fp32 (C, C), whose expectation labels
             minimize; None predicts the most probable class.
     """
@@ -47,6 +48,7 @@ class Decision(nn.Module):
     logit_offset: Tensor
     class_offset: Tensor
     head_kept_offset: Tensor
+    removed_prior: Tensor
 
     def __init__(self, class_counts: Tensor, loss: ClassificationLoss) -> None:
         """Create a decision without correction or calibration.
@@ -64,6 +66,7 @@ class Decision(nn.Module):
         self.register_buffer("logit_offset", torch.zeros(len(class_counts)))
         self.register_buffer("class_offset", torch.zeros(len(class_counts)))
         self.register_buffer("head_kept_offset", torch.full((len(class_counts),), torch.nan))
+        self.register_buffer("removed_prior", torch.tensor(float(loss.removed_prior)))
         self.calibration = TemperatureScaling(class_counts)
         self.neighbors = NearestSamples(len(class_counts))
 
@@ -92,13 +95,13 @@ class Decision(nn.Module):
         return expected.masked_fill(self.counts == 0, torch.inf).argmin(dim=1)
 
     def labels_at_prior(self, logits: Tensor) -> Tensor:
-        """Labels as plain cross-entropy predicts them, with the prior that the loss has removed; int64 (B,).
+        """Labels as plain cross-entropy predicts them, with the prior that training has removed; int64 (B,).
 
         Args:
             logits: Logits of the head alone, (B, C). The temperature that comes with the opinion of neighbors makes
                 them less sure, and the prior beside them stronger, than they are after cross-entropy.
         """
-        scores = logits.float() + self.loss.removed_prior * log_priors(self.counts)
+        scores = logits.float() + self.removed_prior * log_priors(self.counts)
         return scores.masked_fill(self.counts == 0, NEVER).argmax(dim=1)
 
     def predict(self, sample_index: Tensor, embeddings: Tensor, logits: Tensor, at_prior: Tensor) -> Prediction:
@@ -237,11 +240,7 @@ class Decision(nn.Module):
         if not bool((self.logit_scale == 1).all()):
             # What normalized weights leave of the prior is not known, but they are meant to remove it.
             return 0.0
-        seen = self.counts > 0
-        both = (log_priors(self.counts)[seen].double(), self.logit_offset[seen].double())
-        priors, offset = (values - values.mean() for values in both)
-        slope = float((priors * offset).sum() / priors.square().sum().clamp(min=1e-12))
-        return round(1.0 - self.loss.removed_prior + slope, 6)
+        return round(1.0 - float(self.removed_prior) + prior_slope(self.logit_offset, self.counts), 6)
 
     def get_extra_state(self) -> dict[str, Tensor]:
         """The cost matrix, if there is one, which has no fixed shape."""

@@ -191,14 +191,12 @@ class DrugClassifier(lightning.LightningModule):
     def on_fit_start(self) -> None:
         """Check that batch normalization has samples enough in every batch, and compile the layers if that pays.
 
-        The losses of an earlier fit are forgotten, and so are the neighbors of a checkpoint that was decided: no other
-        validation of the run asks them.
+        The losses of an earlier fit are forgotten, and so are the neighbors that a decided checkpoint asks.
         """
         self.decision.neighbors.forget()
         self._compile_layers(self.device.type == "cuda")
         self.losses = LossMeans()
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        if isinstance(data, DrugDataModule):
+        if isinstance(data := self.trainer.datamodule, DrugDataModule):  # type: ignore[attr-defined]
             self.network.check_batches(data.batch_size, data.smallest_batch)
 
     def on_test_start(self) -> None:

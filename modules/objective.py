@@ -15,7 +15,7 @@ from datamodules.drug_task import DrugTask
 from modules.class_state import ClassState
 from modules.heads.experts import diversity
 from modules.losses import ClassificationLoss, ContrastiveLoss, LabelContrastiveLoss
-from modules.losses.classification.class_priors import normalized_weights
+from modules.losses.classification.class_priors import normalized_weights, prior_slope
 from modules.losses.classification.class_weighting import ClassWeighting
 from modules.losses.contrastive.contrastive_terms import WHOLE, Share
 from modules.losses.multilabel.multilabel_loss import MultilabelLoss
@@ -217,10 +217,27 @@ class Objective(nn.Module):
 
     def class_weights(self, state: ClassState) -> Tensor:
         """Class weights of the classification loss, fp32 (C,)."""
+        return state.weights * self._stage_weights(state.counts)
+
+    def removed_prior(self, class_counts: Tensor, shares: Tensor) -> float:
+        """Strength of the prior that training removes from the logits: by the loss, by weights and by sampling.
+
+        A loss with weights w_c learns the logits of a table with the frequencies ``n_c w_c``, and so does one that
+        draws the classes in these shares. Weights of reclusters are not counted, since they do not follow the class
+        counts.
+
+        Args:
+            class_counts: Training samples of each class, (C,).
+            shares: Share of each class in the samples that are drawn, (C,).
+        """
+        weights = self.classification_loss.count_weights(class_counts) * self._stage_weights(class_counts)
+        learned = prior_slope((weights.to(shares) * shares).log(), class_counts)
+        return self.classification_loss.removed_prior + 1 - learned
+
+    def _stage_weights(self, class_counts: Tensor) -> Tensor:
         if self.weighting is None:
-            return state.weights
-        own = self.weighting.weights(state.counts.float().clamp(min=1))
-        return state.weights * normalized_weights(own, state.counts)
+            return torch.ones_like(class_counts, dtype=torch.float32)
+        return normalized_weights(self.weighting.weights(class_counts.float().clamp(min=1)), class_counts)
 
     def _classify(
         self, embeddings: Tensor, labels: Tensor, network: Network, state: ClassState, shares: Tensor | None

@@ -26,7 +26,7 @@ def cross_fitted(model: DrugClassifier, folds: Sequence[SplitScores], objective:
     decisions = []
     for number in range(len(folds)):
         others = joined([scores for place, scores in enumerate(folds) if place != number])
-        decision = model.new_decision()
+        decision = _fresh_decision(model)
         decision.choose(others, objective, model.metrics.tail_metrics.groups["head"])
         decisions.append(decision)
     return decisions
@@ -43,9 +43,15 @@ def cross_fitted_sets(model: DrugClassifier, folds: Sequence[SplitScores], cover
     sets = []
     for number in range(len(folds)):
         others = joined([scores for place, scores in enumerate(folds) if place != number])
-        decision = model.new_decision()
+        decision = _fresh_decision(model)
         sets.append(decision.sets(others, model.metrics.tail_metrics.groups["head"], coverage))
     return sets
+
+
+def _fresh_decision(model: DrugClassifier) -> Decision:
+    decision = model.new_decision()
+    decision.removed_prior.copy_(model.decision.removed_prior)
+    return decision
 
 
 def _out_of_fold_labels(

@@ -18,7 +18,8 @@ from base.errors import InputError
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.splits.divide import split_listing
 from modules.checkpoint_file import OF_LIGHTNING, Checkpoint, read_checkpoint, weights_digest
-from modules.decision_choice import choose_decision
+from modules.decision import Decision
+from modules.decision_choice import choose_decision, without_neighbors
 from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
 from modules.embedding_pass import score_and_embed
@@ -84,6 +85,10 @@ def assemble(
     assert isinstance(network, Ensemble)
     for number, member in enumerate(saved):
         network.load_member(number, member.state_dict(), torch.tensor(member.task.class_counts))
+    if not whole.task.is_multilabel:
+        strengths = [_prior_strength(member, model) for member in saved]
+        # The logits of an ensemble are those that the decisions of its members have corrected.
+        model.decision.removed_prior.fill_(1 - sum(strengths) / len(strengths))
     scores = []
     for number, member in enumerate(saved):
         own = SplitScores.load(scores_path(member.path), member.task.num_classes)
@@ -121,6 +126,13 @@ def assemble(
     sizes = whole.records.sizes("test", whole.task.class_counts)
     named = {**sizes, **_plain(*found, whole.task.classes)}
     return Assembled(path, {f"test/{name}": value for name, value in named.items()}, settings, out_of_fold)
+
+
+def _prior_strength(member: Checkpoint, model: DrugClassifier) -> float:
+    """Strength of the prior that the corrected scores of a member contain."""
+    decision = Decision(torch.tensor(member.task.class_counts), model.decision.loss)
+    decision.load_state_dict(without_neighbors(member.decision_state()), strict=False)
+    return decision.prior_strength()
 
 
 def _write_evidence(

@@ -55,6 +55,25 @@ def test_a_stage_ends_when_the_next_begins(tmp_path: Path) -> None:
         assert not torch.equal(kept.states[2][name], model.network.state_dict()[name])
 
 
+def test_the_decision_knows_which_prior_a_stage_removes(tmp_path: Path) -> None:
+    removed: list[float] = []
+
+    class KeepRemoved(lightning.Callback):
+        def on_validation_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *_: Any) -> None:
+            removed.append(float(pl_module.decision.removed_prior))
+
+    model = DrugClassifier(FingerprintMLP([16]), CrossEntropyLoss())
+    stages = TrainingStages([Stage(1, weighting=InverseFrequency(0.5), sampling=PowerSampling(0.5))])
+    trainer = quiet_trainer(tmp_path, 2, stages, KeepRemoved())
+    trainer.limit_train_batches, trainer.limit_val_batches = 1, 1
+    trainer.fit(model, datamodule=DrugDataModule(batch_size=128, fingerprint_size=256))
+    assert removed == pytest.approx([0.0, 1.0], abs=1e-5)
+    assert model.decision.prior_strength() == pytest.approx(0.0, abs=1e-5)
+    logits = torch.randn(40, len(model.decision.counts), generator=torch.Generator().manual_seed(0))
+    expected = (logits + model.decision.counts.log()).argmax(dim=1)
+    assert torch.equal(model.decision.labels_at_prior(logits), expected)
+
+
 def test_the_modes_of_a_stage_outlast_validation(tmp_path: Path) -> None:
     modes: list[tuple[bool, bool]] = []
 

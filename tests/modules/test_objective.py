@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 import torch
 
+from datamodules.sampling import PowerSampling
 from modules.heads.experts import diversity
 from modules.heads.head import HeadSettings
-from modules.losses import SubclusterContrastiveLoss, SupervisedContrastiveLoss
-from modules.losses.classification.class_weighting import InverseFrequency
+from modules.losses import ClassificationLoss, CrossEntropyLoss, SubclusterContrastiveLoss, SupervisedContrastiveLoss
+from modules.losses.classification.class_weighting import ClassWeighting, InverseFrequency
 from modules.losses.classification.influence_balanced import InfluenceBalancedLoss
+from modules.losses.classification.reweighting import Reweighted, WeightsAsOffsets
 from modules.losses.contrastive.balanced_contrastive import BalancedContrastiveLoss
 from modules.losses.contrastive.instance_balanced_contrastive import InstanceBalancedContrastiveLoss
 from modules.training.contrast import Contrast
@@ -157,6 +159,27 @@ def test_a_weighting_multiplies_the_class_weights() -> None:
     # 1/20 and 1/6 with a mean of 1 are 6/13 and 20/13.
     expected = torch.tensor([0.2 * 6 / 13, 0.8 * 20 / 13, 0.0])
     torch.testing.assert_close(model.objective.class_weights(model.class_state), expected)
+
+
+@pytest.mark.parametrize(
+    ("loss", "weighting", "power", "removed"),
+    [
+        (CrossEntropyLoss(), None, 1.0, 0.0),
+        (CrossEntropyLoss(0.5), None, 1.0, 0.5),
+        (CrossEntropyLoss(), InverseFrequency(), 1.0, 1.0),
+        (Reweighted(CrossEntropyLoss(), InverseFrequency(0.5)), None, 1.0, 0.5),
+        (Reweighted(CrossEntropyLoss(), InverseFrequency(), start_epoch=1), None, 1.0, 0.0),
+        (CrossEntropyLoss(), None, 0.0, 1.0),
+        (WeightsAsOffsets(Reweighted(CrossEntropyLoss(0.25), InverseFrequency(0.25))), InverseFrequency(0.1), 0.5, 1.1),
+    ],
+)
+def test_the_prior_is_removed_by_the_loss_by_weights_and_by_sampling(
+    loss: ClassificationLoss, weighting: ClassWeighting | None, power: float, removed: float
+) -> None:
+    model, counts = make_model(classification_loss=loss), torch.tensor([100, 10, 0, 3])
+    model.objective.weighting = weighting
+    shares = torch.from_numpy(PowerSampling(power).shares(counts.numpy(), 0)).float()
+    assert model.objective.removed_prior(counts, shares) == pytest.approx(removed, abs=1e-5)
 
 
 def test_instance_balance_weights_the_classification_loss_of_each_sample() -> None:

@@ -33,6 +33,22 @@ def log_priors(class_counts: Tensor) -> Tensor:
     return counts.clamp(min=1).log() - counts.sum().clamp(min=1).log()
 
 
+def prior_slope(values: Tensor, class_counts: Tensor) -> float:
+    """The multiple of the log priors that is nearest to values of the classes, up to a constant (least squares).
+
+    Args:
+        values: A value of each class, (C,).
+        class_counts: Training samples of each class, (C,); classes without any are left out.
+
+    Returns:
+        The slope; 0 if all classes have the same number of samples.
+    """
+    seen = class_counts > 0
+    both = log_priors(class_counts)[seen].double(), values[seen].double()
+    priors, centered = (one - one.mean() for one in both)
+    return float((priors * centered).sum() / priors.square().sum().clamp(min=1e-12))
+
+
 def relative_counts(class_counts: Tensor) -> Tensor:
     """Divide each class's count by the largest count.
 

@@ -27,6 +27,17 @@ class ClassificationLoss(nn.Module):
         """Factor of the log prior that the loss adds in training, so that the logits are without it; by default 0."""
         return 0.0
 
+    def count_weights(self, class_counts: Tensor) -> Tensor:
+        """Weights computed from the class counts that the loss multiplies the class weights by; by default 1.
+
+        Args:
+            class_counts: Training samples of each class, (C,).
+
+        Returns:
+            fp32 (C,), positive for classes with samples.
+        """
+        return torch.ones_like(class_counts, dtype=torch.float32)
+
     def set_epoch(self, epoch: int) -> None:
         """Set the current epoch.
 

@@ -51,6 +51,10 @@ class WrappedLoss(ClassificationLoss):
         """See `ClassificationLoss.removed_prior`."""
         return self.loss.removed_prior
 
+    def count_weights(self, class_counts: Tensor) -> Tensor:
+        """See `ClassificationLoss.count_weights`."""
+        return self.loss.count_weights(class_counts)
+
     @property
     def has_uncertainty(self) -> bool:
         """Whether the loss of the logits defines an uncertainty."""
@@ -97,10 +101,16 @@ class Reweighted(WrappedLoss):
 
     def change(self, logits: Tensor, class_weights: Tensor, class_counts: Tensor) -> tuple[Tensor, Tensor]:
         """See `WrappedLoss.change`."""
+        return logits, class_weights * self._own_weights(class_counts)
+
+    def count_weights(self, class_counts: Tensor) -> Tensor:
+        """See `ClassificationLoss.count_weights`."""
+        return self._own_weights(class_counts) * self.loss.count_weights(class_counts)
+
+    def _own_weights(self, class_counts: Tensor) -> Tensor:
         if self.epoch < self.start_epoch:
-            return logits, class_weights
-        own = self.weighting.weights(class_counts.float().clamp(min=1))
-        return logits, class_weights * normalized_weights(own, class_counts)
+            return torch.ones_like(class_counts, dtype=torch.float32)
+        return normalized_weights(self.weighting.weights(class_counts.float().clamp(min=1)), class_counts)
 
 
 class WeightsAsOffsets(WrappedLoss):

@@ -173,6 +173,11 @@ def main(arguments: list[str], terminal: Terminal) -> None:
             first = [replace(shown, frame=shown.frame.select(columns.names)) for shown in cli.writer.first]
             files = Path(cli.config.data.source), Path(cli.config.output), Path(cli.checkpoint)
             write_prediction_page(Path(cli.config.html), *files, first, cli.writer.rows, evidence, coverage)
+            named = any(name for shown in first for name in shown.names)
+            if not named and not terminal.quiet and not terminal.json:
+                print(
+                    "The page has no names, since no usual name of such a column was found; --data.id_column names it."
+                )
         _report(cli.writer.rows, cli.writer.unusable, cli.config.output, cli.config.html, terminal)
 
 

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy
 import polars
 import pytest
 import torch
@@ -95,8 +96,19 @@ def test_sets_come_from_the_scores_beside_the_checkpoint(
     assert "scores: expected the file" in capsys.readouterr().err
 
 
+def test_too_few_samples_for_a_coverage_give_a_warning(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    number = len(numpy.load(checkpoint.parent / "best.scores.npz")["labels"])
+    for coverage, warned in ((number / (number + 1), False), ((number + 1) / (number + 2), True)):
+        caplog.clear()
+        assert predict(monkeypatch, checkpoint, "--smiles=CCO", f"--coverage={coverage}") == 0
+        few = f"coverage: expected {number + 1} samples or more that training did not see for sets of {coverage:g}"
+        assert (f"{few}, got {number}; every set holds all labels." in caplog.text) == warned
+
+
 def test_a_page_shows_predictions_but_no_columns_of_the_table(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_table(tmp_path / "new.csv", rows=10)
@@ -113,6 +125,11 @@ def test_a_page_shows_predictions_but_no_columns_of_the_table(
     # The drug itself and its neighbors.
     assert cards[0].count("<svg") == 4
     assert "set of labels" not in cards[0]
+    assert "--data.id_column names it." in capsys.readouterr().out
+    table.with_columns(Drug=polars.lit("A drug")).write_csv("new.csv")
+    assert predict(monkeypatch, checkpoint, *options, "--data.id_column=Drug") == 0
+    assert "--data.id_column" not in capsys.readouterr().out
+    assert "1. A drug: " in (tmp_path / "page.html").read_text()
 
 
 def test_one_molecule_on_the_terminal(

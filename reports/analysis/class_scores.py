@@ -80,16 +80,16 @@ def imbalance_ratio(training: NDArray[Any]) -> float:
 
 
 def easy_tail_classes(scores: ClassScores) -> list[int]:
-    """Tail classes whose recall is at least the mean recall of the head, the rarest first."""
+    """Tail classes whose recall is above 0 and at least the mean recall of the head, the rarest first."""
     level = scores.group_recall("head")
-    found = [code for code in scores.members("tail").tolist() if scores.recall[code] >= level]
+    found = [code for code in scores.members("tail").tolist() if 0 < scores.recall[code] >= level]
     return sorted(found, key=lambda code: (scores.training[code], -scores.recall[code]))
 
 
 def hard_head_classes(scores: ClassScores) -> list[int]:
-    """Head classes whose recall is at most the mean recall of the tail, the lowest recall first."""
+    """Head classes whose recall is below 1 and at most the mean recall of the tail, the lowest recall first."""
     level = scores.group_recall("tail")
-    found = [code for code in scores.members("head").tolist() if scores.recall[code] <= level]
+    found = [code for code in scores.members("head").tolist() if 1 > scores.recall[code] <= level]
     return sorted(found, key=lambda code: (scores.recall[code], -scores.training[code]))
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy
 import pytest
 
@@ -41,6 +43,11 @@ def test_easy_tail_and_hard_head_classes_are_named_by_the_means_of_the_other_end
     assert easy_tail_classes(SCORES) == [3]
     # The tail's mean is 1, so no head class does better; the worst comes first.
     assert hard_head_classes(SCORES) == [1, 0]
+    # A class without an error is not hard, and one without a hit not easy, wherever the other end is.
+    perfect = replace(SCORES, recall=numpy.array([1.0, 0.3, 0.6, 1.0, NAN]))
+    assert hard_head_classes(perfect) == [1]
+    failed = replace(SCORES, recall=numpy.array([0.0, 0.0, 0.6, 0.0, NAN]))
+    assert easy_tail_classes(failed) == []
 
 
 def test_reliability_bins_by_hand() -> None:

@@ -74,6 +74,9 @@ def print_test_report(
         value = metrics.get(f"test/{name}")
         table.add_row(title, "-" if value is None else f"{value:.3f}")
     console.print(table)
+    if "test/head_accuracy" in metrics:
+        text = "Head, middle and tail: mean recall of the most frequent, the other and the rarest classes."
+        console.print(text, soft_wrap=True)
     if out_of_fold:
         console.print("Each row was tested by the member of the ensemble that was not trained on it.", soft_wrap=True)
     console.print(_sizes_text(metrics), soft_wrap=True, highlight=False)

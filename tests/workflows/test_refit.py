@@ -271,6 +271,7 @@ def test_report_and_last_screen_name_the_measured_and_the_predicting_checkpoint(
     shown = console.export_text()
     assert "The metrics are those of best.ckpt. final.ckpt was trained on all rows; none is left to test it." in shown
     assert f"lightning predict --ckpt_path {checkpoint(made, 'final')} " in shown
+    assert "Head, middle and tail: mean recall of the most frequent, the other and the rarest classes." in shown
 
 
 @pytest.mark.slow

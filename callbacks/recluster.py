@@ -89,7 +89,8 @@ class Recluster(lightning.Callback):
             embeddings: fresh: embeddings from a pass over the training set without augmentation; running: the most
                 recent embeddings from training, without a pass.
             sample_per_class: Largest number of samples of each class to cluster; every other sample is assigned to the
-                nearest sub-cluster of its class when it is trained on. null clusters all samples.
+                nearest sub-cluster of its class when it is trained on. Difficulties are measured on the clustered
+                samples, among which large classes are less dense. null clusters all samples.
             seed: Random seed of the clustering and of the sampled rows.
             backend: Library that runs the method kmeans: faiss; torch, on the model's device; auto: torch on a GPU,
                 else faiss. The method bounded always runs in torch.
@@ -125,10 +126,19 @@ class Recluster(lightning.Callback):
         self._resumed = state_dict
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Prepare the recording of embeddings and confusions."""
+        """Prepare the recording of embeddings and confusions.
+
+        Raises:
+            InputError: If the samples that are confused would be mixtures.
+        """
         model = cast(DrugClassifier, pl_module)
         if self.start_epoch is None:
             return
+        if self.settings.difficulty == "confusion" and model.objective.mixing is not None:
+            raise InputError(
+                "recluster.difficulty: expected another one with model.mixing, since the logits of a step are those of "
+                "mixtures, got confusion."
+            )
         self._choose_samples(trainer, model)
         if self._resumed.get("samples", self._samples) != self._samples:
             # The state in the checkpoint is that of other samples.

@@ -28,6 +28,7 @@ from modules.losses import CrossEntropyLoss, SubclusterContrastiveLoss, Supervis
 from modules.reclustering import Difficulty
 from modules.subclusters import nearest_subclusters, share_moved, subcluster, subclusters_per_class
 from modules.training.contrast import Contrast
+from modules.training.mixing import Mixup
 from modules.unit_embeddings import unit_embeddings
 from tests.callbacks.quiet_trainer import quiet_trainer
 
@@ -280,6 +281,13 @@ def test_weights_follow_the_confusion_of_training(tmp_path: Path, caplog: pytest
     assert model.task is not None
     name = model.task.classes[int(model.class_state.weights.argmax())]
     assert f"heaviest class {name} (weight {float(model.class_state.weights.max()):.3g})" in caplog.text
+
+
+def test_confusion_of_mixtures_is_refused(tmp_path: Path) -> None:
+    model = DrugClassifier(FingerprintMLP([16]), CrossEntropyLoss(), mixing=Mixup())
+    trainer = quiet_trainer(tmp_path, 1, Recluster(start_epoch=0, difficulty="confusion"))
+    with pytest.raises(InputError, match=r"difficulty: expected another one with model\.mixing, .* got confusion"):
+        trainer.fit(model, datamodule=DrugDataModule(fingerprint_size=256))
 
 
 def test_confusion_before_any_classification_weighs_all_alike(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -383,7 +383,8 @@ class DrugDataModule(lightning.LightningDataModule):
             return
         path, kind = self._source()
         need_splits = self.split.method == "file"
-        table = read_table(path, kind, self.columns, True, need_splits, self.labels, self.agents)
+        labels = replace(self.labels, known=self.trained_task.classes) if self.trained_task else self.labels
+        table = read_table(path, kind, self.columns, True, need_splits, labels, self.agents)
         from_cache = partial(featurize_cached, cache_folder=self.cache_folder)
         self._featured = featurize_table(table, self._feature_settings(), from_cache)
 

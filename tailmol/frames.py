@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -22,8 +23,10 @@ Sample: TypeAlias = "str | tuple[str, str]"
 
 
 def is_frame(value: object) -> bool:
-    """Whether a value is a polars or pandas data frame."""
-    return isinstance(value, polars.DataFrame) or type(value).__module__.split(".")[0] == "pandas"
+    """Whether a value is a polars or pandas data frame; a single column is none, but a list of samples."""
+    # Nobody has a frame of pandas before pandas is imported.
+    pandas = sys.modules.get("pandas")
+    return isinstance(value, polars.DataFrame) or (pandas is not None and isinstance(value, pandas.DataFrame))
 
 
 def to_polars(frame: Frame) -> polars.DataFrame:

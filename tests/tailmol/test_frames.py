@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import pandas
 import polars
 import pytest
@@ -53,3 +55,12 @@ def test_missing_values_of_pandas_are_null_and_types_stay() -> None:
     assert is_frame(given)
     assert is_frame(frame)
     assert not is_frame(["CCO"])
+
+
+@pytest.mark.parametrize("column", [pandas.Series, pandas.Index, polars.Series])
+def test_a_single_column_is_a_list_of_samples(column: Callable[[list[str]], Sequence[str]]) -> None:
+    given = column(["CCO", "CCN"])
+    assert not is_frame(given)
+    frame, _ = list_to_frame(given, "molecule")
+    assert frame.rows() == [("CCO",), ("CCN",)]
+    assert like_given(frame, given) is frame

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pandas
 import polars
@@ -64,3 +65,32 @@ def test_a_single_column_is_a_list_of_samples(column: Callable[[list[str]], Sequ
     frame, _ = list_to_frame(given, "molecule")
     assert frame.rows() == [("CCO",), ("CCN",)]
     assert like_given(frame, given) is frame
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["a", 1],
+        [1, "A2", None],
+        [True, 1, "x"],
+        [1, True],
+        [0.5, "a", float("nan")],
+        [1, 2.5],
+        [Path("a"), Path("b")],
+        [[1], ["a"]],
+        [{"a": 1}, {"a": "x"}],
+    ],
+)
+def test_a_column_without_a_type_is_the_text_that_pandas_writes(values: list[object], tmp_path: Path) -> None:
+    given = pandas.DataFrame({"smiles": ["C"] * len(values), "x": pandas.Series(values, dtype=object)})
+    given.to_csv(tmp_path / "given.csv", index=False)
+    to_polars(given).write_parquet(tmp_path / "given.parquet")
+    texts = polars.read_csv(tmp_path / "given.csv", infer_schema=False)
+    assert polars.read_parquet(tmp_path / "given.parquet").equals(texts)
+
+
+@pytest.mark.parametrize("names", [["smiles", "x", "x"], ["smiles", 1, "1"]])
+def test_columns_of_one_name_are_refused(names: list[object]) -> None:
+    message = rf"^samples: expected distinct column names, got '{names[-1]}' twice\.$"
+    with pytest.raises(InputError, match=message):
+        to_polars(pandas.DataFrame([["C", 0, 1]], columns=names))

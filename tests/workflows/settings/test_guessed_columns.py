@@ -42,6 +42,18 @@ def test_the_settings_name_the_columns_that_were_found(folder: Path, caplog: pyt
     assert cli.datamodule.columns.smiles == ["Structure"]
 
 
+def test_a_table_in_the_home_folder_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    data = FitCLI(["--data.source=~/drugs.csv", *SHORT]).plain_settings()["data"]
+    assert (data["source"], data["smiles_columns"], data["label_column"]) == (
+        str(folder / "drugs.csv"),
+        ["Structure"],
+        "Y",
+    )
+
+
 @pytest.mark.slow
 def test_a_trained_model_reads_tables_with_other_usual_names(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = fit(["--data.source=drugs.csv", *SHORT], show_progress=False).folder

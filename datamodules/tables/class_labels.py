@@ -6,6 +6,7 @@ import logging
 import math
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -265,9 +266,9 @@ def ascii_text(text: str) -> str:
 def _warn_sets(labels: set[str], where: str) -> None:
     for separator in _SEPARATORS:
         parts_of = {label: [part.strip() for part in label.split(separator)] for label in labels if separator in label}
-        known = labels | {part for parts in parts_of.values() for part in parts}
         # A part that two sets share is a label, even where it never stands alone.
-        shared = {part for part in known if part in labels or sum(part in parts for parts in parts_of.values()) > 1}
+        sets_with = Counter(part for parts in parts_of.values() for part in set(parts))
+        shared = labels.union(part for part, number in sets_with.items() if number > 1)
         # Names have commas and semicolons of their own, but hardly bars: one known part is enough beside a bar.
         enough = any if separator == "|" else all
         sets = sorted(label for label, parts in parts_of.items() if enough(part in shared for part in parts))

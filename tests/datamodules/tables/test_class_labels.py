@@ -1,6 +1,7 @@
 """Class labels: missing ones, spellings of one label, measured numbers and sets."""
 
 import logging
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -121,6 +122,19 @@ def test_sets_of_labels_are_told_with_their_separator(caplog: pytest.LogCaptureF
     # Steroid and kinase never stand alone, but a bar is hardly a part of a name.
     (message,) = caplog.messages
     assert message.startswith("2 of 5 classes in column label are made of others, joined by '|' (kinase|oncology, ")
+
+
+def test_a_column_of_names_given_by_mistake_is_no_hang() -> None:
+    # With a comparison of each part to each name, this takes more than a minute.
+    begun = time.process_time()
+    assert len(read([f"{n}-methyl,{n}-ethyl,{n}-propane" for n in range(15_000)])) == 15_000
+    assert time.process_time() - begun < 10
+
+
+def test_a_part_that_one_set_repeats_is_no_label(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "tailmol"):
+        read(["a|a", "b", "c;d"])
+    assert caplog.messages == []
 
 
 MEASURED = [f"{value:.3f}" for value in numpy.random.default_rng(0).normal(size=300)]

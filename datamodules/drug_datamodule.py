@@ -116,7 +116,8 @@ class DrugDataModule(lightning.LightningDataModule):
                 lists them, or in a column for each with 1, 0 and empty cells for what is not known.
             label_column: The column, or array of an .npz, of classes, as text or integers, or of lists of labels; or
                 the columns of several labels. Found by its usual name if null.
-            label_separator: What stands between the labels in a list; the first of | ; , that occurs if null.
+            label_separator: What stands between the labels in a list; the first of | ; , that occurs if null, which a
+                run keeps for other tables.
             id_column: The column that names the samples; found by its usual name if null.
             split_column: The column that says train, validation or test, for split file; found by its usual name if
                 null.
@@ -394,7 +395,8 @@ class DrugDataModule(lightning.LightningDataModule):
             return
         path, kind = self._source()
         need_splits = self.split.method == "file"
-        table = read_table(path, kind, self.columns, True, need_splits, self.labels, self.agents)
+        labels = replace(self.labels, known=self.trained_task.classes) if self.trained_task else self.labels
+        table = read_table(path, kind, self.columns, True, need_splits, labels, self.agents)
         from_cache = partial(featurize_cached, cache_folder=self.cache_folder)
         self._featured = featurize_table(table, self._feature_settings(), from_cache)
 

@@ -98,7 +98,11 @@ def _join(parts: Sequence[Path], folder: Path) -> None:
                 with _file(folder, name).open("ab") as file:
                     file.write(numpy.ascontiguousarray(array).data)
     for name, described in manifest.items():
+        with _file(folder, name).open("rb") as file:
+            # The checksum is of the first and last megabyte, so a crash of the machine could lose others unnoticed.
+            os.fsync(file.fileno())
         described["checksum"] = _checksum(_file(folder, name))
+    # This syncs the folder, too.
     write_json(manifest, folder / _MANIFEST)
 
 

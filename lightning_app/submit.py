@@ -58,7 +58,7 @@ def predict_tests(
 
     Raises:
         InputError: If a run is given twice or cannot be read, the output would replace a table or a checkpoint, the
-            runs have other numbers of test rows, or a row has no prediction.
+            runs have other numbers of test rows or do not name their column of classes, or a row has no prediction.
     """
     from base.errors import InputError
     from modules.checkpoint_file import checkpoint_to_predict_with, read_checkpoint
@@ -76,13 +76,15 @@ def predict_tests(
     check_output(output, [*sources, *map(str, (*tables, *checkpoints.values()))])
     found = []
     for path, saved in read.items():
+        target = None if saved.task.is_multilabel else (saved.settings.get("data") or {}).get("label_column")
+        if target is None and not saved.task.is_multilabel:
+            raise InputError(f"RUN: expected a run that names its column of classes, got none in {saved.path}.")
         own = [] if tables else [own_test_rows(saved, trust)]
         # Without evidence, since nearest training samples are not submitted.
         model = Model(DrugClassifier.load_from_checkpoint(saved.path, "cpu", setting="RUN", trust=trust))
         predictions = {
             name: model.predict(rows) for name, rows in zip(names_of_test_sets(tables), own or tables, strict=True)
         }
-        target = None if saved.task.is_multilabel else model.settings["data"]["label_column"]
         found.append(RunPredictions(str(path), model.classes, target, predictions))
     sizes = [sum(map(len, run.predictions.values())) for run in found]
     if min(sizes) < max(sizes):

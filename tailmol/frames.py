@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -22,22 +24,46 @@ Sample: TypeAlias = "str | tuple[str, str]"
 
 
 def is_frame(value: object) -> bool:
-    """Whether a value is a polars or pandas data frame."""
-    return isinstance(value, polars.DataFrame) or type(value).__module__.split(".")[0] == "pandas"
+    """Whether a value is a polars or pandas data frame; a single column is none, but a list of samples."""
+    # Nobody has a frame of pandas before pandas is imported.
+    pandas = sys.modules.get("pandas")
+    return isinstance(value, polars.DataFrame) or (pandas is not None and isinstance(value, pandas.DataFrame))
 
 
 def to_polars(frame: Frame) -> polars.DataFrame:
     """The frame in polars; missing values of pandas become null.
 
+    A column of values that polars has no common type for, such as text among numbers, becomes text, as in the CSV that
+    pandas writes of it.
+
     Args:
         frame: A polars or pandas data frame.
+
+    Raises:
+        InputError: If two columns have one name.
     """
     if isinstance(frame, polars.DataFrame):
         return frame
+    names = [str(name) for name in frame.columns]
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise InputError(f"samples: expected distinct column names, got {twice!r} twice.")
     # polars.from_pandas needs pyarrow for text.
-    columns = {str(name): frame[name] for name in frame.columns}
-    values = {name: column.astype(object).where(column.notna(), None).tolist() for name, column in columns.items()}
-    return polars.DataFrame(values, infer_schema_length=None)
+    columns = [frame[name] for name in frame.columns]
+    values = [column.astype(object).where(column.notna(), None).tolist() for column in columns]
+    return polars.DataFrame([_column(name, own) for name, own in zip(names, values, strict=True)])
+
+
+def _column(name: str, values: list[object]) -> polars.Series:
+    if len({type(value) for value in values if value is not None}) < 2:
+        try:
+            column = polars.DataFrame({name: values}, infer_schema_length=None)[name]
+        except TypeError:
+            # Lists whose entries have several types, too, become text.
+            column = None
+        if column is not None and column.dtype != polars.Object:
+            return column
+    return polars.Series(name, [None if value is None else str(value) for value in values], dtype=polars.String)
 
 
 def like_given(frame: polars.DataFrame, given: object) -> Any:

@@ -158,6 +158,10 @@ class DrugCLI(LightningCLI):
         if "--print_config" in arguments:
             print(list_settings(self.plain_settings(), self.settings.composition))
             raise SystemExit(0)
+        # From here on, the table is found from any working directory, and by libraries that do not know ~.
+        source = Path(self.config.data.source).expanduser()
+        if source.is_file():
+            self.config.data.source = str(source.resolve())
         self.check_numbers()
 
     def _print_help(self, parser: LightningArgumentParser, everything: bool) -> None:
@@ -216,10 +220,7 @@ class DrugCLI(LightningCLI):
         return {name: value for name, value in json.loads(text).items() if name not in ("config", "ckpt_path")}
 
     def before_instantiate_classes(self) -> None:
-        """Name the table by its absolute path, so that it is found from any working directory, and its columns."""
-        source = Path(self.config.data.source)
-        if source.is_file():
-            self.config.data.source = str(source.resolve())
+        """Name the columns of the table."""
         self.name_columns()
 
     def name_columns(self, need_labels: bool = True) -> None:

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import logging
+import os
 import zlib
 from pathlib import Path
 
@@ -121,6 +122,9 @@ def _receive(address: str, part: Path) -> None:
             for piece in response.raw.stream(_BYTES_PER_PIECE, decode_content=False):
                 file.write(piece)
                 bar.update(len(piece))
+            # Otherwise the name of the whole table could reach the disk before its content.
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def _size(part: Path) -> int:

@@ -135,6 +135,20 @@ def read_array_names(path: Path) -> list[str]:
     return _read(path, lambda file: list(file.files))
 
 
+def read_array(path: Path, key: str) -> polars.Series:
+    """An array with one entry for each sample.
+
+    Args:
+        path: The file.
+        key: The array, which the file has.
+
+    Raises:
+        InputError: If the file is not an `.npz`, or the array has another shape or type.
+    """
+    values = _read(path, lambda file: file[key])
+    return _column(values, key, values.size, path)
+
+
 def _load(path: Path) -> dict[str, NDArray[Any]]:
     return _read(path, lambda file: dict(file))
 

@@ -6,6 +6,7 @@ import logging
 import math
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -35,6 +36,7 @@ _WHOLE_NUMBER = re.compile(r"\+?(-?[0-9]+)(?:\.0*)?")
 _SEPARATORS = "|;,/&+"
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 _FEW_NUMBERS = 20
+_MOST_FRACTIONS, _ROWS_OF_FRACTION = 50, 100
 
 
 LabelKind = Literal["single", "multi"]
@@ -49,6 +51,7 @@ class LabelSettings:
         thresholds: Bounds, ascending, that make classes of measured numbers; None takes labels as names.
         kind: Whether a row has a single label, or any number of several.
         separator: For several labels in one column: what stands between them; None finds it.
+        known: Classes of a trained model, which are names even where they look like measured numbers.
 
     Raises:
         ValueError: If the thresholds are not finite and ascending, or there are none.
@@ -58,6 +61,7 @@ class LabelSettings:
     thresholds: tuple[float, ...] | None = None
     kind: LabelKind = "single"
     separator: str | None = None
+    known: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         bounds = self.thresholds
@@ -98,7 +102,7 @@ def read_labels(
     }
     named = {text: label for text, label in label_of.items() if text not in reason_of}
     if settings.thresholds is None:
-        _refuse_measured(cells, named, where, path)
+        _refuse_measured(cells, named, settings.known, where, path)
         warn_similar(named, where)
         _warn_sets(set(named.values()), where)
     else:
@@ -137,11 +141,8 @@ def class_vocabulary(labels: Sequence[str]) -> tuple[str, ...]:
     """The distinct labels in order: numbers by value, then names."""
 
     def order(label: str) -> tuple[int, float, str]:
-        try:
-            number = float(label)
-        except ValueError:
-            number = math.nan
-        return (0, number, label) if math.isfinite(number) else (1, 0.0, label)
+        number = _decimal(label)
+        return (1, 0.0, label) if number is None else (0, number, label)
 
     return tuple(sorted(set(labels), key=order))
 
@@ -178,8 +179,15 @@ def normal_label(text: str) -> str:
 
 
 def _number(label: str) -> float | None:
+    return _decimal(label.replace(",", ".") if _DECIMAL_COMMA.fullmatch(label) else label)
+
+
+def _decimal(text: str) -> float | None:
+    # Python reads 3_1 as 31, but in a table it is a name.
+    if "_" in text:
+        return None
     try:
-        value = float(label.replace(",", ".") if _DECIMAL_COMMA.fullmatch(label) else label)
+        value = float(text)
     except ValueError:
         return None
     return value if math.isfinite(value) else None
@@ -189,22 +197,34 @@ def _class_of(value: float, thresholds: Sequence[float]) -> str:
     return threshold_classes(thresholds)[sum(value >= bound for bound in thresholds)]
 
 
-def _refuse_measured(cells: polars.Series, named: dict[str, str], where: str, path: Path) -> None:
+def _refuse_measured(cells: polars.Series, named: dict[str, str], known: Sequence[str], where: str, path: Path) -> None:
     labels = set(named.values())
+    # Rows of the other labels are rejected one by one, since the model does not know them.
+    if len(labels.difference(known)) <= len(labels) / 2:
+        return
     values = [value for value in map(_number, labels) if value is not None]
     # Some values of a measurement are bounds, such as >10.
-    if not labels or len(values) < 0.9 * len(labels):
+    if len(values) < 0.9 * len(labels):
         return
     rows = len(cells) - cells.null_count()
     fractions = not all(value.is_integer() for value in values)
     many = len(labels) > _FEW_NUMBERS
-    # Classes have several rows, and codes of classes are whole numbers.
-    measured = many or len(labels) > max(5, rows / 2) if fractions else many and len(labels) > rows / 3
+    # Codes of classes are whole numbers, or fractions such as those of EC numbers, of which each has many rows.
+    repeated = len(labels) <= _MOST_FRACTIONS and rows >= _ROWS_OF_FRACTION * len(labels)
+    if not fractions:
+        measured = many and len(labels) > rows / 3
+    else:
+        measured = not repeated if many else len(labels) > max(5, rows / 2)
     if measured:
         raise InputError(
             f"data.label_column: expected classes, got {len(values):,} different numbers in {where} of "
             f"{path}; give the bounds of classes, such as --data.label_thresholds '[{_middle(values):g}]', or another "
             "column."
+        )
+    if fractions and many:
+        _log.warning(
+            f"Each of {len(labels):,} numbers in {where} is read as the name of a class; if they are measured, "
+            "--data.label_thresholds makes classes of them."
         )
 
 
@@ -246,9 +266,9 @@ def ascii_text(text: str) -> str:
 def _warn_sets(labels: set[str], where: str) -> None:
     for separator in _SEPARATORS:
         parts_of = {label: [part.strip() for part in label.split(separator)] for label in labels if separator in label}
-        known = labels | {part for parts in parts_of.values() for part in parts}
         # A part that two sets share is a label, even where it never stands alone.
-        shared = {part for part in known if part in labels or sum(part in parts for parts in parts_of.values()) > 1}
+        sets_with = Counter(part for parts in parts_of.values() for part in set(parts))
+        shared = labels.union(part for part, number in sets_with.items() if number > 1)
         # Names have commas and semicolons of their own, but hardly bars: one known part is enough beside a bar.
         enough = any if separator == "|" else all
         sets = sorted(label for label, parts in parts_of.items() if enough(part in shared for part in parts))

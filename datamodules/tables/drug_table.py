@@ -189,8 +189,10 @@ def _molecules(
 def cell_texts(column: polars.Series, path: Path, spaces: str | None = None) -> polars.Series:
     """Cells as stripped text; empty text becomes null, and a whole float such as 1.0 becomes 1.
 
+    Booleans become True and False, as in the CSV that pandas writes of them.
+
     Args:
-        column: Text or numbers.
+        column: Text, numbers or booleans.
         path: The file of the column, for the message.
         spaces: Characters that are stripped; all white space if None.
 
@@ -204,5 +206,7 @@ def cell_texts(column: polars.Series, path: Path, spaces: str | None = None) -> 
     if column.dtype.is_float():
         values = (None if v is None or v != v else str(int(v)) if v.is_integer() else str(v) for v in column.to_list())
         return polars.Series(column.name, list(values), dtype=polars.String)
+    if column.dtype == polars.Boolean:
+        return column.replace_strict([False, True], ["False", "True"], return_dtype=polars.String)
     cells = column.cast(polars.String).str.strip_chars(spaces)
     return cells.set(cells == "", None)

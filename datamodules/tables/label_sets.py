@@ -109,7 +109,7 @@ def separated_labels(
         raise InputError("data.label_separator: expected one or more characters, got ''.")
     # A token for a missing cell may have a separator in it.
     cells = cells.set(cells.is_in(settings.missing), None)
-    separator = separator or _find_separator(cells, where)
+    separator = separator or find_separator(cells, settings, where)
     parts = polars.DataFrame({"row": numpy.arange(len(cells)), "text": cells.str.split(separator)})
     parts = parts.explode("text").with_columns(polars.col("text").str.strip_chars()).drop_nulls()
     label_of = {text: normal_label(text) for text in parts["text"].unique(maintain_order=True).to_list()}
@@ -207,7 +207,15 @@ def _refuse_thresholds(settings: LabelSettings) -> None:
         raise InputError(f"data.label_thresholds: expected null with data.labels multi, got {got}.")
 
 
-def _find_separator(cells: polars.Series, where: str) -> str:
+def find_separator(cells: polars.Series, settings: LabelSettings, where: str) -> str:
+    """The first of `|`, `;` and `,` that is in any cell with labels, else `|`; the log says which.
+
+    Args:
+        cells: Text, null where a cell is empty.
+        settings: How labels are read.
+        where: The column or array, for messages, such as `column label`.
+    """
+    cells = cells.set(cells.is_in(settings.missing), None)
     for separator in _SEPARATORS:
         if cells.str.contains(separator, literal=True).any():
             _log.info(f"The labels in {where} are separated by {separator!r}; --data.label_separator can name another.")

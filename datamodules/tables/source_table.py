@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars
+
 from base.errors import InputError
-from datamodules.tables.array_table import choose_arrays, read_array_names, read_array_table
+from datamodules.tables.array_table import choose_arrays, read_array, read_array_names, read_array_table
 from datamodules.tables.class_labels import LabelSettings
 from datamodules.tables.columns import USUAL_NAMES, ColumnNames, Columns, InputKind, choose_columns
-from datamodules.tables.drug_table import DrugTable, make_table
+from datamodules.tables.drug_table import DrugTable, cell_texts, make_table
 from datamodules.tables.smiles_cells import Agents
 from datamodules.tables.table_file import open_table, read_header
+
+_ROWS_AT_A_TIME = 100_000
 
 
 def kind_of_file(path: Path, input: InputKind, trained: InputKind | None = None) -> InputKind:
@@ -48,6 +52,23 @@ def read_column_names(path: Path, input: InputKind) -> list[str]:
         InputError: If the file is missing, or damaged at its start.
     """
     return read_array_names(path) if input == "array" else read_header(path)
+
+
+def read_column(path: Path, input: InputKind, name: str) -> polars.Series:
+    """One column of a table, or array of an `.npz` file, as text, null where a cell is empty.
+
+    Args:
+        path: The file.
+        input: What one sample is.
+        name: The column, which the file has.
+
+    Raises:
+        InputError: If the file is damaged, or the cells are no text or numbers.
+    """
+    if input == "array":
+        return cell_texts(read_array(path, name), path)
+    chunks = open_table(path).chunks(_ROWS_AT_A_TIME)
+    return polars.concat([cell_texts(chunk.frame[name], path) for chunk in chunks])
 
 
 def check_columns(

@@ -12,7 +12,7 @@ from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.drug_task import DrugTask
 from datamodules.splits.splitters import SPLIT_NAMES
 from tests.datamodules.batch_parts import fingerprints
-from tests.datamodules.drug_module import TABLE, Recorder, data_module, fit_loader, flat, served
+from tests.datamodules.drug_module import ALCOHOLS, AMINES, TABLE, Recorder, data_module, fit_loader, flat, served
 
 # What a run writes
 
@@ -187,6 +187,14 @@ def test_labels_that_a_trained_model_does_not_know_are_rejected(tmp_path: Path) 
     listing = polars.read_csv(tmp_path / "run" / "rejected.csv")
     assert listing.select("row", "reason").rows() == [(43, "label 'Br' is not a class of the trained model")]
     assert module.records.codes[42] == -1
+
+
+def test_the_codes_of_a_trained_model_are_classes_in_a_table_of_few_rows(tmp_path: Path) -> None:
+    rows = "".join(f"{smiles},{row % 25}\n" for row, smiles in enumerate(ALCOHOLS + AMINES))
+    module = data_module(tmp_path, f"smiles,label\n{rows}", split="all")
+    module.trained_task = replace(TRAINED, classes=tuple(map(str, range(25))), class_counts=(20,) * 25)
+    module.setup("test")
+    assert module.records.codes.tolist() == [row % 25 for row in range(42)]
 
 
 def test_prediction_needs_no_labels_and_numbers_samples_by_row(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from datamodules.tables.columns import USUAL_COLUMNS
 from tests.lightning_app.command import in_this_process
 from workflows.settings.config_files import CONFIGS
 
@@ -108,6 +109,13 @@ def test_a_command_of_the_documentation_runs(
 
 def test_there_are_commands_to_test() -> None:
     assert {page for page, _ in commands()} >= {"README.md", "methods.md", "multi_gpu.md", "sweeps.md", "tracking.md"}
+
+
+def test_the_usual_names_of_columns_are_documented() -> None:
+    rows = re.search(r"\| column \| usual names \|\n.*?\n\n", (ROOT / "docs/data.md").read_text(), re.DOTALL)
+    assert rows is not None
+    cells = [row.split("|")[2] for row in rows[0].strip().splitlines()[2:]]
+    assert {name for cell in cells for name in re.findall(r"`(\w+)`", cell)} == USUAL_COLUMNS
 
 
 def test_every_page_is_linked_and_every_link_leads_somewhere() -> None:

@@ -195,6 +195,9 @@ def test_an_output_that_cannot_be_written_is_refused_before_predicting(
     ):
         assert predict(monkeypatch, checkpoint, "--data.source=new.csv", f"--output={output}") == 2
         assert f"lightning: error: output: {sentence}" in capsys.readouterr().err
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert predict(monkeypatch, checkpoint, "--data.source=~/new.csv", "--output=new.csv") == 2
+    assert "output: expected a new file, got new.csv, which is the input." in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.csv", "link.csv", "new.csv"]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars
 import pytest
+import torch
 
 import tailmol
 from tests.datamodules.drug_module import ALCOHOLS, AMINES
@@ -150,6 +151,18 @@ def test_what_does_not_fit_is_refused(
     assert in_this_process(monkeypatch, "submit", "runs/drugs/one", *words, "--output", output) == 2
     assert capsys.readouterr().err.splitlines()[-1] == f"lightning: error: {message}"
     assert not Path(output).exists()
+
+
+def test_a_run_that_names_no_column_of_classes_is_refused(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = torch.load("runs/drugs/one/checkpoints/best.ckpt", weights_only=True)
+    saved["run_config"]["data"]["label_column"] = None
+    torch.save(saved, place / "nameless.ckpt")
+    assert in_this_process(monkeypatch, "submit", "nameless.ckpt", "--form=polaris", "--output=none.json") == 2
+    message = "RUN: expected a run that names its column of classes, got none in nameless.ckpt."
+    assert capsys.readouterr().err.splitlines()[-1] == f"lightning: error: {message}"
+    assert not Path("none.json").exists()
 
 
 @pytest.mark.parametrize("tables", [[], ["--test", "tested.csv"]])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
 import pandas
 import polars
 import pytest
@@ -53,3 +56,41 @@ def test_missing_values_of_pandas_are_null_and_types_stay() -> None:
     assert is_frame(given)
     assert is_frame(frame)
     assert not is_frame(["CCO"])
+
+
+@pytest.mark.parametrize("column", [pandas.Series, pandas.Index, polars.Series])
+def test_a_single_column_is_a_list_of_samples(column: Callable[[list[str]], Sequence[str]]) -> None:
+    given = column(["CCO", "CCN"])
+    assert not is_frame(given)
+    frame, _ = list_to_frame(given, "molecule")
+    assert frame.rows() == [("CCO",), ("CCN",)]
+    assert like_given(frame, given) is frame
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["a", 1],
+        [1, "A2", None],
+        [True, 1, "x"],
+        [1, True],
+        [0.5, "a", float("nan")],
+        [1, 2.5],
+        [Path("a"), Path("b")],
+        [[1], ["a"]],
+        [{"a": 1}, {"a": "x"}],
+    ],
+)
+def test_a_column_without_a_type_is_the_text_that_pandas_writes(values: list[object], tmp_path: Path) -> None:
+    given = pandas.DataFrame({"smiles": ["C"] * len(values), "x": pandas.Series(values, dtype=object)})
+    given.to_csv(tmp_path / "given.csv", index=False)
+    to_polars(given).write_parquet(tmp_path / "given.parquet")
+    texts = polars.read_csv(tmp_path / "given.csv", infer_schema=False)
+    assert polars.read_parquet(tmp_path / "given.parquet").equals(texts)
+
+
+@pytest.mark.parametrize("names", [["smiles", "x", "x"], ["smiles", 1, "1"]])
+def test_columns_of_one_name_are_refused(names: list[object]) -> None:
+    message = rf"^samples: expected distinct column names, got '{names[-1]}' twice\.$"
+    with pytest.raises(InputError, match=message):
+        to_polars(pandas.DataFrame([["C", 0, 1]], columns=names))

@@ -57,6 +57,11 @@ def test_a_pandas_frame_gives_a_pandas_frame_with_its_index(model: tailmol.Model
     assert found["dose"].tolist()[0] == 1.5
 
 
+def test_a_column_of_a_frame_is_a_list_of_smiles(model: tailmol.Model) -> None:
+    column = pandas.DataFrame({"smiles": SMILES})["smiles"]
+    assert model.predict(column).equals(model.predict(SMILES))
+
+
 def test_embeddings_are_those_of_the_encoder(model: tailmol.Model) -> None:
     found = model.embed(SMILES)
     assert found.dtype == numpy.float32

@@ -45,6 +45,13 @@ def folds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fit(options(folder, "--data.label_column=groups", "--folds=2"), show_progress=False).folder
 
 
+def test_the_separator_is_kept_for_tables_that_tell_another_one(folds: Path, tmp_path: Path) -> None:
+    assert tailmol.load(folds).settings["data"]["label_separator"] == ";"
+    polars.DataFrame({"smiles": ["CCN", "CCOCC"], "groups": ["amine", "ether|ether"]}).write_csv(tmp_path / "other.csv")
+    with pytest.raises(InputError, match=r"1 of 2 rows .*label 'ether\|ether' is not a label"):
+        tailmol.load(folds).evaluate(tmp_path / "other.csv")
+
+
 def test_out_of_fold_metrics_are_those_of_the_written_predictions(folds: Path) -> None:
     written = polars.read_csv(folds / "test_predictions.csv")
     table = polars.read_csv(source(folds))

@@ -1,4 +1,4 @@
-"""The columns that are found by their usual names become settings, so that a run says what it read."""
+"""The columns, and the separator of labels, that are found become settings, so that a run says what it read."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from jsonargparse import Namespace
 
 from datamodules.datasets.dataset_catalog import find_dataset
 from datamodules.drug_task import DrugTask
-from datamodules.tables.columns import ColumnNames, Columns, option_of_column
-from datamodules.tables.source_table import check_columns, kind_of_file, read_column_names
+from datamodules.tables.class_labels import MISSING_LABELS, LabelSettings
+from datamodules.tables.columns import ColumnNames, Columns, InputKind, option_of_column
+from datamodules.tables.label_sets import find_separator
+from datamodules.tables.source_table import check_columns, kind_of_file, read_column, read_column_names
 from workflows.settings.column_check import local_table
 
 _log = logging.getLogger("tailmol")
@@ -24,7 +26,8 @@ def name_guessed_columns(
 ) -> None:
     """Write the columns that were found by their usual names into the settings, and log them.
 
-    A column of a checkpoint's settings that the table does not have is looked for by its usual names as well. A table
+    So is what separates the labels in a list, since a table that the model is tested on may tell another separator. A
+    column of a checkpoint's settings that the table does not have is looked for by its usual names as well. A table
     that is not on this machine is left alone: the catalog names its columns, or the data module refuses it.
 
     Args:
@@ -60,6 +63,21 @@ def name_guessed_columns(
     if guessed:
         found = ", ".join(f"{option} {value!r}" for option, value in guessed.items())
         _log.info(f"Columns of {path.name} that were found by their usual names: {found}.")
+    if need_labels and data.labels == "multi" and data.label_separator is None:
+        data.label_separator = _separator(path, kind, columns.label, settings["missing_labels"])
+
+
+def _separator(
+    path: Path, kind: InputKind, label: str | tuple[str, ...] | None, missing: list[str] | str | None
+) -> str | None:
+    """What stands between the labels in a column of lists; None with a column for each label."""
+    if isinstance(label, tuple) and len(label) == 1:
+        (label,) = label
+    if not isinstance(label, str):
+        return None
+    given = MISSING_LABELS if missing is None else (missing,) if isinstance(missing, str) else tuple(missing)
+    where = f"{'array' if kind == 'array' else 'column'} {label}"
+    return find_separator(read_column(path, kind, label), LabelSettings(given), where)
 
 
 def _names(names: ColumnNames) -> list[str]:

@@ -1,6 +1,7 @@
 """Class labels: missing ones, spellings of one label, measured numbers and sets."""
 
 import logging
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from base.errors import InputError
-from datamodules.tables.class_labels import MISSING_LABELS, LabelSettings, read_labels, threshold_classes
+from datamodules.tables.class_labels import (
+    MISSING_LABELS,
+    LabelSettings,
+    class_vocabulary,
+    read_labels,
+    threshold_classes,
+)
 from datamodules.tables.source_table import read_table
 
 PATH = Path("drugs.csv")
@@ -117,6 +124,19 @@ def test_sets_of_labels_are_told_with_their_separator(caplog: pytest.LogCaptureF
     assert message.startswith("2 of 5 classes in column label are made of others, joined by '|' (kinase|oncology, ")
 
 
+def test_a_column_of_names_given_by_mistake_is_no_hang() -> None:
+    # With a comparison of each part to each name, this takes more than a minute.
+    begun = time.process_time()
+    assert len(read([f"{n}-methyl,{n}-ethyl,{n}-propane" for n in range(15_000)])) == 15_000
+    assert time.process_time() - begun < 10
+
+
+def test_a_part_that_one_set_repeats_is_no_label(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "tailmol"):
+        read(["a|a", "b", "c;d"])
+    assert caplog.messages == []
+
+
 MEASURED = [f"{value:.3f}" for value in numpy.random.default_rng(0).normal(size=300)]
 
 
@@ -128,6 +148,9 @@ MEASURED = [f"{value:.3f}" for value in numpy.random.default_rng(0).normal(size=
         ([*MEASURED, ">9", "<-9"], len(set(MEASURED))),
         (["0.5", "1.5", "2.5", "3.5", "1", "7"], 6),
         ([str(number) for number in range(40)] * 2, 40),
+        # A measurement that was rounded, and one of few rows a value.
+        ([f"{4 + number / 10:.1f}" for number in range(51)] * 200, 51),
+        ([f"{4 + number / 10:.1f}" for number in range(24)] * 99, 24),
     ],
 )
 def test_measured_numbers_are_refused_with_the_remedy(texts: list[str], number: int) -> None:
@@ -141,6 +164,36 @@ def test_measured_numbers_are_refused_with_the_remedy(texts: list[str], number: 
 )
 def test_codes_and_names_of_classes_are_no_measured_numbers(texts: list[str]) -> None:
     assert len(read(texts)) == len(texts)
+
+
+EC_CODES = [f"{first}.{second}" for first in range(1, 7) for second in range(1, 5)]
+
+
+def test_fractions_with_many_rows_each_are_codes(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "tailmol"):
+        assert read(EC_CODES * 100) == EC_CODES * 100
+    assert caplog.messages == [
+        "Each of 24 numbers in column label is read as the name of a class; if they are measured, "
+        "--data.label_thresholds makes classes of them."
+    ]
+
+
+def test_codes_with_underscores_are_names() -> None:
+    codes = [f"{first}_{second}" for first in (10, 2) for second in range(1, 13)]
+    assert read(codes) == codes
+    assert class_vocabulary(["3_1", "4", "30"]) == ("4", "30", "3_1")
+    assert read(["3_1"], LabelSettings(thresholds=(5,))) == ["! label '3_1' in column label is not a number"]
+
+
+def test_the_classes_of_a_model_are_no_measured_numbers() -> None:
+    codes = [str(number) for number in range(25)]
+    trained = LabelSettings(known=tuple(codes))
+    assert read(codes, trained) == codes
+    assert read(EC_CODES, LabelSettings(known=tuple(EC_CODES[:13]))) == EC_CODES
+    with pytest.raises(InputError, match="expected classes, got 24 different numbers"):
+        read(EC_CODES, LabelSettings(known=tuple(EC_CODES[:11])))
+    with pytest.raises(InputError, match="expected classes, got"):
+        read(MEASURED, trained)
 
 
 def test_thresholds_make_classes() -> None:

@@ -3,6 +3,8 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy
+import pandas
 import polars
 import pytest
 from hypothesis import given
@@ -215,7 +217,7 @@ def test_blank_lines_of_a_single_column_are_empty_cells(tmp_path: Path) -> None:
         ([1.0, 2.5, -0.0], ["1", "2.5", "0"]),
         ([1.0, None, float("nan")], ["1", None, None]),
         ([float("inf"), 1e20, 0.5], ["inf", "100000000000000000000", "0.5"]),
-        ([True, False, None], ["true", "false", None]),
+        ([True, False, None], ["True", "False", None]),
         ([" a ", "", "1.0"], ["a", None, "1"]),
     ],
 )
@@ -225,6 +227,16 @@ def test_labels_of_any_type_are_text(values: list[Any], expected: list[str | Non
     assert cells(table.labels) == expected
     missing = "missing label in column label"
     assert cells(table.reasons) == [missing if label is None else None for label in expected]
+
+
+def test_booleans_are_the_labels_that_pandas_writes(tmp_path: Path) -> None:
+    frame = pandas.DataFrame({"smiles": ["C", "CC"], "label": [True, False]})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    polars.DataFrame(frame.to_dict(orient="list")).write_parquet(tmp_path / "a.parquet")
+    numpy.savez(tmp_path / "a.npz", features=numpy.eye(2), labels=frame["label"])
+    inputs: dict[str, InputKind] = {"a.csv": "molecule", "a.parquet": "molecule", "a.npz": "array"}
+    for name, input in inputs.items():
+        assert cells(read_table(tmp_path / name, input).labels) == ["True", "False"]
 
 
 def test_categories_are_labels(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import numpy
 import polars
 import pytest
 import yaml
@@ -40,6 +41,42 @@ def test_the_settings_name_the_columns_that_were_found(folder: Path, caplog: pyt
         cli = FitCLI(["--data.source=drugs.csv", *named, *SHORT])
     assert "usual names" not in caplog.text
     assert cli.datamodule.columns.smiles == ["Structure"]
+
+
+def test_a_table_in_the_home_folder_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    data = FitCLI(["--data.source=~/drugs.csv", *SHORT]).plain_settings()["data"]
+    assert (data["source"], data["smiles_columns"], data["label_column"]) == (
+        str(folder / "drugs.csv"),
+        ["Structure"],
+        "Y",
+    )
+
+
+@pytest.mark.parametrize("name", ["lists.csv", "lists.npz"])
+def test_the_settings_name_the_separator_that_was_found(
+    folder: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    lists = ["acid, weak|toxic", "none; known", "acid, weak", "toxic"] * 6
+    polars.DataFrame({"smiles": [f"{'C' * size}O" for size in range(1, 25)], "groups": lists}).write_csv("lists.csv")
+    numpy.savez("lists.npz", features=numpy.eye(24), groups=lists)
+    given = [f"--data.source={name}", "--data.labels=multi", "--data.label_column=groups", *SHORT]
+    with caplog.at_level(logging.INFO, "tailmol"):
+        data = FitCLI([*given, "--data.missing_labels=[none; known]"]).plain_settings()["data"]
+    assert data["label_separator"] == "|"
+    assert "are separated by '|'; --data.label_separator can name another." in caplog.text
+    # A missing cell tells nothing of the lists.
+    data = FitCLI([*given, "--data.missing_labels=acid, weak|toxic"]).plain_settings()["data"]
+    assert data["label_separator"] == ";"
+    assert FitCLI([*given, "--data.label_separator=,"]).plain_settings()["data"]["label_separator"] == ","
+
+
+def test_a_column_for_each_label_has_no_separator(folder: Path) -> None:
+    Path("columns.csv").write_text("smiles,a,b\nCO,1,0\nCCO,0,1\n")
+    given = ["--data.source=columns.csv", "--data.labels=multi", "--data.label_column=[a, b]", *SHORT]
+    assert FitCLI(given).plain_settings()["data"]["label_separator"] is None
 
 
 @pytest.mark.slow

@@ -233,7 +233,7 @@ def _middle(values: Sequence[float]) -> float:
 
 
 def warn_similar(named: dict[str, str], where: str) -> None:
-    """Warn of labels that differ only in case or in invisible characters.
+    """Warn of labels that differ only in case, spaces or invisible characters.
 
     Args:
         named: Label by its text as given.
@@ -251,8 +251,8 @@ def warn_similar(named: dict[str, str], where: str) -> None:
         if classes > 1:
             kept = "are classes of their own; write them in one way in the table to join them"
         _log.warning(
-            f"The labels {' and '.join(map(ascii_text, texts))} in {where} differ only in case or in invisible "
-            f"characters and {kept}."
+            f"The labels {' and '.join(map(ascii_text, texts))} in {where} differ only in case, spaces or "
+            f"invisible characters and {kept}."
         )
     if len(similar) > 10:
         _log.warning(f"{len(similar) - 10:,} more groups of labels in {where} differ only so.")

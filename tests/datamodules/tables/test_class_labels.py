@@ -95,7 +95,7 @@ def test_an_invisible_label_is_missing_and_a_long_one_refused() -> None:
 def test_labels_that_look_alike_are_told(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "tailmol"):
         read(["Active", "active", "in\u200bert", "inert", "1", "1.0", "\u00b5", "\u03bc"])
-    differ = "in column label differ only in case or in invisible characters and"
+    differ = "in column label differ only in case, spaces or invisible characters and"
     own = "are classes of their own; write them in one way in the table to join them"
     assert caplog.messages == [
         f"The labels 'Active' and 'active' {differ} {own}.",

@@ -127,7 +127,7 @@ def test_a_long_label_makes_its_row_unusable() -> None:
 def test_similar_labels_are_told(caplog: pytest.LogCaptureFixture) -> None:
     separate(["Kinase|ion", "kinase | ion", "kinase|" + "x" * 201, "KINASE" + "x" * 201])
     assert caplog.messages == [
-        "The labels 'Kinase' and 'kinase' in column label differ only in case or in invisible characters and are "
+        "The labels 'Kinase' and 'kinase' in column label differ only in case, spaces or invisible characters and are "
         "classes of their own; write them in one way in the table to join them."
     ]
 

@@ -16,6 +16,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from base.errors import InputError
 from base.ranges import check_seed
 from callbacks.matmul_precision import MatmulPrecision
+from datamodules.datasets.dataset_catalog import path_of
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
 from modules.checkpoint_file import Checkpoint, read_checkpoint
@@ -159,7 +160,7 @@ class DrugCLI(LightningCLI):
             print(list_settings(self.plain_settings(), self.settings.composition))
             raise SystemExit(0)
         # From here on, the table is found from any working directory, and by libraries that do not know ~.
-        source = Path(self.config.data.source).expanduser()
+        source = path_of(self.config.data.source)
         if source.is_file():
             self.config.data.source = str(source.resolve())
         self.check_numbers()

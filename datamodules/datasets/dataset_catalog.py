@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -234,13 +235,23 @@ _DATASETS = (
 CATALOG: dict[str, Dataset] = {dataset.name: dataset for dataset in _DATASETS}
 
 
+def path_of(source: str) -> Path:
+    """A path in which ~ is the user's folder.
+
+    Args:
+        source: The path as given.
+    """
+    # Path.expanduser fails where ~ begins the name of a file, such as ~$drugs.csv, beside a workbook that is open.
+    return Path(os.path.expanduser(source))  # noqa: PTH111
+
+
 def find_dataset(source: str) -> Dataset | None:
     """The catalog entry that a source names, or None where it is a file or unknown.
 
     Args:
         source: A name of the catalog, or a path; a file of that path goes before the name.
     """
-    return None if Path(source).expanduser().is_file() else CATALOG.get(source)
+    return None if path_of(source).is_file() else CATALOG.get(source)
 
 
 def find_source(source: str, cache_folder: Path) -> Path:
@@ -261,7 +272,7 @@ def find_source(source: str, cache_folder: Path) -> Path:
         if dataset.make is not None:
             return _made_file(dataset, dataset.make, cache_folder)
         return fetch_table(dataset.address, _cache_path(dataset, cache_folder), dataset.rows)
-    if not (path := Path(source).expanduser()).is_file():
+    if not (path := path_of(source)).is_file():
         known = ", ".join(CATALOG)
         raise InputError(f"data.source: expected a file or a known data set ({known}), got {source!r}; no such file.")
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -99,7 +100,7 @@ def test_a_file_goes_before_a_name_but_a_folder_does_not(tmp_path: Path, monkeyp
     assert find_source("hiv", tmp_path) == Path("hiv")
 
 
-@pytest.mark.parametrize("source", ["no_such_set", "missing/drugs.csv", "", ".", "HIV"])
+@pytest.mark.parametrize("source", ["no_such_set", "missing/drugs.csv", "", ".", "HIV", "~$drugs.csv"])
 def test_anything_else_names_what_there_is(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     known = (
@@ -108,7 +109,8 @@ def test_anything_else_names_what_there_is(source: str, tmp_path: Path, monkeypa
     known += "digits, docstrings"
     assert find_dataset(source) is None
     with pytest.raises(
-        InputError, match=rf"data.source: expected a file or .* data set \({known}\), got '{source}'; no such file\.$"
+        InputError,
+        match=rf"data.source: expected a file or .* data set \({known}\), got '{re.escape(source)}'; no such file\.$",
     ):
         find_source(source, tmp_path)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,11 @@ import yaml
 
 from base.atomic_file import write_file
 from datamodules.datasets.dataset_catalog import CATALOG
+from reports.analysis.class_scores import class_groups
+from reports.analysis.intervals import Estimate
 from reports.metric_titles import METRICS, MULTILABEL_METRICS
 from reports.number_texts import number
+from reports.paired_tests import pair_tests
 from reports.run_description import method_facts
 from reports.run_files import RunFiles, read_run
 from reports.threshold_texts import threshold_text
@@ -21,8 +23,11 @@ CARD = "model_card.md"
 """Name of the file in the folder of a run."""
 
 _CLASSES_LISTED = 100
-_95_PERCENT = 1.959964
 _CLASS_NOTE = "Accuracies of head, middle and tail are the mean recall of their classes."
+_INTERVAL_NOTE = (
+    "Intervals are from a bootstrap of the test samples within each class, in which rows with the same SMILES count as "
+    "one sample."
+)
 _LABEL_NOTE = (
     "Macro is the mean over labels, each of which counts the same; micro counts all known values together. Average "
     "precision says how far the samples with a label are ranked before those without; guessing gives the share of "
@@ -92,19 +97,6 @@ def card_metadata(run: RunFiles) -> dict[str, Any]:
     }
     # A result without metrics is not valid.
     return {**metadata, "model-index": [{"name": run.name, "results": [result]}]} if metrics else metadata
-
-
-def wilson_interval(share: float, number: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson, 1927, J. Am. Stat. Assoc. 22, 209).
-
-    Args:
-        share: Observed share, 0 to 1.
-        number: Number of independent samples, at least 1.
-    """
-    square = _95_PERCENT**2 / number
-    center = (share + square / 2) / (1 + square)
-    half = math.sqrt(share * (1 - share) * square + square**2 / 4) / (1 + square)
-    return center - half, center + half
 
 
 def _source(run: RunFiles) -> str:
@@ -179,15 +171,15 @@ def _size(run: RunFiles, name: str) -> int:
 
 
 def _metrics_text(run: RunFiles, comparison: str) -> str:
-    rows = [(name, title, run.metrics.get(f"test/{name}")) for name, title in _titles(run).items()]
+    estimates = _estimates(run)
     lines = ["| metric | test | 95 % interval |", "| --- | ---: | ---: |"]
-    for name, title, value in rows:
-        interval = "–"
-        if name == "accuracy" and value is not None and _size(run, "samples"):
-            low, high = wilson_interval(min(max(value, 0.0), 1.0), _size(run, "samples"))
-            interval = f"{number(low)} to {number(high)}"
-        lines.append(f"| {title} | {number(value)} | {interval} |")
+    for name, title in _titles(run).items():
+        value, one = run.metrics.get(f"test/{name}"), estimates.get(name)
+        bounds = "–" if value is None or one is None or not one.samples else f"{number(one.low)} to {number(one.high)}"
+        lines.append(f"| {title} | {number(value)} | {bounds} |")
     notes = [_LABEL_NOTE if run.task.is_multilabel else _CLASS_NOTE]
+    if estimates:
+        notes.append(_INTERVAL_NOTE)
     if _members(run) > 1 and not run.settings["data"].get("keep_test"):
         notes.append("Rows without a test split were tested by the member that was not trained on them (out of fold).")
     if run.final is not None:
@@ -195,6 +187,15 @@ def _metrics_text(run: RunFiles, comparison: str) -> str:
     if run.objective != "as_trained":
         notes.append(f"The decision is best at: {run.objective}.")
     return "\n".join([*lines, "", " ".join([*notes, comparison]).strip()])
+
+
+def _estimates(run: RunFiles) -> Mapping[str, Estimate]:
+    """Accuracies by name, with the intervals of the report; empty without predictions, and of several labels."""
+    if run.task.is_multilabel:
+        return {}
+    groups = run.settings["model"]["groups"]
+    tests = pair_tests([run], class_groups(run.task.class_counts, groups["head_fraction"], groups["tail_fraction"]))
+    return {} if isinstance(tests, str) else tests.estimates[0]
 
 
 def _classes_text(run: RunFiles) -> str:

@@ -200,8 +200,8 @@ def assemble(
         run=run,
         split_sizes=dict(split_sizes),
         scores=scores,
-        results=class_results(test.codes, test.predicted, test.total, scores.training),
-        accuracies=accuracies(test.codes, test.predicted, ~numpy.isnan(recall), scores.test, groups),
+        results=class_results(test.codes, test.predicted, test.total, scores.training, test.samples),
+        accuracies=accuracies(test.codes, test.predicted, ~numpy.isnan(recall), scores.test, groups, test.samples),
         distances=compare_classes(means),
         similar=similar_classes(means[-1]),
         training=training,
@@ -212,7 +212,9 @@ def assemble(
         texts={"train": texts["train"](sorted(shown_training)), "test": texts["test"](sorted(shown_test))},
         changed_data=changed_data,
         curve=curve,
-        baseline=None if baseline is None else compare_baseline(baseline, test.codes, test.predicted, scores),
+        baseline=None
+        if baseline is None
+        else compare_baseline(baseline, test.codes, test.predicted, scores, test.samples),
         coverage=coverage,
     )
 

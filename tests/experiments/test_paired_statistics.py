@@ -144,6 +144,27 @@ def null_differences(samples: int, features: int, train_samples: int) -> Floats:
     return differences
 
 
+def out_of_fold_differences(samples: int, features: int, folds: int) -> Floats:
+    """As `null_differences`, where each split divides all samples into folds, whose members test them, ``(200, S)``."""
+    generator = numpy.random.default_rng(0)
+    labels = generator.integers(2, size=(200, 1, samples))
+    fold = generator.random((200, SPLITS, samples)).argsort(axis=2) % folds
+    accuracies = []
+    for _ in range(2):
+        blocks = generator.normal(size=(200, samples, features))
+        blocks[..., 0] += labels[:, 0] - 0.5
+        right = numpy.zeros(fold.shape, dtype=bool)
+        for left_out in range(folds):
+            members = [(fold != left_out) & (labels == label) for label in (0, 1)]
+            centers = [member @ blocks / member.sum(axis=2, keepdims=True) for member in members]
+            squares = [(center**2).sum(axis=2)[..., None] for center in centers]
+            nearer_one = (centers[1] - centers[0]) @ blocks.swapaxes(1, 2) > (squares[1] - squares[0]) / 2
+            right |= (nearer_one == labels) & (fold == left_out)
+        accuracies.append(right.mean(axis=2))
+    differences: Floats = accuracies[0] - accuracies[1]
+    return differences
+
+
 def rejections(experiments: Floats, test_share: float) -> float:
     """Share of the experiments whose difference is significant at 0.05."""
     return float(numpy.mean([compare(differences, test_share).p_value < 0.05 for differences in experiments]))
@@ -158,6 +179,10 @@ class TestErrorRates:
         )
         assert corrected <= HIGHEST_RATE
         assert uncorrected > HIGHEST_RATE
+
+    def test_out_of_fold_results_of_equal_learners_differ_far_too_often(self) -> None:
+        # With k folds, whose mean varies k times less than a fold does, the share 1 / (k - 1) becomes k / (k - 1).
+        assert rejections(out_of_fold_differences(samples=60, features=5, folds=5), 5 / 4) > 3 * HIGHEST_RATE
 
     @pytest.mark.parametrize("correlation", [0, 0.2 / 0.9])
     def test_power_at_three_standard_deviations(self, correlation: float) -> None:

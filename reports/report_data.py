@@ -75,6 +75,8 @@ class ReportData:
         similar: Codes of all C classes, int64 (C,), similar ones next to each other.
         training: Embedded training samples.
         test: Evaluated test samples.
+        counted: bool (n,), which of them are of classes with training samples; the others are in no number but the
+            cells of the matrix of confusions.
         points: The samples on the embedding map.
         confusions: The confusions to show, each with its examples.
         num_confusions: Number of all confusions.
@@ -94,6 +96,7 @@ class ReportData:
     similar: NDArray[Any]
     training: EvaluatedSamples
     test: EvaluatedSamples
+    counted: NDArray[Any]
     points: MapPoints
     confusions: list[tuple[Confusion, list[Example]]]
     num_confusions: int
@@ -184,17 +187,18 @@ def assemble(
         baseline: What a logistic regression predicts for the test samples.
         coverage: Coverage of prediction sets on the test samples.
     """
-    num_classes = run.task.num_classes
+    num_classes, counts = run.task.num_classes, numpy.array(run.task.class_counts)
     recall = recall_per_class(test.codes, test.predicted, num_classes)
     # As in the metrics of the run: what training never saw is in no average.
-    recall[numpy.array(run.task.class_counts) == 0] = numpy.nan
-    found = find_confusions(test.codes, test.predicted, num_classes)
+    recall[counts == 0] = numpy.nan
+    counted = counts[test.codes] > 0
+    found = find_confusions(test.codes[counted], test.predicted[counted], num_classes)
     confusions = [(one, _examples(one, test, training)) for one in shown_confusions(found)]
     chosen = choose_points(training, test, points, umap)
     examples = [example for _, several in confusions for example in several]
     shown_training = {*chosen.training.tolist(), *(one.training for one in examples if one.training is not None)}
     shown_test = {*chosen.test.tolist(), *(one.test for one in examples)}
-    scores = ClassScores(run.task.classes, numpy.array(run.task.class_counts), test.total, recall, groups)
+    scores = ClassScores(run.task.classes, counts, test.total, recall, groups)
     means = run.class_means or (means_of(training),)
     return ReportData(
         run=run,
@@ -206,6 +210,7 @@ def assemble(
         similar=similar_classes(means[-1]),
         training=training,
         test=test,
+        counted=counted,
         points=chosen,
         confusions=confusions,
         num_confusions=len(found),
@@ -271,6 +276,8 @@ def choose_points(training: EvaluatedSamples, test: EvaluatedSamples, points: in
     Args:
         training: Embedded training samples.
         test: Evaluated test samples.
+        counted: bool (n,), which of them are of classes with training samples; the others are in no number but the
+            cells of the matrix of confusions.
         points: Total number, half of them test samples; a split that is too small is made up for by the other.
         umap: Whether to add a UMAP layout.
     """

@@ -24,7 +24,7 @@ from reports.analysis.distance_matrix import ClassDistances, compare_classes, si
 from reports.analysis.intervals import Estimate, accuracies
 from reports.analysis.layouts import principal_components, umap_layout
 from reports.analysis.set_coverage import SetCoverage
-from reports.run_data import has_changed, set_up_data
+from reports.run_data import has_changed, part_sizes, set_up_data, table_size
 from reports.run_files import RunFiles, read_run
 from reports.run_sets import measure_coverage
 from reports.samples.evaluated import (
@@ -67,7 +67,8 @@ class ReportData:
 
     Attributes:
         run: The files in the run's folder.
-        split_sizes: Numbers of rows and of different samples in each split.
+        split_sizes: Numbers of rows and of different samples in each part of the table, see `part_sizes`.
+        table_size: Numbers of rows and of different samples in all of them together.
         scores: Sample counts and recall of the classes.
         results: Precision, F1 and the interval of the recall of the classes.
         accuracies: Accuracies on the test samples by name, with intervals.
@@ -88,7 +89,8 @@ class ReportData:
     """
 
     run: RunFiles
-    split_sizes: dict[str, tuple[int, int]]
+    split_sizes: Mapping[str, tuple[int, int]]
+    table_size: tuple[int, int]
     scores: ClassScores
     results: ClassResults
     accuracies: Mapping[str, Estimate]
@@ -144,9 +146,8 @@ def collect(path: Path, points: int = POINTS, umap: bool = False, trust: Sequenc
         training,
         test,
         groups=class_groups(run.task.class_counts, model.groups.head_fraction, model.groups.tail_fraction),
-        split_sizes={
-            name: (len(rows), data.records.different_samples(rows)) for name, rows in data.records.rows.items()
-        },
+        split_sizes=part_sizes(data.records),
+        table_size=table_size(data.records),
         texts=texts,
         points=points,
         umap=umap,
@@ -163,6 +164,7 @@ def assemble(
     test: EvaluatedSamples,
     groups: tuple[Group, ...],
     split_sizes: Mapping[str, tuple[int, int]],
+    table_size: tuple[int, int],
     texts: Mapping[str, Callable[[list[int]], SampleTexts]],
     points: int = POINTS,
     umap: bool = False,
@@ -178,7 +180,8 @@ def assemble(
         training: Embedded training samples.
         test: Evaluated test samples.
         groups: Group of each class.
-        split_sizes: Numbers of rows and of different samples in each split.
+        split_sizes: Numbers of rows and of different samples in each part of the table, see `part_sizes`.
+        table_size: Numbers of rows and of different samples in all of them together.
         texts: For train and test, a function from indices of samples to their texts.
         points: Number of samples on the embedding map.
         umap: Whether to add a UMAP layout to the map.
@@ -202,7 +205,8 @@ def assemble(
     means = run.class_means or (means_of(training),)
     return ReportData(
         run=run,
-        split_sizes=dict(split_sizes),
+        split_sizes=split_sizes,
+        table_size=table_size,
         scores=scores,
         results=class_results(test.codes, test.predicted, test.total, scores.training, test.samples),
         accuracies=accuracies(test.codes, test.predicted, ~numpy.isnan(recall), scores.test, groups, test.samples),

@@ -37,7 +37,7 @@ def tiles(data: ReportData) -> list[dict[str, str]]:
         )
     values = {}
     values["Classes"] = f"{len(data.scores.names):,}"
-    rows, samples = (sum(sizes) for sizes in zip(*data.split_sizes.values(), strict=True))
+    rows, samples = data.table_size
     if rows > samples:
         values["Rows"] = f"{rows:,}"
     values["Samples"] = f"{samples:,}"
@@ -50,13 +50,17 @@ def facts(run: RunFiles, split_sizes: Mapping[str, tuple[int, int]]) -> list[tup
 
     Args:
         run: The files of the run.
-        split_sizes: Numbers of rows and of different samples in each split.
+        split_sizes: Numbers of rows and of different samples in each part of the table, see `part_sizes`.
     """
     settings, own = run.settings, run.settings["data"]
     sizes = ", ".join(
         f"{name} {rows:,}" if rows == samples else f"{name} {rows:,} rows of {samples:,} different samples"
         for name, (rows, samples) in split_sizes.items()
     )
+    if own.get("folds") and own.get("fold") is None:
+        sizes += (
+            f"; each fold {'validates' if 'test' in split_sizes else 'tests'} the member that was not trained on it"
+        )
     seeds = {"initialization": settings.get("seed_everything"), "split": own.get("split_seed")}
     return [
         ("Data", f"{own['source']} (input: {run.task.input}), {own.get('split', 'random')} split: {sizes}"),
@@ -252,7 +256,7 @@ def map_text(data: ReportData) -> str:
     """What the embedding map shows, and of which samples."""
     points = data.points
     text = "Samples that look similar to the model are close together. Hover over a point or tap it to see the sample."
-    training, test = data.split_sizes["train"][0], data.split_sizes["test"][0]
+    training, test = int(data.training.total.sum()), int(data.test.total.sum())
     if len(points.training) < training or len(points.test) < test:
         text += (
             f" The map shows {len(points.training):,} of {training:,} training samples and {len(points.test):,} of "

@@ -177,6 +177,7 @@ def made_report(
             "validation": (0, 0),
             "test": (int(tested.sum()), int(tested.sum())),
         },
+        table_size=(int(counts.sum() + tested.sum()), int(counts.sum() + tested.sum())),
         texts={"train": texts, "test": texts},
         points=points,
         curve=made_curve(),

@@ -35,7 +35,7 @@ def test_classes_without_training_samples_are_in_no_number(small: ReportData) ->
     )
     test.predicted[0] = 1 - test.codes[0]
     texts = {"train": some_texts, "test": some_texts}
-    data = assemble(run, small.training, test, small.scores.groups, small.split_sizes, texts)
+    data = assemble(run, small.training, test, small.scores.groups, small.split_sizes, small.table_size, texts)
     ((confusion, examples),) = data.confusions
     assert (confusion.true, confusion.predicted) == (test.codes[0], 1 - test.codes[0])
     assert [example.test for example in examples] == [0]

@@ -12,6 +12,7 @@ from base.atomic_file import write_file
 from datamodules.datasets.dataset_catalog import CATALOG
 from reports.analysis.class_scores import class_groups
 from reports.analysis.intervals import Estimate
+from reports.decided_texts import decided_text
 from reports.metric_titles import METRICS, MULTILABEL_METRICS
 from reports.number_texts import number
 from reports.paired_tests import pair_tests
@@ -184,6 +185,8 @@ def _metrics_text(run: RunFiles, comparison: str) -> str:
         notes.append("Rows without a test split were tested by the member that was not trained on them (out of fold).")
     if run.final is not None:
         notes.append("The metrics are those of `best.ckpt`; no row is left to test `final.ckpt`.")
+    if changed := decided_text(run):
+        notes.append(f"{changed}; the metrics are those of the test.")
     if run.objective != "as_trained":
         notes.append(f"The decision is best at: {run.objective}.")
     return "\n".join([*lines, "", " ".join([*notes, comparison]).strip()])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy
@@ -75,6 +76,22 @@ def part_sizes(records: DrugRecords) -> dict[str, tuple[int, int]]:
             else:
                 parts[place] = (f"{parts[place][0]} and {split}", rows)
     return {name: (len(rows), records.different_samples(rows)) for name, rows in parts}
+
+
+def sizes_text(sizes: Mapping[str, tuple[int, int]], is_ensemble: bool) -> str:
+    """The sizes of the parts of a table, and what folds are for, in words.
+
+    Args:
+        sizes: From `part_sizes`.
+        is_ensemble: Whether there is a member for each fold.
+    """
+    text = ", ".join(
+        f"{name} {rows:,}" if rows == samples else f"{name} {rows:,} rows of {samples:,} different samples"
+        for name, (rows, samples) in sizes.items()
+    )
+    if not is_ensemble:
+        return text
+    return f"{text}; each fold {'validates' if 'test' in sizes else 'tests'} the member that was not trained on it"
 
 
 def table_size(records: DrugRecords) -> tuple[int, int]:

@@ -12,11 +12,13 @@ from reports.analysis.class_scores import (
     hard_head_classes,
     imbalance_ratio,
 )
+from reports.decided_texts import report_warnings
 from reports.figures.confusion_figure import CLASSES_SHOWN
 from reports.metric_titles import ACCURACIES
 from reports.number_texts import interval, number, sample_count, seconds
 from reports.report_data import ReportData
 from reports.run_answer import baseline_text
+from reports.run_data import sizes_text
 from reports.run_files import RunFiles, Times
 
 _NAMES_LISTED = 12
@@ -53,14 +55,7 @@ def facts(run: RunFiles, split_sizes: Mapping[str, tuple[int, int]]) -> list[tup
         split_sizes: Numbers of rows and of different samples in each part of the table, see `part_sizes`.
     """
     settings, own = run.settings, run.settings["data"]
-    sizes = ", ".join(
-        f"{name} {rows:,}" if rows == samples else f"{name} {rows:,} rows of {samples:,} different samples"
-        for name, (rows, samples) in split_sizes.items()
-    )
-    if own.get("folds") and own.get("fold") is None:
-        sizes += (
-            f"; each fold {'validates' if 'test' in split_sizes else 'tests'} the member that was not trained on it"
-        )
+    sizes = sizes_text(split_sizes, own.get("folds") is not None and own.get("fold") is None)
     seeds = {"initialization": settings.get("seed_everything"), "split": own.get("split_seed")}
     return [
         ("Data", f"{own['source']} (input: {run.task.input}), {own.get('split', 'random')} split: {sizes}"),
@@ -157,7 +152,7 @@ def time_texts(times: Times) -> list[str]:
 
 def warnings(data: ReportData) -> list[str]:
     """Warnings to read before the figures."""
-    found = []
+    found = report_warnings(data.run)
     if data.changed_data:
         found.append(CHANGED)
     if data.test.sampled:

@@ -10,6 +10,7 @@ import yaml
 
 from base.atomic_file import write_file
 from datamodules.datasets.dataset_catalog import CATALOG
+from datamodules.splits.split_settings import SplitSettings
 from reports.analysis.class_scores import class_groups
 from reports.analysis.intervals import Estimate
 from reports.decided_texts import decided_text
@@ -117,6 +118,14 @@ def _members(run: RunFiles) -> int:
     return int(run.settings["model"].get("members") or 1)
 
 
+def _is_out_of_fold(run: RunFiles) -> bool:
+    members, own = _members(run), run.settings["data"]
+    if members < 2:
+        return False
+    split = SplitSettings(own.get("split") or "random", folds=members, keep_test=bool(own.get("keep_test")))
+    return not split.has_test_rows
+
+
 def _summary(run: RunFiles) -> str:
     kinds = {
         "molecule": "molecules, given as SMILES,",
@@ -181,7 +190,7 @@ def _metrics_text(run: RunFiles, comparison: str) -> str:
     notes = [_LABEL_NOTE if run.task.is_multilabel else _CLASS_NOTE]
     if estimates:
         notes.append(_INTERVAL_NOTE)
-    if _members(run) > 1 and not run.settings["data"].get("keep_test"):
+    if _is_out_of_fold(run):
         notes.append("Rows without a test split were tested by the member that was not trained on them (out of fold).")
     if run.final is not None:
         notes.append("The metrics are those of `best.ckpt`; no row is left to test `final.ckpt`.")

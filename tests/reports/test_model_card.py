@@ -68,6 +68,9 @@ def test_an_ensemble_says_that_its_metrics_are_out_of_fold(run: RunFiles) -> Non
     assert "(out of fold). Better by 0.1." in text
     kept = {**settings, "data": {**settings["data"], "keep_test": True}}
     assert "out of fold" not in model_card(replace(run, settings=kept, final=None))
+    # The test rows that the table names are in no fold either.
+    named = {**settings, "data": {**settings["data"], "split": "file"}}
+    assert "out of fold" not in model_card(replace(run, settings=named, final=None))
 
 
 def test_its_intervals_are_those_of_the_report(run: RunFiles) -> None:

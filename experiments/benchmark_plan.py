@@ -90,8 +90,8 @@ def read_plan(path: Path, settings_files: SettingsFiles) -> BenchmarkPlan:
         settings_files: Returns the settings files of a run, whose digest tells whether a cell must be run again.
 
     Raises:
-        InputError: If the file is missing or malformed, the baseline is not one of its methods, or a settings file
-            that it names does not exist.
+        InputError: If the file is missing or malformed, the baseline is not one of its methods, a settings file that
+            it names does not exist, or a run has folds and no test rows outside of them.
     """
     settings = _mapping(read_yaml(path), str(path), _KEYS)
     missing = sorted({"baseline", "data", "methods"} - set(settings))
@@ -101,7 +101,7 @@ def read_plan(path: Path, settings_files: SettingsFiles) -> BenchmarkPlan:
     for key in ("baseline", "ours"):
         if settings.get(key, settings["baseline"]) not in methods:
             raise InputError(f"config: {key}: expected one of the methods {', '.join(methods)}, got {settings[key]!r}.")
-    cells = tuple(_cells(settings, functools.cache(functools.partial(_digest, settings_files))))
+    cells = tuple(_cells(settings, functools.cache(functools.partial(_checked_digest, settings_files))))
     return BenchmarkPlan(path.stem, settings["baseline"], settings.get("ours"), cells)
 
 
@@ -154,7 +154,26 @@ def _words(value: object, what: str) -> list[str]:
         ) from error
 
 
-def _digest(settings_files: SettingsFiles, words: tuple[str, ...]) -> str:
+def _checked_digest(settings_files: SettingsFiles, words: tuple[str, ...]) -> str:
     """Digest of the parsed settings files of a run, so that comments and layout do not count."""
-    files = settings_files([os.path.expandvars(word) for word in words])
-    return hashlib.sha256(json.dumps([read_yaml(path) for path in files], default=str).encode()).hexdigest()[:12]
+    files = [read_yaml(path) for path in settings_files([os.path.expandvars(word) for word in words])]
+    _refuse_out_of_fold(words, files)
+    return hashlib.sha256(json.dumps(files, default=str).encode()).hexdigest()[:12]
+
+
+def _refuse_out_of_fold(words: Sequence[str], files: Sequence[Any]) -> None:
+    """Refuse arguments that ask for folds if neither they nor a settings file say what stays out of the folds.
+
+    Out-of-fold metrics are of the same rows in every split. The splits then differ much less than other data would, so
+    that a test over splits rejects far too often, also with the correction for repeated cross-validation (Bouckaert and
+    Frank, 2004, PAKDD).
+    """
+    given = {word.split("=")[0] for word in words}
+    data = [own for one in files if isinstance(one, dict) and isinstance(own := one.get("data"), dict)]
+    if "--folds" not in given or given & {"--data.keep_test", "--data.split"}:
+        return
+    if not any(own.get("keep_test") or own.get("split") == "file" for own in data):
+        raise InputError(
+            "config: arguments: expected --data.keep_test true with --folds, since out-of-fold metrics are of the same "
+            f"rows in every split, got {shlex.join(words)!r}."
+        )

@@ -61,7 +61,8 @@ class CellProcess:
             The test metrics by name, `seconds`, `peak_megabytes` of the process, `train_samples` and `test_samples`.
 
         Raises:
-            CellFailedError: If the process failed, wrote no metrics, or its balanced accuracy is undefined.
+            CellFailedError: If the process failed, wrote no metrics or tested no row, or its balanced accuracy is
+                undefined.
         """
         folder.mkdir(parents=True)
         words = shlex.split(os.path.expandvars(cell.arguments))
@@ -94,7 +95,9 @@ def read_metrics(folder: Path) -> dict[str, Any]:
         folder: The folder of the run.
 
     Raises:
-        CellFailedError: If the files are missing or damaged, or the balanced accuracy is undefined.
+        CellFailedError: If the files are missing or damaged, the balanced accuracy is undefined, or there is no test
+            row: the metrics are then out-of-fold ones, of the same rows in every split, which no test over splits can
+            compare.
     """
     import polars
 
@@ -107,7 +110,12 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     accuracy = values.get("balanced_accuracy")
     if accuracy is None or not math.isfinite(accuracy):
         raise CellFailedError(f"balanced_accuracy: expected a number, got {accuracy}")
-    return {**values, "train_samples": int((splits == "train").sum()), "test_samples": int((splits == "test").sum())}
+    train, test = (int((splits == name).sum()) for name in ("train", "test"))
+    if not test:
+        raise CellFailedError(
+            "splits.csv: expected test rows, got none; with folds, --data.keep_test true keeps some out of them"
+        )
+    return {**values, "train_samples": train, "test_samples": test}
 
 
 def _end_with_parent() -> None:

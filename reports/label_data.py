@@ -18,7 +18,7 @@ from reports.analysis.label_intervals import LabelPredictions
 from reports.analysis.label_pairs import LabelPairs, compare_pairs
 from reports.analysis.label_results import LabelComparison, compare_labels
 from reports.report_data import fit_run_baseline
-from reports.run_data import has_changed, set_up_data
+from reports.run_data import has_changed, part_sizes, set_up_data
 from reports.run_files import RunFiles
 from reports.run_sets import members_of_test
 from reports.samples.evaluated import TEST_EVALUATED, decided_folds
@@ -65,7 +65,7 @@ class LabelData:
 
     Attributes:
         run: The files in the run's folder.
-        split_sizes: Numbers of rows and of different samples in each split.
+        split_sizes: Numbers of rows and of different samples in each part of the table, see `part_sizes`.
         groups: Group of each label.
         unknown: int64 (L,), training samples of which it is not known whether they have each label.
         thresholds: float64 (L,), calibrated probability from which each label is predicted; NaN for labels that no
@@ -139,19 +139,17 @@ def collect_labels(run: RunFiles, trust: Sequence[str] = ()) -> LabelData:
         at_half = torch.sigmoid(-model.decision.class_offset)
         thresholds = model.decision.calibration(at_half[None])[0].double().numpy()
     records = data.records
-    sizes: dict[str, tuple[int, int]] = {
-        name: (len(own), records.different_samples(own)) for name, own in records.rows.items()
-    }
-    counted = sizes["train"][1 if records.count_by == "samples" else 0]
+    trained = records.rows["train"]
+    counted = records.different_samples(trained) if records.count_by == "samples" else len(trained)
     return assemble_labels(
         run,
         test,
-        records.codes[records.rows["train"]],
+        records.codes[trained],
         thresholds,
         fit_run_baseline(data, rows, run),
         lambda indices: sample_texts(data, rows, indices),
         groups=class_groups(run.task.class_counts, model.groups.head_fraction, model.groups.tail_fraction),
-        split_sizes=sizes,
+        split_sizes=part_sizes(records),
         unknown=counted - numpy.array(run.task.known_counts),
         changed_data=has_changed(data, run),
     )
@@ -216,7 +214,7 @@ def assemble_labels(
         fitted: What the baseline says of the test samples.
         texts: A function from indices of test samples to their texts.
         groups: Group of each label.
-        split_sizes: Numbers of rows and of different samples in each split.
+        split_sizes: Numbers of rows and of different samples in each part of the table, see `part_sizes`.
         unknown: int64 (L,), training samples of which it is not known whether they have each label.
         changed_data: Whether the training samples differ from those of the checkpoint.
         resamples: As of `compare_labels`.

@@ -9,6 +9,7 @@ import numpy
 
 from reports.analysis.intervals import FEWEST
 from reports.analysis.label_pairs import LABELS_SHOWN
+from reports.decided_texts import report_warnings
 from reports.label_data import LabelData
 from reports.metric_titles import MULTILABEL_METRICS
 from reports.number_texts import interval, number
@@ -84,7 +85,7 @@ def label_rows(data: LabelData) -> list[dict[str, Any]]:
 
 def label_warnings(data: LabelData) -> list[str]:
     """Warnings to read before the figures."""
-    found = [CHANGED] if data.changed_data else []
+    found = report_warnings(data.run) + ([CHANGED] if data.changed_data else [])
     if len(data.test) < data.test.total:
         found.append(
             f"The test results are based on {len(data.test):,} of {data.test.total:,} test rows, drawn at random."

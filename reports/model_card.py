@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,13 @@ import yaml
 
 from base.atomic_file import write_file
 from datamodules.datasets.dataset_catalog import CATALOG
+from datamodules.splits.split_settings import SplitSettings
+from reports.analysis.class_scores import class_groups
+from reports.analysis.intervals import Estimate
+from reports.decided_texts import decided_text
 from reports.metric_titles import METRICS, MULTILABEL_METRICS
 from reports.number_texts import number
+from reports.paired_tests import pair_tests
 from reports.run_description import method_facts
 from reports.run_files import RunFiles, read_run
 from reports.threshold_texts import threshold_text
@@ -21,8 +25,11 @@ CARD = "model_card.md"
 """Name of the file in the folder of a run."""
 
 _CLASSES_LISTED = 100
-_95_PERCENT = 1.959964
 _CLASS_NOTE = "Accuracies of head, middle and tail are the mean recall of their classes."
+_INTERVAL_NOTE = (
+    "Intervals are from a bootstrap of the test samples within each class, in which rows with the same SMILES count as "
+    "one sample."
+)
 _LABEL_NOTE = (
     "Macro is the mean over labels, each of which counts the same; micro counts all known values together. Average "
     "precision says how far the samples with a label are ranked before those without; guessing gives the share of "
@@ -94,19 +101,6 @@ def card_metadata(run: RunFiles) -> dict[str, Any]:
     return {**metadata, "model-index": [{"name": run.name, "results": [result]}]} if metrics else metadata
 
 
-def wilson_interval(share: float, number: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson, 1927, J. Am. Stat. Assoc. 22, 209).
-
-    Args:
-        share: Observed share, 0 to 1.
-        number: Number of independent samples, at least 1.
-    """
-    square = _95_PERCENT**2 / number
-    center = (share + square / 2) / (1 + square)
-    half = math.sqrt(share * (1 - share) * square + square**2 / 4) / (1 + square)
-    return center - half, center + half
-
-
 def _source(run: RunFiles) -> str:
     """The data set without its folders, which are nobody else's."""
     return Path(str(run.settings["data"]["source"])).name
@@ -122,6 +116,14 @@ def _tag(run: RunFiles) -> str:
 
 def _members(run: RunFiles) -> int:
     return int(run.settings["model"].get("members") or 1)
+
+
+def _is_out_of_fold(run: RunFiles) -> bool:
+    members, own = _members(run), run.settings["data"]
+    if members < 2:
+        return False
+    split = SplitSettings(own.get("split") or "random", folds=members, keep_test=bool(own.get("keep_test")))
+    return not split.has_test_rows
 
 
 def _summary(run: RunFiles) -> str:
@@ -179,22 +181,33 @@ def _size(run: RunFiles, name: str) -> int:
 
 
 def _metrics_text(run: RunFiles, comparison: str) -> str:
-    rows = [(name, title, run.metrics.get(f"test/{name}")) for name, title in _titles(run).items()]
+    estimates = _estimates(run)
     lines = ["| metric | test | 95 % interval |", "| --- | ---: | ---: |"]
-    for name, title, value in rows:
-        interval = "–"
-        if name == "accuracy" and value is not None and _size(run, "samples"):
-            low, high = wilson_interval(min(max(value, 0.0), 1.0), _size(run, "samples"))
-            interval = f"{number(low)} to {number(high)}"
-        lines.append(f"| {title} | {number(value)} | {interval} |")
+    for name, title in _titles(run).items():
+        value, one = run.metrics.get(f"test/{name}"), estimates.get(name)
+        bounds = "–" if value is None or one is None or not one.samples else f"{number(one.low)} to {number(one.high)}"
+        lines.append(f"| {title} | {number(value)} | {bounds} |")
     notes = [_LABEL_NOTE if run.task.is_multilabel else _CLASS_NOTE]
-    if _members(run) > 1 and not run.settings["data"].get("keep_test"):
+    if estimates:
+        notes.append(_INTERVAL_NOTE)
+    if _is_out_of_fold(run):
         notes.append("Rows without a test split were tested by the member that was not trained on them (out of fold).")
     if run.final is not None:
         notes.append("The metrics are those of `best.ckpt`; no row is left to test `final.ckpt`.")
+    if changed := decided_text(run):
+        notes.append(f"{changed}; the metrics are those of the test.")
     if run.objective != "as_trained":
         notes.append(f"The decision is best at: {run.objective}.")
     return "\n".join([*lines, "", " ".join([*notes, comparison]).strip()])
+
+
+def _estimates(run: RunFiles) -> Mapping[str, Estimate]:
+    """Accuracies by name, with the intervals of the report; empty without predictions, and of several labels."""
+    if run.task.is_multilabel:
+        return {}
+    groups = run.settings["model"]["groups"]
+    tests = pair_tests([run], class_groups(run.task.class_counts, groups["head_fraction"], groups["tail_fraction"]))
+    return {} if isinstance(tests, str) else tests.estimates[0]
 
 
 def _classes_text(run: RunFiles) -> str:

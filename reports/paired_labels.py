@@ -26,7 +26,7 @@ from reports.analysis.label_intervals import (
     weighted_scores,
 )
 from reports.analysis.label_results import mean_sizes
-from reports.paired_tests import same_rows
+from reports.paired_tests import same_rows, sample_of_row
 from reports.run_files import RunFiles
 from reports.samples.evaluated import TEST_EVALUATED
 
@@ -143,10 +143,6 @@ def pair_labels(
 ) -> PairedLabels | str:
     """Collect the predictions of runs with the same labels.
 
-    The file does not say which rows are the same sample. Rows whose SMILES are the same text are taken for one, so that
-    other spellings and salts of a drug count as other samples, and a drug with several proteins counts as one. Rows
-    without SMILES are samples of their own.
-
     Args:
         runs: The runs.
         groups: Group of each label.
@@ -181,7 +177,7 @@ def pair_labels(
     ]
     if resamples is None:
         resamples = number_of_resamples(*labels.shape)
-    paired = PairedLabels(names, labels, tuple(found), _sample_of_row(first), groups, resamples, total)
+    paired = PairedLabels(names, labels, tuple(found), sample_of_row(first), groups, resamples, total)
     if total == len(first):
         for place, (run, frame) in enumerate(zip(runs, frames, strict=True)):
             # Folds of an ensemble are calibrated one by one, so the order of samples may be another.
@@ -195,11 +191,3 @@ def _lost(found: Mapping[str, float | None], metrics: Mapping[str, float | None]
     pairs = [(own, metrics.get(name)) for name, own in found.items() if name.startswith("test/average_precision/")]
     lost = [abs(own - before) for own, before in pairs if own is not None and before is not None]
     return sum(lost) / max(len(lost), 1)
-
-
-def _sample_of_row(frame: polars.DataFrame) -> NDArray[Any]:
-    smiles = [name for name in frame.columns if name in ("smiles", "smiles_1", "smiles_2")]
-    if not smiles:
-        return numpy.arange(len(frame))
-    texts = frame.select(polars.concat_str(smiles, separator=" ")).to_series()
-    return texts.rank("dense").to_numpy().astype(numpy.int64)

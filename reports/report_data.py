@@ -24,7 +24,7 @@ from reports.analysis.distance_matrix import ClassDistances, compare_classes, si
 from reports.analysis.intervals import Estimate, accuracies
 from reports.analysis.layouts import principal_components, umap_layout
 from reports.analysis.set_coverage import SetCoverage
-from reports.run_data import has_changed, set_up_data
+from reports.run_data import has_changed, part_sizes, set_up_data, table_size
 from reports.run_files import RunFiles, read_run
 from reports.run_sets import measure_coverage
 from reports.samples.evaluated import (
@@ -67,7 +67,8 @@ class ReportData:
 
     Attributes:
         run: The files in the run's folder.
-        split_sizes: Numbers of rows and of different samples in each split.
+        split_sizes: Numbers of rows and of different samples in each part of the table, see `part_sizes`.
+        table_size: Numbers of rows and of different samples in all of them together.
         scores: Sample counts and recall of the classes.
         results: Precision, F1 and the interval of the recall of the classes.
         accuracies: Accuracies on the test samples by name, with intervals.
@@ -75,6 +76,8 @@ class ReportData:
         similar: Codes of all C classes, int64 (C,), similar ones next to each other.
         training: Embedded training samples.
         test: Evaluated test samples.
+        counted: bool (n,), which of them are of classes with training samples; the others are in no number but the
+            cells of the matrix of confusions.
         points: The samples on the embedding map.
         confusions: The confusions to show, each with its examples.
         num_confusions: Number of all confusions.
@@ -86,7 +89,8 @@ class ReportData:
     """
 
     run: RunFiles
-    split_sizes: dict[str, tuple[int, int]]
+    split_sizes: Mapping[str, tuple[int, int]]
+    table_size: tuple[int, int]
     scores: ClassScores
     results: ClassResults
     accuracies: Mapping[str, Estimate]
@@ -94,6 +98,7 @@ class ReportData:
     similar: NDArray[Any]
     training: EvaluatedSamples
     test: EvaluatedSamples
+    counted: NDArray[Any]
     points: MapPoints
     confusions: list[tuple[Confusion, list[Example]]]
     num_confusions: int
@@ -141,9 +146,8 @@ def collect(path: Path, points: int = POINTS, umap: bool = False, trust: Sequenc
         training,
         test,
         groups=class_groups(run.task.class_counts, model.groups.head_fraction, model.groups.tail_fraction),
-        split_sizes={
-            name: (len(rows), data.records.different_samples(rows)) for name, rows in data.records.rows.items()
-        },
+        split_sizes=part_sizes(data.records),
+        table_size=table_size(data.records),
         texts=texts,
         points=points,
         umap=umap,
@@ -160,6 +164,7 @@ def assemble(
     test: EvaluatedSamples,
     groups: tuple[Group, ...],
     split_sizes: Mapping[str, tuple[int, int]],
+    table_size: tuple[int, int],
     texts: Mapping[str, Callable[[list[int]], SampleTexts]],
     points: int = POINTS,
     umap: bool = False,
@@ -175,7 +180,8 @@ def assemble(
         training: Embedded training samples.
         test: Evaluated test samples.
         groups: Group of each class.
-        split_sizes: Numbers of rows and of different samples in each split.
+        split_sizes: Numbers of rows and of different samples in each part of the table, see `part_sizes`.
+        table_size: Numbers of rows and of different samples in all of them together.
         texts: For train and test, a function from indices of samples to their texts.
         points: Number of samples on the embedding map.
         umap: Whether to add a UMAP layout to the map.
@@ -184,35 +190,40 @@ def assemble(
         baseline: What a logistic regression predicts for the test samples.
         coverage: Coverage of prediction sets on the test samples.
     """
-    num_classes = run.task.num_classes
+    num_classes, counts = run.task.num_classes, numpy.array(run.task.class_counts)
     recall = recall_per_class(test.codes, test.predicted, num_classes)
     # As in the metrics of the run: what training never saw is in no average.
-    recall[numpy.array(run.task.class_counts) == 0] = numpy.nan
-    found = find_confusions(test.codes, test.predicted, num_classes)
+    recall[counts == 0] = numpy.nan
+    counted = counts[test.codes] > 0
+    found = find_confusions(test.codes[counted], test.predicted[counted], num_classes)
     confusions = [(one, _examples(one, test, training)) for one in shown_confusions(found)]
     chosen = choose_points(training, test, points, umap)
     examples = [example for _, several in confusions for example in several]
     shown_training = {*chosen.training.tolist(), *(one.training for one in examples if one.training is not None)}
     shown_test = {*chosen.test.tolist(), *(one.test for one in examples)}
-    scores = ClassScores(run.task.classes, numpy.array(run.task.class_counts), test.total, recall, groups)
+    scores = ClassScores(run.task.classes, counts, test.total, recall, groups)
     means = run.class_means or (means_of(training),)
     return ReportData(
         run=run,
-        split_sizes=dict(split_sizes),
+        split_sizes=split_sizes,
+        table_size=table_size,
         scores=scores,
-        results=class_results(test.codes, test.predicted, test.total, scores.training),
-        accuracies=accuracies(test.codes, test.predicted, ~numpy.isnan(recall), scores.test, groups),
+        results=class_results(test.codes, test.predicted, test.total, scores.training, test.samples),
+        accuracies=accuracies(test.codes, test.predicted, ~numpy.isnan(recall), scores.test, groups, test.samples),
         distances=compare_classes(means),
         similar=similar_classes(means[-1]),
         training=training,
         test=test,
+        counted=counted,
         points=chosen,
         confusions=confusions,
         num_confusions=len(found),
         texts={"train": texts["train"](sorted(shown_training)), "test": texts["test"](sorted(shown_test))},
         changed_data=changed_data,
         curve=curve,
-        baseline=None if baseline is None else compare_baseline(baseline, test.codes, test.predicted, scores),
+        baseline=None
+        if baseline is None
+        else compare_baseline(baseline, test.codes, test.predicted, scores, test.samples),
         coverage=coverage,
     )
 
@@ -269,6 +280,8 @@ def choose_points(training: EvaluatedSamples, test: EvaluatedSamples, points: in
     Args:
         training: Embedded training samples.
         test: Evaluated test samples.
+        counted: bool (n,), which of them are of classes with training samples; the others are in no number but the
+            cells of the matrix of confusions.
         points: Total number, half of them test samples; a split that is too small is made up for by the other.
         umap: Whether to add a UMAP layout.
     """

@@ -10,6 +10,7 @@ from typing import Any
 
 from base.atomic_file import write_file
 from reports.compared_runs import Comparison, compare_runs
+from reports.decided_texts import decided_text
 from reports.figures.comparison_figures import difference_figure, last_weights, metric_figure, weight_figure
 from reports.figures.plotly_figure import rounded
 from reports.number_texts import number, signed, signed_interval
@@ -140,6 +141,9 @@ def comparison_warnings(comparison: Comparison) -> list[str]:
             f"Trained on other samples than {comparison.names[0]}: {', '.join(others)}. Their test samples may differ "
             "too, so the split may explain a part of each difference."
         )
+    for run, name in zip(comparison.runs, comparison.names, strict=True):
+        if changed := decided_text(run):
+            found.append(f"{name}: {changed}. All numbers here are those of the test.")
     tests = comparison.tests
     if isinstance(tests, PairedLabels) and len(tests.labels) < tests.total:
         found.append(f"All scores are based on {len(tests.labels):,} of {tests.total:,} test rows, drawn at random.")

@@ -12,11 +12,13 @@ from reports.analysis.class_scores import (
     hard_head_classes,
     imbalance_ratio,
 )
+from reports.decided_texts import report_warnings
 from reports.figures.confusion_figure import CLASSES_SHOWN
 from reports.metric_titles import ACCURACIES
 from reports.number_texts import interval, number, sample_count, seconds
 from reports.report_data import ReportData
 from reports.run_answer import baseline_text
+from reports.run_data import sizes_text
 from reports.run_files import RunFiles, Times
 
 _NAMES_LISTED = 12
@@ -37,7 +39,7 @@ def tiles(data: ReportData) -> list[dict[str, str]]:
         )
     values = {}
     values["Classes"] = f"{len(data.scores.names):,}"
-    rows, samples = (sum(sizes) for sizes in zip(*data.split_sizes.values(), strict=True))
+    rows, samples = data.table_size
     if rows > samples:
         values["Rows"] = f"{rows:,}"
     values["Samples"] = f"{samples:,}"
@@ -50,13 +52,10 @@ def facts(run: RunFiles, split_sizes: Mapping[str, tuple[int, int]]) -> list[tup
 
     Args:
         run: The files of the run.
-        split_sizes: Numbers of rows and of different samples in each split.
+        split_sizes: Numbers of rows and of different samples in each part of the table, see `part_sizes`.
     """
     settings, own = run.settings, run.settings["data"]
-    sizes = ", ".join(
-        f"{name} {rows:,}" if rows == samples else f"{name} {rows:,} rows of {samples:,} different samples"
-        for name, (rows, samples) in split_sizes.items()
-    )
+    sizes = sizes_text(split_sizes, own.get("folds") is not None and own.get("fold") is None)
     seeds = {"initialization": settings.get("seed_everything"), "split": own.get("split_seed")}
     return [
         ("Data", f"{own['source']} (input: {run.task.input}), {own.get('split', 'random')} split: {sizes}"),
@@ -153,7 +152,7 @@ def time_texts(times: Times) -> list[str]:
 
 def warnings(data: ReportData) -> list[str]:
     """Warnings to read before the figures."""
-    found = []
+    found = report_warnings(data.run)
     if data.changed_data:
         found.append(CHANGED)
     if data.test.sampled:
@@ -252,7 +251,7 @@ def map_text(data: ReportData) -> str:
     """What the embedding map shows, and of which samples."""
     points = data.points
     text = "Samples that look similar to the model are close together. Hover over a point or tap it to see the sample."
-    training, test = data.split_sizes["train"][0], data.split_sizes["test"][0]
+    training, test = int(data.training.total.sum()), int(data.test.total.sum())
     if len(points.training) < training or len(points.test) < test:
         text += (
             f" The map shows {len(points.training):,} of {training:,} training samples and {len(points.test):,} of "

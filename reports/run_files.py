@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -85,10 +85,13 @@ class RunFiles:
         rejected: Rows of the table that could not be used.
         metrics: Test metrics from `test_metrics.json`, by name; empty without that file.
         objective: Objective that chose the decision of the checkpoint.
+        tested_objective: Objective of the decision that `metrics` and `predictions` are of, if another one was chosen
+            since; None if they are of the decision of the checkpoint.
         final: Checkpoint of the refit of the run; None without a refit.
         curves: Learning curves of the run, or of each member of an ensemble; empty without `metrics.csv`.
         predictions: `test_predictions.csv`; None without that file.
-        levels: Accuracy on each level of applicability, see `accuracy_by_level`; empty without the file of them.
+        levels: Accuracy on each level of applicability, see `accuracy_by_level`; empty without the file of them, and
+            if another decision was chosen since.
     """
 
     folder: Path
@@ -101,6 +104,7 @@ class RunFiles:
     rejected: Rejected
     metrics: dict[str, float | None]
     objective: str = "as_trained"
+    tested_objective: str | None = None
     final: Path | None = None
     curves: tuple[LearningCurve, ...] = ()
     predictions: polars.DataFrame | None = None
@@ -146,6 +150,7 @@ def read_run(path: Path) -> RunFiles:
     for section in ("model", "data"):
         if not isinstance(saved.settings.get(section), dict):
             raise InputError(f"RUN: expected settings of {section} in {checkpoint}, got none.")
+    tested = _tested_objective(saved)
     metrics_file, levels_file = folder / "test_metrics.json", folder / LEVELS_FILE
     return RunFiles(
         folder=folder,
@@ -158,11 +163,21 @@ def read_run(path: Path) -> RunFiles:
         rejected=read_rejected(folder / "rejected.csv"),
         metrics=json.loads(metrics_file.read_text()) if metrics_file.is_file() else {},
         objective=str(saved.decision.get("objective", "as_trained")),
+        tested_objective=tested,
         final=final_checkpoint(checkpoint),
         curves=_read_curves(folder, saved),
         predictions=_read_predictions(folder / TEST_PREDICTIONS),
-        levels=tuple(json.loads(levels_file.read_text())["levels"]) if levels_file.is_file() else (),
+        levels=tuple(json.loads(levels_file.read_text())["levels"]) if tested is None and levels_file.is_file() else (),
     )
+
+
+def _tested_objective(saved: Checkpoint) -> str | None:
+    """Objective of the decision of the test, which is that of the settings, if the checkpoint has another decision."""
+    from modules.decisions.settings import DecisionSettings
+
+    settings = {**asdict(DecisionSettings()), **(saved.settings.get("decision") or {})}
+    # A member of an ensemble is tested before its decision is chosen.
+    return str(settings["objective"]) if saved.decision not in ({}, settings) else None
 
 
 def _read_curves(folder: Path, saved: Checkpoint) -> tuple[LearningCurve, ...]:

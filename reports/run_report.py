@@ -117,7 +117,10 @@ def report_figures(data: ReportData) -> dict[str, Figure]:
     test, scores = data.test, data.scores
     evaluated = numpy.bincount(test.codes, minlength=len(scores.names))
     represented = (test.total / numpy.maximum(evaluated, 1))[test.codes]
-    bins = reliability_by_group(test.confidence, test.codes, test.predicted, represented, scores.groups)
+    confidence, codes, predicted, weights = (
+        values[data.counted] for values in (test.confidence, test.codes, test.predicted, represented)
+    )
+    bins = reliability_by_group(confidence, codes, predicted, weights, scores.groups)
     figures = {
         "counts": class_count_figure(scores),
         "recall": recall_figure(scores, data.results),

@@ -72,4 +72,4 @@ def measure_coverage(
     members = members_of_test(model, data, test.rows, test.logits, run)
     if members is None:
         return None
-    return set_coverage(members, test.codes, test.total, numpy.array(run.task.class_counts))
+    return set_coverage(members, test.codes, test.total, numpy.array(run.task.class_counts), test.samples)

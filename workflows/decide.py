@@ -31,7 +31,8 @@ class Decided:
 def decide(run: Path, settings: DecisionSettings, trust: Sequence[str] = ()) -> Decided:
     """Choose the decision of a checkpoint anew and write it into the checkpoint; nothing else in it changes.
 
-    How often labels are right is estimated anew in the evidence beside it.
+    How often labels are right is estimated anew in the evidence beside it. The metrics and predictions of the test stay
+    those of the decision that was tested, which the model card of the run says.
 
     A refit of the run, which has no scores of its own, gets the same decision.
 
@@ -55,6 +56,7 @@ def decide(run: Path, settings: DecisionSettings, trust: Sequence[str] = ()) -> 
     from modules.drug_classifier import DrugClassifier
     from modules.evaluation.prediction_evidence import evidence_path, load_evidence
     from modules.make_evidence import decided_evidence
+    from reports.model_card import CARD, write_model_card
 
     saved = read_checkpoint(run / "checkpoints" / "best.ckpt" if run.is_dir() else run, "RUN")
     checkpoint = saved.measured
@@ -71,4 +73,7 @@ def decide(run: Path, settings: DecisionSettings, trust: Sequence[str] = ()) -> 
         if evidence is not None:
             # Which labels are right depends on the decision.
             decided_evidence(model.decision, scores, evidence).save(evidence_path(path))
+    folder = checkpoint.resolve().parent.parent
+    if checkpoint.resolve() == folder / "checkpoints" / "best.ckpt" and (folder / CARD).is_file():
+        write_model_card(folder)
     return Decided(checkpoints, len(scores.labels), before, after, crossed)

@@ -32,7 +32,11 @@ class Baseline:
 
 
 def compare_baseline(
-    fitted: FittedBaseline, codes: NDArray[Any], predicted: NDArray[Any], scores: ClassScores
+    fitted: FittedBaseline,
+    codes: NDArray[Any],
+    predicted: NDArray[Any],
+    scores: ClassScores,
+    samples: NDArray[Any] | None = None,
 ) -> Baseline | None:
     """Hold the model against the logistic regression.
 
@@ -41,6 +45,7 @@ def compare_baseline(
         codes: int (n,), their class codes.
         predicted: int (n,), class codes that the model predicts.
         scores: Recall of the classes by the model; NaN where a class is left out.
+        samples: int (n,), equal for rows of the same sample; each row is one if None.
 
     Returns:
         The comparison; None if all classes are left out.
@@ -53,6 +58,6 @@ def compare_baseline(
     return Baseline(
         fitted,
         replace(scores, recall=recall),
-        accuracies(codes, fitted.predicted, counted, scores.test, scores.groups),
-        accuracy_differences(codes, predicted, fitted.predicted, counted, scores.test, scores.groups),
+        accuracies(codes, fitted.predicted, counted, scores.test, scores.groups, samples),
+        accuracy_differences(codes, predicted, fitted.predicted, counted, scores.test, scores.groups, samples),
     )

@@ -9,17 +9,19 @@ import numpy
 from numpy.typing import NDArray
 
 from reports.analysis.intervals import wilson
+from reports.analysis.same_samples import different_by_class, same_numbers
 
 
 @dataclass(frozen=True)
 class ClassResults:
-    """Results of C classes on n evaluated test samples; samples of classes without training samples do not count.
+    """Results of C classes on n evaluated test rows; rows of classes without training samples do not count.
 
     Attributes:
-        evaluated: int64 (C,), evaluated test samples of each class.
+        evaluated: int64 (C,), evaluated test rows of each class.
         hits: int64 (C,), how many of them are predicted correctly.
-        predicted: int64 (C,), evaluated samples that are predicted as the class.
-        recall_low: float64 (C,), lower bound of Wilson's 95 % interval of the recall; NaN without samples.
+        predicted: int64 (C,), evaluated rows that are predicted as the class.
+        recall_low: float64 (C,), lower bound of Wilson's 95 % interval of the recall, whose trials are the different
+            samples of the class; NaN without samples.
         recall_high: float64 (C,), upper bound.
         precision: float64 (C,), share of the samples predicted as a class that are of it; NaN if there are none.
         f1: float64 (C,), 2 hits / (samples + samples predicted as the class); NaN without samples.
@@ -35,24 +37,30 @@ class ClassResults:
 
 
 def class_results(
-    codes: NDArray[Any], predicted: NDArray[Any], total: NDArray[Any], training: NDArray[Any]
+    codes: NDArray[Any],
+    predicted: NDArray[Any],
+    total: NDArray[Any],
+    training: NDArray[Any],
+    samples: NDArray[Any] | None = None,
 ) -> ClassResults:
     """Count the predictions of each class.
 
     Args:
-        codes: int (n,), class codes of the evaluated samples.
+        codes: int (n,), class codes of the evaluated rows.
         predicted: int (n,), predicted class codes.
-        total: int (C,), test samples of each class. Where only a part of them was evaluated, each stands for as many as
+        total: int (C,), test rows of each class. Where only a part of them was evaluated, each stands for as many as
             its class has more, so that precision and F1 are those of the whole split.
         training: int (C,), training samples of each class.
+        samples: int (n,), equal for rows of the same sample; each row is one if None.
     """
     known = training[codes] > 0
+    trials = different_by_class(codes[known], same_numbers(samples, len(codes))[known], len(total))
     codes, predicted, size = codes[known], predicted[known], len(total)
     evaluated = numpy.bincount(codes, minlength=size)
     stands_for = (total / numpy.maximum(evaluated, 1))[codes]
     right = codes == predicted
     hits = numpy.bincount(codes[right], minlength=size)
-    low, high = wilson(hits, evaluated)
+    low, high = wilson(hits / numpy.maximum(evaluated, 1) * trials, trials)
     true_ones, taken_for, found = (
         numpy.bincount(of[chosen], stands_for[chosen], minlength=size)
         for of, chosen in ((codes, slice(None)), (predicted, slice(None)), (codes, right))

@@ -8,12 +8,18 @@ import numpy
 from numpy.typing import NDArray
 
 from reports.analysis.intervals import RESAMPLES, Estimate, moved_bounds, with_doubt
+from reports.analysis.same_samples import different, same_numbers
 
 _RESAMPLES_AT_ONCE = 50
 
 
 def f1_differences(
-    codes: NDArray[Any], predicted: NDArray[Any], other: NDArray[Any], num_classes: int, seed: int = 0
+    codes: NDArray[Any],
+    predicted: NDArray[Any],
+    other: NDArray[Any],
+    num_classes: int,
+    seed: int = 0,
+    samples: NDArray[Any] | None = None,
 ) -> dict[str, Estimate]:
     """How much higher the F1 of one model is than that of another on the same samples.
 
@@ -22,24 +28,29 @@ def f1_differences(
     and holds 0 if the models differ on fewer than `FEWEST` samples.
 
     Args:
-        codes: int (n,), class codes of one sample or more.
+        codes: int (n,), class codes of one row or more.
         predicted: int (n,), class codes that the first model predicts.
         other: int (n,), class codes that the second model predicts.
         num_classes: Number of classes C.
         seed: Random seed.
+        samples: int (n,), equal for rows of the same sample, which are drawn together; each row is one if None.
 
     Returns:
         Differences of `macro_f1` and `balanced_f1`, see `TailMetrics`.
     """
-    generator, size = numpy.random.default_rng(seed), len(codes)
-    observed = _gains(numpy.ones((1, size)), codes, predicted, other, num_classes)[:, 0]
+    generator, numbers = numpy.random.default_rng(seed), same_numbers(samples, len(codes))
+    size = int(numbers.max()) + 1
+    observed = _gains(numpy.ones((1, len(codes))), codes, predicted, other, num_classes)[:, 0]
     drawn = [
-        _gains(generator.multinomial(size, numpy.full(size, 1 / size), count), codes, predicted, other, num_classes)
+        _gains(
+            generator.multinomial(size, numpy.full(size, 1 / size), count)[:, numbers],
+            *(codes, predicted, other, num_classes),
+        )
         for count in numpy.diff(numpy.arange(0, RESAMPLES + 1, _RESAMPLES_AT_ONCE)).tolist()
     ]
     resampled = numpy.concatenate(drawn, axis=1)
     lows, highs = numpy.quantile(resampled, (0.025, 0.975), axis=1).tolist()
-    differing = int((predicted != other).sum())
+    differing = different(numbers[predicted != other])
     shifts = (observed - resampled.mean(axis=1)).tolist()
     return {
         name: with_doubt(Estimate(value, *moved_bounds(low, high, shift), size), differing)

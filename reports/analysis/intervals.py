@@ -10,6 +10,7 @@ import numpy
 from numpy.typing import NDArray
 
 from reports.analysis.class_scores import GROUPS, Group
+from reports.analysis.same_samples import different, same_numbers
 
 RESAMPLES = 1_000
 """Number of bootstrap resamples of the test samples."""
@@ -21,6 +22,11 @@ for the same model in 2 of 2**5 cases, which is more than 5 %."""
 _DIFFERENCE = numpy.array([0, 1, -1, 0])
 """What the outcomes add to the difference: both right, the first alone, the second alone, neither."""
 
+_Z = 1.959963984540054
+"""Quantile of the normal distribution of 95 % intervals."""
+
+_DRAWS_AT_ONCE = 10_000_000
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -30,7 +36,7 @@ class Estimate:
         value: The value; NaN without samples.
         low: Lower bound.
         high: Upper bound.
-        samples: Number of test samples it is measured on.
+        samples: Number of different test samples it is measured on.
     """
 
     value: float
@@ -48,26 +54,22 @@ UNKNOWN = Estimate(numpy.nan, numpy.nan, numpy.nan, 0)
 
 
 def wilson(hits: NDArray[Any], samples: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """95 % intervals of fractions by Wilson's score method (Wilson, 1927).
+    """95 % intervals of fractions by Wilson's score method (Wilson, 1927, J. Am. Stat. Assoc. 22, 209).
 
     It stays within 0 and 1 and is not empty for 0 of 3 or 3 of 3.
 
     Args:
-        hits: int (C,), successes.
+        hits: (C,), successes; of samples with several rows, the share of the rows times the number of samples.
         samples: int (C,), trials.
 
     Returns:
         Lower and upper bounds, float64 (C,); NaN without trials.
     """
-    from scipy.stats import binomtest
-
-    bounds = numpy.full((2, len(samples)), numpy.nan)
-    # Classes of the same counts, of which a long tail has many, share their interval.
-    for hit, all_of in {*zip(hits.tolist(), samples.tolist(), strict=True)}:
-        if all_of:
-            found = binomtest(hit, all_of).proportion_ci(method="wilson")
-            bounds[:, (hits == hit) & (samples == all_of)] = [[found.low], [found.high]]
-    return bounds[0], bounds[1]
+    trials = numpy.where(samples > 0, samples, numpy.nan)
+    share, square = hits / trials, _Z**2 / trials
+    center = (share + square / 2) / (1 + square)
+    half = numpy.sqrt(share * (1 - share) * square + square**2 / 4) / (1 + square)
+    return numpy.where(share == 0, 0.0, center - half), numpy.where(share == 1, 1.0, center + half)
 
 
 def accuracy_differences(
@@ -77,30 +79,34 @@ def accuracy_differences(
     counted: NDArray[Any],
     sizes: NDArray[Any],
     groups: Sequence[Group],
+    samples: NDArray[Any] | None = None,
 ) -> dict[str, Estimate]:
     """How much higher the accuracies of one model are than those of another on the same samples.
 
     An interval holds 0 if the models differ on fewer than `FEWEST` samples.
 
     Args:
-        codes: int (n,), class codes of the samples.
+        codes: int (n,), class codes of the rows.
         predicted: int (n,), class codes that the first model predicts.
         other: int (n,), class codes that the second model predicts.
         counted: bool (C,), the classes that count, each with samples.
-        sizes: int (C,), test samples of each class, also those that are not among the n, by which `accuracy` weights.
+        sizes: int (C,), test rows of each class, also those that are not among the n, by which `accuracy` weights.
         groups: Group of each class.
+        samples: int (n,), equal for rows of the same sample, which are drawn together; each row is one if None.
 
     Returns:
         Differences of `balanced_accuracy`, `accuracy`, `head_accuracy`, `middle_accuracy` and `tail_accuracy`;
         `UNKNOWN` where no class of a group counts.
     """
     right, other_right = predicted == codes, other == codes
-    found = _differences(codes, right, other_right, counted, sizes, groups)
+    numbers = same_numbers(samples, len(codes))
+    found = _differences(codes, right, other_right, counted, sizes, groups, numbers)
     kinds = numpy.array(groups)[codes]
+    differs = counted[codes] & (right != other_right)
     for name, gain in found.items():
-        own = kinds == name.removesuffix("_accuracy") if name.removesuffix("_accuracy") in GROUPS else slice(None)
-        differing = int((counted[codes] & (right != other_right))[own].sum())
-        found[name] = with_doubt(gain, differing)
+        group = name.removesuffix("_accuracy")
+        own = differs & (kinds == group) if group in GROUPS else differs
+        found[name] = with_doubt(gain, different(numbers[own]))
     return found
 
 
@@ -109,7 +115,7 @@ def with_doubt(gain: Estimate, differing: int) -> Estimate:
 
     Args:
         gain: The difference.
-        differing: Number of samples that the models treat differently.
+        differing: Number of different samples that the models treat differently.
     """
     if differing >= FEWEST or not gain.samples:
         return gain
@@ -122,12 +128,14 @@ def accuracies(
     counted: NDArray[Any],
     sizes: NDArray[Any],
     groups: Sequence[Group],
+    samples: NDArray[Any] | None = None,
 ) -> dict[str, Estimate]:
-    """The accuracies of one model, as `accuracy_differences`.
+    """The accuracies of one model, with the arguments of `accuracy_differences`.
 
     Where all samples of a group are right, or all wrong, resamples do not vary, and the interval is Wilson's of them.
     """
-    found = _differences(codes, predicted == codes, numpy.zeros(len(codes), dtype=bool), counted, sizes, groups)
+    none, numbers = numpy.zeros(len(codes), dtype=bool), same_numbers(samples, len(codes))
+    found = _differences(codes, predicted == codes, none, counted, sizes, groups, numbers)
     return {name: _with_bounds(one) if one.value in (0.0, 1.0) else one for name, one in found.items()}
 
 
@@ -138,17 +146,18 @@ def _differences(
     counted: NDArray[Any],
     sizes: NDArray[Any],
     groups: Sequence[Group],
+    samples: NDArray[Any],
 ) -> dict[str, Estimate]:
     kinds = numpy.array(groups)
     masks = {f"{group}_accuracy": counted & (kinds == group) for group in GROUPS}
-    found = {"balanced_accuracy": _difference(codes, right, other_right, counted, None)}
-    found["accuracy"] = _difference(codes, right, other_right, counted, sizes)
-    return found | {name: _difference(codes, right, other_right, mask, None) for name, mask in masks.items()}
+    given = (codes, right, other_right)
+    found = {"balanced_accuracy": _difference(*given, counted, None, samples)}
+    found["accuracy"] = _difference(*given, counted, sizes, samples)
+    return found | {name: _difference(*given, mask, None, samples) for name, mask in masks.items()}
 
 
 def _with_bounds(one: Estimate) -> Estimate:
-    hits = numpy.array([round(one.value * one.samples)])
-    low, high = wilson(hits, numpy.array([one.samples]))
+    low, high = wilson(numpy.array([one.value * one.samples]), numpy.array([one.samples]))
     return replace(one, low=float(low[0]), high=float(high[0]))
 
 
@@ -158,14 +167,15 @@ def _difference(
     other_right: NDArray[Any],
     counted: NDArray[Any],
     weights: NDArray[Any] | None,
+    samples: NDArray[Any],
 ) -> Estimate:
     if not counted.any():
         return UNKNOWN
     gains = numpy.bincount(codes, right.astype(float) - other_right, minlength=len(counted))[counted]
     support = numpy.bincount(codes, minlength=len(counted))[counted]
     value = float(numpy.average(gains / support, weights=None if weights is None else weights[counted]))
-    low, high = paired_interval(codes, right, other_right, counted, weights=weights)
-    return Estimate(value, low, high, int(support.sum()))
+    low, high = paired_interval(codes, right, other_right, counted, weights=weights, samples=samples)
+    return Estimate(value, low, high, different(samples[counted[codes]]))
 
 
 def paired_interval(
@@ -175,36 +185,70 @@ def paired_interval(
     counted: NDArray[Any],
     seed: int = 0,
     weights: NDArray[Any] | None = None,
+    samples: NDArray[Any] | None = None,
 ) -> tuple[float, float]:
     """95 % percentile bootstrap interval of the difference in the mean recall of two models.
 
     Every class keeps its number n of samples. Each resampled one is one of them or, with probability 1 / (n + 1), a
     sample of a class drawn at random. Without the latter, a class with a single sample would not vary: on the embedded
     drugs, of which most classes have one test sample, about half of the intervals would then hold the true difference.
-    The interval is moved to the observed difference.
+    A sample comes with all of its rows of the class. The interval is moved to the observed difference.
 
     Args:
-        codes: int (n,), class codes of the samples.
+        codes: int (n,), class codes of the rows.
         right: bool (n,), whether the first model is right.
         other_right: bool (n,), whether the second model is right.
         counted: bool (C,), the classes to average over, each with samples.
         seed: Random seed.
         weights: (C,), weights of the classes in the mean; equal if None, which gives the balanced accuracy.
+        samples: int (n,), equal for rows of the same sample; each row is one if None.
     """
-    support, both, ours, theirs = (
-        numpy.bincount(codes[chosen], minlength=len(counted))[counted]
-        for chosen in (slice(None), right & other_right, right & ~other_right, ~right & other_right)
-    )
-    outcomes = numpy.stack([both, ours, theirs, support - both - ours - theirs], axis=1)
-    shares = outcomes / support[:, None]
-    chances = (outcomes + shares.mean(axis=0)) / (support[:, None] + 1)
-    # Samples of one class differ by their outcome alone, so how many of each are drawn says all.
-    draws = numpy.random.default_rng(seed).multinomial(support, chances, size=(RESAMPLES, len(support)))
+    kinds, numbers = _kinds_of_samples(codes, right, other_right, len(counted), samples)
+    numbers = numbers[counted]
+    rows, gains = kinds.sum(axis=1), kinds @ _DIFFERENCE
+    support = numbers.sum(axis=1)
+    shares = numbers / support[:, None]
+    chances = (numbers + shares.mean(axis=0)) / (support[:, None] + 1)
     of_classes = None if weights is None else weights[counted]
-    differences = numpy.average(draws / support[:, None], axis=1, weights=of_classes) @ _DIFFERENCE
-    shift = float(numpy.average(shares - chances, axis=0, weights=of_classes) @ _DIFFERENCE)
+
+    def mean(times: NDArray[Any]) -> NDArray[Any]:
+        """Mean difference where each kind of sample, the last axis, counts `times` in each class, the one before."""
+        return numpy.average((times @ gains) / (times @ rows), axis=-1, weights=of_classes)
+
+    # Samples of one kind do not differ, so how many of each are drawn says all.
+    generator, at_once = numpy.random.default_rng(seed), max(1, _DRAWS_AT_ONCE // numbers.size)
+    sizes = [min(at_once, RESAMPLES - start) for start in range(0, RESAMPLES, at_once)]
+    drawn = [mean(generator.multinomial(support, chances, size=(size, len(support)))) for size in sizes]
+    differences = numpy.concatenate(drawn)
+    # The mean of ratios is that of the expectations only where all samples have the same number of rows.
+    expected = mean(chances) if len(kinds) == len(_DIFFERENCE) else differences.mean()
     low, high = numpy.quantile(differences, (0.025, 0.975)).tolist()
-    return moved_bounds(low, high, shift)
+    return moved_bounds(low, high, float(mean(numbers) - expected))
+
+
+def _kinds_of_samples(
+    codes: NDArray[Any],
+    right: NDArray[Any],
+    other_right: NDArray[Any],
+    num_classes: int,
+    samples: NDArray[Any] | None,
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Outcomes of the rows of K kinds of samples, int (K, 4), and samples of each class and kind, int (C, K).
+
+    The first four kinds are samples with one row. A sample with rows of several classes is one sample of each.
+    """
+    _, first, of_row = numpy.unique(
+        same_numbers(samples, len(codes)) * num_classes + codes, return_index=True, return_inverse=True
+    )
+    outcome = 2 * ~right + ~other_right
+    size = len(_DIFFERENCE)
+    outcomes = numpy.bincount(of_row.reshape(-1) * size + outcome, minlength=len(first) * size).reshape(-1, size)
+    every = numpy.concatenate([numpy.eye(size, dtype=outcomes.dtype), outcomes])
+    _, places, found = numpy.unique(every, axis=0, return_index=True, return_inverse=True)
+    order = numpy.argsort(places)
+    kind = numpy.argsort(order)[found.reshape(-1)[size:]]
+    numbers = numpy.bincount(codes[first] * len(order) + kind, minlength=num_classes * len(order))
+    return every[places[order]], numbers.reshape(num_classes, len(order))
 
 
 def moved_bounds(low: float, high: float, shift: float) -> tuple[float, float]:

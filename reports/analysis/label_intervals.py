@@ -202,7 +202,7 @@ def label_estimates(values: NDArray[Any], positive: NDArray[Any]) -> list[Estima
 
     Args:
         values: (L, 1 + R), as of `estimate`.
-        positive: int (L,), test samples that have each label.
+        positive: int (L,), different test samples that have each label.
     """
     found = []
     for own, samples in zip(values, positive.tolist(), strict=True):

@@ -21,6 +21,7 @@ from reports.analysis.label_intervals import (
     number_of_resamples,
     weighted_scores,
 )
+from reports.analysis.same_samples import different
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class LabelResults:
         precision: float64 (L,), share of the samples predicted to have a label, of those that are known, that have it;
             0 if it is never predicted, NaN if no sample has it.
         recall: float64 (L,), share of the samples with a label that are predicted to have it.
-        recall_low: float64 (L,), lower bound of Wilson's 95 % interval of the recall.
+        recall_low: float64 (L,), lower bound of Wilson's 95 % interval of the recall, whose trials are the different
+            samples with the label.
         recall_high: float64 (L,), upper bound.
         f1: float64 (L,), F1.
         means: Means over labels and the micro F1, by name, with intervals.
@@ -103,7 +105,7 @@ def compare_labels(
     means = [mean_scores(of_label, groups) for of_label in scored]
     sizes = mean_sizes(means[0], counted, samples, groups)
     results = [
-        _results(labels, counted, one, of_label, {name: estimate(own[name], sizes[name][0]) for name in own})
+        _results(labels, counted, samples, one, of_label, {name: estimate(own[name], sizes[name][0]) for name in own})
         for one, of_label, own in zip((ours, theirs), scored, means, strict=True)
     ]
     differences = {name: difference(own, means[1][name], *sizes[name]) for name, own in means[0].items()}
@@ -124,7 +126,7 @@ def mean_sizes(
     found = {}
     for name in names:
         own = labels[:, _members(name, groups)]
-        known, has = (len(numpy.unique(samples[rows.any(axis=1)])) for rows in (own >= 0, own == 1))
+        known, has = (different(samples[rows.any(axis=1)]) for rows in (own >= 0, own == 1))
         found[name] = (known, has)
     return found
 
@@ -138,6 +140,7 @@ def _members(name: str, groups: Sequence[Group]) -> NDArray[Any]:
 def _results(
     labels: NDArray[Any],
     counted: NDArray[Any],
+    samples: NDArray[Any],
     found: LabelPredictions,
     of_label: Mapping[str, NDArray[Any]],
     means: Mapping[str, Estimate],
@@ -146,11 +149,12 @@ def _results(
     has, has_not = counted == 1, counted == 0
     hits, alarms = (found.predicted & has).sum(axis=0), (found.predicted & has_not).sum(axis=0)
     positive = has.sum(axis=0)
-    low, high = wilson(hits, positive)
+    trials = numpy.array([different(samples[own]) for own in has.T], dtype=numpy.int64)
+    low, high = wilson(hits / numpy.maximum(positive, 1) * trials, trials)
     return LabelResults(
         positive=(labels == 1).sum(axis=0),
         negative=(labels == 0).sum(axis=0),
-        average_precision=label_estimates(of_label["average_precision"], positive),
+        average_precision=label_estimates(of_label["average_precision"], trials),
         auroc=of_label["auroc"][:, 0],
         precision=numpy.where(positive > 0, hits / numpy.maximum(hits + alarms, 1), numpy.nan),
         recall=_share(hits, positive),

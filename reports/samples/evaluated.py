@@ -25,11 +25,12 @@ TEST_EVALUATED = 20_000
 
 @dataclass(frozen=True)
 class EvaluatedSamples:
-    """n samples of a split.
+    """n rows of a split.
 
     Attributes:
-        total: int64 (C,), number of samples of each class in the entire split.
+        total: int64 (C,), number of rows of each class in the entire split.
         rows: int64 (n,), rows of the table.
+        samples: int64 (n,), equal for rows of the same sample.
         codes: int64 (n,), class codes.
         predicted: int64 (n,), predicted class codes.
         confidence: float32 (n,), probabilities of the predicted classes.
@@ -41,6 +42,7 @@ class EvaluatedSamples:
 
     total: NDArray[Any]
     rows: NDArray[Any]
+    samples: NDArray[Any]
     codes: NDArray[Any]
     predicted: NDArray[Any]
     confidence: NDArray[Any]
@@ -50,7 +52,7 @@ class EvaluatedSamples:
     at_prior: NDArray[Any]
 
     def __len__(self) -> int:
-        """Number of samples n."""
+        """Number of rows n."""
         return len(self.rows)
 
     @property
@@ -81,6 +83,7 @@ def evaluate_split(
     return EvaluatedSamples(
         total=numpy.bincount(codes, minlength=len(data.records.classes)),
         rows=rows[places],
+        samples=data.records.samples[rows[places]],
         codes=codes[places],
         subclusters=subclusters,
         **predictions,
@@ -121,6 +124,7 @@ def evaluate_out_of_fold(
     return EvaluatedSamples(
         total=numpy.bincount(codes, minlength=len(data.records.classes)),
         rows=rows,
+        samples=data.records.samples[rows],
         codes=codes[places],
         predicted=predicted.numpy(),
         confidence=confidence.numpy(),

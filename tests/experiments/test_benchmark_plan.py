@@ -111,3 +111,15 @@ def test_every_shipped_plan_has_settings_of_fit(path: Path) -> None:
             cli = FitCLI([*words, "--trainer.accelerator=cpu", "--tracking.wandb=disabled"])
             assert cli.config.data.split_seed == cell.split_seed
             assert cli.config.seed_everything == cell.seed
+
+
+@pytest.mark.parametrize("folds", ["--folds 5", "--folds=5"])
+def test_folds_without_test_rows_outside_of_them_are_refused(tmp_path: Path, folds: str) -> None:
+    text = PLAN.replace("--trainer.max_epochs 3", folds)
+    with pytest.raises(InputError, match=r"expected --data\.keep_test true with --folds, since .* got '.*--folds"):
+        read_plan(plan_file(tmp_path, text), settings_files)
+    for words in (f"{folds} --data.keep_test true", f"{folds} --data.split file"):
+        assert len(read_plan(plan_file(tmp_path, text.replace(folds, words)), settings_files).cells) == 8
+    for own in ("keep_test: true", "split: file"):
+        Path("small.yaml").write_text(f"data: {{{own}}}\n")
+        assert len(read_plan(plan_file(tmp_path, text), settings_files).cells) == 8

@@ -58,3 +58,12 @@ def test_a_run_without_balanced_accuracy_has_failed(tmp_path: Path, value: str) 
     (tmp_path / "splits.csv").write_text("row,split\n1,train\n2,test\n")
     with pytest.raises(CellFailedError, match="balanced_accuracy: expected a number, got"):
         read_metrics(tmp_path)
+
+
+def test_out_of_fold_metrics_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "test_metrics.json").write_text('{"test/balanced_accuracy": 0.5}')
+    (tmp_path / "splits.csv").write_text("row,split,fold\n1,train,0\n2,train,1\n")
+    with pytest.raises(CellFailedError, match=r"expected test rows, got none; with folds, --data\.keep_test"):
+        read_metrics(tmp_path)
+    (tmp_path / "splits.csv").write_text("row,split,fold\n1,train,0\n2,train,1\n3,test,\n")
+    assert (read_metrics(tmp_path)["train_samples"], read_metrics(tmp_path)["test_samples"]) == (2, 1)

@@ -54,6 +54,7 @@ def made_samples(codes: NDArray[Any], most: int, num_classes: int, seed: int) ->
     return EvaluatedSamples(
         total=numpy.bincount(codes, minlength=num_classes),
         rows=places,
+        samples=places,
         codes=own,
         predicted=numpy.where(wrong, (own + 1) % num_classes, own),
         confidence=generator.uniform(0.3, 1.0, len(own)).astype(numpy.float32),
@@ -176,6 +177,7 @@ def made_report(
             "validation": (0, 0),
             "test": (int(tested.sum()), int(tested.sum())),
         },
+        table_size=(int(counts.sum() + tested.sum()), int(counts.sum() + tested.sum())),
         texts={"train": texts, "test": texts},
         points=points,
         curve=made_curve(),

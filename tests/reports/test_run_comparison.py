@@ -12,8 +12,10 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score
 
 from base.errors import InputError
+from reports.analysis.intervals import wilson
 from reports.compared_runs import compare_runs
 from reports.figures.comparison_figures import difference_figure, metric_figure, weight_figure
+from reports.paired_tests import PairedTests
 from reports.run_comparison import answers, build_comparison, comparison_warnings, metric_rows, noise_text, setting_rows
 from reports.run_files import RunFiles
 from tests.reports.made_run import made_run
@@ -98,6 +100,31 @@ def test_more_than_noise_is_bold_and_called_better(runs: list[RunFiles]) -> None
     assert "a/version_0 is worse than b/version_0" in swapped
     # Twenty, ten and five samples that one run alone gets right.
     assert difference_figure(comparison)["data"][0]["marker"]["opacity"] == [0.9, 0.9, 0.35]
+
+
+def test_rows_of_one_sample_are_one_vote(runs: list[RunFiles]) -> None:
+    labels = [0] * 60 + [1] * 10
+    worse = [1] * 20 + labels[20:]
+    # Twenty rows that one run alone gets right are four drugs.
+    smiles = [f"{'C' * (place // 5 + 1)}O" for place in range(70)]
+    found = with_predictions(runs, worse, labels, labels=labels)
+    assert bold(found)["Balanced accuracy"] == [False, True]
+    tests = compare_runs(found).tests
+    assert isinstance(tests, PairedTests)
+    assert tests.clear_classes(1).tolist() == [True, False, False]
+    same = [
+        replace(run, predictions=run.predictions.with_columns(smiles=polars.Series(smiles)))
+        for run in found
+        if run.predictions is not None
+    ]
+    assert bold(same)["Balanced accuracy"] == [False, False]
+    tests = compare_runs(same).tests
+    assert isinstance(tests, PairedTests)
+    assert tests.clear_classes(1).tolist() == [False] * 3
+    assert tests.samples.tolist() == [12, 2, 0]
+    assert (tests.samples_of("accuracy"), tests.samples_of("calibration_error")) == (14, 14)
+    low, high = wilson(numpy.array([8]), numpy.array([12]))
+    assert [bound[0] for bound in tests.score_bounds(0)] == pytest.approx([low[0], high[0]])
 
 
 def test_noise_is_not_bold(runs: list[RunFiles]) -> None:

@@ -18,9 +18,14 @@ import tailmol
 from base.errors import InputError
 from modules.decisions.settings import DecisionSettings
 from modules.evaluation.split_scores import SplitScores
+from reports.compared_runs import compare_runs
+from reports.decided_texts import report_warnings
+from reports.run_comparison import comparison_warnings
+from reports.run_files import read_run
 from tests.datamodules.array_file import save
 from tests.lightning_app.command import in_this_process, succeed
 from workflows.decide import decide
+from workflows.export import export_run
 from workflows.fit import fit
 
 CLASSES = ("common", "other", "rare")
@@ -164,6 +169,38 @@ def test_the_command_says_the_metrics_before_and_after(
     shown = capsys.readouterr().out
     assert "Balanced accuracy" in shown
     assert "best.ckpt" in shown
+
+
+def test_pages_say_which_numbers_are_of_the_decision_that_was_tested(plain: Path, run: Path) -> None:
+    tested = read_run(run)
+    card = (run / "model_card.md").read_text()
+    assert tested.tested_objective is None
+    assert tested.levels
+    decide(run, KEPT)
+    decided = read_run(run)
+    assert (decided.objective, decided.tested_objective) == ("head_kept", "as_trained")
+    # The accuracy on each level of applicability is that of other labels.
+    assert decided.levels == ()
+    assert decided.metrics == tested.metrics
+    said = "lightning decide has chosen the decision anew since the test, which was of as_trained (now head_kept)"
+    assert f"{said}. This page tests the decision that the checkpoint has now" in report_warnings(decided)[0]
+    assert f"{said}; the metrics are those of the test." in (run / "model_card.md").read_text()
+    exported = export_run(run)
+    assert said in (exported.folder / "model_card.md").read_text()
+    (warning,) = comparison_warnings(compare_runs([read_run(plain), decided]))
+    assert warning.endswith(f": {said}. All numbers here are those of the test.")
+    decide(run, DecisionSettings())
+    assert read_run(run).levels == tested.levels
+    assert report_warnings(read_run(run)) == []
+    assert (run / "model_card.md").read_text() == card.replace("drugs/version_0", decided.name)
+
+
+def test_other_options_of_the_same_objective_are_another_decision(kept: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(kept, tmp_path / "run"))
+    assert read_run(run).tested_objective is None
+    decide(run, DecisionSettings("head_kept", points=50.0))
+    assert read_run(run).tested_objective == "head_kept"
+    assert "which was of head_kept (now with other options)" in report_warnings(read_run(run))[0]
 
 
 def test_the_scores_are_those_of_the_validation_samples(plain: Path) -> None:

@@ -43,3 +43,12 @@ def test_samples_of_classes_that_training_never_saw_do_not_count() -> None:
     found = class_results(codes, predicted, numpy.array([2, 1]), numpy.array([9, 0]))
     assert found.precision[0] == 1
     assert found.evaluated.tolist() == [2, 0]
+
+
+def test_the_trials_of_an_interval_are_samples() -> None:
+    # Two samples of five rows each, of which one is found.
+    codes, predicted = numpy.zeros(10, dtype=int), numpy.repeat([0, 1], 5)
+    found = class_results(codes, predicted, numpy.array([10, 0]), numpy.array([9, 9]), numpy.repeat([3, 8], 5))
+    low, high = wilson(numpy.array([1]), numpy.array([2]))
+    assert (found.recall_low[0], found.recall_high[0]) == (low[0], high[0])
+    assert (found.hits[0], found.evaluated[0]) == (5, 10)

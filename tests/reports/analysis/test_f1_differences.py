@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 import numpy
 import pytest
 from sklearn.metrics import f1_score
@@ -42,3 +44,11 @@ def test_value_and_interval_are_those_of_a_loop() -> None:
 def test_equal_predictions_differ_by_nothing() -> None:
     for one in f1_differences(CODES, PREDICTED, PREDICTED, 6).values():
         assert (one.value, one.low, one.high) == (0, 0, 0)
+
+
+def test_rows_that_are_repeated_say_nothing_new() -> None:
+    once = f1_differences(CODES, PREDICTED, OTHER, 6)
+    codes, predicted, other = (numpy.repeat(values, 10) for values in (CODES, PREDICTED, OTHER))
+    found = f1_differences(codes, predicted, other, 6, samples=numpy.repeat(numpy.arange(100), 10))
+    for name, one in once.items():
+        assert astuple(found[name]) == pytest.approx(astuple(one), abs=1e-9)

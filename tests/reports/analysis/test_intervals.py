@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, recall_score
+from statsmodels.stats.proportion import proportion_confint
 
 from reports.analysis.class_scores import Group
 from reports.analysis.intervals import (
@@ -40,6 +41,12 @@ def test_wilson_is_the_formula(counts: list[tuple[int, int]]) -> None:
         center = (share + z**2 / (2 * n)) / (1 + z**2 / n)
         margin = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
         assert (low[place], high[place]) == pytest.approx((center - margin, center + margin), abs=1e-9)
+
+
+@pytest.mark.parametrize(("hits", "number"), [(0, 5), (5, 5), (116, 129), (1, 10_000)])
+def test_wilson_is_that_of_statsmodels(hits: int, number: int) -> None:
+    low, high = wilson(numpy.array([hits]), numpy.array([number]))
+    assert (low[0], high[0]) == pytest.approx(proportion_confint(hits, number, method="wilson"), abs=1e-9)
 
 
 def test_accuracies_are_those_of_scikit_learn() -> None:
@@ -224,3 +231,67 @@ def test_equal_outcomes_differ_by_nothing_and_bounds_are_in_order(samples: list[
     assert paired_interval(codes, right, right, counted) == (0, 0)
     low, high = paired_interval(codes, right, other, counted)
     assert -1 <= low <= high <= 1
+
+
+def test_rows_that_are_repeated_say_nothing_new() -> None:
+    generator = numpy.random.default_rng(9)
+    codes = numpy.repeat(numpy.arange(4), (20, 10, 6, 4))
+    predicted, other = (numpy.where(generator.random(40) < share, codes, 0) for share in (0.8, 0.5))
+    counted, sizes = numpy.ones(4, dtype=bool), numpy.bincount(codes)
+    often, once, again, samples = (numpy.tile(values, 10) for values in (codes, predicted, other, numpy.arange(40)))
+    expected = accuracies(codes, predicted, counted, sizes, GROUPS)
+    found = accuracies(often, once, counted, 10 * sizes, GROUPS, samples)
+    gains = accuracy_differences(codes, predicted, other, counted, sizes, GROUPS)
+    found_gains = accuracy_differences(often, once, again, counted, 10 * sizes, GROUPS, samples)
+    pairs = [*zip(expected.values(), found.values(), strict=True)]
+    for one, repeated in [*pairs, *zip(gains.values(), found_gains.values(), strict=True)]:
+        assert repeated.value == pytest.approx(one.value)
+        assert repeated.samples == one.samples
+        assert (repeated.low, repeated.high) == pytest.approx((one.low, one.high), abs=0.05)
+
+
+def test_samples_of_one_row_may_have_any_numbers() -> None:
+    generator = numpy.random.default_rng(2)
+    codes = numpy.repeat(numpy.arange(4), (20, 10, 6, 4))
+    predicted = numpy.where(generator.random(40) < 0.7, codes, 0)
+    counted, sizes = numpy.ones(4, dtype=bool), numpy.bincount(codes)
+    found = accuracies(codes, predicted, counted, sizes, GROUPS, generator.permutation(40))
+    assert found == accuracies(codes, predicted, counted, sizes, GROUPS)
+
+
+def test_the_interval_of_samples_of_unequal_size_is_that_of_a_loop() -> None:
+    generator = numpy.random.default_rng(8)
+    samples = numpy.repeat(numpy.arange(60), generator.integers(1, 6, 60))
+    codes = (samples >= 40).astype(int)
+    # Rows of a sample are mostly alike.
+    right = generator.random(60)[samples] + 0.1 * generator.normal(size=len(samples)) < 0.7
+    other = generator.random(60)[samples] + 0.1 * generator.normal(size=len(samples)) < 0.5
+    found = paired_interval(codes, right, other, numpy.ones(2, dtype=bool), samples=samples)
+    gains, rows = (numpy.bincount(samples, values) for values in (right.astype(float) - other, numpy.ones(len(codes))))
+    members, values = (numpy.arange(40), numpy.arange(40, 60)), []
+    for _ in range(4_000):
+        recalls = []
+        for own in members:
+            drawn = [
+                source[generator.integers(len(source))]
+                for source in (
+                    members[generator.integers(2)] if generator.random() < 1 / (len(own) + 1) else own for _ in own
+                )
+            ]
+            recalls.append(gains[drawn].sum() / rows[drawn].sum())
+        values.append(numpy.mean(recalls))
+    observed = numpy.mean([gains[own].sum() / rows[own].sum() for own in members])
+    expected = numpy.quantile(values, (0.025, 0.975)) + observed - numpy.mean(values)
+    assert found == pytest.approx(tuple(expected), abs=0.03)
+
+
+def test_five_samples_with_many_rows_make_no_clear_difference() -> None:
+    codes = numpy.repeat([0, 1], 60)
+    samples = numpy.arange(120) // 3
+    other = numpy.where(samples < FEWEST - 1, 1, codes)
+    counted, sizes = numpy.ones(2, dtype=bool), numpy.array([60, 60])
+    groups: tuple[Group, ...] = ("head", "tail")
+    apart = accuracy_differences(codes, codes, other, counted, sizes, groups)
+    together = accuracy_differences(codes, codes, other, counted, sizes, groups, samples)
+    assert apart["balanced_accuracy"].is_clear
+    assert not any(one.is_clear for one in together.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy
@@ -12,7 +13,7 @@ from sklearn.metrics import average_precision_score, balanced_accuracy_score, f1
 
 from modules.multilabel.label_scores import label_scores, micro_f1
 from reports.analysis.class_scores import Group
-from reports.analysis.intervals import RESAMPLES
+from reports.analysis.intervals import RESAMPLES, wilson
 from reports.analysis.label_intervals import (
     LabelPredictions,
     difference,
@@ -144,6 +145,18 @@ def test_counts_and_shares_of_labels() -> None:
     assert model.recall.tolist() == [0.5, 0.5]
     assert model.shares == pytest.approx([1 / 2, 2 / 3])
     assert model.means["average_precision"].samples == 5
+
+
+def test_rows_of_a_sample_are_one_trial_of_a_recall() -> None:
+    labels = numpy.repeat([[1, 0], [1, 0], [0, 1]], 4, axis=0)
+    predicted = numpy.repeat([[True, False], [False, False], [False, True]], 4, axis=0)
+    found = LabelPredictions(predicted.astype(float), predicted)
+    samples = numpy.repeat(numpy.arange(3), 4)
+    model = compare_labels(labels, found, found, samples, numpy.array([3, 2]), ("head", "tail"), 5).model
+    low, high = wilson(numpy.array([1, 1]), numpy.array([2, 1]))
+    assert (model.recall_low.tolist(), model.recall_high.tolist()) == (low.tolist(), high.tolist())
+    # Eight rows of two samples are too few for an interval.
+    assert math.isnan(model.average_precision[0].low)
 
 
 def test_large_tests_have_fewer_resamples() -> None:

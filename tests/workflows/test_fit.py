@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import math
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,17 @@ from workflows.run_trainer import strategy_for_unused_parameters
 SHORT = (*TINY, "--tracking.wandb=disabled", "--config=debug.yaml", "--config=encoder/fingerprint.yaml")
 
 
-def test_a_fit_returns_its_folder_checkpoint_and_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fit_returns_its_folder_checkpoint_and_metrics(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine.yaml").write_text("trainer: {max_epochs: 1}\n")
-    result = fit(SHORT, configs=["method/ldam.yaml", "mine.yaml"], show_progress=False)
+    with caplog.at_level("INFO", logger="tailmol"):
+        result = fit(SHORT, configs=["method/ldam.yaml", "mine.yaml"], show_progress=False)
+    ended = (
+        r"Training ended after epoch 1; epoch [01] has the best balanced accuracy of validation samples, 0\.\d{3}, and "
+    )
+    assert re.search(ended, caplog.text)
     assert result.folder == Path("runs/inn_stems/version_0")
     assert result.best_checkpoint.resolve() == (result.folder / "checkpoints/best.ckpt").resolve()
     assert result.metrics == json.loads((result.folder / "test_metrics.json").read_text())

@@ -19,6 +19,9 @@ from modules.losses.classification.class_priors import log_priors
 from modules.neighbors.sample_bits import bits_of_rows, bits_width
 from modules.neighbors.settings import NeighborSettings
 
+_ROWS_AT_ONCE = 50_000
+"""Rows whose bins are in memory at a time."""
+
 
 def choose_neighbors(
     model: DrugClassifier, data: DrugDataModule, folds: Sequence[SplitScores], settings: NeighborSettings
@@ -41,18 +44,18 @@ def choose_neighbors(
     rows, codes, together = numpy.sort(data.records.rows["train"]), data.records.codes, joined(folds)
     if not settings.number or not bits_width(task) or not len(together.rows):
         return list(folds)
-    every = numpy.union1d(rows, together.rows.cpu().numpy())
-    bits = bits_of_rows(data, every, task)
 
     def remember(kept: NDArray[numpy.int64]) -> None:
         kept = kept[draw_stratified(codes[kept], settings.most)]
-        neighbors.remember(bits[numpy.searchsorted(every, kept)], codes[kept].astype(numpy.int64), settings.number)
+        neighbors.remember(bits_of_rows(data, kept, task), codes[kept].astype(numpy.int64), settings.number)
 
     opinions = []
     for scores in folds:
         tested = scores.rows.cpu().numpy()
         remember(rows[~numpy.isin(rows, tested)])
-        opinions.append(neighbors.opinions(bits[numpy.searchsorted(every, tested)]))
+        parts = [tested[start : start + _ROWS_AT_ONCE] for start in range(0, len(tested), _ROWS_AT_ONCE)]
+        found = [neighbors.opinions(bits_of_rows(data, part, task)) for part in parts]
+        opinions.append(torch.cat([torch.zeros(0, task.num_classes), *found]))
     remember(rows)
     prior = (model.decision.prior_strength() * log_priors(model.decision.counts)).cpu()
     weight, temperature = _best(model, together, torch.cat(opinions), prior)

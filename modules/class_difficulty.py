@@ -50,7 +50,9 @@ def neighbor_overlap(
     share = max(MAX_QUERIES // int((counts > 0).sum()), MIN_QUERIES_PER_CLASS)
     queries = _draw(classes, torch.full_like(counts, share), seed)
     own = classes[queries]
-    found = classes[_nearest(embeddings, queries, min(neighbors, len(labels)))]
+    # Similarities of at most so many queries to a block are in memory at a time.
+    parts = torch.split(queries, MAX_QUERIES)
+    found = classes[torch.cat([_nearest(embeddings, part, min(neighbors, len(labels))) for part in parts])]
     sought = (counts[own] - 1).clamp(max=found.shape[1])
     counted = torch.arange(found.shape[1], device=found.device) < sought.unsqueeze(1)
     foreign = ((found != own.unsqueeze(1)) & counted).sum(dim=1) / sought.clamp(min=1)

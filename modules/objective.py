@@ -15,7 +15,7 @@ from datamodules.drug_task import DrugTask
 from modules.class_state import ClassState
 from modules.heads.experts import diversity
 from modules.losses import ClassificationLoss, ContrastiveLoss, LabelContrastiveLoss
-from modules.losses.classification.class_priors import normalized_weights, prior_slope
+from modules.losses.classification.class_priors import normalized_weights, removed_prior
 from modules.losses.classification.class_weighting import ClassWeighting
 from modules.losses.contrastive.contrastive_terms import WHOLE, Share
 from modules.losses.multilabel.multilabel_loss import MultilabelLoss
@@ -220,19 +220,8 @@ class Objective(nn.Module):
         return state.weights * self._stage_weights(state.counts)
 
     def removed_prior(self, class_counts: Tensor, shares: Tensor) -> float:
-        """Strength of the prior that training removes from the logits: by the loss, by weights and by sampling.
-
-        A loss with weights w_c learns the logits of a table with the frequencies ``n_c w_c``, and so does one that
-        draws the classes in these shares. Weights of reclusters are not counted, since they do not follow the class
-        counts.
-
-        Args:
-            class_counts: Training samples of each class, (C,).
-            shares: Share of each class in the samples that are drawn, (C,).
-        """
-        weights = self.classification_loss.count_weights(class_counts) * self._stage_weights(class_counts)
-        learned = prior_slope((weights.to(shares) * shares).log(), class_counts)
-        return self.classification_loss.removed_prior + 1 - learned
+        """See `modules.losses.classification.class_priors.removed_prior`; with the weighting of the current stage."""
+        return removed_prior(self.classification_loss, self._stage_weights(class_counts), class_counts, shares)
 
     def _stage_weights(self, class_counts: Tensor) -> Tensor:
         if self.weighting is None:
@@ -243,17 +232,22 @@ class Objective(nn.Module):
         self, embeddings: Tensor, labels: Tensor, network: Network, state: ClassState, shares: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Mean logits of the experts, (B, C), and the classification loss with sample weights `shares`, (B,)."""
-        weights = self.class_weights(state)
-        # The loss is a mean with weights of classes times shares; this factor makes it the mean of shared losses.
-        kept = 1.0 if shares is None else (weights[labels] * shares).sum() / weights[labels].sum()
+        weights, portions = self.class_weights(state), None
         if self.mixing is not None:
             mixed = self.mixing.mix(embeddings, labels, state.counts)
-            both = torch.cat([mixed.label_shares, 1 - mixed.label_shares])
-            embeddings, shares = mixed.embeddings, both if shares is None else both * torch.cat([shares, shares])
+            embeddings, portions = mixed.embeddings, torch.cat([mixed.label_shares, 1 - mixed.label_shares])
             labels = torch.cat([labels, labels[mixed.partners]])
+            shares = None if shares is None else torch.cat([shares, shares])
+        kept: Tensor | float = 1.0
+        if shares is not None:
+            # The loss is a mean with weights of classes times shares; this factor makes it the mean of shared losses.
+            own = self.classification_loss.weights_and_offsets(weights, state.counts)[0][labels]
+            own = own if portions is None else own * portions
+            kept = (own * shares).sum() / own.sum()
+            portions = shares if portions is None else portions * shares
         outputs = network.training_logits(embeddings)
         times = 1 if self.mixing is None else 2
-        fixed = labels, weights, state.counts, torch.cat([embeddings] * times), shares
+        fixed = labels, weights, state.counts, torch.cat([embeddings] * times), portions
         values = [self.classification_loss(torch.cat([output] * times), *fixed) for output in outputs]
         loss = kept * torch.stack(values).mean()
         if len(outputs) > 1:

@@ -171,6 +171,8 @@ def test_a_weighting_multiplies_the_class_weights() -> None:
         (Reweighted(CrossEntropyLoss(), InverseFrequency(), start_epoch=1), None, 1.0, 0.0),
         (CrossEntropyLoss(), None, 0.0, 1.0),
         (WeightsAsOffsets(Reweighted(CrossEntropyLoss(0.25), InverseFrequency(0.25))), InverseFrequency(0.1), 0.5, 1.1),
+        (WeightsAsOffsets(CrossEntropyLoss(), 0.5), InverseFrequency(), 1.0, 0.5),
+        (Reweighted(WeightsAsOffsets(CrossEntropyLoss(), 2.0), InverseFrequency(0.5)), None, 1.0, 1.0),
     ],
 )
 def test_the_prior_is_removed_by_the_loss_by_weights_and_by_sampling(
@@ -191,20 +193,30 @@ def test_instance_balance_weights_the_classification_loss_of_each_sample() -> No
     assert float(found["classification"].detach()) == pytest.approx(share * float(plain.detach()), rel=1e-5)
 
 
-def test_shares_of_samples_multiply_their_losses_whatever_the_class_weights() -> None:
-    model = make_model()
+@pytest.mark.parametrize(
+    ("loss", "weights"),
+    [
+        (CrossEntropyLoss(), [0.1, 0.9]),
+        # 0.1 and 0.9 times the inverse of 20 and 6.
+        (Reweighted(CrossEntropyLoss(), InverseFrequency()), [0.1 / 20, 0.9 / 6]),
+        (WeightsAsOffsets(CrossEntropyLoss()), [1.0, 1.0]),
+    ],
+)
+def test_shares_of_samples_multiply_their_losses_whatever_the_class_weights(
+    loss: ClassificationLoss, weights: list[float]
+) -> None:
+    model = make_model(classification_loss=loss)
     model.class_state.weights.copy_(torch.tensor([0.1, 0.9, 0.0]))
     embeddings, labels = torch.randn(4, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 0, 0, 1])
     shares = torch.tensor([0.1, 0.2, 0.3, 0.8])
     with torch.no_grad():
         outputs, found = model.objective._classify(embeddings, labels, model.network, model.class_state, shares)
-    weights = torch.tensor([0.1, 0.1, 0.1, 0.9])
     of_one = [
-        model.objective.classification_loss(row[None], label[None], torch.ones(3), model.class_state.counts)
+        loss(row[None], label[None], model.class_state.weights, model.class_state.counts)
         for row, label in zip(outputs, labels, strict=True)
     ]
-    losses = torch.stack(of_one)
-    assert float(found) == pytest.approx(float((weights * shares * losses).sum() / weights.sum()), rel=1e-4)
+    losses, own = torch.stack(of_one), torch.tensor(weights)[labels]
+    assert float(found) == pytest.approx(float((own * shares * losses).sum() / own.sum()), rel=1e-4)
 
 
 def test_a_student_follows_its_teacher_by_the_weight() -> None:

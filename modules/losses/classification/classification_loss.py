@@ -27,16 +27,17 @@ class ClassificationLoss(nn.Module):
         """Factor of the log prior that the loss adds in training, so that the logits are without it; by default 0."""
         return 0.0
 
-    def count_weights(self, class_counts: Tensor) -> Tensor:
-        """Weights computed from the class counts that the loss multiplies the class weights by; by default 1.
+    def weights_and_offsets(self, class_weights: Tensor, class_counts: Tensor) -> tuple[Tensor, Tensor]:
+        """What becomes of class weights: weights of the losses of samples, and offsets of the logits in training.
 
         Args:
+            class_weights: Weight of each class, fp32 (C,).
             class_counts: Training samples of each class, (C,).
 
         Returns:
-            fp32 (C,), positive for classes with samples.
+            Weights, fp32 (C,), and offsets, fp32 (C,), by default the weights as they are and none.
         """
-        return torch.ones_like(class_counts, dtype=torch.float32)
+        return class_weights.float(), torch.zeros_like(class_weights, dtype=torch.float32)
 
     def set_epoch(self, epoch: int) -> None:
         """Set the current epoch.

@@ -51,9 +51,12 @@ class WrappedLoss(ClassificationLoss):
         """See `ClassificationLoss.removed_prior`."""
         return self.loss.removed_prior
 
-    def count_weights(self, class_counts: Tensor) -> Tensor:
-        """See `ClassificationLoss.count_weights`."""
-        return self.loss.count_weights(class_counts)
+    def weights_and_offsets(self, class_weights: Tensor, class_counts: Tensor) -> tuple[Tensor, Tensor]:
+        """See `ClassificationLoss.weights_and_offsets`."""
+        weights = class_weights.float()
+        logits, weights = self.change(torch.zeros_like(weights).unsqueeze(0), weights, class_counts)
+        weights, offsets = self.loss.weights_and_offsets(weights, class_counts)
+        return weights, logits[0] + offsets
 
     @property
     def has_uncertainty(self) -> bool:
@@ -101,16 +104,10 @@ class Reweighted(WrappedLoss):
 
     def change(self, logits: Tensor, class_weights: Tensor, class_counts: Tensor) -> tuple[Tensor, Tensor]:
         """See `WrappedLoss.change`."""
-        return logits, class_weights * self._own_weights(class_counts)
-
-    def count_weights(self, class_counts: Tensor) -> Tensor:
-        """See `ClassificationLoss.count_weights`."""
-        return self._own_weights(class_counts) * self.loss.count_weights(class_counts)
-
-    def _own_weights(self, class_counts: Tensor) -> Tensor:
         if self.epoch < self.start_epoch:
-            return torch.ones_like(class_counts, dtype=torch.float32)
-        return normalized_weights(self.weighting.weights(class_counts.float().clamp(min=1)), class_counts)
+            return logits, class_weights
+        own = self.weighting.weights(class_counts.float().clamp(min=1))
+        return logits, class_weights * normalized_weights(own, class_counts)
 
 
 class WeightsAsOffsets(WrappedLoss):

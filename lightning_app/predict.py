@@ -158,6 +158,8 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     evidence = load_evidence(Path(cli.checkpoint))
     coverage = cli.config.coverage
     sets = None if coverage is None else sets_from_file(cli.model, Path(cli.checkpoint), coverage)
+    if sets is not None and cli.trainer.is_global_zero:
+        sets.warn_of_few()
     given = evidence, cli.config.top, cli.config.neighbors, sets
     columns = (
         LabelColumns(cli.trained_task, *given)

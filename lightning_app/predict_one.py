@@ -70,6 +70,8 @@ def predict_one(
     chunk = _read(text, model)
     top = top or min(_SHOWN_CLASSES, model.task.num_classes)
     sets = None if coverage is None else sets_from_file(model, checkpoint, coverage)
+    if sets is not None:
+        sets.warn_of_few()
     if model.task.is_multilabel:
         several = LabelColumns(model.task, evidence, top, neighbors, sets)
         prediction = _predict(text, model, chunk, several)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import math
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -23,8 +21,6 @@ from modules.evaluation.split_scores import SplitScores, scores_path
 from modules.evaluation.threshold_sets import ThresholdSets
 from modules.losses.multilabel.multilabel_loss import MultilabelLoss
 from modules.saved_settings.checkpoint_check import CheckpointCheck
-
-_log = logging.getLogger("tailmol")
 
 _SHOWN = ("balanced_accuracy", "accuracy", "macro_f1", "head_accuracy", "middle_accuracy", "tail_accuracy")
 _FOLDS = 5
@@ -91,13 +87,7 @@ def sets_from_file(model: DrugClassifier, checkpoint: Path, coverage: float) -> 
         InputError: If there are no scores of the weights that they are for, or `coverage` is not in this range.
     """
     decision, scores, head = _measured(model, read_checkpoint(checkpoint))
-    sets = decision.sets(scores, head, coverage)
-    if bool((sets.thresholds[decision.counts > 0] == -torch.inf).all()):
-        _log.warning(
-            f"coverage: expected {math.ceil(coverage / (1 - coverage) - 1e-9):,} samples or more that training did not "
-            f"see for sets of {coverage:g}, got {len(scores.rows):,}; every set holds all labels."
-        )
-    return sets
+    return decision.sets(scores, head, coverage)
 
 
 def _measured(model: DrugClassifier, saved: Checkpoint) -> tuple[Decision, SplitScores, tuple[int, ...]]:

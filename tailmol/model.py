@@ -117,6 +117,7 @@ class Model:
             if self.checkpoint is None:
                 raise InputError("coverage: expected a model that was loaded from a checkpoint, got another one.")
             sets = sets_from_file(self.classifier, self.checkpoint, coverage)
+            sets.warn_of_few()
         has_uncertainty = self.classifier.decision.has_uncertainty
         columns: RowColumns = (
             LabelColumns(self._task, self.evidence, top, neighbors, sets)

@@ -109,7 +109,7 @@ def separated_labels(
         raise InputError("data.label_separator: expected one or more characters, got ''.")
     # A token for a missing cell may have a separator in it.
     cells = cells.set(cells.is_in(settings.missing), None)
-    separator = separator or find_separator(cells, settings, where)
+    separator = separator or find_separator(cells, settings, where) or _SEPARATORS[0]
     parts = polars.DataFrame({"row": numpy.arange(len(cells)), "text": cells.str.split(separator)})
     parts = parts.explode("text").with_columns(polars.col("text").str.strip_chars()).drop_nulls()
     label_of = {text: normal_label(text) for text in parts["text"].unique(maintain_order=True).to_list()}
@@ -207,8 +207,8 @@ def _refuse_thresholds(settings: LabelSettings) -> None:
         raise InputError(f"data.label_thresholds: expected null with data.labels multi, got {got}.")
 
 
-def find_separator(cells: polars.Series, settings: LabelSettings, where: str) -> str:
-    """The first of `|`, `;` and `,` that is in any cell with labels, else `|`; the log says which.
+def find_separator(cells: polars.Series, settings: LabelSettings, where: str) -> str | None:
+    """The first of `|`, `;` and `,` that is in any cell with labels, which the log names; None without any.
 
     Args:
         cells: Text, null where a cell is empty.
@@ -225,7 +225,7 @@ def find_separator(cells: polars.Series, settings: LabelSettings, where: str) ->
             f"Each cell in {where} is read as one label, since none holds a separator ({', '.join(_SEPARATORS)}); "
             "--data.label_separator can name another."
         )
-    return _SEPARATORS[0]
+    return None
 
 
 def _answer(label: str, settings: LabelSettings) -> int:

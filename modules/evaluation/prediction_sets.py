@@ -40,7 +40,7 @@ class PredictionSets(ThresholdSets):
         offset, temperature, own = _calibrate(samples, coverage)
         strength, thresholds = choose_thresholds(own, samples.labels, log_priors(samples.counts), coverage)
         thresholds = thresholds.masked_fill(samples.counts == 0, torch.inf)
-        return cls(coverage, torch.ones_like(offset), offset, temperature, thresholds, strength)
+        return cls(coverage, torch.ones_like(offset), offset, temperature, thresholds, strength, len(own))
 
     @classmethod
     def fit_plain(cls, samples: DecisionSamples, coverage: float) -> PredictionSets:
@@ -53,7 +53,7 @@ class PredictionSets(ThresholdSets):
         offset, temperature, own = _calibrate(samples, coverage)
         threshold = torch.full((len(samples.counts),), lower_quantile(own, coverage))
         threshold = threshold.masked_fill(samples.counts == 0, torch.inf)
-        return cls(coverage, torch.ones_like(offset), offset, temperature, threshold, 0.0)
+        return cls(coverage, torch.ones_like(offset), offset, temperature, threshold, 0.0, len(own))
 
     def values(self, logits: Tensor) -> Tensor:
         """See `ThresholdSets.values`: the log-probabilities of the classes, fp32 (B, C)."""

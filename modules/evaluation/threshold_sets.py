@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Self
 
 from torch import Tensor
+
+_log = logging.getLogger("tailmol")
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,7 @@ class ThresholdSets(ABC):
         temperature: Temperature of these scores.
         thresholds: Lowest value of each class in a set, fp32 (C,); infinite for a class without training samples.
         strength: Strength of the prevalence adjustment, see `choose_thresholds`.
+        chosen_on: Number of labels that the thresholds were chosen on.
     """
 
     coverage: float
@@ -28,6 +33,7 @@ class ThresholdSets(ABC):
     temperature: float
     thresholds: Tensor
     strength: float
+    chosen_on: int
 
     @abstractmethod
     def values(self, logits: Tensor) -> Tensor:
@@ -36,6 +42,15 @@ class ThresholdSets(ABC):
         Args:
             logits: As of `members`.
         """
+
+    def warn_of_few(self) -> None:
+        """Warn if the thresholds were chosen on too few labels to leave anything out."""
+        least = math.ceil(self.coverage / (1 - self.coverage) - 1e-9)
+        if self.chosen_on < least:
+            _log.warning(
+                f"coverage: expected {least:,} labels or more that training did not see for sets of {self.coverage:g}, "
+                f"got {self.chosen_on:,}; every set holds all labels with training samples."
+            )
 
     def of_logits(self, scale: Tensor, offset: Tensor) -> Self:
         """The same sets for logits, of which ``scale_c * logit_c + offset_c`` are the scores that chose them.

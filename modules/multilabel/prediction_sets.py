@@ -39,7 +39,7 @@ class LabelPredictionSets(ThresholdSets):
         """
         temperature, samples, own = _present(log_odds, labels, counts, coverage)
         strength, thresholds = choose_thresholds(log_odds[samples, own] / temperature, own, priors, coverage)
-        return cls._with(coverage, counts, temperature, thresholds, strength)
+        return cls._with(coverage, counts, temperature, thresholds, strength, len(own))
 
     @classmethod
     def of_labels_plain(cls, log_odds: Tensor, labels: Tensor, counts: Tensor, coverage: float) -> LabelPredictionSets:
@@ -53,14 +53,14 @@ class LabelPredictionSets(ThresholdSets):
         """
         temperature, samples, own = _present(log_odds, labels, counts, coverage)
         threshold = lower_quantile(log_odds[samples, own] / temperature, coverage)
-        return cls._with(coverage, counts, temperature, torch.full((len(counts),), threshold), 0.0)
+        return cls._with(coverage, counts, temperature, torch.full((len(counts),), threshold), 0.0, len(own))
 
     @classmethod
     def _with(
-        cls, coverage: float, counts: Tensor, temperature: float, thresholds: Tensor, strength: float
+        cls, coverage: float, counts: Tensor, temperature: float, thresholds: Tensor, strength: float, chosen_on: int
     ) -> LabelPredictionSets:
         ones, known = torch.ones(len(counts)), thresholds.masked_fill(counts == 0, torch.inf)
-        return cls(coverage, ones, torch.zeros_like(ones), temperature, known, strength)
+        return cls(coverage, ones, torch.zeros_like(ones), temperature, known, strength, chosen_on)
 
     def values(self, logits: Tensor) -> Tensor:
         """See `ThresholdSets.values`: the log odds of the labels, fp32 (B, L)."""

@@ -104,7 +104,7 @@ def test_chunks_give_the_same_file_to_the_last_bit(tmp_path: Path, suffix: str, 
 def test_sets_hold_the_labels_whose_probability_reaches_their_threshold(tmp_path: Path) -> None:
     write_table(tmp_path / "new.csv")
     zeros = torch.zeros(3)
-    sets = PredictionSets(0.9, zeros + 1, zeros, 1.0, torch.tensor([0.34, 0.3, 2.0]).log(), 0.0)
+    sets = PredictionSets(0.9, zeros + 1, zeros, 1.0, torch.tensor([0.34, 0.3, 2.0]).log(), 0.0, 99)
     for chunk_rows in (4, 100):
         predict(tmp_path / "new.csv", tmp_path / "out.parquet", chunk_rows, sets=sets)
         out = polars.read_parquet(tmp_path / "out.parquet")

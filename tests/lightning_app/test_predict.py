@@ -103,8 +103,8 @@ def test_too_few_samples_for_a_coverage_give_a_warning(
     for coverage, warned in ((number / (number + 1), False), ((number + 1) / (number + 2), True)):
         caplog.clear()
         assert predict(monkeypatch, checkpoint, "--smiles=CCO", f"--coverage={coverage}") == 0
-        few = f"coverage: expected {number + 1} samples or more that training did not see for sets of {coverage:g}"
-        assert (f"{few}, got {number}; every set holds all labels." in caplog.text) == warned
+        few = f"coverage: expected {number + 1} labels or more that training did not see for sets of {coverage:g}"
+        assert (f"{few}, got {number}; every set holds all labels with " in caplog.text) == warned
 
 
 def test_a_page_shows_predictions_but_no_columns_of_the_table(

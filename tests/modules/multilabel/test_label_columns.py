@@ -157,7 +157,7 @@ def test_columns_of_the_same_name_are_refused(name: str) -> None:
 
 def test_sets_are_written_the_most_probable_label_first(tmp_path: Path) -> None:
     zeros = torch.zeros(3)
-    sets = LabelPredictionSets(0.9, zeros + 1, zeros, 1.0, torch.tensor([0.15, 0.5, 0.3]), 0.0)
+    sets = LabelPredictionSets(0.9, zeros + 1, zeros, 1.0, torch.tensor([0.15, 0.5, 0.3]), 0.0, 99)
     columns = LabelColumns(TASK, top=1, sets=sets)
     shares = [*SHARES[:3], [0.3, math.nan, 0.3]]
     frame = columns.frame(chunk(tmp_path), [columns.values(*prediction([0, 2, 3, 4], shares, LABELS))])

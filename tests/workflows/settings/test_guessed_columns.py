@@ -79,6 +79,12 @@ def test_a_column_for_each_label_has_no_separator(folder: Path) -> None:
     assert FitCLI(given).plain_settings()["data"]["label_separator"] is None
 
 
+def test_a_separator_that_no_cell_has_is_not_kept(folder: Path) -> None:
+    Path("ones.csv").write_text("smiles,groups\nCO,a\nCCO,b\n")
+    given = ["--data.source=ones.csv", "--data.labels=multi", "--data.label_column=groups", *SHORT]
+    assert FitCLI(given).plain_settings()["data"]["label_separator"] is None
+
+
 @pytest.mark.slow
 def test_a_trained_model_reads_tables_with_other_usual_names(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = fit(["--data.source=drugs.csv", *SHORT], show_progress=False).folder

@@ -189,10 +189,11 @@ def paired_interval(
 ) -> tuple[float, float]:
     """95 % percentile bootstrap interval of the difference in the mean recall of two models.
 
-    Every class keeps its number n of samples. Each resampled one is one of them or, with probability 1 / (n + 1), a
-    sample of a class drawn at random. Without the latter, a class with a single sample would not vary: on the embedded
-    drugs, of which most classes have one test sample, about half of the intervals would then hold the true difference.
-    A sample comes with all of its rows of the class. The interval is moved to the observed difference.
+    Every class keeps its number n of samples. Each resampled one is one of them or, with probability 1 / (n + 1), has
+    the outcome of a row of a sample of a class drawn at random. Without the latter, a class with a single sample would
+    not vary: on the bundled drugs, of which most classes have one test sample, about half of the intervals would then
+    hold the true difference. A sample comes with all of its rows of the class, and an outcome with as many as the
+    class's samples have in the mean. The interval is moved to the observed difference.
 
     Args:
         codes: int (n,), class codes of the rows.
@@ -205,25 +206,51 @@ def paired_interval(
     """
     kinds, numbers = _kinds_of_samples(codes, right, other_right, len(counted), samples)
     numbers = numbers[counted]
-    rows, gains = kinds.sum(axis=1), kinds @ _DIFFERENCE
-    support = numbers.sum(axis=1)
-    shares = numbers / support[:, None]
-    chances = (numbers + shares.mean(axis=0)) / (support[:, None] + 1)
+    rows, support = kinds.sum(axis=1), numbers.sum(axis=1)
+    outcomes = (numbers @ (kinds / rows[:, None]) / support[:, None]).mean(axis=0)
     of_classes = None if weights is None else weights[counted]
+    generator = numpy.random.default_rng(seed)
 
-    def mean(times: NDArray[Any]) -> NDArray[Any]:
-        """Mean difference where each kind of sample, the last axis, counts `times` in each class, the one before."""
-        return numpy.average((times @ gains) / (times @ rows), axis=-1, weights=of_classes)
+    def mean(differences: NDArray[Any]) -> NDArray[Any]:
+        return numpy.average(differences, axis=-1, weights=of_classes)
 
     # Samples of one kind do not differ, so how many of each are drawn says all.
-    generator, at_once = numpy.random.default_rng(seed), max(1, _DRAWS_AT_ONCE // numbers.size)
-    sizes = [min(at_once, RESAMPLES - start) for start in range(0, RESAMPLES, at_once)]
-    drawn = [mean(generator.multinomial(support, chances, size=(size, len(support)))) for size in sizes]
-    differences = numpy.concatenate(drawn)
-    # The mean of ratios is that of the expectations only where all samples have the same number of rows.
-    expected = mean(chances) if len(kinds) == len(_DIFFERENCE) else differences.mean()
-    low, high = numpy.quantile(differences, (0.025, 0.975)).tolist()
-    return moved_bounds(low, high, float(mean(numbers) - expected))
+    if len(kinds) == len(_DIFFERENCE):
+        chances = (numbers + outcomes) / (support[:, None] + 1)
+        at_once = max(1, _DRAWS_AT_ONCE // numbers.size)
+        sizes = [min(at_once, RESAMPLES - start) for start in range(0, RESAMPLES, at_once)]
+        drawn = [generator.multinomial(support, chances, size=(size, len(support))) for size in sizes]
+        resampled = mean(numpy.concatenate([times @ _DIFFERENCE for times in drawn]) / support)
+        expected = float(mean(chances @ _DIFFERENCE))
+    else:
+        resampled = mean(_drawn_with_rows(kinds, numbers, outcomes, generator))
+        expected = float(resampled.mean())
+    low, high = numpy.quantile(resampled, (0.025, 0.975)).tolist()
+    return moved_bounds(low, high, float(mean(numbers @ (kinds @ _DIFFERENCE) / (numbers @ rows))) - expected)
+
+
+def _drawn_with_rows(
+    kinds: NDArray[Any], numbers: NDArray[Any], outcomes: NDArray[Any], generator: numpy.random.Generator
+) -> NDArray[Any]:
+    """Differences of the recalls of C classes in resamples, float64 (R, C), where samples have several rows.
+
+    Args:
+        kinds: As of `_kinds_of_samples`, as the next.
+        numbers: Samples of each class and kind.
+        outcomes: Shares of the outcomes that are borrowed, (4,).
+        generator: Random generator.
+    """
+    columns = []
+    for of_class in numbers:
+        own = numpy.flatnonzero(of_class)
+        support, sizes = of_class.sum(), kinds[own].sum(axis=1)
+        borrowed = of_class[own] @ sizes / support
+        rows = numpy.concatenate([sizes, numpy.full(len(outcomes), borrowed)])
+        gains = numpy.concatenate([kinds[own] @ _DIFFERENCE, borrowed * _DIFFERENCE])
+        chances = numpy.concatenate([of_class[own], outcomes]) / (support + 1)
+        times = generator.multinomial(support, chances, size=RESAMPLES)
+        columns.append((times @ gains) / (times @ rows))
+    return numpy.stack(columns, axis=1)
 
 
 def _kinds_of_samples(

@@ -136,8 +136,8 @@ class Recluster(lightning.Callback):
             return
         if self.settings.difficulty == "confusion" and model.objective.mixing is not None:
             raise InputError(
-                "recluster.difficulty: expected another one with model.mixing, since the logits of a step are those of "
-                "mixtures, got confusion."
+                "recluster.difficulty: expected distance, class_distance, neighbors or spread with model.mixing, since "
+                "the logits of a step are those of mixtures, got confusion."
             )
         self._choose_samples(trainer, model)
         if self._resumed.get("samples", self._samples) != self._samples:

@@ -13,10 +13,8 @@ def decided_text(run: RunFiles) -> str:
     """
     if run.tested_objective is None:
         return ""
-    now = "with other options" if run.objective == run.tested_objective else run.objective
-    return (
-        f"lightning decide has chosen the decision anew since the test, which was of {run.tested_objective} (now {now})"
-    )
+    now = "other options of it" if run.objective == run.tested_objective else run.objective
+    return f"The decision was changed by lightning decide after the test, from {run.tested_objective} to {now}"
 
 
 def report_warnings(run: RunFiles) -> list[str]:

@@ -280,8 +280,6 @@ def choose_points(training: EvaluatedSamples, test: EvaluatedSamples, points: in
     Args:
         training: Embedded training samples.
         test: Evaluated test samples.
-        counted: bool (n,), which of them are of classes with training samples; the others are in no number but the
-            cells of the matrix of confusions.
         points: Total number, half of them test samples; a split that is too small is made up for by the other.
         umap: Whether to add a UMAP layout.
     """

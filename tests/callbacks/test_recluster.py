@@ -286,7 +286,7 @@ def test_weights_follow_the_confusion_of_training(tmp_path: Path, caplog: pytest
 def test_confusion_of_mixtures_is_refused(tmp_path: Path) -> None:
     model = DrugClassifier(FingerprintMLP([16]), CrossEntropyLoss(), mixing=Mixup())
     trainer = quiet_trainer(tmp_path, 1, Recluster(start_epoch=0, difficulty="confusion"))
-    with pytest.raises(InputError, match=r"difficulty: expected another one with model\.mixing, .* got confusion"):
+    with pytest.raises(InputError, match=r"difficulty: expected distance, .* with model\.mixing, .* got confusion"):
         trainer.fit(model, datamodule=DrugDataModule(fingerprint_size=256))
 
 

@@ -182,7 +182,7 @@ def test_pages_say_which_numbers_are_of_the_decision_that_was_tested(plain: Path
     # The accuracy on each level of applicability is that of other labels.
     assert decided.levels == ()
     assert decided.metrics == tested.metrics
-    said = "lightning decide has chosen the decision anew since the test, which was of as_trained (now head_kept)"
+    said = "The decision was changed by lightning decide after the test, from as_trained to head_kept"
     assert f"{said}. This page tests the decision that the checkpoint has now" in report_warnings(decided)[0]
     assert f"{said}; the metrics are those of the test." in (run / "model_card.md").read_text()
     exported = export_run(run)
@@ -200,7 +200,7 @@ def test_other_options_of_the_same_objective_are_another_decision(kept: Path, tm
     assert read_run(run).tested_objective is None
     decide(run, DecisionSettings("head_kept", points=50.0))
     assert read_run(run).tested_objective == "head_kept"
-    assert "which was of head_kept (now with other options)" in report_warnings(read_run(run))[0]
+    assert "after the test, from head_kept to other options of it." in report_warnings(read_run(run))[0]
 
 
 def test_the_scores_are_those_of_the_validation_samples(plain: Path) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from datamodules.batch import Batch
 from datamodules.drug_task import DrugTask
 from modules.neighbors.sample_bits import bits_width, sample_bits
+from modules.neighbors.tanimoto_search import TanimotoSearch
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -22,6 +23,9 @@ _DOUBT = 0.05
 # Both bound the memory of the similarities of some samples to all that are remembered.
 _AT_ONCE = 256
 _BINS_AT_ONCE = 2**21
+_SEARCHES_AT_ONCE = 4096
+# After so many comparisons, which take about as long as compiling a search, the search is compiled.
+_COMPARISONS_TO_COMPILE = 2**27
 
 
 class NearestSamples(nn.Module):
@@ -61,6 +65,8 @@ class NearestSamples(nn.Module):
         self.prior = torch.zeros(self.num_classes)
         self.bits: csr_array | None = None
         self.codes: NDArray[Any] = numpy.zeros(0, dtype=numpy.int64)
+        self._compared = 0
+        self._search: TanimotoSearch | None = None
 
     def remember(self, bits: csr_array, codes: NDArray[Any], number: int) -> None:
         """Remember training samples in place of those before.
@@ -72,6 +78,7 @@ class NearestSamples(nn.Module):
         """
         self.bits, self.codes, self.number = bits, codes, number
         self._sizes = torch.from_numpy(numpy.diff(bits.indptr)).float()
+        self._search = None
 
     def add_to(self, logits: Tensor, batch: Batch, task: DrugTask) -> Tensor:
         """Add the opinion to the logits of a batch, (B, C); without weight they stay as they are.
@@ -102,16 +109,26 @@ class NearestSamples(nn.Module):
             bits: Bins of the samples, fp32 (n, W).
         """
         samples, width = bits.shape
-        size = max(1, min(_AT_ONCE, _BINS_AT_ONCE // width))
+        self._compared += samples * len(self.codes)
+        if self._search is None and self._compared > _COMPARISONS_TO_COMPILE:
+            self._search = TanimotoSearch(self.bits, compiled=True)
+        size = _SEARCHES_AT_ONCE if self._search else max(1, min(_AT_ONCE, _BINS_AT_ONCE // width))
         found = [self._of_some(bits[start : start + size]) for start in range(0, samples, size)]
         return torch.cat(found) if found else torch.zeros(0, self.num_classes)
 
-    def _of_some(self, bits: csr_array) -> Tensor:
+    def _nearest(self, bits: csr_array) -> tuple[Tensor, Tensor]:
+        """Similarities and places of the nearest samples; places of zeros are not defined."""
+        number = min(self.number, len(self.codes))
+        if self._search is not None:
+            found, similarities = self._search.nearest(bits, number)
+            return torch.from_numpy(similarities), torch.from_numpy(found)
         # Times dense samples, a sparse product is five times as fast as times sparse ones.
         shared = torch.from_numpy(self.bits @ numpy.ascontiguousarray(bits.toarray().T))
         either = (self._sizes.unsqueeze(1) + torch.from_numpy(numpy.diff(bits.indptr))).sub_(shared)
-        similarity = shared.div_(either.clamp_(min=1)).t().contiguous()
-        nearest, places = nearest_first(similarity, min(self.number, len(self.codes)))
+        return nearest_first(shared.div_(either.clamp_(min=1)).t().contiguous(), number)
+
+    def _of_some(self, bits: csr_array) -> Tensor:
+        nearest, places = self._nearest(bits)
         counts = torch.from_numpy(numpy.bincount(self.codes, minlength=self.num_classes)).float()
         votes = nearest**_POWER
         of_class = torch.zeros(len(votes), self.num_classes)

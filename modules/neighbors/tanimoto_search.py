@@ -36,15 +36,17 @@ class TanimotoSearch:
     samples are in order of their number of bins b, so that the number of shared bins with which the Tanimoto similarity
     to a query of a bins is at least t, ``t (a + b) / (1 + t)``, is the same for a word, and few samples remain.
 
-    Among few samples, a bound t is known from a part of them. Among many, it is that of the best ones found so far, and
-    the loops are compiled (`search_tiles`).
+    A bound t is known from a part of the samples. In compiled loops (`search_tiles`), it is that of the best ones found
+    so far.
     """
 
-    def __init__(self, bits: csr_array) -> None:
+    def __init__(self, bits: csr_array, compiled: bool | None = None) -> None:
         """Refer to the fingerprints; the bitmaps are made at the first search and take N W / 8 bytes.
 
         Args:
             bits: Bins of the samples, fp32 (N, W), of zeros and ones; N is 1 or more.
+            compiled: Whether to compile the loops, which takes two seconds once in a process; None compiles them among
+                more than 131,000 samples.
         """
         self.bits = bits
         sizes = numpy.diff(bits.indptr).astype(numpy.int64)
@@ -56,6 +58,7 @@ class TanimotoSearch:
         self._size_of_word = distinct.repeat(words)
         self._sample_at = numpy.full(len(self._size_of_word) * _WORD, -1)
         self._sample_at[numpy.arange(len(order)) + shift.repeat(counts)] = order
+        self._compiled = len(self._size_of_word) >= _WORDS_TO_COMPILE if compiled is None else compiled
 
     def nearest(self, queries: csr_array, number: int) -> tuple[NDArray[Any], NDArray[Any]]:
         """Find the most similar samples of each query, the first one of equally similar ones.
@@ -67,7 +70,7 @@ class TanimotoSearch:
         Returns:
             The samples, int64 (n, k), from the most similar on, and their similarities, float32 (n, k).
         """
-        if len(self._size_of_word) >= _WORDS_TO_COMPILE:
+        if self._compiled:
             return self._of_tiles(queries, number)
         count = queries.shape[0]
         found = numpy.zeros((count, number), dtype=numpy.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from typing import Any
+from unittest.mock import patch
 
 import numpy
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from torch import Tensor
 
+from modules.neighbors import nearest_samples
 from modules.neighbors.nearest_samples import NearestSamples, nearest_first
 
 
@@ -58,6 +60,19 @@ def test_opinions_equal_a_loop(known: list[tuple[set[int], int]], asked: list[se
             own = sum(similarity[place] ** 4 for place in nearest[:number] if codes[place] == code)
             lift = own * len(codes) / codes.count(code)
             assert opinion[code] == pytest.approx(math.log((lift + 0.05) / (sum(votes) + 0.05)), abs=1e-4)
+
+
+@given(samples, st.lists(st.sets(st.integers(0, 7)), min_size=1, max_size=4), st.integers(1, 15))
+def test_after_many_comparisons_a_compiled_search_gives_the_same_opinions(
+    known: list[tuple[set[int], int]], asked: list[set[int]], number: int
+) -> None:
+    neighbors = remembering([row for row, _ in known], [code for _, code in known], number)
+    before = neighbors.opinions(bits(asked))
+    assert neighbors._search is None
+    with patch.object(nearest_samples, "_COMPARISONS_TO_COMPILE", 0):
+        after = neighbors.opinions(bits(asked))
+    assert neighbors._search is not None
+    torch.testing.assert_close(after, before, rtol=0, atol=1e-6)
 
 
 def test_of_equally_similar_samples_the_first_count() -> None:

@@ -15,7 +15,7 @@ from datamodules.drug_task import DrugTask
 from modules.class_state import ClassState
 from modules.heads.experts import diversity
 from modules.losses import ClassificationLoss, ContrastiveLoss, LabelContrastiveLoss
-from modules.losses.classification.class_priors import normalized_weights, removed_prior
+from modules.losses.classification.class_priors import normalized_weights, prior_slope
 from modules.losses.classification.class_weighting import ClassWeighting
 from modules.losses.contrastive.contrastive_terms import WHOLE, Share
 from modules.losses.multilabel.multilabel_loss import MultilabelLoss
@@ -80,8 +80,7 @@ class Objective(nn.Module):
         super().__init__()
         check_whole("model.classification_start_epoch", classification_start_epoch, 0)
         check_range("expert_diversity", expert_diversity, 0)
-        self.classification_loss, self.mixing = classification_loss, mixing
-        self.contrast = contrast
+        self.classification_loss, self.mixing, self.contrast = classification_loss, mixing, contrast
         # Losses may have parameters, so they must be registered as submodules.
         self.contrastive = None if contrast is None else contrast.loss
         self.warmup_contrastive = None if contrast is None else contrast.warmup
@@ -203,11 +202,8 @@ class Objective(nn.Module):
         """
         used = [] if self.contrast is None else [self.contrast.current_loss(found) for found in (False, True)]
         # Only a loss that overrides `build` can have parameters.
-        trained = [
-            loss
-            for loss in (self.contrastive, self.warmup_contrastive)
-            if loss is not None and type(loss).build is not ContrastiveLoss.build
-        ]
+        losses = (self.contrastive, self.warmup_contrastive)
+        trained = [loss for loss in losses if loss is not None and type(loss).build is not ContrastiveLoss.build]
         projected = self.contrast is not None and bool(self.contrast.projection_dims)
         return (
             self.classification_start_epoch > 0
@@ -220,8 +216,18 @@ class Objective(nn.Module):
         return state.weights * self._stage_weights(state.counts)
 
     def removed_prior(self, class_counts: Tensor, shares: Tensor) -> float:
-        """See `modules.losses.classification.class_priors.removed_prior`; with the weighting of the current stage."""
-        return removed_prior(self.classification_loss, self._stage_weights(class_counts), class_counts, shares)
+        """Strength of the prior that the loss, weights by class counts and sampling remove from the logits.
+
+        Weights w_c make a loss learn the class frequencies ``n_c w_c``. Those of reclusters do not follow the counts.
+
+        Args:
+            class_counts: Training samples of each class, (C,).
+            shares: Share of each class in the samples that are drawn, fp32 (C,).
+        """
+        weights, offsets = self.classification_loss.weights_and_offsets(self._stage_weights(class_counts), class_counts)
+        return (
+            self.classification_loss.removed_prior + 1 - prior_slope((weights * shares).log() - offsets, class_counts)
+        )
 
     def _stage_weights(self, class_counts: Tensor) -> Tensor:
         if self.weighting is None:
@@ -241,10 +247,9 @@ class Objective(nn.Module):
         kept: Tensor | float = 1.0
         if shares is not None:
             # The loss is a mean with weights of classes times shares; this factor makes it the mean of shared losses.
-            own = self.classification_loss.weights_and_offsets(weights, state.counts)[0][labels]
-            own = own if portions is None else own * portions
-            kept = (own * shares).sum() / own.sum()
-            portions = shares if portions is None else portions * shares
+            every = torch.ones_like(shares) if portions is None else portions
+            own = every * self.classification_loss.weights_and_offsets(weights, state.counts)[0][labels]
+            kept, portions = (own * shares).sum() / own.sum(), every * shares
         outputs = network.training_logits(embeddings)
         times = 1 if self.mixing is None else 2
         fixed = labels, weights, state.counts, torch.cat([embeddings] * times), portions

@@ -1,14 +1,7 @@
 """Log priors, relative counts and normalized weights, computed from the class counts."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from modules.losses.classification.classification_loss import ClassificationLoss
 
 EXCLUDED_LOGIT = -1e6
 """Logit of a class excluded from the softmax: its probability is exactly 0 in fp32 and its loss is finite."""
@@ -54,22 +47,6 @@ def prior_slope(values: Tensor, class_counts: Tensor) -> float:
     both = log_priors(class_counts)[seen].double(), values[seen].double()
     priors, centered = (one - one.mean() for one in both)
     return float((priors * centered).sum() / priors.square().sum().clamp(min=1e-12))
-
-
-def removed_prior(loss: ClassificationLoss, weights: Tensor, class_counts: Tensor, shares: Tensor) -> float:
-    """Strength of the prior that training removes from the logits: by the loss, by weights and by sampling.
-
-    A loss with weights w_c learns the logits of a table with the frequencies ``n_c w_c``, and so does one that draws
-    the classes in these shares. Weights of reclusters do not follow the class counts, and are left out.
-
-    Args:
-        loss: The loss.
-        weights: Weights of the classes by their counts that the loss is given, fp32 (C,).
-        class_counts: Training samples of each class, (C,).
-        shares: Share of each class in the samples that are drawn, fp32 (C,).
-    """
-    weights, offsets = loss.weights_and_offsets(weights, class_counts)
-    return loss.removed_prior + 1 - prior_slope((weights * shares).log() - offsets, class_counts)
 
 
 def relative_counts(class_counts: Tensor) -> Tensor:

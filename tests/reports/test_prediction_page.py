@@ -70,7 +70,7 @@ def test_a_card_shows_drawings_probability_and_neighbors(page: str) -> None:
     assert "The first 2 of 1,234 rows" in page
     assert "<h1>Predictions for new.csv</h1>" in page
     assert "All predictions are in out.csv. The model is runs/best.ckpt." in page
-    assert "Probabilities and applicability rest on 50 labeled samples that training did not see, which is few." in page
+    assert "It rests on 50 labeled samples that training did not see, which is few, also for the probabilities." in page
     assert "A sample that belongs to none of the trained classes is still assigned one of them." in page
 
 

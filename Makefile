@@ -14,13 +14,15 @@ help: ## list these commands
 
 setup: $(STAMP) ## create .venv and install the pinned packages
 $(STAMP): pyproject.toml constraints.txt
+	@echo "Installing the pinned packages into $(VENV), which takes some minutes."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	# A new pip resolves the pins in two thirds of the time that the one of Python 3.11 takes.
+	@# A new pip resolves the pins in two thirds of the time that the one of Python 3.11 takes.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --upgrade pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
-	# Its requirement of an older numpy is not needed for the one file that tests read: W&B's schema of sweeps.
+	@# Without the warning of an editable installation, which nobody who reads it can act on.
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@# Its requirement of an older numpy is not needed for the one file that tests read: W&B's schema of sweeps.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps sweeps
-	# A torch for GPUs brings the Triton that it needs; elsewhere Triton's interpreter runs the GPU kernel in tests.
+	@# A torch for GPUs brings the Triton that it needs; elsewhere Triton's interpreter runs the GPU kernel in tests.
 	$(BIN)/python -c "import triton" 2>/dev/null || \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps triton==3.6.0
 	touch $(STAMP)
@@ -29,9 +31,9 @@ run: setup ## train, test and report on the bundled drugs (ARGS="--trainer.max_e
 	$(BIN)/lightning fit $(ARGS)
 
 test: setup ## all tests (ARGS="-m 'not slow'" for the quick ones)
-	# One thread for each process: threads that wait for a core spin, and cost more than they gain. Numba, which UMAP
-	# uses, sets the number of threads of PyTorch to its own.
-	# Bytecode is kept also where the environment forbids it: hundreds of processes import the project.
+	@# One thread for each process: threads that wait for a core spin, and cost more than they gain. Numba, which UMAP
+	@# uses, sets the number of threads of PyTorch to its own.
+	@# Bytecode is kept also where the environment forbids it: hundreds of processes import the project.
 	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 lint: setup ## check style, and that imports point down

@@ -126,7 +126,7 @@ def test_repeated_measurements_count_once_unless_rows_are_asked_for(
     assert sum(module.task.class_counts) == different < len(rows)
     by_rows = set_up(tmp_path, "repeated.csv", count_by="rows")
     assert sum(by_rows.task.class_counts) == len(rows)
-    sizes = [module.records.sizes(name, module.task.class_counts) for name in ("train", "validation", "test")]
+    sizes = [module.records.sizes(part, module.task.class_counts) for part in module.records.rows.values()]
     assert (sum(one["rows"] for one in sizes), sum(one["samples"] for one in sizes)) == (294, 60)
 
 

@@ -123,7 +123,7 @@ def assemble(
         write_csv(listed, folder / OUT_OF_FOLD_PREDICTIONS)
     if levels:
         write_json({"levels": levels}, folder / LEVELS_FILE)
-    sizes = whole.records.sizes("test", whole.task.class_counts)
+    sizes = whole.records.sizes(whole.records.rows["test"], whole.task.class_counts)
     named = {**sizes, **_plain(*found, whole.task.classes)}
     return Assembled(path, {f"test/{name}": value for name, value in named.items()}, settings, out_of_fold)
 

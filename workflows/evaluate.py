@@ -95,9 +95,10 @@ def evaluate(
         else:
             cli.trainer.test(cli.model, verbose=False, **given)
     prefix = "val" if validating else "test"
-    metrics = split_metrics(cli.trainer, cli.datamodule, split, f"{prefix}/")
-    evaluation = Evaluation(cli.folder, metrics, cli.trainer.is_global_zero)
     predictions = None if validating else tested_samples(cli.model.decision, cli.model.tested).of_all_processes()
+    rows = cli.datamodule.records.rows[split] if predictions is None else predictions.rows.cpu().numpy()
+    metrics = split_metrics(cli.trainer, cli.datamodule, rows, f"{prefix}/")
+    evaluation = Evaluation(cli.folder, metrics, cli.trainer.is_global_zero)
     if evaluation.is_first_process:
         if predictions is not None:
             write_csv(predictions.frame(cli.datamodule, "test"), evaluation.folder / TEST_PREDICTIONS)

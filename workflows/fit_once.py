@@ -71,7 +71,7 @@ def train(cli: FitCLI) -> FitResult:
         if cli.trainer.is_global_zero:
             scores.save(scores_path(Path(best)))
     predictions = tested_samples(cli.model.decision, cli.model.tested).of_all_processes()
-    metrics = split_metrics(cli.trainer, cli.datamodule, "test", "test/")
+    metrics = split_metrics(cli.trainer, cli.datamodule, predictions.rows.cpu().numpy(), "test/")
     result = FitResult(cli.folder, Path(best), metrics, cli.trainer.is_global_zero)
     if result.is_first_process:
         write_csv(predictions.frame(cli.datamodule, "test"), result.folder / TEST_PREDICTIONS)

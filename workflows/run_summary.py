@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from base.printable import printable
 from modules.checkpoint_file import final_checkpoint
@@ -14,10 +14,10 @@ from reports.metric_titles import titles_of
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
+    from numpy.typing import NDArray
     from rich.console import Console
 
     from datamodules.drug_datamodule import DrugDataModule
-    from datamodules.splits.splitters import SplitName
 
 
 def finite_metrics(trainer: Trainer, prefix: str) -> dict[str, float | None]:
@@ -34,16 +34,16 @@ def finite_metrics(trainer: Trainer, prefix: str) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in logged.items()}
 
 
-def split_metrics(trainer: Trainer, data: DrugDataModule, split: SplitName, prefix: str) -> dict[str, float | None]:
-    """The metrics of a split, after the numbers of its rows and samples.
+def split_metrics(trainer: Trainer, data: DrugDataModule, rows: NDArray[Any], prefix: str) -> dict[str, float | None]:
+    """The metrics of tested rows, after the numbers of these rows and of their samples.
 
     Args:
         trainer: The trainer, after validation or testing.
         data: Its data module.
-        split: The split.
+        rows: (n,) rows of the table that were tested.
         prefix: Prefix of the names, such as `test/`.
     """
-    sizes = data.records.sizes(split, data.task.class_counts)
+    sizes = data.records.sizes(rows, data.task.class_counts)
     return {**{f"{prefix}{name}": size for name, size in sizes.items()}, **finite_metrics(trainer, prefix)}
 
 

@@ -112,17 +112,16 @@ class DrugRecords:
         """
         return len(numpy.unique(self.samples[rows]))
 
-    def sizes(self, split: SplitName, class_counts: Sequence[int]) -> dict[str, int]:
-        """How many rows and different samples a split has, and how much of it metrics leave out.
+    def sizes(self, rows: NDArray[Any], class_counts: Sequence[int]) -> dict[str, int]:
+        """How many rows and different samples were tested, and how much of it metrics leave out.
 
         Args:
-            split: The split.
+            rows: (n,) rows of the table.
             class_counts: Training samples of each class, C counts.
 
         Returns:
             `rows`, `samples`; and `unseen_rows` and `unseen_classes`, of classes without training samples.
         """
-        rows = self.rows[split]
         sizes = {"rows": len(rows), "samples": self.different_samples(rows)}
         if self.is_multilabel:
             # A row of a label that training never had still tests the other labels.

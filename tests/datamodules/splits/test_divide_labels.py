@@ -137,8 +137,8 @@ def test_sizes_leave_out_labels_that_training_has_not(tmp_path: Path) -> None:
     records = divided(tmp_path, table(copies=2))
     rows = records.rows["test"]
     sizes = {"rows": len(rows), "samples": len(rows) // 2, "unseen_rows": 0}
-    assert records.sizes("test", records.class_counts) == {**sizes, "unseen_classes": 0}
-    assert records.sizes("test", (0, 5, 0)) == {**sizes, "unseen_classes": 2}
+    assert records.sizes(rows, records.class_counts) == {**sizes, "unseen_classes": 0}
+    assert records.sizes(rows, (0, 5, 0)) == {**sizes, "unseen_classes": 2}
 
 
 # Batches

@@ -177,7 +177,14 @@ def _rows_of_cells(text: Iterable[str], delimiter: str, quoted: bool) -> Iterato
     plain = partial(csv.reader, quoting=csv.QUOTE_NONE)
     reader = (partial(csv.reader, strict=True) if quoted else plain)(text, delimiter=delimiter)
     header, last = None, 0
-    for line in reader:
+    while True:
+        try:
+            line = next(reader, None)
+        except csv.Error as error:
+            what = "a quote is not closed" if str(error) == "unexpected end of data" else str(error)
+            raise csv.Error(f"line {last + 1}: {what}") from error
+        if line is None:
+            return
         if reader.line_num > last + 1 and any(len(cell) > _LONGEST_CELL for cell in line):
             raise csv.Error(
                 f"the quotes of line {last + 1} hold more than {_LONGEST_CELL} characters; one is not closed"

@@ -56,6 +56,16 @@ def test_quotes_around_many_lines_are_not_one_long_cell(tmp_path: Path) -> None:
         open_table(path)
 
 
+@pytest.mark.parametrize(
+    ("last", "what"), [('CC,"b\n', "a quote is not closed"), ('"CC"C,b\n', "',' expected after '\"'")]
+)
+def test_wrong_quotes_are_told_with_the_line(tmp_path: Path, last: str, what: str) -> None:
+    path = save(tmp_path, f'smiles,label\n"C",a\n{last}')
+    sentence = f"data.source: {path} cannot be read as a text table (line 3: {what})."
+    with pytest.raises(InputError, match=f"^{re.escape(sentence)}$"):
+        open_table(path)
+
+
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
 def test_quotes_around_lines_between_tabs_are_letters(tmp_path: Path, line_end: str) -> None:
     path = save(tmp_path, 'smiles\tlabel\nC\t"a\nCC\tb\nCCC\tc"\n'.replace("\n", line_end))

@@ -237,10 +237,16 @@ class Decision(nn.Module):
 
     def prior_strength(self) -> float:
         """Strength of the prior that corrected scores contain."""
-        if not bool((self.logit_scale == 1).all()):
-            # What normalized weights leave of the prior is not known, but they are meant to remove it.
-            return 0.0
-        return round(1.0 - float(self.removed_prior) + prior_slope(self.logit_offset, self.counts), 6)
+        strength = self.uncorrected_strength() + prior_slope(self.logit_offset, self.counts)
+        return round(strength, 6) if self._is_unscaled() else 0.0
+
+    def uncorrected_strength(self) -> float:
+        """Strength of the prior that logits contain, before a correction adds to them."""
+        # What normalized weights leave of the prior is not known, but they are meant to remove it.
+        return 1.0 - float(self.removed_prior) if self._is_unscaled() else 0.0
+
+    def _is_unscaled(self) -> bool:
+        return bool((self.logit_scale == 1).all())
 
     def get_extra_state(self) -> dict[str, Tensor]:
         """The cost matrix, if there is one, which has no fixed shape."""

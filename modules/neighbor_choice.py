@@ -57,7 +57,7 @@ def choose_neighbors(
         found = [neighbors.opinions(bits_of_rows(data, part, task)) for part in parts]
         opinions.append(torch.cat([torch.zeros(0, task.num_classes), *found]))
     remember(rows)
-    prior = (model.decision.prior_strength() * log_priors(model.decision.counts)).cpu()
+    prior = (model.decision.uncorrected_strength() * log_priors(model.decision.counts)).cpu()
     weight, temperature = _best(model, together, torch.cat(opinions), prior)
     if weight == 0:
         neighbors.forget()
@@ -87,8 +87,9 @@ def remember_training_set(model: DrugClassifier, data: DrugDataModule, settings:
 
 def _best(model: DrugClassifier, scores: SplitScores, opinions: Tensor, prior: Tensor) -> tuple[float, float]:
     decision, labels = model.decision, scores.labels.cpu()
-    # Without the prior, as the opinions are.
-    unbiased = decision.corrected(scores.logits).cpu() - prior
+    # Without the prior, as the opinions are; a correction scales both, and what it adds is added to their mixture.
+    scale = decision.logit_scale.cpu()
+    unbiased, opinions = scale * (scores.logits.cpu().float() - prior), scale * opinions
     known = decision.counts.cpu() > 0
     kept, place = known[labels], known.cumsum(dim=0) - 1
     return best_weight(unbiased[kept][:, known], opinions[kept][:, known], place[labels[kept]])

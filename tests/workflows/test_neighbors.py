@@ -12,9 +12,13 @@ import tailmol
 from datamodules.drug_datamodule import DrugDataModule
 from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
+from modules.evaluation.neighbor_weight import best_weight
 from modules.evaluation.split_scores import SplitScores, scores_path
+from modules.losses.classification.class_priors import log_priors
+from modules.neighbor_choice import choose_neighbors
 from modules.neighbors.nearest_samples import NearestSamples
 from modules.neighbors.sample_bits import sample_bits
+from modules.neighbors.settings import NeighborSettings
 from tests.lightning_app.command import TINY
 from workflows.decide import decide
 from workflows.fit import fit
@@ -85,6 +89,37 @@ def test_samples_of_a_fold_are_asked_of_the_other_folds(tmp_path: Path) -> None:
     # In the end it remembers all, the drug that no fold tests too.
     assert numpy.bincount(model.decision.neighbors.codes).tolist() == [12, 24, 1]
     assert tailmol.load(run).predict(["CCCCCCN"])["predicted_label"].to_list() == ["amine"]
+
+
+@pytest.mark.parametrize(("scale", "strength", "contained"), [([1.0, 1.0, 1.0], 0.5, 1.0), ([2.0, 1.0, 0.5], 0.0, 0.0)])
+def test_a_correction_is_that_of_the_mixture(
+    tmp_path: Path, scale: list[float], strength: float, contained: float
+) -> None:
+    model, _, _ = trained(tmp_path)
+    decision = model.decision
+    priors, scales = log_priors(decision.counts), torch.tensor(scale)
+    decision.removed_prior.fill_(0.0)
+    decision.logit_scale.copy_(scales)
+    decision.logit_offset.copy_(-strength * priors)
+    data = DrugDataModule(str(tmp_path / "drugs.csv"), fingerprint_size=256, fingerprint_kinds=["morgan"])
+    data.setup("fit")
+    rows = data.records.rows["validation"]
+    (batch,) = list(data.batches_of(rows))
+    with torch.no_grad():
+        alone = model.network(batch)[1]
+    labels = torch.from_numpy(data.records.codes[rows])
+    found = SplitScores(torch.from_numpy(rows), labels, alone, labels)
+    (mixed,) = choose_neighbors(model, data, [found], NeighborSettings(number=3))
+    assert model.task is not None
+    opinion = scales * decision.neighbors.opinions(sample_bits(batch, model.task))
+    logits = scales * (alone - contained * priors)
+    known = decision.counts > 0
+    weight, temperature = best_weight(logits[:, known], opinion[:, known], labels)
+    assert (decision.neighbors.weight, decision.neighbors.temperature) == (weight, temperature)
+    assert weight > 0
+    assert temperature != pytest.approx(1, abs=0.01)
+    unbiased = decision.corrected(mixed.logits) - decision.prior_strength() * priors
+    torch.testing.assert_close(unbiased[:, known], ((logits + weight * opinion) / temperature)[:, known])
 
 
 @pytest.mark.parametrize("options", [["--neighbors.number=0"], ["--config=method/cross_entropy.yaml"]])

@@ -52,7 +52,7 @@ def neighbor_overlap(
     own = classes[queries]
     # Similarities of at most so many queries to a block are in memory at a time.
     parts = torch.split(queries, MAX_QUERIES)
-    found = classes[torch.cat([_nearest(embeddings, part, min(neighbors, len(labels))) for part in parts])]
+    found = classes[torch.cat([nearest_samples(embeddings, part, neighbors) for part in parts])]
     sought = (counts[own] - 1).clamp(max=found.shape[1])
     counted = torch.arange(found.shape[1], device=found.device) < sought.unsqueeze(1)
     foreign = ((found != own.unsqueeze(1)) & counted).sum(dim=1) / sought.clamp(min=1)
@@ -142,8 +142,18 @@ def difficulty_weights(difficulty: Tensor, strength: float = 1.0) -> Tensor:
     return weights.masked_fill(missing, 0.0)
 
 
-def _nearest(embeddings: Tensor, queries: Tensor, neighbors: int) -> Tensor:
-    """Indices of the samples of highest cosine similarity to each query but itself, int64 (Q, K), nearest first."""
+def nearest_samples(embeddings: Tensor, queries: Tensor, neighbors: int) -> Tensor:
+    """Indices of the samples of highest cosine similarity to each query but itself, nearest first.
+
+    Args:
+        embeddings: Embeddings, floating point (N, d), of any norm.
+        queries: Indices of the samples whose neighbors are sought, int64 (Q,).
+        neighbors: Number of neighbors K. With K = N or more, there are N, and the last one is not defined.
+
+    Returns:
+        int64 (Q, min(K, N)).
+    """
+    neighbors = min(neighbors, len(embeddings))
     sought = unit_embeddings(embeddings.index_select(0, queries))
     similarities = sought.new_full((len(queries), neighbors), -torch.inf)
     nearest = queries.new_zeros(len(queries), neighbors)

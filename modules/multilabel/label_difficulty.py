@@ -5,11 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from modules.class_difficulty import MAX_QUERIES, MIN_QUERIES_PER_CLASS
-from modules.unit_embeddings import unit_embeddings
-
-MAX_CANDIDATES = 2**14
-"""Samples among which neighbors are sought; larger sets are subsampled."""
+from modules.class_difficulty import MAX_QUERIES, MIN_QUERIES_PER_CLASS, nearest_samples
 
 
 @torch.no_grad()
@@ -19,12 +15,13 @@ def label_overlap(embeddings: Tensor, labels: Tensor, neighbors: int = 10, seed:
     As `neighbor_overlap` for classes: the nearest neighbors of a sample of a label that n samples have are the
     ``min(neighbors, n - 1)`` other samples of highest cosine similarity. A sample that has several labels is a neighbor
     once, and foreign to none of its labels. A neighbor does not count where it is not known whether it has the label.
+    Of the samples of frequent labels, a part is drawn; neighbors are always sought among all samples.
 
     Args:
         embeddings: Embeddings, floating point (N, d), of any norm.
         labels: 1 the sample has the label, 0 it does not, -1 not known, integers (N, L).
         neighbors: Number of nearest neighbors of a sample.
-        seed: Random seed of the subsampling of large sets.
+        seed: Random seed of the choice of samples whose neighbors are sought.
 
     Returns:
         fp32 (L,) in 0..1; NaN for a label without samples. A label of a single sample gets the mean of the others, or 0
@@ -32,17 +29,13 @@ def label_overlap(embeddings: Tensor, labels: Tensor, neighbors: int = 10, seed:
     """
     generator = torch.Generator().manual_seed(seed)
     counts = (labels == 1).sum(dim=0)
-    drawn = torch.randperm(len(embeddings), generator=generator)[:MAX_CANDIDATES].to(embeddings.device)
-    unit, own = unit_embeddings(embeddings[drawn]), labels[drawn]
-    of_label = (own == 1).sum(dim=0)
-    most = max(MAX_QUERIES // max(int((of_label > 0).sum()), 1), MIN_QUERIES_PER_CLASS)
-    shares = unit.new_full((labels.shape[1],), torch.nan)
-    for label in torch.nonzero(of_label > 1).flatten().tolist():
-        queries = (own[:, label] == 1).nonzero().squeeze(1)[:most]
-        similarity = unit[queries] @ unit.T
-        similarity[torch.arange(len(queries), device=unit.device), queries] = -torch.inf
-        found = similarity.topk(min(neighbors, int(of_label[label]) - 1), dim=1).indices
-        near = own[found, label]
+    order = torch.randperm(len(embeddings), generator=generator).to(embeddings.device)
+    most = max(MAX_QUERIES // max(int((counts > 0).sum()), 1), MIN_QUERIES_PER_CLASS)
+    shares = torch.full((labels.shape[1],), torch.nan, device=embeddings.device)
+    for label in torch.nonzero(counts > 1).flatten().tolist():
+        queries = order[labels[order, label] == 1][:most]
+        found = nearest_samples(embeddings, queries, min(neighbors, int(counts[label]) - 1))
+        near = labels[found, label]
         shares[label] = (near == 0).sum() / (near >= 0).sum().clamp(min=1)
     others = shares.nanmean().nan_to_num(0.0)
     return torch.where(shares.isnan() & (counts > 0), others, shares)

@@ -46,6 +46,19 @@ def test_with_one_label_a_sample_overlap_is_that_of_classes() -> None:
     assert torch.allclose(label_overlap(embeddings, several), neighbor_overlap(embeddings, labels, 3), atol=1e-6)
 
 
+def test_a_rare_label_is_measured_among_any_number_of_samples() -> None:
+    generator = torch.Generator().manual_seed(3)
+    embeddings, labels = torch.randn(40_000, 2, generator=generator), torch.zeros(40_000, 2, dtype=torch.int64)
+    labels[:20_000, 0] = 1
+    # Three of the rare label lie side by side, far from a fourth one.
+    embeddings[30_000:30_003], labels[30_000:30_003, 1] = torch.tensor([50.0, 0.001]), 1
+    embeddings[:30_000, 1] = embeddings[:30_000, 1].abs() + 1
+    embeddings[30_003:, 1] = embeddings[30_003:, 1].abs() + 1
+    labels[10, 1] = 1
+    # Each of the three has the other two and a foreign one; of the fourth one all three are foreign.
+    assert label_overlap(embeddings, labels)[1].item() == pytest.approx(6 / 12)
+
+
 def test_a_neighbor_that_shares_the_label_among_others_is_not_foreign() -> None:
     embeddings = torch.tensor([[1.0, 0.0], [1.0, 0.01], [0.0, 1.0], [0.01, 1.0]])
     found = label_overlap(embeddings, torch.tensor([[1, 1], [1, 0], [0, 1], [0, 1]]), neighbors=1)

@@ -14,6 +14,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Checkpoint
 
+from callbacks.last_checkpoint import ends_step
 from modules.processes import rank_and_world_size, sum_over_processes
 
 _log = logging.getLogger("tailmol")
@@ -49,8 +50,8 @@ class Requeue(Checkpoint):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Save and requeue if asked, except at the last step of an epoch, for the reason given in `LastCheckpoint`."""
-        if not trainer.is_last_batch:
+        """Save and requeue if asked, except where `LastCheckpoint` writes none."""
+        if ends_step(trainer, batch_idx):
             self._requeue_if_asked(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:

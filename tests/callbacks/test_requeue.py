@@ -22,6 +22,7 @@ class Job:
         self.saved: list[tuple[int, str]] = []
         self.step, self.is_last_batch, self.is_global_zero = 0, False, True
         self.default_root_dir = str(folder)
+        self.accumulate_grad_batches = 1
 
     def save_checkpoint(self, path: Path) -> None:
         self.saved.append((self.step, str(path.relative_to(self.default_root_dir))))
@@ -33,7 +34,7 @@ class Job:
             if self.step == asked:
                 os.kill(os.getpid(), signal.SIGUSR1)
             self.is_last_batch = self.step % last == 0
-            callback.on_train_batch_end(trainer, model, None, None, 0)
+            callback.on_train_batch_end(trainer, model, None, None, (self.step - 1) % last)
             if self.is_last_batch:
                 self.step += 100
                 callback.on_train_epoch_end(trainer, model)
@@ -77,6 +78,16 @@ def test_the_run_is_saved_once_after_the_step_or_the_epoch(
     job.run(callback, steps=9, last=3, asked=asked)
     assert job.saved == [(step, "checkpoints/last.ckpt") for step in saved]
     assert (calls.read_text() if calls.exists() else "") == "requeue 7\n" * len(saved)
+
+
+def test_nothing_is_saved_while_gradients_are_accumulated(
+    callback: Requeue, scontrol: Callable[[str], Path], tmp_path: Path
+) -> None:
+    scontrol("true")
+    job = Job(tmp_path)
+    job.accumulate_grad_batches = 4
+    job.run(callback, steps=10, last=10, asked=2)
+    assert [step for step, _ in job.saved] == [4]
 
 
 def test_a_job_of_an_array_is_named_by_its_number_in_it(

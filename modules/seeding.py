@@ -7,24 +7,27 @@ import os
 import numpy
 import torch
 
+ALL_PROCESSES = 2**32 - 1
+"""Number in place of the rank for draws that are the same on all processes; zero would be the first process."""
+
 
 def run_seed() -> int:
     """Seed set by `seed_everything`; 0 if it was not called."""
     return int(os.environ.get("PL_GLOBAL_SEED", 0))
 
 
-def step_seed(epoch: int, batch_index: int, *more: int) -> int:
+def step_seed(epoch: int, batch_index: int, process: int = ALL_PROCESSES) -> int:
     """Derive the random seed of a training step, so that a resumed run repeats the draws of an uninterrupted one.
 
     Args:
         epoch: Epoch, counted from 0.
         batch_index: Batch within the epoch, counted from 0.
-        *more: Further numbers that distinguish seeds of the same step, such as the rank of the process.
+        process: The rank of the process, for draws that are its own.
 
     Returns:
         A 32-bit seed.
     """
-    return int(numpy.random.SeedSequence([run_seed(), epoch, batch_index, *more]).generate_state(1)[0])
+    return int(numpy.random.SeedSequence([run_seed(), epoch, batch_index, process]).generate_state(1)[0])
 
 
 def seed_device(seed: int, device: torch.device) -> None:

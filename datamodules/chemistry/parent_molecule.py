@@ -14,6 +14,8 @@ _MAY_HAVE_SALT = re.compile(_SALT)
 # Without components, charges and bonds to the metals of salts, a molecule is its own parent. Outside of brackets, a
 # minus is a bond.
 _MAY_HAVE_PARENT = re.compile(rf"\.|\[[^]]*[+-]|{_SALT}")
+# All that RDKit changes: a cation with a hydrogen, and an anion without a cation beside it. A nitro group has neither.
+_NOT_NEUTRAL = "[+,+2,+3,+4;!h0]", "[-,-2,-3,-4;!$(*~[+,+2,+3,+4])]"
 _SALT_METAL = "[Li,Na,K,Rb,Cs,Mg,Ca,Sr,Ba]"
 
 
@@ -37,7 +39,8 @@ class ParentFinder:
         disconnector.SetMetalNon(Chem.MolFromSmarts(f"{_SALT_METAL}~[S,Cl,Br,I]"))
         self._disconnect = disconnector.Disconnect
         self._metal = Chem.MolFromSmarts(f"{_SALT_METAL}-,=[!#6]")
-        self._carbons, self._charge = Chem.MolFromSmarts("[#6]~[#6]"), Chem.MolFromSmarts("[!+0]")
+        self._carbons = Chem.MolFromSmarts("[#6]~[#6]")
+        self._not_neutral = [Chem.MolFromSmarts(pattern) for pattern in _NOT_NEUTRAL]
 
     def find_component(self, text: str, molecule: Any) -> tuple[int, ...] | None:
         """The atoms of the parent, if it is a component that needs no change and is the largest beyond doubt.
@@ -78,7 +81,7 @@ class ParentFinder:
             found = self._choose(found)
         if not found.HasSubstructMatch(self._carbons) and not _is_organic(found):
             return molecule
-        if found.HasSubstructMatch(self._charge):
+        if any(found.HasSubstructMatch(pattern) for pattern in self._not_neutral):
             found = self._neutralize(found)
         return found
 

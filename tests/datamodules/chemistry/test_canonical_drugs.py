@@ -127,3 +127,27 @@ def test_a_bond_between_rings_is_no_charge() -> None:
     text = "c1ccccc1-c1ccccn1"
     molecule = Chem.MolFromSmiles(text)
     assert ParentFinder()(text, molecule) is molecule
+
+
+@pytest.mark.parametrize(
+    ("text", "is_neutral"),
+    [
+        ("C[N+](=O)[O-]", True),
+        ("C[N+](C)(C)[O-]", True),
+        ("CN=[N+]=[N-]", True),
+        ("C[N+](C)(C)CC", True),
+        ("CC[S+]([O-])C", True),
+        ("O=[N+]([O-])c1ccc([O-])cc1", False),
+        ("C[N+](C)(C)CC([O-])=O", False),
+        ("[NH3+]CC([O-])=O", False),
+        ("C[NH+]([O-])C", False),
+        ("CC[O-]", False),
+        ("CC[N-2]", False),
+        ("C[NH+]=[N-]", False),
+    ],
+)
+def test_charges_that_no_proton_explains_stay(text: str, is_neutral: bool) -> None:
+    molecule = Chem.MolFromSmiles(text)
+    found = ParentFinder()(text, molecule)
+    assert (found is molecule) == is_neutral
+    assert Chem.MolToSmiles(found) == Chem.MolToSmiles(rdMolStandardize.Uncharger().uncharge(molecule))

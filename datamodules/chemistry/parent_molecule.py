@@ -40,7 +40,7 @@ class ParentFinder:
         self._disconnect = disconnector.Disconnect
         self._metal = Chem.MolFromSmarts(f"{_SALT_METAL}-,=[!#6]")
         self._carbons = Chem.MolFromSmarts("[#6]~[#6]")
-        self._not_neutral = [Chem.MolFromSmarts(pattern) for pattern in _NOT_NEUTRAL]
+        self._not_neutral = list(map(Chem.MolFromSmarts, _NOT_NEUTRAL))
 
     def find_component(self, text: str, molecule: Any) -> tuple[int, ...] | None:
         """The atoms of the parent, if it is a component that needs no change and is the largest beyond doubt.

@@ -19,7 +19,7 @@ from datamodules.splits.divide_folds import fold_rows
 from datamodules.splits.label_splits import check_known_labels, check_label_split, stratified_label_split
 from datamodules.splits.long_tail import thinned
 from datamodules.splits.split_file import draw_missing_splits
-from datamodules.splits.split_parts import check_has_molecules, check_scaffold_part, scaffold_numbers, split_sides
+from datamodules.splits.split_parts import parts_kept_apart, without_tested_drugs
 from datamodules.splits.split_settings import CountBy, SplitSettings
 from datamodules.splits.splitters import (
     SPLIT_NAMES,
@@ -241,24 +241,18 @@ def _split_codes(
     table: DrugTable, identity: SampleIdentity, rows: NDArray[Any], codes: NDArray[Any], split: SplitSettings
 ) -> NDArray[Any]:
     """The place of each usable row's split in `SPLIT_NAMES`; -1 for a row that is left out."""
-    check_has_molecules(table, split)
     if split.method == "file":
         assert table.splits is not None
         folds = table.splits.drop_nulls().unique(maintain_order=True).to_list()
         given = file_split(table.splits.gather(rows).to_list(), split.test_folds, split.validation_folds, folds)
         return draw_missing_splits(given, codes, identity.samples[rows], split)
     if split.method in ("cold", "scaffold"):
-        sides = split_sides(split, identity.parts.shape[1])
-        either = identity.unordered and len(sides) == 1
-        parts = identity.parts[rows]
-        if split.method == "scaffold":
-            parts = scaffold_numbers(table, identity, rows)
-            if not identity.unordered:
-                check_scaffold_part(sides, parts.shape[1], split.part)
-                return scaffold_split(parts[:, sides[0]], split.fractions, split.seed)
-        if either:
-            sides = [0, 1]
-        return cold_split(parts, sides, split.fractions, split.seed, either)
+        parts, sides, either = parts_kept_apart(table, identity, rows, split)
+        if split.method == "scaffold" and not identity.unordered:
+            return scaffold_split(parts[:, sides[0]], split.fractions, split.seed)
+        split_of = cold_split(parts, sides, split.fractions, split.seed, either)
+        # The members of an ensemble train on the rows of validation, too.
+        return split_of if split.folds is None or either else without_tested_drugs(split_of, parts, sides)
     if codes.ndim == 2:
         return stratified_label_split(codes, identity.samples[rows], split.fractions, split.seed)
     method = standard_split if split.method == "standard" else random_split

@@ -11,7 +11,7 @@ from datamodules.identity import SampleIdentity
 from datamodules.splits.folds import Folds, cold_folds, random_folds, scaffold_folds
 from datamodules.splits.label_splits import stratified_label_folds
 from datamodules.splits.long_tail import thinned
-from datamodules.splits.split_parts import check_has_molecules, check_scaffold_part, scaffold_numbers, split_sides
+from datamodules.splits.split_parts import parts_kept_apart
 from datamodules.splits.split_settings import SplitSettings
 from datamodules.splits.splitters import TEST, TRAIN, SplitName
 from datamodules.tables.drug_table import DrugTable
@@ -54,11 +54,7 @@ def _make_folds(
         if codes.ndim == 2:
             return stratified_label_folds(codes, identity.samples[rows], split.folds, split.seed)
         return random_folds(codes, identity.samples[rows], split.folds, split.seed)
-    check_has_molecules(table, split)
-    parts = identity.parts[rows] if split.method == "cold" else scaffold_numbers(table, identity, rows)
-    sides = split_sides(split, identity.parts.shape[1])
+    parts, sides, either = parts_kept_apart(table, identity, rows, split)
     if split.method == "scaffold" and not identity.unordered:
-        check_scaffold_part(sides, parts.shape[1], split.part)
         return scaffold_folds(parts[:, sides[0]], split.folds, split.seed)
-    either = identity.unordered and len(sides) == 1
-    return cold_folds(parts, [0, 1] if either else sides, split.folds, split.seed, either)
+    return cold_folds(parts, sides, split.folds, split.seed, either)

@@ -49,6 +49,7 @@ class DrugRecords:
         samples: (rows,) int64, equal for rows of the same sample.
         count_by: Whether class counts are of different samples or of rows.
         folds: (rows,) int64, the fold that tests each row of the table, -1 where none does; None without folds.
+        touched: (rows, P) int64, the folds whose members are not trained on each row, -1 for none; None without folds.
     """
 
     classes: tuple[str, ...]
@@ -57,6 +58,7 @@ class DrugRecords:
     samples: NDArray[Any]
     count_by: CountBy = "samples"
     folds: NDArray[Any] | None = None
+    touched: NDArray[Any] | None = None
 
     @property
     def is_multilabel(self) -> bool:
@@ -199,7 +201,8 @@ def divide(
             )
     if split.imbalance is not None and split.folds is None:
         rows["train"] = thinned(rows["train"], codes, split.imbalance, split.seed)
-    records = DrugRecords(vocabulary, rows, codes, identity.samples, split.count_by, folds)
+    tested, touched = (None, None) if folds is None else (folds.tested, folds.touched)
+    records = DrugRecords(vocabulary, rows, codes, identity.samples, split.count_by, tested, touched)
     if not records.is_multilabel:
         _check_known_classes(records)
     elif split.method != "all" and split.folds is None:

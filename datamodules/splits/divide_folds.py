@@ -19,7 +19,7 @@ from datamodules.tables.drug_table import DrugTable
 
 def fold_rows(
     table: DrugTable, identity: SampleIdentity, rows: NDArray[Any], codes: NDArray[Any], split: SplitSettings
-) -> tuple[dict[SplitName, NDArray[Any]], NDArray[Any]]:
+) -> tuple[dict[SplitName, NDArray[Any]], Folds]:
     """Divide rows into folds.
 
     Args:
@@ -30,20 +30,26 @@ def fold_rows(
         split: How to divide.
 
     Returns:
-        The rows of each split, with the tested ones as validation and test; and the fold of each row of the table, -1
-        where none tests it.
+        The rows of each split, with the tested ones as validation and test; and the folds of all rows of the table, -1
+        where there is none.
     """
     if split.imbalance is not None:
         rows = thinned(rows, codes, split.imbalance, split.seed)
     folds = _make_folds(table, identity, rows, codes[rows], split)
-    of_table = numpy.full(len(codes), -1, dtype=numpy.int64)
-    of_table[rows] = folds.tested
     if split.fold is None:
         trained, tested = rows, rows[folds.tested >= 0]
     else:
         found = folds.codes(split.fold)
         trained, tested = rows[found == TRAIN], rows[found == TEST]
+    of_table = Folds(*(_spread(values, rows, len(codes)) for values in (folds.tested, folds.touched)))
     return {"train": trained, "validation": tested, "test": tested}, of_table
+
+
+def _spread(values: NDArray[Any], rows: NDArray[Any], size: int) -> NDArray[Any]:
+    """The values of some rows of a table of this size, with -1 for the others."""
+    found = numpy.full((size, *values.shape[1:]), -1, dtype=numpy.int64)
+    found[rows] = values
+    return found
 
 
 def _make_folds(

@@ -16,7 +16,7 @@ from base.errors import InputError
 from base.ranges import check_whole
 from datamodules.batch import Batch
 from datamodules.drug_datamodule import DrugDataModule
-from datamodules.sampling import draw_per_class
+from datamodules.sampling import draw_per_class, first_of_each
 from modules.clustering.running_embeddings import RunningEmbeddings
 from modules.clustering.spherical_kmeans import Backend
 from modules.drug_classifier import DrugClassifier
@@ -84,7 +84,7 @@ class Recluster(lightning.Callback):
                 as in the paper (the same for both of two classes). class_distance: as distance, from class means
                 alone. neighbors: fraction of the nearest neighbors of its samples that belong to other classes.
                 spread: its width relative to the distance to the nearest class. confusion: fraction of its samples
-                that are misclassified in training.
+                that are misclassified in training. neighbors and spread take one row of each sample.
             strength: Influence of the difficulty on the class weights; 0 gives all classes the same weight.
             embeddings: fresh: embeddings from a pass over the training set without augmentation; running: the most
                 recent embeddings from training, without a pass.
@@ -107,6 +107,7 @@ class Recluster(lightning.Callback):
         self._running: RunningEmbeddings | None = None
         self._confusion: TrainingConfusion | None = None
         self._resumed: Mapping[str, Any] = {}
+        self._distinct: Tensor | None = None
         self._known: Tensor | None = None
         self._entry_rows: Tensor | None = None
         self._entry_starts: Tensor | None = None
@@ -165,13 +166,16 @@ class Recluster(lightning.Callback):
 
     def _choose_samples(self, trainer: lightning.Trainer, model: DrugClassifier) -> None:
         data = cast(DrugDataModule, trainer.datamodule)  # type: ignore[attr-defined]
-        codes = data.records.codes[data.records.rows["train"]]
+        trained = data.records.rows["train"]
+        codes = data.records.codes[trained]
         self._known, self._entry_rows, self._entry_starts = None, None, None
         if data.records.is_multilabel:
             self._choose_entries(codes, model.device)
             return
         self._rows = draw_per_class(codes, self.sample_per_class, self.settings.seed)
         self._labels = torch.from_numpy(codes[self._rows]).to(model.device)
+        distinct = first_of_each(codes[self._rows], data.records.samples[trained[self._rows]])
+        self._distinct = torch.from_numpy(distinct).to(model.device) if len(distinct) < len(self._rows) else None
 
     def _choose_entries(self, known: NDArray[Any], device: torch.device) -> None:
         """Choose samples and, for each, the labels whose sub-clusters it is in.
@@ -259,6 +263,7 @@ class Recluster(lightning.Callback):
             state.subcluster_ids if state.reclustered else None,
             None if self._confusion is None else self._confusion.matrix,
             overlap,
+            self._distinct,
         )
         # Rounding may differ between processes, but the class state must not.
         clusters = found.subclusters

@@ -14,11 +14,11 @@ import polars
 from numpy.typing import NDArray
 
 from base.errors import InputError
-from datamodules.chemistry.molecule_features import FEATURE_VERSION, FeatureSettings, MoleculeFeatures, featurize
+from datamodules.chemistry.molecule_features import FeatureSettings, MoleculeFeatures, featurize
 from datamodules.chemistry.molecule_graphs import why_refused
 from datamodules.chemistry.pretrained_vectors import check_installed, model_version
 from datamodules.chemistry.protein_sequences import ProteinSequences
-from datamodules.feature_cache import Arrays, Setting, cache_key, cached_arrays
+from datamodules.feature_cache import FEATURE_VERSION, Arrays, Setting, cache_key, cached_arrays
 from datamodules.part_files import write_parts
 from datamodules.sample_store import SampleMolecules, SampleStore
 from datamodules.tables.drug_table import DrugTable

@@ -128,3 +128,15 @@ def draw_per_class(codes: NDArray[Any], most: int | None, seed: int) -> NDArray[
     counts = numpy.bincount(codes)
     place = numpy.arange(len(codes)) - (counts.cumsum() - counts)[codes[order]]
     return numpy.sort(order if most is None else order[place < most])
+
+
+def first_of_each(codes: NDArray[Any], samples: NDArray[Any]) -> NDArray[Any]:
+    """Places of one row of each sample in each class, the first one, ascending.
+
+    Args:
+        codes: int (N,), class of each of one or more rows.
+        samples: int (N,), equal for rows of the same sample.
+    """
+    order = numpy.lexsort((codes, samples))
+    changed = (numpy.diff(codes[order]) != 0) | (numpy.diff(samples[order]) != 0)
+    return numpy.sort(order[numpy.append(True, changed)])

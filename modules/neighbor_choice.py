@@ -32,7 +32,8 @@ def choose_neighbors(
         model: The model, which forgets what it remembered.
         data: The data module, set up, whose training rows are remembered.
         folds: Scores, of all processes, without the opinion. If there is one set, training did not see its samples. If
-            there are several, they are those of folds: the opinion on a fold is that of the other training rows.
+            there are several, they are those of the folds, in order: the opinion on a fold is that of the rows that its
+            member was trained on.
         settings: The settings.
 
     Returns:
@@ -50,9 +51,13 @@ def choose_neighbors(
         neighbors.remember(bits_of_rows(data, kept, task), codes[kept].astype(numpy.int64), settings.number)
 
     opinions = []
-    for scores in folds:
+    for fold, scores in enumerate(folds):
         tested = scores.rows.cpu().numpy()
-        remember(rows[~numpy.isin(rows, tested)])
+        trained = rows[~numpy.isin(rows, tested)]
+        if len(folds) > 1:
+            assert data.records.touched is not None
+            trained = trained[~(data.records.touched[trained] == fold).any(axis=1)]
+        remember(trained)
         parts = [tested[start : start + _ROWS_AT_ONCE] for start in range(0, len(tested), _ROWS_AT_ONCE)]
         found = [neighbors.opinions(bits_of_rows(data, part, task)) for part in parts]
         opinions.append(torch.cat([torch.zeros(0, task.num_classes), *found]))

@@ -81,6 +81,7 @@ def find_subclusters(
     previous: Tensor | None = None,
     confusion: Tensor | None = None,
     overlap: Tensor | None = None,
+    distinct: Tensor | None = None,
 ) -> ReclusterResult:
     """Recluster embeddings of training samples; all processes share the work and get the same result.
 
@@ -94,6 +95,8 @@ def find_subclusters(
         confusion: Confusion matrix of the training samples, (C, C); required if the difficulty is `confusion`.
         overlap: The difficulty `neighbors` where a sample may have several labels and is an embedding for each, fp32
             (C,); None computes it from the embeddings.
+        distinct: Places of one embedding of each different sample of a class, int64 (n,), on which the difficulties
+            `neighbors` and `spread` are measured, since a sample would be its own neighbor; None measures on all.
 
     Returns:
         Sub-clusters, class temperatures and class weights.
@@ -110,7 +113,8 @@ def find_subclusters(
         second = d_prime if settings.difficulty == "distance" else d
         difficulty, weights = -(d + second) / 2, distance_weights(d, second, settings.strength)
     else:
-        difficulty = _difficulty(embeddings, labels, num_classes, settings, confusion) if overlap is None else overlap
+        measured = embeddings, labels, num_classes, settings, confusion, distinct
+        difficulty = _difficulty(*measured) if overlap is None else overlap
         weights = difficulty_weights(difficulty, settings.strength)
     return ReclusterResult(
         found,
@@ -125,15 +129,22 @@ def find_subclusters(
 
 
 def _difficulty(
-    embeddings: Tensor, labels: Tensor, num_classes: int, settings: ReclusterSettings, confusion: Tensor | None
+    embeddings: Tensor,
+    labels: Tensor,
+    num_classes: int,
+    settings: ReclusterSettings,
+    confusion: Tensor | None,
+    distinct: Tensor | None,
 ) -> Tensor:
-    if settings.difficulty == "neighbors":
-        return neighbor_overlap(embeddings, labels, num_classes, seed=settings.seed)
+    if settings.difficulty == "confusion":
+        assert confusion is not None
+        rate = confusion_rate(confusion)
+        # A class that has not been classified yet gets the mean difficulty.
+        mean = rate.nanmean().nan_to_num(0.0)
+        present = torch.bincount(labels, minlength=num_classes) > 0
+        return torch.where(rate.isnan() & present, mean, rate)
+    if distinct is not None:
+        embeddings, labels = embeddings[distinct], labels[distinct]
     if settings.difficulty == "spread":
         return relative_spread(embeddings, labels, num_classes)
-    assert confusion is not None
-    rate = confusion_rate(confusion)
-    # A class that has not been classified yet gets the mean difficulty.
-    mean = rate.nanmean().nan_to_num(0.0)
-    present = torch.bincount(labels, minlength=num_classes) > 0
-    return torch.where(rate.isnan() & present, mean, rate)
+    return neighbor_overlap(embeddings, labels, num_classes, seed=settings.seed)

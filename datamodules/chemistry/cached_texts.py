@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy
 
-from datamodules.feature_cache import Arrays, Setting, cache_key, cached_arrays
+from datamodules.feature_cache import FEATURE_VERSION, Arrays, Setting, cache_key, cached_arrays
 from datamodules.part_files import write_parts
 
 MakeTexts = Callable[[Sequence[str]], list[str]]
@@ -23,7 +23,7 @@ def cached_texts(
     Args:
         smiles: M SMILES.
         make: Computes the texts.
-        settings: What they are computed from, beside the SMILES and RDKit's version, by name.
+        settings: What they are computed from, by name, beside the SMILES and the versions of RDKit and of features.
         cache_folder: The cache.
         description: Shown beside the progress bar.
 
@@ -34,7 +34,7 @@ def cached_texts(
 
     if not smiles:
         return []
-    key = cache_key(smiles, {**settings, "rdkit": rdkit.__version__})
+    key = cache_key(smiles, {**settings, "version": FEATURE_VERSION, "rdkit": rdkit.__version__})
     compute = partial(_text_arrays, make=make)
     arrays = cached_arrays(cache_folder, key, lambda folder: write_parts(smiles, compute, folder, description))
     text, ends = arrays["text"].tobytes(), numpy.cumsum(arrays["letters"])

@@ -17,9 +17,6 @@ from datamodules.chemistry.molecule_graphs import GraphBuilder, MoleculeGraphs, 
 from datamodules.chemistry.pretrained_vectors import VECTOR_SIZES, PretrainedModel, vectors_of
 from datamodules.chemistry.skeleton_hashes import ParentGraphs, refined_labels, sum_hashes
 
-FEATURE_VERSION = 8
-"""Changes whenever the features of a SMILES change, so that older ones in the cache are not read."""
-
 # A drug has few atoms that are farther apart.
 _LARGEST_RADIUS = 20
 # Distinct counts would hardly share bins any more, and the first layer of an encoder would not fit into memory.

@@ -19,7 +19,7 @@ from datamodules.splits.divide_folds import fold_rows
 from datamodules.splits.label_splits import check_known_labels, check_label_split, stratified_label_split
 from datamodules.splits.long_tail import thinned
 from datamodules.splits.split_file import draw_missing_splits
-from datamodules.splits.split_parts import check_has_molecules, check_scaffold_part, scaffold_numbers, split_sides
+from datamodules.splits.split_parts import parts_kept_apart, without_tested_drugs
 from datamodules.splits.split_settings import CountBy, SplitSettings
 from datamodules.splits.splitters import (
     SPLIT_NAMES,
@@ -49,6 +49,7 @@ class DrugRecords:
         samples: (rows,) int64, equal for rows of the same sample.
         count_by: Whether class counts are of different samples or of rows.
         folds: (rows,) int64, the fold that tests each row of the table, -1 where none does; None without folds.
+        touched: (rows, P) int64, the folds whose members are not trained on each row, -1 for none; None without folds.
     """
 
     classes: tuple[str, ...]
@@ -57,6 +58,7 @@ class DrugRecords:
     samples: NDArray[Any]
     count_by: CountBy = "samples"
     folds: NDArray[Any] | None = None
+    touched: NDArray[Any] | None = None
 
     @property
     def is_multilabel(self) -> bool:
@@ -198,7 +200,8 @@ def divide(
             )
     if split.imbalance is not None and split.folds is None:
         rows["train"] = thinned(rows["train"], codes, split.imbalance, split.seed)
-    records = DrugRecords(vocabulary, rows, codes, identity.samples, split.count_by, folds)
+    tested, touched = (None, None) if folds is None else (folds.tested, folds.touched)
+    records = DrugRecords(vocabulary, rows, codes, identity.samples, split.count_by, tested, touched)
     if not records.is_multilabel:
         _check_known_classes(records)
     elif split.method != "all" and split.folds is None:
@@ -240,24 +243,18 @@ def _split_codes(
     table: DrugTable, identity: SampleIdentity, rows: NDArray[Any], codes: NDArray[Any], split: SplitSettings
 ) -> NDArray[Any]:
     """The place of each usable row's split in `SPLIT_NAMES`; -1 for a row that is left out."""
-    check_has_molecules(table, split)
     if split.method == "file":
         assert table.splits is not None
         folds = table.splits.drop_nulls().unique(maintain_order=True).to_list()
         given = file_split(table.splits.gather(rows).to_list(), split.test_folds, split.validation_folds, folds)
         return draw_missing_splits(given, codes, identity.samples[rows], split)
     if split.method in ("cold", "scaffold"):
-        sides = split_sides(split, identity.parts.shape[1])
-        either = identity.unordered and len(sides) == 1
-        parts = identity.parts[rows]
-        if split.method == "scaffold":
-            parts = scaffold_numbers(table, identity, rows)
-            if not identity.unordered:
-                check_scaffold_part(sides, parts.shape[1], split.part)
-                return scaffold_split(parts[:, sides[0]], split.fractions, split.seed)
-        if either:
-            sides = [0, 1]
-        return cold_split(parts, sides, split.fractions, split.seed, either)
+        parts, sides, either = parts_kept_apart(table, identity, rows, split)
+        if split.method == "scaffold" and not identity.unordered:
+            return scaffold_split(parts[:, sides[0]], split.fractions, split.seed)
+        split_of = cold_split(parts, sides, split.fractions, split.seed, either)
+        # The members of an ensemble train on the rows of validation, too.
+        return split_of if split.folds is None or either else without_tested_drugs(split_of, parts, sides)
     if codes.ndim == 2:
         return stratified_label_split(codes, identity.samples[rows], split.fractions, split.seed)
     method = standard_split if split.method == "standard" else random_split

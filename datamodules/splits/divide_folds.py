@@ -11,7 +11,7 @@ from datamodules.identity import SampleIdentity
 from datamodules.splits.folds import Folds, cold_folds, random_folds, scaffold_folds
 from datamodules.splits.label_splits import stratified_label_folds
 from datamodules.splits.long_tail import thinned
-from datamodules.splits.split_parts import check_has_molecules, check_scaffold_part, scaffold_numbers, split_sides
+from datamodules.splits.split_parts import parts_kept_apart
 from datamodules.splits.split_settings import SplitSettings
 from datamodules.splits.splitters import TEST, TRAIN, SplitName
 from datamodules.tables.drug_table import DrugTable
@@ -19,7 +19,7 @@ from datamodules.tables.drug_table import DrugTable
 
 def fold_rows(
     table: DrugTable, identity: SampleIdentity, rows: NDArray[Any], codes: NDArray[Any], split: SplitSettings
-) -> tuple[dict[SplitName, NDArray[Any]], NDArray[Any]]:
+) -> tuple[dict[SplitName, NDArray[Any]], Folds]:
     """Divide rows into folds.
 
     Args:
@@ -30,20 +30,26 @@ def fold_rows(
         split: How to divide.
 
     Returns:
-        The rows of each split, with the tested ones as validation and test; and the fold of each row of the table, -1
-        where none tests it.
+        The rows of each split, with the tested ones as validation and test; and the folds of all rows of the table, -1
+        where there is none.
     """
     if split.imbalance is not None:
         rows = thinned(rows, codes, split.imbalance, split.seed)
     folds = _make_folds(table, identity, rows, codes[rows], split)
-    of_table = numpy.full(len(codes), -1, dtype=numpy.int64)
-    of_table[rows] = folds.tested
     if split.fold is None:
         trained, tested = rows, rows[folds.tested >= 0]
     else:
         found = folds.codes(split.fold)
         trained, tested = rows[found == TRAIN], rows[found == TEST]
+    of_table = Folds(*(_spread(values, rows, len(codes)) for values in (folds.tested, folds.touched)))
     return {"train": trained, "validation": tested, "test": tested}, of_table
+
+
+def _spread(values: NDArray[Any], rows: NDArray[Any], size: int) -> NDArray[Any]:
+    """The values of some rows of a table of this size, with -1 for the others."""
+    found = numpy.full((size, *values.shape[1:]), -1, dtype=numpy.int64)
+    found[rows] = values
+    return found
 
 
 def _make_folds(
@@ -54,11 +60,7 @@ def _make_folds(
         if codes.ndim == 2:
             return stratified_label_folds(codes, identity.samples[rows], split.folds, split.seed)
         return random_folds(codes, identity.samples[rows], split.folds, split.seed)
-    check_has_molecules(table, split)
-    parts = identity.parts[rows] if split.method == "cold" else scaffold_numbers(table, identity, rows)
-    sides = split_sides(split, identity.parts.shape[1])
+    parts, sides, either = parts_kept_apart(table, identity, rows, split)
     if split.method == "scaffold" and not identity.unordered:
-        check_scaffold_part(sides, parts.shape[1], split.part)
         return scaffold_folds(parts[:, sides[0]], split.folds, split.seed)
-    either = identity.unordered and len(sides) == 1
-    return cold_folds(parts, [0, 1] if either else sides, split.folds, split.seed, either)
+    return cold_folds(parts, sides, split.folds, split.seed, either)

@@ -11,7 +11,7 @@ from base.errors import InputError
 from datamodules.chemistry.molecule_scaffolds import murcko_scaffolds
 from datamodules.identity import SampleIdentity
 from datamodules.splits.split_settings import SplitSettings
-from datamodules.splits.splitters import SplitPart
+from datamodules.splits.splitters import TEST, Codes
 from datamodules.tables.drug_table import DrugTable
 
 
@@ -23,6 +23,62 @@ def split_sides(split: SplitSettings, parts: int) -> list[int]:
         parts: Number of parts of a sample.
     """
     return {"first": [0], "second": [1], "both": [0, 1]}[split.part] if parts > 1 else [0]
+
+
+def parts_kept_apart(
+    table: DrugTable, identity: SampleIdentity, rows: NDArray[Any], split: SplitSettings
+) -> tuple[NDArray[Any], list[int], bool]:
+    """What a cold or scaffold split keeps apart.
+
+    Args:
+        table: The table.
+        identity: Which rows are the same sample.
+        rows: (n,) usable rows.
+        split: How to divide.
+
+    Returns:
+        The drugs, or scaffolds, of each row, (n, P) int64, where equal numbers are the same one; the columns that must
+        be new in a test row; and whether one new one, in either column, is enough.
+
+    Raises:
+        InputError: If the samples have no molecules, or a scaffold split does not keep apart a single one of them.
+    """
+    if table.arrays is not None:
+        raise InputError(
+            f"data.split: expected random, standard, file or all for input array, got {split.method}, which needs "
+            "molecules."
+        )
+    sides = split_sides(split, identity.parts.shape[1])
+    either = identity.unordered and len(sides) == 1
+    if either:
+        sides = [0, 1]
+    if split.method == "cold":
+        return identity.parts[rows], sides, either
+    scaffolds = scaffold_numbers(table, identity, rows)
+    if not identity.unordered and (len(sides) > 1 or sides[0] >= scaffolds.shape[1]):
+        raise InputError(
+            f"data.split_part: expected first{' or second' if scaffolds.shape[1] > 1 else ''} for a scaffold split, "
+            f"got {split.part}."
+        )
+    return scaffolds, sides, either
+
+
+def without_tested_drugs(split_of: Codes, parts: NDArray[Any], sides: list[int]) -> Codes:
+    """Leave out the rows of training and validation that have a cold drug of a test row on any side.
+
+    An ordered pair that validates may have one on the side that is not cold.
+
+    Args:
+        split_of: (n,) the split of each row; -1 for a row that is left out.
+        parts: (n, P) int64; equal numbers are the same drug, on any side.
+        sides: Columns of `parts` that are cold.
+
+    Returns:
+        (n,) the splits, with -1 for the rows that are left out.
+    """
+    is_test = split_of == TEST
+    known = numpy.isin(parts, parts[is_test][:, sides]).any(axis=1)
+    return numpy.where(known & ~is_test, -1, split_of)
 
 
 def scaffold_numbers(table: DrugTable, identity: SampleIdentity, rows: NDArray[Any]) -> NDArray[Any]:
@@ -40,37 +96,3 @@ def scaffold_numbers(table: DrugTable, identity: SampleIdentity, rows: NDArray[A
     numbers = numpy.unique(numpy.array(scaffolds, dtype=object), return_inverse=True)[1]
     found: NDArray[Any] = numbers.reshape(-1)[of_cell.reshape(-1)].reshape(drugs.T.shape).T.astype(numpy.int64)
     return found
-
-
-def check_scaffold_part(sides: list[int], molecules: int, part: SplitPart) -> None:
-    """Check that the part that a scaffold split keeps apart is a molecule.
-
-    Args:
-        sides: Places of the parts.
-        molecules: Number of molecules of a sample.
-        part: The setting.
-
-    Raises:
-        InputError: If it is not a single molecule.
-    """
-    if len(sides) > 1 or sides[0] >= molecules:
-        raise InputError(
-            f"data.split_part: expected first{' or second' if molecules > 1 else ''} for a scaffold split, got {part}."
-        )
-
-
-def check_has_molecules(table: DrugTable, split: SplitSettings) -> None:
-    """Check that the samples have molecules if the split needs them.
-
-    Args:
-        table: The table.
-        split: How to divide.
-
-    Raises:
-        InputError: If they have none.
-    """
-    if table.arrays is not None and split.method in ("cold", "scaffold"):
-        raise InputError(
-            f"data.split: expected random, standard, file or all for input array, got {split.method}, which needs "
-            "molecules."
-        )

@@ -267,6 +267,30 @@ def test_weights_follow_the_difficulty(
     torch.testing.assert_close(model.class_state.weights, expected)
 
 
+@pytest.mark.parametrize(("difficulty", "measure"), [("neighbors", neighbor_overlap), ("spread", relative_spread)])
+def test_rows_of_one_drug_are_one_sample_of_the_difficulty(
+    tmp_path: Path, difficulty: Difficulty, measure: Callable[[Tensor, Tensor, int], Tensor]
+) -> None:
+    drugs = [f"{'C' * size}{end}" for size in range(1, 13) for end in "ON"]
+    # Each amine has twelve rows, written from one end and from the other.
+    rows = [text for drug in drugs for text in ([drug] if drug[-1] == "O" else [drug, drug[::-1]] * 6)]
+    lines = ["smiles,label", *(f"{text},{'amine' if 'N' in text else 'alcohol'}" for text in rows)]
+    (tmp_path / "drugs.csv").write_text("\n".join(lines) + "\n")
+    data = DrugDataModule(str(tmp_path / "drugs.csv"), fingerprint_size=64)
+    lightning.seed_everything(0, verbose=False)
+    model = DrugClassifier(FingerprintMLP([16]), CrossEntropyLoss())
+    recluster = Recluster(start_epoch=None, difficulty=difficulty)
+    trainer = quiet_trainer(tmp_path, 1, recluster)
+    trainer.fit(model, datamodule=data)
+    recluster.recluster(trainer, model)
+    embeddings, labels = embed_training_set(model, data)
+    trained = ["".join(sorted(rows[row])) for row in data.records.rows["train"].tolist()]
+    once = [trained.index(drug) for drug in dict.fromkeys(trained)]
+    difficulties = measure(embeddings[once], labels[once], 2)
+    torch.testing.assert_close(model.class_state.weights, difficulty_weights(difficulties))
+    assert abs(difficulties - measure(embeddings, labels, 2)).max() > 0.01
+
+
 def test_weights_follow_the_confusion_of_training(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     recluster = Recluster(start_epoch=9, min_size=5, difficulty="confusion", embeddings="running")
     model, _, trainer = train(tmp_path, recluster, 2)

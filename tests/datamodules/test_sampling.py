@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datamodules.samplers import EpochBatches
-from datamodules.sampling import PowerSampling, ProgressiveSampling, Sampling, SamplingSchedule, draw_per_class
+from datamodules.sampling import (
+    PowerSampling,
+    ProgressiveSampling,
+    Sampling,
+    SamplingSchedule,
+    draw_per_class,
+    first_of_each,
+)
 
 CODES = st.lists(st.integers(0, 4), min_size=1, max_size=80).map(numpy.array)
 
@@ -95,3 +102,10 @@ def test_samples_are_drawn_at_random() -> None:
     assert len({tuple(draw) for draw in draws}) == 20
     times = numpy.bincount(numpy.concatenate(draws), minlength=100)
     assert 1 <= times.min() <= times.max() <= 19
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5)), min_size=1, max_size=40))
+def test_one_row_of_each_sample_of_a_class_is_taken(rows: list[tuple[int, int]]) -> None:
+    codes, samples = numpy.array(rows).T
+    expected = [place for place, row in enumerate(rows) if row not in rows[:place]]
+    assert first_of_each(codes, samples).tolist() == expected

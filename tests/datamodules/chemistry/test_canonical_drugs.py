@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from rdkit import Chem
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
+from datamodules.chemistry import cached_texts
 from datamodules.chemistry.canonical_drugs import canonical_drugs
 from datamodules.chemistry.molecule_features import FeatureSettings, featurize
 from datamodules.chemistry.parent_molecule import ParentFinder
@@ -57,6 +58,16 @@ def test_stereoisomers_and_isotopes_are_other_structures(tmp_path: Path) -> None
 def test_what_cannot_be_read_is_empty(tmp_path: Path) -> None:
     assert canonical_drugs(["C1CC", "C", ""], "parent", False, tmp_path)[:2] == ["", "C"]
     assert canonical_drugs([], "parent", False, tmp_path) == []
+
+
+def test_the_texts_of_another_version_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def entries() -> int:
+        canonical_drugs(["CCO"], "parent", False, tmp_path)
+        return sum(path.is_dir() for path in tmp_path.iterdir())
+
+    assert (entries(), entries()) == (1, 1)
+    monkeypatch.setattr(cached_texts, "FEATURE_VERSION", 8)
+    assert entries() == 2
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

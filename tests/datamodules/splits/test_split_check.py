@@ -13,8 +13,9 @@ from datamodules.records import reject_unusable
 from datamodules.splits import divide as divide_module
 from datamodules.splits.divide import DrugRecords, divide
 from datamodules.splits.split_check import BrokenSplit, check_split
+from datamodules.splits.split_parts import split_sides
 from datamodules.splits.split_settings import SplitSettings
-from datamodules.splits.splitters import SplitMethod
+from datamodules.splits.splitters import SplitMethod, SplitPart
 from datamodules.tables.columns import ColumnNames, InputKind
 from datamodules.tables.source_table import read_table
 
@@ -166,3 +167,17 @@ def test_a_split_file_is_told_what_it_shares_but_not_stopped(tmp_path: Path) -> 
     assert check(tmp_path, text, split) == told
     clean = text.replace("CCN.Cl", "CCCN").replace("C[CH2:3]O", "CCS")
     assert check(tmp_path, clean, split) == "The split file was checked: no sample is in two splits."
+
+
+@pytest.mark.parametrize("part", ["first", "second", "both"])
+def test_folds_train_on_no_cold_drug_of_the_test_rows_that_are_kept(part: SplitPart, tmp_path: Path) -> None:
+    folds, split = SplitSettings("cold", part=part, folds=3, keep_test=True), SplitSettings("cold", part=part)
+    featured, identity, records = make(tmp_path, PAIRS, folds, "pair", True)
+    assert check_split(featured.table, identity, records, folds).sentence.endswith("validation or test is in training.")
+    rows, drugs = make(tmp_path, PAIRS, split, "pair", True)[2].rows, identity.parts.tolist()
+    tested = {drugs[row][side] for row in rows["test"].tolist() for side in split_sides(split, 2)}
+    both = sorted([*rows["train"].tolist(), *rows["validation"].tolist()])
+    trained = [row for row in both if not tested & set(drugs[row])]
+    assert records.rows["train"].tolist() == trained
+    assert records.rows["test"].tolist() == rows["test"].tolist()
+    assert (len(trained) < len(both)) == (part != "both")

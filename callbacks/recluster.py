@@ -170,18 +170,19 @@ class Recluster(lightning.Callback):
         codes = data.records.codes[trained]
         self._known, self._entry_rows, self._entry_starts = None, None, None
         if data.records.is_multilabel:
-            self._choose_entries(codes, model.device)
+            self._choose_entries(codes, data.records.samples[trained], model.device)
             return
         self._rows = draw_per_class(codes, self.sample_per_class, self.settings.seed)
         self._labels = torch.from_numpy(codes[self._rows]).to(model.device)
         distinct = first_of_each(codes[self._rows], data.records.samples[trained[self._rows]])
         self._distinct = torch.from_numpy(distinct).to(model.device) if len(distinct) < len(self._rows) else None
 
-    def _choose_entries(self, known: NDArray[Any], device: torch.device) -> None:
+    def _choose_entries(self, known: NDArray[Any], same: NDArray[Any], device: torch.device) -> None:
         """Choose samples and, for each, the labels whose sub-clusters it is in.
 
         Args:
-            known: 1 the sample has the label, 0 it does not, -1 not known, int8 (N, C).
+            known: 1 the row has the label, 0 it does not, -1 not known, int8 (N, C).
+            same: Equal for rows of the same sample, int64 (N,).
             device: Device of the model.
         """
         if self.settings.difficulty != "neighbors":
@@ -194,8 +195,11 @@ class Recluster(lightning.Callback):
         self._rows = numpy.arange(len(known)) if self.sample_per_class is None else numpy.unique(samples[chosen])
         entry_rows = numpy.searchsorted(self._rows, samples[chosen])
         starts = numpy.searchsorted(samples, numpy.arange(len(known)))
-        given = labels[chosen], known[self._rows], entry_rows, starts
-        self._labels, self._known, self._entry_rows, self._entry_starts = (
+        _, first, sample_of = numpy.unique(same[self._rows], return_index=True, return_inverse=True)
+        merged = numpy.full((len(first), known.shape[1]), -1, dtype=known.dtype)
+        numpy.maximum.at(merged, sample_of.reshape(-1), known[self._rows])
+        given = labels[chosen], merged, first, entry_rows, starts
+        self._labels, self._known, self._distinct, self._entry_rows, self._entry_starts = (
             torch.from_numpy(values).to(device) for values in given
         )
 
@@ -251,8 +255,8 @@ class Recluster(lightning.Callback):
         self._check_finite(embeddings, model, trainer.current_epoch)
         state = model.class_state
         overlap = None
-        if self._known is not None and self._entry_rows is not None:
-            overlap = label_overlap(embeddings, self._known, seed=self.settings.seed)
+        if self._known is not None:
+            overlap = label_overlap(embeddings[self._distinct], self._known, seed=self.settings.seed)
             embeddings = embeddings[self._entry_rows]
         found = find_subclusters(
             embeddings,

@@ -248,10 +248,10 @@ def _numbers(row: dict[str, Any]) -> list[str]:
         "baseline"
         if row["is_baseline"]
         else _with_interval(row, "difference", ("difference_low", "difference_high"), signed),
-        _shown(row["p_holm"], _p_value),
-        _shown(row["effect_size"], signed),
-        *(_shown(row[column], "{:.3f}".format) for column in (*_GROUPS, "accuracy", "auroc")),
-        _shown(row["seconds"], "{:.1f}".format),
+        shown(row["p_holm"], _p_value),
+        shown(row["effect_size"], signed),
+        *(shown(row[column], "{:.3f}".format) for column in (*_GROUPS, "accuracy", "auroc")),
+        shown(row["seconds"], "{:.1f}".format),
     ]
 
 
@@ -261,15 +261,16 @@ def signed(value: float) -> str:
 
 
 def _with_interval(row: dict[str, Any], column: str, bounds: tuple[str, str], form: Callable[[float], str]) -> str:
-    shown = _shown(row[column], form)
+    value = shown(row[column], form)
     if row[bounds[0]] is None:
-        return shown
-    return f"{shown} [{form(row[bounds[0]])}, {form(row[bounds[1]])}]"
+        return value
+    return f"{value} [{form(row[bounds[0]])}, {form(row[bounds[1]])}]"
 
 
 def _p_value(p_value: float, sign: str = "") -> str:
     return f"{sign.replace('=', '<') or '<'}0.001" if p_value < 0.001 else f"{sign}{p_value:.3f}"
 
 
-def _shown(value: float | None, form: Callable[[float], str]) -> str:
+def shown(value: float | None, form: Callable[[float], str]) -> str:
+    """Format a number; an undefined one becomes a dash."""
     return "–" if value is None else form(value)

@@ -21,6 +21,7 @@ from base.atomic_file import write_csv, write_file
 from experiments.benchmark_plan import BenchmarkPlan, read_plan
 from experiments.benchmark_study import IDENTITY
 from experiments.paired_statistics import spearman
+from experiments.result_tables import escaped
 from workflows.settings.config_files import find_config
 from workflows.settings.layers import settings_files
 
@@ -75,7 +76,7 @@ def table(classes: polars.DataFrame) -> str:
             rho, low, high = spearman(kept["recall"].to_numpy(), kept[measure].to_numpy())
             texts.append(f"{rho:+.2f} [{low:+.2f}, {high:+.2f}]" if rho == rho else "-")
         runs = rows.n_unique(["encoder", "method", "split_seed", "seed"])
-        lines.append(f"| {data} | {runs} | {len(means)} | {' | '.join(texts)} |")
+        lines.append(f"| {escaped(data)} | {runs} | {len(means)} | {' | '.join(texts)} |")
     return "\n".join(lines) + "\n"
 
 

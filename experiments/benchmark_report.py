@@ -9,7 +9,7 @@ import polars
 
 from base.atomic_file import write_csv, write_file
 from experiments.rank_plot import plot_ranks
-from experiments.result_tables import rank_summary, shown, signed, summarize, to_latex, to_markdown
+from experiments.result_tables import escaped, rank_summary, shown, signed, summarize, to_latex, to_markdown
 
 _HEAD_KEPT = {"balanced_accuracy_head_kept", "head_accuracy_head_kept"}
 _RANKED = "Methods that every data set has, on the splits that all of them completed."
@@ -33,7 +33,7 @@ def write_tables(cells: polars.DataFrame, baseline: str, ours: str | None, folde
     text = to_markdown(summary)
     if summary["data"].n_unique() > 1:
         ranks, sentence = rank_summary(cells)
-        rows = [f"| {row['method']} | {row['mean_rank']:.2f} |" for row in ranks.iter_rows(named=True)]
+        rows = [f"| {escaped(row['method'])} | {row['mean_rank']:.2f} |" for row in ranks.iter_rows(named=True)]
         text += "\n".join(
             [
                 "",
@@ -75,12 +75,12 @@ def compare_ours(cells: polars.DataFrame, ours: str) -> str:
     """
     names = {"difference": "balanced accuracy", "head_difference": "head accuracy", "tail_difference": "tail accuracy"}
     lines = [
-        f"| data | {ours} against | splits | {' | '.join(names.values())} |",
+        f"| data | {escaped(ours)} against | splits | {' | '.join(names.values())} |",
         f"| --- | --- | ---: |{' ---: |' * 3}",
     ]
     for row in summarize(cells, ours).filter(~polars.col("is_baseline")).iter_rows(named=True):
         gains = [_gain(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in names]
-        lines.append(f"| {row['data']} | {_rival(row)} | {row['paired_splits']} | {' | '.join(gains)} |")
+        lines.append(f"| {escaped(row['data'])} | {_rival(row)} | {row['paired_splits']} | {' | '.join(gains)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -96,7 +96,7 @@ def compare_head_kept(cells: polars.DataFrame, baseline: str, ours: str) -> str:
     """
     columns = ("balanced accuracy, head kept", "theirs", "difference", "head accuracy", "difference")
     lines = [
-        f"| data | {ours} against | splits | {' | '.join(columns)} |",
+        f"| data | {escaped(ours)} against | splits | {' | '.join(columns)} |",
         f"| --- | --- | ---: |{' ---: |' * len(columns)}",
     ]
     of_ours = polars.col("method") == ours
@@ -117,13 +117,13 @@ def compare_head_kept(cells: polars.DataFrame, baseline: str, ours: str) -> str:
         ]
         own = [shown(row[name], "{:.3f}".format) for name in ("mean_ours", "mean", "head_ours")]
         figures = (own[0], own[1], gains[0], own[2], gains[1])
-        lines.append(f"| {row['data']} | {_rival(row)} | {row['paired_splits']} | {' | '.join(figures)} |")
+        lines.append(f"| {escaped(row['data'])} | {_rival(row)} | {row['paired_splits']} | {' | '.join(figures)} |")
     return "\n".join(lines) + "\n"
 
 
 def _rival(row: dict[str, Any]) -> str:
     """The method of a row, after its encoder if the grid names one."""
-    return str(row["method"]) if row["encoder"] == "default" else f"{row['encoder']} {row['method']}"
+    return escaped(row["method"] if row["encoder"] == "default" else f"{row['encoder']} {row['method']}")
 
 
 def _gain(difference: float | None, low: float | None, high: float | None) -> str:

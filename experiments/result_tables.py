@@ -145,7 +145,7 @@ def to_markdown(summary: polars.DataFrame, metric: str = "balanced_accuracy") ->
     parts = []
     for part in summary.partition_by("data", maintain_order=True):
         lines = [titles, ["---"] + ["---:"] * (len(titles) - 1)]
-        lines += [[_name(row, several).replace("|", "\\|"), *_numbers(row)] for row in part.to_dicts()]
+        lines += [[escaped(_name(row, several)), *_numbers(row)] for row in part.to_dicts()]
         for line, traded in zip(lines[2:], part["trade"], strict=True):
             line[0] += " †" * traded
         table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -253,6 +253,11 @@ def _numbers(row: dict[str, Any]) -> list[str]:
         *(shown(row[column], "{:.3f}".format) for column in (*_GROUPS, "accuracy", "auroc")),
         shown(row["seconds"], "{:.1f}".format),
     ]
+
+
+def escaped(name: str) -> str:
+    """A name as the text of a cell of a Markdown table, in which a bar ends the cell."""
+    return name.replace("|", "\\|")
 
 
 def signed(value: float) -> str:

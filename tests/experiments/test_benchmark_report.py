@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import polars
@@ -68,6 +69,22 @@ def test_the_head_kept_is_compared_with_the_baseline_as_it_is(tmp_path: Path) ->
     assert lines[2].startswith("| one | plain | 3 | 0.650 | 0.500 | +0.150 [")
     assert lines[2].endswith("| 0.695 | -0.005 |")
     assert "head_kept.md" in [path.name for path in write_tables(cells, "plain", "ours", tmp_path)]
+
+
+def columns(line: str) -> int:
+    """The number of columns of a row of a Markdown table."""
+    return len(re.split(r"(?<!\\)\|", line)) - 2
+
+
+def test_names_with_a_bar_are_one_column(tmp_path: Path) -> None:
+    barred = [(polars.col(name) + "|x").alias(name) for name in ("data", "method", "encoder")]
+    write_tables(with_head_kept(made_cells()).with_columns(barred), "plain|x", "ours|x", tmp_path)
+    for name in ("tables.md", "ours.md", "head_kept.md"):
+        tables = [part for part in (tmp_path / name).read_text().split("\n\n") if part.startswith("|")]
+        assert len(tables) == (3 if name == "tables.md" else 1)
+        assert all(len({columns(line) for line in table.splitlines()}) == 1 for table in tables)
+    assert r"| ours\|x | 1.00 |" in (tmp_path / "tables.md").read_text()
+    assert r"| one\|x | default\|x plain\|x | 3 |" in (tmp_path / "head_kept.md").read_text()
 
 
 def with_head_kept(cells: polars.DataFrame) -> polars.DataFrame:

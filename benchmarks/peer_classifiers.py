@@ -97,8 +97,7 @@ def is_current(row: Mapping[str, Any], cell: Cell | None) -> bool:
     family = next((own for own in FAMILIES.values() if row["method"] in own.methods), None)
     if cell is None or family is None:
         return True
-    same = all(row.get(name) in (None, getattr(cell, name)) for name in ("settings", "arguments"))
-    return same and row.get("peer_settings") == family.settings
+    return cell.agrees_with(row) and row.get("peer_settings") == family.settings
 
 
 def chosen_families(names: list[str] | None) -> dict[str, Family]:

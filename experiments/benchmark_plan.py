@@ -59,6 +59,10 @@ class Cell:
         """The prefix of the cell's run folders, to which the number of the trial is added."""
         return f"{self.name.replace(' ', '_')}_trial_"
 
+    def agrees_with(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row of results has the arguments and settings of the cell, as far as it names them."""
+        return all(row.get(name) in (None, getattr(self, name)) for name in ("arguments", "settings"))
+
 
 @dataclass(frozen=True)
 class BenchmarkPlan:

@@ -51,6 +51,7 @@ def all_classes(plan: BenchmarkPlan, folder: Path) -> polars.DataFrame:
     parts = []
     for cell in plan.cells:
         identity = {name: getattr(cell, name) for name in IDENTITY}
+        # A run with other settings is in another folder, and one that is repeated takes the place of the last one.
         runs = [file.parent for file in (folder / "runs").glob(f"{cell.folder}*/fit/test_metrics.json")]
         if runs:
             columns = [polars.lit(value).alias(name) for name, value in identity.items()]

@@ -56,8 +56,12 @@ class Cell:
 
     @property
     def folder(self) -> str:
-        """The prefix of the cell's run folders, to which the number of the trial is added."""
-        return f"{self.name.replace(' ', '_')}_trial_"
+        """The prefix of the cell's run folders, to which the number of the trial is added.
+
+        Runs with other arguments or settings have another prefix.
+        """
+        made_with = hashlib.sha256(f"{self.settings} {self.arguments}".encode()).hexdigest()[:8]
+        return f"{self.name.replace(' ', '_')}_{made_with}_trial_"
 
     def agrees_with(self, row: Mapping[str, Any]) -> bool:
         """Whether a row of results has the arguments and settings of the cell, as far as it names them."""

@@ -53,7 +53,8 @@ def summarize(cells: polars.DataFrame, baseline: str, metric: str = "balanced_ac
 
         - `is_baseline`; `splits`, the number of splits with a score; `paired_splits`, those that the baseline also has.
         - `mean`, `low`, `high`: mean of the metric with its 95 % interval; `difference` to the baseline likewise.
-        - `p_value`; `p_holm`, adjusted for the number of methods of the data set and encoder; `effect_size`, Cohen's d.
+        - `p_value`; `p_holm`, adjusted for the number of rows of the data set with the same baseline, whatever their
+          encoder; `effect_size`, Cohen's d.
         - `head`, `middle`, `tail`, `accuracy`, `auroc`: means over splits.
         - `head_difference` and `tail_difference`, with bounds.
         - `trade`: whether the interval of the tail lies above 0 and that of the head below.
@@ -193,19 +194,19 @@ def _data_set_rows(
     """Rows of `summarize` for one data set, from its complete runs and the means of its splits."""
     # The shares of one data set differ only by rounding, and medians are robust to a stray run.
     test_share = float(cells.select(polars.col("test_samples").median() / polars.col("train_samples").median()).item())
-    rows = []
-    for of_encoder in splits.partition_by("encoder", maintain_order=True):
-        encoder = of_encoder["encoder"][0]
-        baselines = splits.filter(method=baseline)
+    baselines, families = splits.filter(method=baseline), dict[str, list[dict[str, Any]]]()
+    for part in splits.partition_by("encoder", "method", maintain_order=True):
+        encoder, method = part["encoder"][0], part["method"][0]
         own = baselines.filter(encoder=encoder)
         reference = own if own.height else baselines.filter(polars.col("encoder") == polars.col("encoder").min())
-        of_methods = of_encoder.partition_by("method", maintain_order=True)
-        seconds = [cells.filter(encoder=encoder, method=part["method"][0])["seconds"].median() for part in of_methods]
-        encoder_rows = [_row(part, reference, baseline, metric, test_share) for part in of_methods]
-        adjusted = holm(numpy.array([row["p_value"] for row in encoder_rows]))
-        for row, p_holm, median in zip(encoder_rows, adjusted.tolist(), seconds, strict=True):
-            rows.append({**row, "p_holm": p_holm, "seconds": median})
-    return rows
+        row = _row(part, reference, baseline, metric, test_share)
+        row["seconds"] = cells.filter(encoder=encoder, method=method)["seconds"].median()
+        families.setdefault(str(reference["encoder"].min()), []).append(row)
+    for family in families.values():
+        adjusted = holm(numpy.array([row["p_value"] for row in family]))
+        for row, p_holm in zip(family, adjusted.tolist(), strict=True):
+            row["p_holm"] = p_holm
+    return [row for family in families.values() for row in family]
 
 
 def _row(

@@ -43,7 +43,7 @@ def test_gains_are_ours_less_theirs() -> None:
     assert plain.endswith("] | -0.010 | +0.100 |")
     assert len(lines) == 2 + 4
     equal = compare_ours(made_cells().with_columns(tail_accuracy=0.5), "ours").splitlines()[2]
-    assert equal.endswith("+0.000 [+0.000, +0.000] |")
+    assert equal.endswith("| -0.005 | +0.000 |")
 
 
 def test_every_file_is_written(tmp_path: Path) -> None:

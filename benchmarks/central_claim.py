@@ -21,6 +21,7 @@ from base.atomic_file import write_csv, write_file
 from experiments.benchmark_plan import BenchmarkPlan, read_plan
 from experiments.benchmark_study import IDENTITY
 from experiments.paired_statistics import spearman
+from experiments.result_tables import escaped
 from workflows.settings.config_files import find_config
 from workflows.settings.layers import settings_files
 
@@ -50,6 +51,7 @@ def all_classes(plan: BenchmarkPlan, folder: Path) -> polars.DataFrame:
     parts = []
     for cell in plan.cells:
         identity = {name: getattr(cell, name) for name in IDENTITY}
+        # A run with other settings is in another folder, and one that is repeated takes the place of the last one.
         runs = [file.parent for file in (folder / "runs").glob(f"{cell.folder}*/fit/test_metrics.json")]
         if runs:
             columns = [polars.lit(value).alias(name) for name, value in identity.items()]
@@ -75,7 +77,7 @@ def table(classes: polars.DataFrame) -> str:
             rho, low, high = spearman(kept["recall"].to_numpy(), kept[measure].to_numpy())
             texts.append(f"{rho:+.2f} [{low:+.2f}, {high:+.2f}]" if rho == rho else "-")
         runs = rows.n_unique(["encoder", "method", "split_seed", "seed"])
-        lines.append(f"| {data} | {runs} | {len(means)} | {' | '.join(texts)} |")
+        lines.append(f"| {escaped(data)} | {runs} | {len(means)} | {' | '.join(texts)} |")
     return "\n".join(lines) + "\n"
 
 

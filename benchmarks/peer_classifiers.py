@@ -1,9 +1,10 @@
 """Other classifiers on the splits of a benchmark.
 
 Logistic regression, random forests, gradient boosting, a small network and chemprop, each as it comes, with balanced
-class weights, and with its decision chosen on the validation samples as that of our models is (the rows `_decided`).
-All but chemprop, which reads the SMILES, get the fingerprint counts of `data.fingerprint_kinds` (for a reaction,
-product minus reactants; for a pair, both) or the values of arrays; gradient boosting also gets descriptors of RDKit.
+class weights, and decided on the validation samples by the objective `balanced_accuracy` of our models (the rows
+`_decided`). All but chemprop, which reads the SMILES, get the fingerprint counts of `data.fingerprint_kinds` (for a
+reaction, product minus reactants; for a pair, both) or the values of arrays; gradient boosting also gets descriptors of
+RDKit.
 
 Writes `peers.csv` into the folder of the benchmark, whose rows `lightning benchmark` includes in its tables. Rows that
 exist are computed again only if the settings have changed. Gradient boosting and chemprop run in the environment of
@@ -15,7 +16,6 @@ exist are computed again only if the settings have changed. Gradient boosting an
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import shlex
 import sys
@@ -26,13 +26,15 @@ from pathlib import Path
 from typing import Any
 
 import polars
+from torch import Tensor
 
 from base.atomic_file import write_csv
 from benchmarks.measuring import PEERS_PYTHON
 from benchmarks.peer_data import Fitted, PeerData, peer_data
-from benchmarks.peer_decision import accuracies, choose, corrected, ranking
+from benchmarks.peer_decision import accuracies, decision_samples, log_probabilities, ranking
 from benchmarks.peer_fits import DECIDED, FAMILIES, Family
 from experiments.benchmark_plan import Cell, read_plan
+from modules.decisions.objectives import AsTrained, BalancedAccuracy, HeadKept
 from workflows.fit_cli import FitCLI
 from workflows.settings.config_files import find_config
 from workflows.settings.layers import settings_files
@@ -59,15 +61,15 @@ def measure(family: Family, data: PeerData, seed: int) -> dict[str, Row]:
     """
     counts, validation = data.counts, data.labels("validation")
     found: dict[str, Row] = {}
-    reference = math.nan
+    at_prior: Tensor | None = None
     for name, fit in family.fits.items():
         start = time.monotonic()
         fitted = fit(data, seed)
         seconds = round(time.monotonic() - start, 1)
-        if not found:
-            reference = accuracies(corrected(fitted.validation, counts, 0), validation, counts)["head_accuracy"]
-        choice = choose(fitted.validation, validation, counts, fitted.prior_removed, reference)
-        kept = _accuracies(fitted, data, choice.head_kept)["balanced_accuracy"]
+        if at_prior is None:
+            at_prior = log_probabilities(fitted.validation, counts).argmax(dim=1)
+        samples = decision_samples(fitted.validation, validation, counts, fitted.prior_removed, at_prior)
+        kept = _accuracies(fitted, data, HeadKept().choose(samples).offset)["balanced_accuracy"]
         shared = {
             **ranking(fitted.test, data.labels("test"), counts),
             "balanced_accuracy_head_kept": kept,
@@ -75,16 +77,15 @@ def measure(family: Family, data: PeerData, seed: int) -> dict[str, Row]:
             "test_samples": len(data.codes["test"]),
             "seconds": seconds,
         }
-        for method, strength in ((name, fitted.prior_removed), (f"{name}{DECIDED}", choice.balanced)):
-            row = {**_accuracies(fitted, data, strength), **shared, "strength": strength}
+        for method, objective in ((name, AsTrained()), (f"{name}{DECIDED}", BalancedAccuracy())):
+            row = {**_accuracies(fitted, data, objective.choose(samples).offset), **shared}
             found[method] = {key: None if value != value else value for key, value in row.items()}
     return found
 
 
-def _accuracies(fitted: Fitted, data: PeerData, strength: float) -> dict[str, float]:
-    """Accuracies on the test samples with a strength on the prior that includes what training has removed."""
-    scores = corrected(fitted.test, data.counts, strength - fitted.prior_removed)
-    return accuracies(scores, data.labels("test"), data.counts)
+def _accuracies(fitted: Fitted, data: PeerData, offset: Tensor) -> dict[str, float]:
+    """Accuracies on the test samples with an offset of the score of each class, (C,)."""
+    return accuracies(log_probabilities(fitted.test, data.counts) + offset, data.labels("test"), data.counts)
 
 
 def is_current(row: Mapping[str, Any], cell: Cell | None) -> bool:
@@ -97,8 +98,7 @@ def is_current(row: Mapping[str, Any], cell: Cell | None) -> bool:
     family = next((own for own in FAMILIES.values() if row["method"] in own.methods), None)
     if cell is None or family is None:
         return True
-    same = all(row.get(name) in (None, getattr(cell, name)) for name in ("settings", "arguments"))
-    return same and row.get("peer_settings") == family.settings
+    return cell.agrees_with(row) and row.get("peer_settings") == family.settings
 
 
 def chosen_families(names: list[str] | None) -> dict[str, Family]:

@@ -75,7 +75,7 @@ class Fitted:
     Attributes:
         validation: fp32 (n, C).
         test: fp32 (m, C).
-        prior_removed: See `peer_decision.strengths`.
+        prior_removed: See `peer_decision.decision_samples`.
     """
 
     validation: Tensor

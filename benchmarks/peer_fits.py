@@ -33,6 +33,7 @@ STRENGTHS_OF_LOGISTIC = (1.0, 0.1, 10.0, 0.01)
 DECIDED = "_decided"
 """End of the names of the rows with a decision that is chosen on the validation samples."""
 
+_DECISIONS = "decided by balanced_accuracy and head_kept"
 _EPOCHS, _PATIENCE = 100, 5
 _TREES = 500
 
@@ -43,7 +44,7 @@ class Family:
 
     Attributes:
         fits: The variants by name; the first has no class weights.
-        settings: What the variants are made with. Rows of other settings are computed again.
+        settings: What the variants are fitted and decided with. Rows of other settings are computed again.
         encoder: The encoder in the rows.
         elsewhere: Whether they run in the environment of the peers.
         needs_molecules: Whether they cannot be fitted on arrays.
@@ -174,7 +175,7 @@ FAMILIES: Mapping[str, Family] = {
             "logistic_balanced": partial(fit_sklearn, partial(_logistic, True), 1.0),
             "logistic_tuned": fit_tuned_logistic,
         },
-        f"LogisticRegression(max_iter=1000), tuned over C of {STRENGTHS_OF_LOGISTIC}",
+        f"LogisticRegression(max_iter=1000), tuned over C of {STRENGTHS_OF_LOGISTIC}, {_DECISIONS}",
     ),
     "forest": Family(
         {
@@ -182,27 +183,28 @@ FAMILIES: Mapping[str, Family] = {
             # Fully grown trees vote for the labels of their leaves whatever the weights, so the prior is still in.
             "forest_balanced": partial(fit_sklearn, partial(_forest, True), 0.0),
         },
-        f"RandomForestClassifier({_TREES}), balanced_subsample",
+        f"RandomForestClassifier({_TREES}), balanced_subsample, {_DECISIONS}",
     ),
     "network": Family(
         {"network": fit_network},
-        f"MLPClassifier((512, 256)) on log counts, {_EPOCHS} epochs with a patience of {_PATIENCE}",
+        f"MLPClassifier((512, 256)) on log counts, {_EPOCHS} epochs with a patience of {_PATIENCE}, {_DECISIONS}",
     ),
     "boosting": Family(
         {"boosting": partial(fit_boosting, False), "boosting_balanced": partial(fit_boosting, True)},
-        f"LGBMClassifier(n_estimators={ROUNDS}, min_child_samples={SMALLEST_LEAF}) with a patience of {PATIENCE}",
+        f"LGBMClassifier(n_estimators={ROUNDS}, min_child_samples={SMALLEST_LEAF}) with a patience of {PATIENCE}, "
+        f"{_DECISIONS}",
         elsewhere=True,
     ),
     "chemprop": Family(
         {"chemprop": partial(fit_chemprop, False, 1), "chemprop_balanced": partial(fit_chemprop, True, 1)},
-        "chemprop train",
+        f"chemprop train, {_DECISIONS}",
         encoder="graph",
         elsewhere=True,
         needs_molecules=True,
     ),
     "chemprop_ensemble": Family(
         {"chemprop_ensemble": partial(fit_chemprop, False, 5)},
-        "chemprop train --ensemble-size 5",
+        f"chemprop train --ensemble-size 5, {_DECISIONS}",
         encoder="graph",
         elsewhere=True,
         needs_molecules=True,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
-import json
 import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,9 +15,7 @@ from typing import Any, cast
 from base.errors import InputError
 from base.ranges import check_range, check_seed, check_whole
 from base.yaml_file import read_yaml
-
-SettingsFiles = Callable[[Sequence[str]], Sequence[Path]]
-"""Returns the YAML files whose settings a `lightning fit` with the given arguments uses."""
+from experiments.settings_digest import SettingsFiles, digest
 
 _KEYS = {"baseline", "ours", "data", "encoders", "methods", "split_seeds", "seeds", "arguments"}
 _MOST_SEEDS = 10_000
@@ -56,8 +53,16 @@ class Cell:
 
     @property
     def folder(self) -> str:
-        """The prefix of the cell's run folders, to which the number of the trial is added."""
-        return f"{self.name.replace(' ', '_')}_trial_"
+        """The prefix of the cell's run folders, to which the number of the trial is added.
+
+        Runs with other arguments or settings have another prefix.
+        """
+        made_with = hashlib.sha256(f"{self.settings} {self.arguments}".encode()).hexdigest()[:8]
+        return f"{self.name.replace(' ', '_')}_{made_with}_trial_"
+
+    def agrees_with(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row of results has the arguments and settings of the cell, as far as it names them."""
+        return all(row.get(name) in (None, getattr(self, name)) for name in ("arguments", "settings"))
 
 
 @dataclass(frozen=True)
@@ -118,9 +123,9 @@ def _cells(settings: Mapping[str, Any], digest_of: Callable[[tuple[str, ...]], s
             layers = [own.get("arguments", ""), encoders[encoder], methods[method], own.get("last", "")]
             layers.append(settings.get("arguments", ""))
             words = [word for layer in layers for word in _words(layer, f"{data} {encoder} {method}")]
-            digest = digest_of(tuple(words))
+            settings_digest = digest_of(tuple(words))
             words += ["--data.split_seed", str(split_seed), "--seed_everything", str(seed)]
-            yield Cell(data, encoder, method, split_seed, seed, shlex.join(words), own.get("seconds"), digest)
+            yield Cell(data, encoder, method, split_seed, seed, shlex.join(words), own.get("seconds"), settings_digest)
 
 
 def _mapping(value: object, what: str, known: set[str] | None = None) -> Mapping[str, Any]:
@@ -155,10 +160,10 @@ def _words(value: object, what: str) -> list[str]:
 
 
 def _checked_digest(settings_files: SettingsFiles, words: tuple[str, ...]) -> str:
-    """Digest of the parsed settings files of a run, so that comments and layout do not count."""
+    """Digest of the settings files of a run."""
     files = [read_yaml(path) for path in settings_files([os.path.expandvars(word) for word in words])]
     _refuse_out_of_fold(words, files)
-    return hashlib.sha256(json.dumps(files, default=str).encode()).hexdigest()[:12]
+    return digest(files)
 
 
 def _refuse_out_of_fold(words: Sequence[str], files: Sequence[Any]) -> None:

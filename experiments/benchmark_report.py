@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import polars
 
 from base.atomic_file import write_csv, write_file
 from experiments.rank_plot import plot_ranks
-from experiments.result_tables import rank_summary, signed, summarize, to_latex, to_markdown
+from experiments.result_tables import escaped, rank_summary, shown, signed, summarize, to_latex, to_markdown
 
 _HEAD_KEPT = {"balanced_accuracy_head_kept", "head_accuracy_head_kept"}
 _RANKED = "Methods that every data set has, on the splits that all of them completed."
@@ -32,7 +33,7 @@ def write_tables(cells: polars.DataFrame, baseline: str, ours: str | None, folde
     text = to_markdown(summary)
     if summary["data"].n_unique() > 1:
         ranks, sentence = rank_summary(cells)
-        rows = [f"| {row['method']} | {row['mean_rank']:.2f} |" for row in ranks.iter_rows(named=True)]
+        rows = [f"| {escaped(row['method'])} | {row['mean_rank']:.2f} |" for row in ranks.iter_rows(named=True)]
         text += "\n".join(
             [
                 "",
@@ -74,40 +75,55 @@ def compare_ours(cells: polars.DataFrame, ours: str) -> str:
     """
     names = {"difference": "balanced accuracy", "head_difference": "head accuracy", "tail_difference": "tail accuracy"}
     lines = [
-        f"| data | {ours} against | splits | {' | '.join(names.values())} |",
+        f"| data | {escaped(ours)} against | splits | {' | '.join(names.values())} |",
         f"| --- | --- | ---: |{' ---: |' * 3}",
     ]
     for row in summarize(cells, ours).filter(~polars.col("is_baseline")).iter_rows(named=True):
         gains = [_gain(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in names]
-        rival = row["method"] if row["encoder"] == "default" else f"{row['encoder']} {row['method']}"
-        lines.append(f"| {row['data']} | {rival} | {row['paired_splits']} | {' | '.join(gains)} |")
+        lines.append(f"| {escaped(row['data'])} | {_rival(row)} | {row['paired_splits']} | {' | '.join(gains)} |")
     return "\n".join(lines) + "\n"
 
 
 def compare_head_kept(cells: polars.DataFrame, baseline: str, ours: str) -> str:
     """The baseline against one method whose decision keeps the head, as a Markdown table.
 
+    There is a row for each data set and encoder with complete runs of both.
+
     Args:
         cells: The frame that `BenchmarkStudy.frame` returns, with the metrics of the objective `head_kept`.
         baseline: The method to compare with, as it was decided.
         ours: The method; a positive difference is in its favor.
     """
-    columns = ("balanced accuracy, head kept", "against", "difference", "head accuracy", "difference")
-    lines = [f"| data | splits | {' | '.join(columns)} |", "| --- | ---: |" + " ---: |" * len(columns)]
+    columns = ("balanced accuracy, head kept", "theirs", "difference", "head accuracy", "difference")
+    lines = [
+        f"| data | {escaped(ours)} against | splits | {' | '.join(columns)} |",
+        f"| --- | --- | ---: |{' ---: |' * len(columns)}",
+    ]
     of_ours = polars.col("method") == ours
     kept = [
         polars.when(of_ours).then(f"{name}_head_kept").otherwise(name).alias(name)
         for name in ("balanced_accuracy", "head_accuracy")
     ]
-    pair = summarize(cells.filter(of_ours | (polars.col("method") == baseline)).with_columns(kept), ours)
-    for row in pair.filter(~polars.col("is_baseline")).iter_rows(named=True):
-        own = pair.row(by_predicate=(polars.col("data") == row["data"]) & polars.col("is_baseline"), named=True)
+    summary = summarize(cells.filter(of_ours | (polars.col("method") == baseline)).with_columns(kept), ours)
+    pairs = summary.filter(is_baseline=False).join(
+        summary.filter(polars.col("is_baseline")).drop_nulls("mean"),
+        on=["data", "encoder"],
+        suffix="_ours",
+        maintain_order="left",
+    )
+    for row in pairs.iter_rows(named=True):
         gains = [
             _gain(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in ("difference", "head_difference")
         ]
-        shown = (f"{own['mean']:.3f}", f"{row['mean']:.3f}", gains[0], f"{own['head']:.3f}", gains[1])
-        lines.append(f"| {row['data']} | {row['paired_splits']} | {' | '.join(shown)} |")
+        own = [shown(row[name], "{:.3f}".format) for name in ("mean_ours", "mean", "head_ours")]
+        figures = (own[0], own[1], gains[0], own[2], gains[1])
+        lines.append(f"| {escaped(row['data'])} | {_rival(row)} | {row['paired_splits']} | {' | '.join(figures)} |")
     return "\n".join(lines) + "\n"
+
+
+def _rival(row: dict[str, Any]) -> str:
+    """The method of a row, after its encoder if the grid names one."""
+    return escaped(row["method"] if row["encoder"] == "default" else f"{row['encoder']} {row['method']}")
 
 
 def _gain(difference: float | None, low: float | None, high: float | None) -> str:

@@ -91,10 +91,10 @@ def compare(differences: Floats, test_share: float) -> Comparison:
         test_share: Test samples per training sample, ``n_test / n_train``.
 
     Returns:
-        Mean, 95 % interval, two-sided p-value and effect size. If all differences are 0, the p-value is 1 and the
-        effect size 0. If all are equal otherwise, the effect size is infinite with their sign, and interval and p-value
-        are NaN, since equal scores of small tests do not say how much others would vary. For one difference all but the
-        mean are NaN; for none everything is.
+        Mean, 95 % interval, two-sided p-value and effect size. If all differences are equal, the bounds of the interval
+        are NaN, since equal scores of small tests do not say how much others would vary. The p-value is then 1 and the
+        effect size 0 if the differences are 0; otherwise the p-value is NaN and the effect size infinite with their
+        sign. For one difference all but the mean are NaN; for none everything is.
 
     Raises:
         ValueError: If an argument has another shape or range.
@@ -105,7 +105,7 @@ def compare(differences: Floats, test_share: float) -> Comparison:
         return Comparison(mean, low, high, nan, nan)
     if numpy.ptp(differences) <= _ROUNDING:
         if abs(mean) <= _ROUNDING:
-            return Comparison(mean, low, high, 1.0, 0.0)
+            return Comparison(mean, nan, nan, 1.0, 0.0)
         return Comparison(mean, nan, nan, nan, inf if mean > 0 else -inf)
     from scipy.stats import t
 

@@ -53,7 +53,8 @@ def summarize(cells: polars.DataFrame, baseline: str, metric: str = "balanced_ac
 
         - `is_baseline`; `splits`, the number of splits with a score; `paired_splits`, those that the baseline also has.
         - `mean`, `low`, `high`: mean of the metric with its 95 % interval; `difference` to the baseline likewise.
-        - `p_value`; `p_holm`, adjusted for the number of methods of the data set and encoder; `effect_size`, Cohen's d.
+        - `p_value`; `p_holm`, adjusted for the number of rows of the data set with the same baseline, whatever their
+          encoder; `effect_size`, Cohen's d.
         - `head`, `middle`, `tail`, `accuracy`, `auroc`: means over splits.
         - `head_difference` and `tail_difference`, with bounds.
         - `trade`: whether the interval of the tail lies above 0 and that of the head below.
@@ -145,7 +146,7 @@ def to_markdown(summary: polars.DataFrame, metric: str = "balanced_accuracy") ->
     parts = []
     for part in summary.partition_by("data", maintain_order=True):
         lines = [titles, ["---"] + ["---:"] * (len(titles) - 1)]
-        lines += [[_name(row, several).replace("|", "\\|"), *_numbers(row)] for row in part.to_dicts()]
+        lines += [[escaped(_name(row, several)), *_numbers(row)] for row in part.to_dicts()]
         for line, traded in zip(lines[2:], part["trade"], strict=True):
             line[0] += " †" * traded
         table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -193,19 +194,19 @@ def _data_set_rows(
     """Rows of `summarize` for one data set, from its complete runs and the means of its splits."""
     # The shares of one data set differ only by rounding, and medians are robust to a stray run.
     test_share = float(cells.select(polars.col("test_samples").median() / polars.col("train_samples").median()).item())
-    rows = []
-    for of_encoder in splits.partition_by("encoder", maintain_order=True):
-        encoder = of_encoder["encoder"][0]
-        baselines = splits.filter(method=baseline)
+    baselines, families = splits.filter(method=baseline), dict[str, list[dict[str, Any]]]()
+    for part in splits.partition_by("encoder", "method", maintain_order=True):
+        encoder, method = part["encoder"][0], part["method"][0]
         own = baselines.filter(encoder=encoder)
         reference = own if own.height else baselines.filter(polars.col("encoder") == polars.col("encoder").min())
-        of_methods = of_encoder.partition_by("method", maintain_order=True)
-        seconds = [cells.filter(encoder=encoder, method=part["method"][0])["seconds"].median() for part in of_methods]
-        encoder_rows = [_row(part, reference, baseline, metric, test_share) for part in of_methods]
-        adjusted = holm(numpy.array([row["p_value"] for row in encoder_rows]))
-        for row, p_holm, median in zip(encoder_rows, adjusted.tolist(), seconds, strict=True):
-            rows.append({**row, "p_holm": p_holm, "seconds": median})
-    return rows
+        row = _row(part, reference, baseline, metric, test_share)
+        row["seconds"] = cells.filter(encoder=encoder, method=method)["seconds"].median()
+        families.setdefault(str(reference["encoder"].min()), []).append(row)
+    for family in families.values():
+        adjusted = holm(numpy.array([row["p_value"] for row in family]))
+        for row, p_holm in zip(family, adjusted.tolist(), strict=True):
+            row["p_holm"] = p_holm
+    return [row for family in families.values() for row in family]
 
 
 def _row(
@@ -248,11 +249,16 @@ def _numbers(row: dict[str, Any]) -> list[str]:
         "baseline"
         if row["is_baseline"]
         else _with_interval(row, "difference", ("difference_low", "difference_high"), signed),
-        _shown(row["p_holm"], _p_value),
-        _shown(row["effect_size"], signed),
-        *(_shown(row[column], "{:.3f}".format) for column in (*_GROUPS, "accuracy", "auroc")),
-        _shown(row["seconds"], "{:.1f}".format),
+        shown(row["p_holm"], _p_value),
+        shown(row["effect_size"], signed),
+        *(shown(row[column], "{:.3f}".format) for column in (*_GROUPS, "accuracy", "auroc")),
+        shown(row["seconds"], "{:.1f}".format),
     ]
+
+
+def escaped(name: str) -> str:
+    """A name as the text of a cell of a Markdown table, in which a bar ends the cell."""
+    return name.replace("|", "\\|")
 
 
 def signed(value: float) -> str:
@@ -261,15 +267,16 @@ def signed(value: float) -> str:
 
 
 def _with_interval(row: dict[str, Any], column: str, bounds: tuple[str, str], form: Callable[[float], str]) -> str:
-    shown = _shown(row[column], form)
+    value = shown(row[column], form)
     if row[bounds[0]] is None:
-        return shown
-    return f"{shown} [{form(row[bounds[0]])}, {form(row[bounds[1]])}]"
+        return value
+    return f"{value} [{form(row[bounds[0]])}, {form(row[bounds[1]])}]"
 
 
 def _p_value(p_value: float, sign: str = "") -> str:
     return f"{sign.replace('=', '<') or '<'}0.001" if p_value < 0.001 else f"{sign}{p_value:.3f}"
 
 
-def _shown(value: float | None, form: Callable[[float], str]) -> str:
+def shown(value: float | None, form: Callable[[float], str]) -> str:
+    """Format a number; an undefined one becomes a dash."""
     return "–" if value is None else form(value)

@@ -25,6 +25,7 @@ from workflows.fit_cli import FitCLI
 from workflows.settings.command_line import split_command_line
 from workflows.settings.config_files import find_config, shipped_names
 from workflows.settings.errors import reword
+from workflows.settings.layers import settings_files
 from workflows.terminal import Terminal, quiet_lightning
 from workflows.wandb_run import finish
 
@@ -128,7 +129,7 @@ def main(arguments: list[str], terminal: Terminal) -> None:
 
     # Each trial would be reported a second time.
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = open_study(space, folder, settings.storage, fit_options if settings.trials else None)
+    study = open_study(space, folder, settings.storage, settings_files, fit_options if settings.trials else None)
     objective = Objective(space, fit_options, folder, settings.seed, FitTrial)
     stopped = bool(settings.trials) and _search(study, objective, settings.trials)
     write_results(study, folder)

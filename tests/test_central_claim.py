@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import polars
@@ -48,6 +49,15 @@ def test_the_classes_are_known_where_the_runs_are_gone(tmp_path: Path) -> None:
     assert all_classes(PLAN, tmp_path).equals(before)
     (tmp_path / "classes.csv").unlink()
     assert all_classes(PLAN, tmp_path)["split_seed"].to_list() == [1, 1, 1]
+
+
+def test_runs_with_other_settings_or_arguments_are_not_read(tmp_path: Path) -> None:
+    first = PLAN.cells[0]
+    for trial, cell in enumerate((replace(first, settings="old"), replace(first, arguments="--data.count_by rows"))):
+        write_run(tmp_path, cell, trial)
+    assert all_classes(PLAN, tmp_path).is_empty()
+    write_run(tmp_path, first, 2)
+    assert all_classes(PLAN, tmp_path)["class"].to_list() == ["a", "b", "c"]
 
 
 def test_nothing_is_known_without_runs(tmp_path: Path) -> None:

@@ -59,14 +59,14 @@ def two_classes() -> PeerData:
     return PeerData({}, {}, {}, arrays, (9, 1))
 
 
-def test_the_decided_row_has_the_strength_of_the_validation_samples() -> None:
-    # On the validation samples a strength of 0.7 to 1.3 is right everywhere; on the test samples 1.0 is right but once.
+def test_the_decided_row_is_without_the_prior_unless_samples_are_against_it() -> None:
+    # Without the prior, odds of 1 / 9 and more are the second class. This is right for all validation samples, and for
+    # one test sample of each class. Other odds that are right for validation would find both of one class.
     fit = fixed([0.01, 0.05, 0.2, 0.3], [0.01, 0.15, 0.2, 0.09])
     rows = peer_classifiers.measure(Family({"made": fit}, "made so"), two_classes(), 0)
     assert list(rows) == ["made", "made_decided"]
-    assert (rows["made"]["balanced_accuracy"], rows["made"]["strength"]) == (0.5, 0)
+    assert [rows["made"][name] for name in ("head_accuracy", "tail_accuracy")] == [1, 0]
     decided = rows["made_decided"]
-    assert decided["strength"] == 1
     assert [decided[name] for name in ("balanced_accuracy", "head_accuracy", "tail_accuracy")] == [0.5, 0.5, 0.5]
     for row in rows.values():
         assert row["balanced_accuracy_head_kept"] == 0.5
@@ -77,9 +77,8 @@ def test_the_decided_row_has_the_strength_of_the_validation_samples() -> None:
 def test_the_head_is_kept_of_the_variant_without_class_weights() -> None:
     plain, weighted = fixed([0.01, 0.05, 0.2, 0.3], [0.0] * 4), fixed([0.2, 0.6, 0.4, 0.7], [0.1, 0.6, 0.4, 0.7], 1.0)
     rows = peer_classifiers.measure(Family({"plain": plain, "weighted": weighted}, "made so"), two_classes(), 0)
-    # Right everywhere at no strength. The head stays whole up to 0.8, where the last sample alone is found.
-    assert rows["weighted"]["strength"] == 1
-    assert rows["weighted"]["balanced_accuracy"] == 0.5
+    # As it is, the second and the third sample are wrong. With the head raised until it is whole, the last is found.
+    assert rows["weighted"]["balanced_accuracy"] == rows["weighted_decided"]["balanced_accuracy"] == 0.5
     assert rows["weighted"]["balanced_accuracy_head_kept"] == 0.75
 
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import math
 
-import numpy
 import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.peer_decision import Choice, accuracies, choose, corrected, ranking, strengths
+from benchmarks.peer_decision import accuracies, decision_samples, log_probabilities, ranking
+from modules.decision import Decision
+from modules.decisions.objectives import AsTrained, BalancedAccuracy, HeadKept
+from modules.decisions.samples import DecisionSamples
+from modules.evaluation.split_scores import SplitScores
+from modules.losses import CrossEntropyLoss
+from tests.modules.decisions.drawn_scores import COUNTS as FIVE_COUNTS
+from tests.modules.decisions.drawn_scores import HEAD, made_scores, with_prior
 
 COUNTS = torch.tensor([90, 10])
 
@@ -20,74 +26,58 @@ def two_classes(*second: float) -> Tensor:
     return torch.stack([1 - column, column], dim=1)
 
 
-# A sample is predicted as the second class from the strength -log(odds) / log(9) on: 0.386, 1.112, 0.631 and 1.340.
+# Without the prior, a sample is predicted as the second class if its odds are above 1 / 9.
 PROBABILITIES = two_classes(0.3, 0.08, 0.2, 0.2, *[0.05] * 8)
 LABELS = torch.tensor([1, 1] + [0] * 10)
 
 
-def test_strength_1_divides_by_the_prior() -> None:
-    scores = corrected(two_classes(0.4), COUNTS, 1)
-    assert scores.tolist() == [pytest.approx([math.log(0.6 / 0.9), math.log(0.4 / 0.1)])]
-    assert corrected(two_classes(0.4), COUNTS, 0).exp().tolist() == [pytest.approx([0.6, 0.4])]
+def samples_of(probabilities: Tensor, labels: Tensor, prior_removed: float = 0) -> DecisionSamples:
+    """The samples of a classifier, whose largest probability is the reference of the head."""
+    return decision_samples(probabilities, labels, COUNTS, prior_removed, probabilities.argmax(dim=1))
 
 
-def test_class_weights_leave_the_same_room_above_and_the_way_back_to_the_prior() -> None:
-    assert strengths(0) == pytest.approx([0.1 * step for step in range(21)])
-    assert strengths(1) == pytest.approx([0.1 * step for step in range(31)])
+def test_scores_are_log_probabilities_that_contain_the_prior() -> None:
+    samples = samples_of(two_classes(0.4), torch.tensor([0]))
+    assert samples.scores.tolist() == [pytest.approx([math.log(0.6), math.log(0.4)])]
+    # Without the prior the odds of the second class are 0.4 / 0.1 to 0.6 / 0.9, at the prior 0.4 to 0.6.
+    for strength, odds in ((0.0, math.log(6)), (1.0, math.log(2 / 3))):
+        first, second = (samples.scores + samples.offset(strength))[0].tolist()
+        assert second - first == pytest.approx(odds)
 
 
-def test_a_class_without_training_samples_is_never_predicted() -> None:
-    probabilities = torch.tensor([[0.1, 0.0, 0.9], [0.0, 1.0, 0.0]])
-    for strength in strengths(0):
-        assert corrected(probabilities, torch.tensor([5, 5, 0]), strength).argmax(dim=1).tolist() == [0, 1]
+def test_few_samples_do_not_move_the_decision_from_theory() -> None:
+    # Theory finds one of the two of the second class. The best strength finds both, which is no evidence yet.
+    samples = samples_of(PROBABILITIES, LABELS)
+    offset = BalancedAccuracy().choose(samples).offset
+    assert torch.equal(offset, samples.offset(0.0))
+    assert samples.predicted(offset).tolist() == [1, 0, 1, 1] + [0] * 8
+    many = samples_of(PROBABILITIES.repeat(50, 1), LABELS.repeat(50))
+    assert many.predicted(BalancedAccuracy().choose(many).offset)[:12].tolist() == [1, 1, 1, 1] + [0] * 8
 
 
-def test_the_best_strength_is_found_and_of_equal_ones_that_nearest_to_1() -> None:
-    # From 0.4 to 0.6 half of the second class and all of the first are right, at 1.2 and 1.3 all and eight of ten.
-    assert choose(PROBABILITIES, LABELS, COUNTS, 0, head_reference=1.0) == Choice(balanced=1.2, head_kept=0.6)
-    assert choose(PROBABILITIES, LABELS, COUNTS, 0, head_reference=0.8) == Choice(balanced=1.2, head_kept=1.2)
+@pytest.mark.parametrize("prior_removed", [0.0, 1.0])
+@pytest.mark.parametrize("size", [40, 2_000])
+def test_the_decision_is_that_of_a_model_with_the_same_scores(prior_removed: float, size: int) -> None:
+    drawn = made_scores(size, seed=3)
+    scores = drawn if prior_removed else with_prior(drawn)
+    scores = SplitScores(scores.rows, scores.labels, scores.logits.log_softmax(dim=1), scores.at_prior)
+    model = Decision(FIVE_COUNTS, CrossEntropyLoss(logit_adjustment=prior_removed))
+    model.choose(scores, BalancedAccuracy(), HEAD)
+    known = scores.in_order()
+    peer = decision_samples(known.logits.exp(), known.labels, FIVE_COUNTS, prior_removed, known.at_prior)
+    assert peer.head == HEAD
+    assert BalancedAccuracy().choose(peer).offset.tolist() == pytest.approx(model.class_offset.tolist(), abs=1e-4)
+    assert HeadKept().choose(peer).offset.tolist() == pytest.approx(model.head_kept_offset.tolist(), abs=1e-4)
 
 
-def test_where_every_strength_loses_the_head_the_least_loss_counts() -> None:
-    head_lost = two_classes(0.3, 0.95, 0.2)
-    labels = torch.tensor([1, 0, 0])
-    # At every strength the second sample is wrong, and at 0.7 and above the third too.
-    assert choose(head_lost, labels, COUNTS, 0, head_reference=1.0) == Choice(balanced=0.6, head_kept=0.6)
-
-
-def test_probabilities_without_the_prior_have_the_same_choice() -> None:
-    without = PROBABILITIES / COUNTS
-    without /= without.sum(dim=1, keepdim=True)
-    assert choose(without, LABELS, COUNTS, 1, 1.0) == choose(PROBABILITIES, LABELS, COUNTS, 0, 1.0)
-
-
-def test_choices_are_those_of_a_loop() -> None:
-    generator = numpy.random.default_rng(0)
-    counts, samples = numpy.array([60, 25, 8, 4]), 80
-    labels = generator.choice(4, samples, p=[0.4, 0.3, 0.2, 0.1])
-    chances = generator.dirichlet(counts / 20, samples) + 0.5 * numpy.eye(4)[labels] * generator.random((samples, 1))
-    chances /= chances.sum(axis=1, keepdims=True)
-
-    def recalls(strength: float) -> list[float]:
-        weighted = chances / (counts / counts.sum()) ** strength
-        own = [[row.argmax() == label for row in weighted[labels == label]] for label in range(4)]
-        return [sum(hits) / len(hits) for hits in own]
-
-    # With four classes the two largest are the head.
-    reference = sum(recalls(0)[:2]) / 2
-    kept = [strength for strength in strengths(0) if sum(recalls(strength)[:2]) / 2 >= reference - 0.01]
-    expected = [
-        max(allowed, key=lambda strength: (round(sum(recalls(strength)), 9), -abs(strength - 1)))
-        for allowed in (strengths(0), kept)
-    ]
-    found = choose(torch.from_numpy(chances), torch.from_numpy(labels), torch.from_numpy(counts), 0, reference)
-    assert [found.balanced, found.head_kept] == expected
-    assert expected[0] != expected[1]
-
-
-def test_samples_of_unknown_classes_do_not_count() -> None:
+def test_classes_without_training_samples_are_left_out() -> None:
     counts = torch.tensor([6, 3, 0])
-    probabilities = torch.tensor([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0], [0.6, 0.4, 0.0]])
+    probabilities = torch.tensor([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0], [0.1, 0.0, 0.9]])
     labels = torch.tensor([0, 1, 2])
-    assert accuracies(corrected(probabilities, counts, 0), labels, counts)["balanced_accuracy"] == 1
+    samples = decision_samples(probabilities, labels, counts, 0, probabilities.argmax(dim=1))
+    assert samples.labels.tolist() == samples.at_prior.tolist() == [0, 1]
+    for objective in (AsTrained(), BalancedAccuracy(), HeadKept()):
+        scores = log_probabilities(probabilities, counts) + objective.choose(samples).offset
+        assert scores.argmax(dim=1).tolist() == [0, 1, 0]
+    assert accuracies(log_probabilities(probabilities, counts), labels, counts)["balanced_accuracy"] == 1
     assert ranking(probabilities, labels, counts)["auroc"] == 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import polars
@@ -42,7 +43,7 @@ def test_gains_are_ours_less_theirs() -> None:
     assert plain.endswith("] | -0.010 | +0.100 |")
     assert len(lines) == 2 + 4
     equal = compare_ours(made_cells().with_columns(tail_accuracy=0.5), "ours").splitlines()[2]
-    assert equal.endswith("+0.000 [+0.000, +0.000] |")
+    assert equal.endswith("| -0.005 | +0.000 |")
 
 
 def test_every_file_is_written(tmp_path: Path) -> None:
@@ -65,6 +66,53 @@ def test_the_head_kept_is_compared_with_the_baseline_as_it_is(tmp_path: Path) ->
     lines = compare_head_kept(cells, "plain", "ours").splitlines()
     assert len(lines) == 2 + 2
     # The splits of ours have 0.6, 0.7 and 0.8, those of the baseline 0.5.
-    assert lines[2].startswith("| one | 3 | 0.650 | 0.500 | +0.150 [")
+    assert lines[2].startswith("| one | plain | 3 | 0.650 | 0.500 | +0.150 [")
     assert lines[2].endswith("| 0.695 | -0.005 |")
     assert "head_kept.md" in [path.name for path in write_tables(cells, "plain", "ours", tmp_path)]
+
+
+def columns(line: str) -> int:
+    """The number of columns of a row of a Markdown table."""
+    return len(re.split(r"(?<!\\)\|", line)) - 2
+
+
+def test_names_with_a_bar_are_one_column(tmp_path: Path) -> None:
+    barred = [(polars.col(name) + "|x").alias(name) for name in ("data", "method", "encoder")]
+    write_tables(with_head_kept(made_cells()).with_columns(barred), "plain|x", "ours|x", tmp_path)
+    for name in ("tables.md", "ours.md", "head_kept.md"):
+        tables = [part for part in (tmp_path / name).read_text().split("\n\n") if part.startswith("|")]
+        assert len(tables) == (3 if name == "tables.md" else 1)
+        assert all(len({columns(line) for line in table.splitlines()}) == 1 for table in tables)
+    assert r"| ours\|x | 1.00 |" in (tmp_path / "tables.md").read_text()
+    assert r"| one\|x | default\|x plain\|x | 3 |" in (tmp_path / "head_kept.md").read_text()
+
+
+def with_head_kept(cells: polars.DataFrame) -> polars.DataFrame:
+    """The cells with the metrics of the objective `head_kept`, which are those of the runs."""
+    return cells.with_columns(
+        balanced_accuracy_head_kept="balanced_accuracy", head_accuracy_head_kept=polars.col("head_accuracy")
+    )
+
+
+def test_a_data_set_without_runs_of_ours_or_their_metrics_has_no_row_of_the_head_kept(tmp_path: Path) -> None:
+    cells = with_head_kept(made_cells()).filter((polars.col("data") == "one") | (polars.col("method") == "plain"))
+    assert [line[:7] for line in compare_head_kept(cells, "plain", "ours").splitlines()[2:]] == ["| one |"]
+    assert "head_kept.md" in [path.name for path in write_tables(cells, "plain", "ours", tmp_path)]
+    older = with_head_kept(made_cells()).with_columns(
+        balanced_accuracy_head_kept=polars.when(polars.col("data") == "one").then("balanced_accuracy"),
+        head_accuracy_head_kept=None,
+    )
+    (line,) = compare_head_kept(older, "plain", "ours").splitlines()[2:]
+    assert line.startswith("| one | plain | 3 | 0.700 | 0.500 | +0.200 [")
+    assert line.endswith("] | – | – |")
+
+
+def test_the_head_kept_is_compared_for_each_encoder() -> None:
+    cells = with_head_kept(made_cells().filter(data="one"))
+    better = cells.with_columns(encoder=polars.lit("gin"), balanced_accuracy_head_kept=0.9)
+    alone = cells.filter(method="plain").with_columns(encoder=polars.lit("mlp"))
+    lines = compare_head_kept(polars.concat([cells, better, alone]), "plain", "ours").splitlines()
+    assert [line[:38] for line in lines[2:]] == [
+        "| one | plain | 3 | 0.700 | 0.500 | +0",
+        "| one | gin plain | 3 | 0.900 | 0.500 ",
+    ]

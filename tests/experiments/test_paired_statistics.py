@@ -96,7 +96,10 @@ class TestCompare:
         assert compare(-differences, test_share) == pytest.approx((-mean, -high, -low, p_value, -effect_size))
 
     def test_equal_differences(self) -> None:
-        assert compare(array(0, 0, 0), 0.3) == (0, 0, 0, 1, 0)
+        same = compare(array(0, 0, 0), 0.3)
+        assert (same.mean, same.p_value, same.effect_size) == (0, 1, 0)
+        assert isnan(same.low)
+        assert isnan(same.high)
         for sign in (1, -1):
             found = compare(sign * array(0.5, 0.5), 0.3)
             assert (found.mean, found.effect_size) == (sign * 0.5, sign * inf)

@@ -138,7 +138,19 @@ class TestSummarise:
         assert summary["encoder"].to_list() == ["afp", "ecfp", "gin"]
         assert summary["difference"].to_list() == pytest.approx([0.55, 0.55, 0.15])
 
-    def test_holm_counts_the_methods_of_one_data_set_and_encoder(self) -> None:
+    def test_holm_counts_the_rows_of_a_data_set_with_the_same_baseline_whatever_their_encoder(self) -> None:
+        both = (runs("base", BASELINE), runs("focal", [0.6, 0.7, 0.9]))
+        forest = runs("forest", [0.5, 0.7, 0.9], encoder="ecfp")
+        graph = (runs("base", BASELINE, encoder="graph"), runs("focal", [0.6, 0.7, 0.9], encoder="graph"))
+        rows = summarize(frame(*both, forest, *graph), "base").filter(~polars.col("is_baseline"))
+        focal, other = (rows.row(by_predicate=polars.col("encoder") == name, named=True) for name in ("gin", "ecfp"))
+        # The differences of forest are 0, 0.1 and 0.2: t is sqrt(12 / 7).
+        assert (focal["p_value"], other["p_value"]) == pytest.approx((1 - 8 / sqrt(78), 1 - sqrt(6 / 13)))
+        assert focal["p_holm"] == pytest.approx(2 * focal["p_value"])
+        assert other["p_holm"] == pytest.approx(other["p_value"])
+        assert rows.filter(encoder="graph")["p_holm"].item() == pytest.approx(focal["p_value"])
+
+    def test_holm_counts_the_methods_of_one_data_set(self) -> None:
         both = (runs("base", BASELINE), runs("focal", [0.6, 0.7, 0.9]))
         others = (runs("base", BASELINE, data="tox"), runs("focal", [0.6, 0.7, 0.9], data="tox"))
         alone = summarize(frame(*both), "base")

@@ -69,6 +69,31 @@ def test_tables_compare_with_what_other_programs_computed(
     assert "two" not in text
 
 
+def test_peers_of_other_settings_are_left_out_with_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_cells(tmp_path, "plain", "ours")
+    cells = polars.read_csv(tmp_path / "results/plan/cells.csv").filter(method="plain")
+    (settings,) = {cell.settings for cell in read_plan(tmp_path / "plan.yaml", settings_files).cells}
+
+    def peer(name: str, **columns: str | None) -> polars.DataFrame:
+        values = {"method": name, "encoder": "fingerprint", "settings": settings, **columns}
+        return cells.with_columns(polars.lit(value, polars.String).alias(key) for key, value in values.items())
+
+    old = peer("forest", arguments="--data.source one.csv --data.count_by rows")
+    theirs = peer("theirs", arguments=None, settings=None)
+    rows = [peer("logistic"), old, peer("network", settings="0123456789ab"), theirs]
+    polars.concat(rows).write_csv(tmp_path / "results/plan/peers.csv")
+    assert in_this_process(monkeypatch, "benchmark", "--config=plan.yaml", "--tables-only") == 0
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert "peers.csv: 6 of 12 rows have other arguments or settings than the grid and are left out; " in warning
+    command = "python -m benchmarks.peer_classifiers --config plan.yaml --folder results/plan"
+    assert warning.endswith(f"{command} computes them again.")
+    text = (tmp_path / "results/plan/tables.md").read_text()
+    assert [name in text for name in ("logistic", "theirs", "forest", "network")] == [True, True, False, False]
+
+
 def test_without_a_run_of_the_baseline_there_are_no_tables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,7 +16,6 @@ import polars
 import pytest
 import yaml
 
-from base.errors import InputError
 from experiments import search_study
 from experiments.search_results import SETTINGS, write_results
 from experiments.search_space import fit_arguments, read_search_space, suggest
@@ -25,6 +24,7 @@ from experiments.study_storage import open_storage
 from lightning_app.sweep import SettingsCheck
 from tests.lightning_app.command import TINY, in_this_process, succeed_here
 from workflows.settings.config_files import CONFIGS
+from workflows.settings.layers import settings_files
 
 SHIPPED = sorted((CONFIGS / "sweep").glob("*.yaml"))
 SMALL = ("--trainer.accelerator=cpu", "--data.fingerprint_size=256", "--recluster.start_epoch=null")
@@ -153,7 +153,7 @@ def test_a_trial_worse_than_the_others_is_stopped_early(tmp_path: Path, monkeypa
     parameters = {"model.optimizer.init_args.lr": {"values": [1e-9, 1e-8]}}
     stopping = {"type": "hyperband", "min_iter": 2}
     path = write_space(tmp_path, epochs=4, parameters=parameters, early_terminate=stopping)
-    study = open_study(read_search_space(path), tmp_path / "sweeps/small", None)
+    study = open_study(read_search_space(path), tmp_path / "sweeps/small", None, settings_files)
     settings: dict[str, Any] = {"run": {}, "trainer": {}, "tracking": {}}
     for _ in range(5):
         seen = dict.fromkeys(range(4), 0.9)
@@ -172,7 +172,7 @@ def test_a_trial_whose_worker_was_killed_counts_as_failed(tmp_path: Path, monkey
     monkeypatch.setattr(search_study, "_HEARTBEAT", 1)
     monkeypatch.setattr(search_study, "_GRACE", 1)
     path = write_space(tmp_path)
-    study = open_study(read_search_space(path), tmp_path / "sweeps/small", None)
+    study = open_study(read_search_space(path), tmp_path / "sweeps/small", None, settings_files)
     storage = open_storage(f"sqlite:///{tmp_path / 'sweeps/small/study.db'}", 1, 1)
     study_id = storage.get_study_id_from_name("small")
     with pytest.warns(UserWarning, match="Heartbeat of storage is supposed to be used with"):
@@ -213,31 +213,6 @@ def test_what_would_fail_in_every_trial_is_refused_before(
     message = capsys.readouterr().err.strip().splitlines()[-1]
     assert message.startswith(f"lightning: error: {sentence}")
     assert not list(tmp_path.glob("sweeps/*/trial_*"))
-
-
-def test_another_search_in_the_same_folder_is_refused(tmp_path: Path) -> None:
-    folder = tmp_path / "sweeps/small"
-    open_study(read_search_space(write_space(tmp_path)), folder, None)
-    other = read_search_space(write_space(tmp_path, parameters={"model.dropout": {"values": [0.1, 0.2]}}))
-    with pytest.raises(InputError, match="holds one over other parameters"):
-        open_study(other, folder, None)
-    (folder / "trial_0").mkdir()
-    with pytest.raises(InputError, match=r"expected trials that the storage contains, got .*small with others"):
-        open_study(other, folder, f"sqlite:///{tmp_path / 'other.db'}")
-
-
-def test_trials_of_other_data_or_options_are_not_mixed(tmp_path: Path) -> None:
-    folder, space = tmp_path / "sweeps/small", read_search_space(write_space(tmp_path))
-    given = ["--data.source", "one.csv", "--trainer.max_epochs=3"]
-    open_study(space, folder, None, given)
-    open_study(space, folder, None, [*given, "--trainer.devices", "[1]", "--run.root=elsewhere"])
-    open_study(space, folder, None)
-    for other in (["--data.source", "two.csv", "--trainer.max_epochs=3"], given[:2], []):
-        with pytest.raises(InputError, match=r"were trained with, --config=encoder/fingerprint.yaml .*one\.csv"):
-            open_study(space, folder, None, other)
-    longer = read_search_space(write_space(tmp_path, epochs=2))
-    with pytest.raises(InputError, match="cannot be compared"):
-        open_study(longer, folder, None, given)
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:

@@ -84,6 +84,26 @@ def test_each_label_is_divided_and_a_sample_is_in_a_sub_cluster_of_each_of_its_l
     assert members.sum(dim=1).tolist() == (labels == 1).sum(axis=1).tolist()
 
 
+def test_rows_of_one_sample_are_measured_once_with_what_is_known_from_any(tmp_path: Path, table: Path) -> None:
+    with numpy.load(table) as arrays:
+        # Twelve rows of each of the first 25 samples, of which the first label is known from one row alone.
+        rows = numpy.concatenate([numpy.repeat(numpy.arange(25), 12), numpy.arange(25, 300)])
+        repeated = {name: values[rows] for name, values in arrays.items()}
+    repeated["a"][:300][numpy.arange(300) % 12 > 0] = ""
+    numpy.savez(tmp_path / "table.npz", **repeated)
+    recluster = Recluster(start_epoch=1, every_n_epochs=1)
+    model, data, trainer = train(tmp_path, tmp_path / "table.npz", recluster)
+    recluster.recluster(trainer, model)
+    trained = data.records.rows["train"]
+    embeddings, _ = embed_training_set(model, data)
+    labels, samples = data.records.codes[trained], data.records.samples[trained]
+    places = [numpy.flatnonzero(samples == sample) for sample in numpy.unique(samples)]
+    assert max(map(len, places)) == 12
+    known = torch.from_numpy(numpy.stack([labels[place].max(axis=0) for place in places]))
+    overlap = label_overlap(embeddings[[place[0] for place in places]], known)
+    torch.testing.assert_close(model.class_state.weights, difficulty_weights(overlap))
+
+
 def test_running_embeddings_and_a_resumed_run_are_those_of_an_uninterrupted_one(tmp_path: Path, table: Path) -> None:
     def made() -> Recluster:
         return Recluster(start_epoch=1, every_n_epochs=1, embeddings="running")

@@ -45,18 +45,18 @@ def tested_levels(
 
 
 def crossed_levels(
-    decision: Decision, folds: Sequence[SplitScores], evidence: PredictionEvidence, samples: NDArray[Any]
+    decisions: Sequence[Decision], folds: Sequence[SplitScores], evidence: PredictionEvidence, samples: NDArray[Any]
 ) -> list[dict[str, Any]]:
-    """As `tested_levels`, of the rows of each fold by the estimate of the other folds.
+    """As `tested_levels`, of the rows of each fold by the decision and the estimate of the other folds.
 
     Args:
-        decision: The decision of the ensemble.
+        decisions: The decision for each fold, from `cross_fitted`.
         folds: Out-of-fold scores of the rows of each fold, two folds or more.
         evidence: The evidence of the ensemble.
         samples: Equal for rows of the table that are the same sample, int64 (rows,).
     """
     by_tanimoto, estimates, rights, rows = evidence.samples.by_tanimoto, [], [], []
-    for number, scores in enumerate(folds):
+    for number, (decision, scores) in enumerate(zip(decisions, folds, strict=True)):
         others = joined([one for place, one in enumerate(folds) if place != number])
         own, rest = (evidence.unseen.of_rows(one.rows.cpu().numpy()) for one in (scores, others))
         found, right = signals_of(decision, scores.of_rows(own.rows), own.neighbors, by_tanimoto)

@@ -114,7 +114,7 @@ def assemble(
     if out_of_fold:
         found = out_of_fold_metrics(model, scores, decisions)
         samples = whole.records.samples
-        levels = [] if evidence is None else crossed_levels(model.decision, scores, evidence, samples)
+        levels = [] if evidence is None else crossed_levels(decisions, scores, evidence, samples)
         write_csv(listed, folder / TEST_PREDICTIONS)
     else:
         tested, embeddings = score_and_embed(model, whole.test_dataloader())

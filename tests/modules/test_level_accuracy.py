@@ -44,14 +44,18 @@ def test_rows_of_unseen_classes_are_left_out_and_those_of_a_drug_are_one_sample(
     assert sum(level["right"] for level in levels) == int((predicted == scores.labels)[known].sum())
 
 
-def test_the_folds_of_an_ensemble_leave_out_the_same_rows() -> None:
+def test_each_fold_is_labeled_by_its_own_decision_and_leaves_out_the_same_rows() -> None:
     labels = torch.arange(50) % 3
     scores = SplitScores(torch.arange(50), labels, torch.zeros(50, 3), torch.zeros_like(labels))
     evidence = made_evidence()
-    decision = Decision(torch.tensor([20, 6, 0]), CrossEntropyLoss())
+    decisions = [Decision(torch.tensor([20, 6, 0]), CrossEntropyLoss()) for _ in range(2)]
+    # Of the first fold all rows are predicted as the first class, of the second all as the second one.
+    for code, decision in enumerate(decisions):
+        decision.class_offset[code] = 1.0
     folds = [scores.part(labels.new_tensor(range(start, start + 25))) for start in (0, 25)]
-    levels = level_accuracy.crossed_levels(decision, folds, evidence, numpy.zeros(50, dtype=numpy.int64))
+    levels = level_accuracy.crossed_levels(decisions, folds, evidence, numpy.zeros(50, dtype=numpy.int64))
     # 17 rows of each of the first two classes, and 16 of the class without training samples.
     assert sum(level["rows"] for level in levels) == 34
     assert [level["samples"] for level in levels] == [min(level["rows"], 1) for level in levels]
-    assert sum(level["right"] for level in levels) == 17
+    # 0, 3, ..., 24 are of the first class, 25, 28, ..., 49 of the second.
+    assert sum(level["right"] for level in levels) == 9 + 9

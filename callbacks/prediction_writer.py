@@ -20,6 +20,7 @@ from datamodules.batch import Batch
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.prediction_rows import FeaturedChunk, PredictionRows
 from modules.evaluation.prediction import Prediction, Values
+from modules.evaluation.prediction_columns import values_of_chunk
 
 
 class RowColumns(Protocol):
@@ -47,11 +48,14 @@ class ShownRows:
         names: Ids of the samples; empty texts without a column of ids.
         texts: SMILES of the samples, several molecules joined by >>.
         frame: The rows.
+        places: Places of the nearest training samples of each row among those of the evidence, from the nearest on;
+            none without evidence or prediction.
     """
 
     names: list[str]
     texts: list[str]
     frame: polars.DataFrame
+    places: list[list[int]]
 
 
 class PredictionWriter(lightning.Callback):
@@ -180,12 +184,13 @@ class PredictionWriter(lightning.Callback):
         while begun and (next_row is None or begun[0].first_row + len(begun[0].featured.reasons) <= next_row):
             chunk = begun.popleft()
             frame = self._columns.frame(chunk, self._batches)
-            self._batches = []
             self.unusable += frame["reason"].count()
             if len(frame) and chunk.first_row < SHOWN:
                 shown = frame.head(SHOWN - chunk.first_row)
                 table, rows = chunk.featured.table, numpy.arange(len(shown))
-                self.first.append(ShownRows(table.ids(rows), table.texts(rows), shown))
+                places = _nearest_places(chunk, self._batches)[: len(shown)]
+                self.first.append(ShownRows(table.ids(rows), table.texts(rows), shown, places))
+            self._batches = []
             self._bar.update(len(frame) - len(chunk.featured.usable_rows))
             assert self._folder is not None
             path = self._folder / f"{chunk.first_row:015}.part"
@@ -208,6 +213,16 @@ class PredictionWriter(lightning.Callback):
             )
         separator = "\t" if self.output.suffix == ".tsv" else ","
         frame.write_csv(path, separator=separator, include_header=header)
+
+
+def _nearest_places(chunk: FeaturedChunk, batches: Iterable[Values]) -> list[list[int]]:
+    """Places of the nearest training samples of all rows of a chunk, as of `ShownRows`."""
+    found = values_of_chunk(chunk, batches)
+    places: list[list[int]] = [[] for _ in chunk.featured.reasons]
+    if "places" in found:
+        for row, own in zip(found["rows"].tolist(), found["places"].tolist(), strict=True):
+            places[row] = [place for place in own if place >= 0]
+    return places
 
 
 def _join_text(parts: list[Path], path: Path) -> None:

@@ -142,6 +142,9 @@ def signals_of(
 ) -> tuple[Signals, NDArray[Any]]:
     """The signals of the labels of a decision, and the share of them that are right, see `fit_applicability`, (N,).
 
+    The share is NaN for samples of classes without training samples, which can only be mistaken, and as of
+    `right_shares`.
+
     Args:
         decision: The decision.
         scores: Scores of N samples.
@@ -151,11 +154,13 @@ def signals_of(
     probabilities = decision.probabilities(scores.logits)
     labels, calibrated = decision.labels(probabilities), decision.calibrated(scores.logits)
     predicted, known = labels.cpu().numpy(), scores.labels.cpu().numpy()
+    seen = decision.counts.cpu().numpy() > 0
     if predicted.ndim == 2:
         several = label_signals(calibrated.cpu().numpy(), predicted, neighbors, by_tanimoto)
-        return several, right_shares(predicted, known)
+        return several, right_shares(predicted, known, seen)
     sure = calibrated.gather(1, labels[:, None]).squeeze(1).cpu().numpy()
-    return signals(sure, predicted, neighbors, by_tanimoto), predicted == known
+    right = numpy.where(seen[known], predicted == known, numpy.nan)
+    return signals(sure, predicted, neighbors, by_tanimoto), right
 
 
 def joined_unseen(parts: Sequence[UnseenSamples]) -> UnseenSamples:

@@ -37,21 +37,19 @@ def write_prediction_page(
         table: The table that was predicted, which the page names, as it does the next two.
         output: The file of all predictions.
         checkpoint: The checkpoint that predicted.
-        first: The first rows, with the columns of predictions.
+        first: The first rows, with the columns of predictions and no others.
         rows: Number of rows of the table.
         evidence: What the samples are compared with; None without it.
         coverage: Share of labels that the sets of the rows are meant to hold; None without sets.
     """
-    drawn: dict[str, str] = {}
-    if evidence is not None:
-        drawn = dict(zip(evidence.samples.names, evidence.samples.texts, strict=True))
+    training = [] if evidence is None else evidence.samples.texts
     cards = [
-        _card(number, *shown, drawn)
+        _card(number, *shown, training)
         for number, shown in enumerate(
             (
                 shown
                 for part in first
-                for shown in zip(part.names, part.texts, part.frame.iter_rows(named=True), strict=True)
+                for shown in zip(part.names, part.texts, part.frame.iter_rows(named=True), part.places, strict=True)
             ),
             1,
         )
@@ -76,20 +74,21 @@ def write_prediction_page(
     write_file(path, lambda temporary: temporary.write_text(page, encoding="utf-8"))
 
 
-def _card(number: int, name: str, text: str, row: dict[str, Any], drawn: dict[str, str]) -> dict[str, Any]:
-    """What the template shows of a sample."""
+def _card(
+    number: int, name: str, text: str, row: dict[str, Any], places: list[int], training: list[str]
+) -> dict[str, Any]:
+    """What the template shows of a sample, with its nearest ones among the training samples."""
     several = "predicted_labels" in row
-    places = _columns_by_place(row, "nearest_")
     near = [
         {
-            "name": row[f"nearest_{place}"],
-            "label": row[f"nearest_{place}_labels" if several else f"nearest_{place}_label"],
-            "tanimoto": row.get(f"nearest_{place}_tanimoto"),
-            "cosine": row[f"nearest_{place}_cosine"],
-            "drawings": _drawings(drawn.get(row[f"nearest_{place}"], "")),
+            "name": row[f"nearest_{rank}"],
+            "label": row[f"nearest_{rank}_labels" if several else f"nearest_{rank}_label"],
+            "tanimoto": row.get(f"nearest_{rank}_tanimoto"),
+            "cosine": row[f"nearest_{rank}_cosine"],
+            # Several training samples may have the same name.
+            "drawings": _drawings(training[place]),
         }
-        for place in places
-        if row[f"nearest_{place}"] is not None
+        for rank, place in enumerate(places, 1)
     ]
     return {
         "number": number,
@@ -108,17 +107,12 @@ def _card(number: int, name: str, text: str, row: dict[str, Any], drawn: dict[st
 def _label_shares(row: dict[str, Any]) -> list[tuple[str, float]]:
     """The most probable of several labels with their probabilities; none without a prediction."""
     if "label_1" in row:
-        found = [(row[f"label_{place}"], row[f"probability_{place}"]) for place in _columns_by_place(row, "label_")]
+        ranks = [rank for rank in range(1, _MOST_PROBABLE + 1) if f"label_{rank}" in row]
+        found = [(row[f"label_{rank}"], row[f"probability_{rank}"]) for rank in ranks]
     else:
         found = [(name.removeprefix("p/"), share) for name, share in row.items() if name.startswith("p/")]
         found.sort(key=lambda one: -(one[1] or 0))
     return [(name, share) for name, share in found[:_MOST_PROBABLE] if share is not None]
-
-
-def _columns_by_place(row: dict[str, Any], start: str) -> list[int]:
-    """The numbers of the columns whose names are a start and a number."""
-    ends = [name.removeprefix(start) for name in row if name.startswith(start)]
-    return sorted(int(end) for end in ends if end.isdecimal())
 
 
 def _drawings(text: str) -> list[Any]:

@@ -235,7 +235,7 @@ def _curve(model: DrugClassifier, test: EvaluatedSamples, run: RunFiles) -> Deci
 
     arrays = (test.rows, test.codes, test.logits, test.at_prior)
     scores = SplitScores(*(torch.from_numpy(values) for values in arrays))
-    return decision_curve(model, scores, run.checkpoint, run.objective)
+    return decision_curve(model, scores, torch.from_numpy(test.predicted), run.checkpoint, run.objective)
 
 
 def fit_run_baseline(data: DrugDataModule, rows: NDArray[Any], run: RunFiles) -> FittedBaseline:

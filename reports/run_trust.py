@@ -16,10 +16,9 @@ def level_rows(run: RunFiles) -> list[dict[str, str]]:
     """Test samples and the share of right labels on each level of applicability; empty without the file of the run."""
     rows = []
     for level in run.levels:
-        # Of a sample with several predicted labels, a part may be right.
-        samples, right = int(level["samples"]), float(level["right"])
-        low, high = wilson(numpy.array([round(right)]), numpy.array([samples]))
-        share = right / samples if samples else math.nan
+        # The share is that of the rows, of which a sample may have several; the trials are the different samples.
+        samples, share = int(level["samples"]), math.nan if level["accuracy"] is None else float(level["accuracy"])
+        low, high = wilson(numpy.array([share * samples]), numpy.array([samples]))
         rows.append(
             {
                 "title": str(level["level"]).capitalize(),
@@ -63,17 +62,19 @@ def trust_texts(several: bool) -> dict[str, str]:
         "lightning predict gives each prediction a level of applicability, from its probability and from how near the "
         "sample is to the training samples. This is how often"
     )
+    same = "In the interval and the number, rows of the same sample are one."
     if several:
         return {
-            "levels": f"{levels} predicted labels were right on each, as the mean over test samples of the share of "
-            "their labels that were. No label at all counts as one; samples of which nothing that is predicted is "
-            "known are left out.",
+            "levels": f"{levels} predicted labels were right on each, as the mean over test rows of the share of "
+            "their labels that were. No label at all counts as one; rows of which nothing that is predicted is known "
+            f"are left out, and rows whose only labels have no training samples. {same}",
             "coverage": f"{share} for each row. The sets are meant to hold {COVERAGE:.0%} of the known labels of rows. "
             "This is how many they did hold, and how many labels a set has: of all test samples, and of those that "
             "have a head, middle or tail label. The table of every label has the share of each.",
         }
     return {
-        "levels": f"{levels} labels of test samples were right on each.",
+        "levels": f"{levels} labels of test rows were right on each, without those of classes that have no training "
+        f"samples. {same}",
         "coverage": f"{share} that is meant to contain the true one for {COVERAGE:.0%} of the samples. This is how "
         "often it did, and how many labels a set has. The table of every class has the coverage of each class.",
     }

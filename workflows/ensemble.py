@@ -113,7 +113,8 @@ def assemble(
     out_of_fold = not whole.split.has_test_rows
     if out_of_fold:
         found = out_of_fold_metrics(model, scores, decisions)
-        levels = [] if evidence is None else crossed_levels(model.decision, scores, evidence)
+        samples = whole.records.samples
+        levels = [] if evidence is None else crossed_levels(decisions, scores, evidence, samples)
         write_csv(listed, folder / TEST_PREDICTIONS)
     else:
         tested, embeddings = score_and_embed(model, whole.test_dataloader())

@@ -126,8 +126,8 @@ def fit_applicability(found: Signals, right: NDArray[Any], num_classes: int) -> 
 
     Args:
         found: Signals of V samples that training did not see, V of 1 or more.
-        right: Share of their labels that are right, (V,) in 0..1; of a single label, whether it is. NaN where this is
-            not known.
+        right: Share of their labels that are right, (V,) in 0..1; of a single label, whether it is. Samples with NaN
+            are left out.
         num_classes: As of `Applicability`.
     """
     from scipy.optimize import minimize
@@ -162,17 +162,18 @@ def level_of(accuracy: NDArray[Any]) -> NDArray[Any]:
     return numpy.asarray((accuracy[:, None] < least).sum(axis=1)).clip(max=len(least) - 1)
 
 
-def accuracy_by_level(accuracy: NDArray[Any], right: NDArray[Any]) -> list[dict[str, Any]]:
+def accuracy_by_level(accuracy: NDArray[Any], right: NDArray[Any], samples: NDArray[Any]) -> list[dict[str, Any]]:
     """How often labels are right on each level.
 
     Args:
-        accuracy: Estimated accuracies of N samples, (N,).
-        right: As of `fit_applicability`; samples of which it is not known are left out.
+        accuracy: Estimated accuracies of N rows, (N,).
+        right: Of the rows, as of `fit_applicability`.
+        samples: Equal for rows of the same sample, int64 (N,).
 
     Returns:
-        For each level its name as `level`, the smallest estimate as `at_least`, the number of `samples`, the sum of
-        their shares of `right` labels, and the means of these shares as `accuracy` and of the estimates as `estimated`;
-        None without samples.
+        For each level its name as `level`, the smallest estimate as `at_least`, the number of `rows` and of different
+        `samples` among them, the sum of the shares of `right` labels of the rows, and the means of these shares as
+        `accuracy` and of the estimates as `estimated`; None without rows.
     """
     level = numpy.where(numpy.isnan(right), -1, level_of(accuracy))
     rows = []
@@ -180,6 +181,7 @@ def accuracy_by_level(accuracy: NDArray[Any], right: NDArray[Any]) -> list[dict[
         own = level == place
         count, hits = int(own.sum()), right[own].sum().item()
         means = (hits / count, float(accuracy[own].mean())) if count else (None, None)
-        rows.append({"level": name, "at_least": least, "samples": count, "right": hits})
+        different = len(numpy.unique(samples[own]))
+        rows.append({"level": name, "at_least": least, "rows": count, "samples": different, "right": hits})
         rows[-1] |= dict(zip(("accuracy", "estimated"), means, strict=True))
     return rows

@@ -38,21 +38,25 @@ def label_signals(
     return Signals(sums / numbers[:, None], found.similarity[first])
 
 
-def right_shares(predicted: NDArray[Any], labels: NDArray[Any]) -> NDArray[Any]:
+def right_shares(predicted: NDArray[Any], labels: NDArray[Any], seen: NDArray[Any]) -> NDArray[Any]:
     """Share of the predicted labels of each sample that it has, float64 (N,).
 
     A sample for which none is predicted counts as 1 if no label is known that it has, else 0. Where it is not known of
-    any predicted label whether the sample has it, the share is NaN.
+    any predicted label whether the sample has it, the share is NaN, as it is for a sample whose only labels have no
+    training samples.
 
     Args:
         predicted: Which labels are predicted, 1 or 0, integers (N, L).
         labels: 1 the sample has the label, 0 it does not, -1 not known, integers (N, L).
+        seen: Which labels have training samples, bool (L,).
     """
+    has = labels == 1
+    possible = has[:, seen].any(axis=1) | ~has.any(axis=1)
     stated = _with_none(predicted)
     known = stated & numpy.concatenate([labels >= 0, numpy.ones((len(labels), 1), dtype=bool)], axis=1)
     right = (known & _with_none(labels)).sum(axis=1)
     number = known.sum(axis=1)
-    return numpy.where(number > 0, right / numpy.maximum(number, 1), numpy.nan)
+    return numpy.where(possible & (number > 0), right / numpy.maximum(number, 1), numpy.nan)
 
 
 def _with_none(labels: NDArray[Any]) -> NDArray[Any]:

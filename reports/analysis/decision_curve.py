@@ -56,7 +56,7 @@ class DecisionCurve:
         strengths: A point for each strength of the prior, from a uniform prior to that of the training samples and
             beyond on both sides.
         points: The decision of the checkpoint, that at the training prior, and those of objectives, which were chosen
-            on the scores beside the checkpoint.
+            on the scores beside the checkpoint; of out-of-fold samples, each without those that it predicts.
         objective: Objective of the decision of the checkpoint.
     """
 
@@ -66,13 +66,15 @@ class DecisionCurve:
 
 
 def decision_curve(
-    model: DrugClassifier, test: SplitScores, checkpoint: Path, objective: str = "as_trained"
+    model: DrugClassifier, test: SplitScores, predicted: Tensor, checkpoint: Path, objective: str = "as_trained"
 ) -> DecisionCurve | None:
     """Compute the curve of a model.
 
     Args:
         model: The model.
         test: Scores of test samples.
+        predicted: Labels that the model was tested with on these samples, int64 (N,); of out-of-fold samples, those by
+            decisions that they have not chosen.
         checkpoint: Its checkpoint; without scores beside it, there are no points of objectives.
         objective: Objective of the decision of the checkpoint.
 
@@ -85,10 +87,9 @@ def decision_curve(
     samples = decision.samples(test, groups["head"])
     if not len(samples.labels):
         return None
-    known = test.in_order()
-    known = known.part(decision.counts[known.labels] > 0)
-    logits = known.logits
-    labels = {"current": decision.labels(decision.probabilities(logits)), "at_prior": samples.at_prior}
+    order = test.rows.argsort(stable=True)
+    order = order[decision.counts[test.labels[order]] > 0]
+    known, labels = test.part(order), {"current": predicted[order], "at_prior": samples.at_prior}
     try:
         scores = read_scores(model, checkpoint)
     except InputError as error:

@@ -98,7 +98,7 @@ def test_large_sets_are_thinned(
     assert set(evidence.unseen.rows) < set(data.records.rows["validation"])
     scores, embeddings = score_and_embed(model, data.test_dataloader())
     levels = level_accuracy.tested_levels(model, data, scores, embeddings, evidence)
-    assert sum(level["samples"] for level in levels) == 10
+    assert sum(level["rows"] for level in levels) == 10
 
 
 def test_arrays_are_named_by_row_and_chosen_by_cosine(tmp_path: Path) -> None:

@@ -158,6 +158,20 @@ def test_places_without_a_training_sample_are_empty(tmp_path: Path) -> None:
     assert empty.null_count().row(0) == (11,) * 4
 
 
+@pytest.mark.parametrize("chunk_rows", [4, 100])
+def test_the_rows_of_a_page_come_with_the_places_of_their_neighbors(tmp_path: Path, chunk_rows: int) -> None:
+    write_table(tmp_path / "new.csv")
+    evidence = made_evidence()
+    writer = predict(tmp_path / "new.csv", tmp_path / "out.csv", chunk_rows, evidence)
+    frame = polars.concat([shown.frame for shown in writer.first])
+    places = [own for shown in writer.first for own in shown.places]
+    assert [len(own) for own in places] == [0 if reason else 3 for reason in frame["reason"]]
+    names = [tuple(evidence.samples.names[place] for place in own) or (None,) * 3 for own in places]
+    assert names == frame.select("nearest_1", "nearest_2", "nearest_3").rows()
+    plain = predict(tmp_path / "new.csv", tmp_path / "plain.csv", chunk_rows)
+    assert [own for shown in plain.first for own in shown.places] == [[]] * 18
+
+
 def test_predictions_are_those_of_one_batch_of_the_whole_table(tmp_path: Path) -> None:
     write_table(tmp_path / "new.csv")
     predict(tmp_path / "new.csv", tmp_path / "out.parquet", 8)

@@ -93,9 +93,9 @@ def made_run(counts: NDArray[Any], folder: Path, reclusters: int) -> RunFiles:
         metrics={},
         curves=(made_learning(),),
         levels=(
-            {"level": "high", "at_least": 0.8, "samples": 90, "right": 81, "accuracy": 0.9, "estimated": 0.92},
-            {"level": "medium", "at_least": 0.5, "samples": 10, "right": 6, "accuracy": 0.6, "estimated": 0.62},
-            {"level": "low", "at_least": 0.0, "samples": 0, "right": 0, "accuracy": None, "estimated": None},
+            made_level("high", 0.8, rows=90, right=81, estimated=0.92),
+            made_level("medium", 0.5, rows=10, right=6, estimated=0.62),
+            made_level("low", 0.0, rows=0, right=0, estimated=None),
         ),
     )
 
@@ -106,6 +106,12 @@ MODEL = {
     "contrast": None,
     "groups": {"head_fraction": 0.3, "tail_fraction": 0.3},
 }
+
+
+def made_level(name: str, least: float, rows: int, right: int, estimated: float | None) -> dict[str, Any]:
+    """A level of applicability, each of whose rows is another sample."""
+    means = {"accuracy": right / rows if rows else None, "estimated": estimated}
+    return {"level": name, "at_least": least, "rows": rows, "samples": rows, "right": right, **means}
 
 
 def made_learning() -> LearningCurve:

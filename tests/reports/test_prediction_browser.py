@@ -76,7 +76,8 @@ def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         frame = of_labels(frame)
     path = tmp_path_factory.mktemp(request.param) / f"{'a-rather-long-name-of-a-table_' * 4}.html"
     files = path.with_suffix(".csv"), path.with_suffix(".tsv"), path.with_suffix(".ckpt")
-    write_prediction_page(path, *files, [ShownRows(names, texts, frame)], 12_345, evidence, 0.9)
+    places = [[(row + place) % len(texts) for place in (1, 2, 3)] for row in range(len(texts) - 1)]
+    write_prediction_page(path, *files, [ShownRows(names, texts, frame, [*places, []])], 12_345, evidence, 0.9)
     with browse(path) as opened:
         yield opened
 

@@ -12,6 +12,7 @@ import pytest
 from callbacks.prediction_writer import ShownRows
 from reports.number_texts import percentage, probability
 from reports.prediction_page import write_prediction_page
+from reports.samples.drawings import draw_molecule, standalone_svg
 from tests.modules.evaluation.made_evidence import made_evidence
 
 HOSTILE = "<script>alert('x')</script>"
@@ -44,7 +45,7 @@ def rows(near: str = "drug 1") -> polars.DataFrame:
 def page(tmp_path: Path) -> str:
     evidence = made_evidence()
     hostile = replace(evidence, samples=replace(evidence.samples, names=[*evidence.samples.names[:-1], HOSTILE]))
-    first = [ShownRows([HOSTILE, "CPD-2"], ["CCO>>CC=O", HOSTILE], rows(HOSTILE))]
+    first = [ShownRows([HOSTILE, "CPD-2"], ["CCO>>CC=O", HOSTILE], rows(HOSTILE), [[29, 2], []])]
     files = Path("runs/new.csv"), Path("runs/out.csv"), Path("runs/best.ckpt")
     write_prediction_page(tmp_path / "out.html", *files, first, 1_234, hostile)
     return (tmp_path / "out.html").read_text()
@@ -74,9 +75,23 @@ def test_a_card_shows_drawings_probability_and_neighbors(page: str) -> None:
     assert "A sample that belongs to none of the trained classes is still assigned one of them." in page
 
 
+def test_training_samples_of_the_same_name_have_drawings_of_their_own(tmp_path: Path) -> None:
+    evidence = made_evidence()
+    texts = ["CCO", "c1ccccc1", *evidence.samples.texts[2:]]
+    alike = replace(evidence, samples=replace(evidence.samples, names=["drug"] * len(texts), texts=texts))
+    frame = rows("drug").with_columns(nearest_2=polars.lit("drug"))
+    shown = ShownRows(["", ""], ["N", "C("], frame, [[1, 0], []])
+    files = Path("new.csv"), Path("out.csv"), Path("best.ckpt")
+    write_prediction_page(tmp_path / "out.html", *files, [shown], 2, alike)
+    card = (tmp_path / "out.html").read_text().split('<article class="card">')[1]
+    found = [card.index(standalone_svg(draw_molecule(text))) for text in ("N", "c1ccccc1", "CCO")]
+    assert found == sorted(found)
+    assert card.count("<svg") == 3
+
+
 def without_evidence(folder: Path, frame: polars.DataFrame) -> str:
     """The page of two rows without names."""
-    shown = ShownRows(["", ""], ["CCO", "C("], frame)
+    shown = ShownRows(["", ""], ["CCO", "C("], frame, [[], []])
     files = Path("new.csv"), Path("out.csv"), Path("best.ckpt")
     write_prediction_page(folder / "out.html", *files, [shown], 2, None, 0.9 if "set" in frame.columns else None)
     return (folder / "out.html").read_text()
@@ -121,7 +136,8 @@ def of_labels() -> polars.DataFrame:
 
 
 def cards_of(folder: Path, frame: polars.DataFrame) -> list[str]:
-    shown = ShownRows(["", "", ""], ["CCO", "CC", "C("], frame)
+    places = [[1] if "nearest_1" in frame.columns else [], [], []]
+    shown = ShownRows(["", "", ""], ["CCO", "CC", "C("], frame, places)
     files = Path("new.csv"), Path("out.csv"), Path("best.ckpt")
     write_prediction_page(folder / "out.html", *files, [shown], 3, made_evidence())
     return (folder / "out.html").read_text().split('<article class="card">')

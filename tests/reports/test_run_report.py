@@ -268,6 +268,9 @@ def test_page_says_how_far_to_trust_predictions(small: ReportData) -> None:
     # Wilson's interval for 81 of 90.
     assert levels[0] == {"title": "High", "accuracy": "0.900", "interval": "[0.821 to 0.946]", "samples": "90"}
     assert levels[2] == {"title": "Low", "accuracy": "–", "interval": "", "samples": "0"}
+    # Wilson's interval for 9 of 10: the 90 rows are of 10 samples.
+    few = replace(small.run, levels=({**small.run.levels[0], "samples": 10},))
+    assert level_rows(few) == [{"title": "High", "accuracy": "0.900", "interval": "[0.596 to 0.982]", "samples": "10"}]
     assert small.coverage is not None
     everyone, *groups = coverage_rows(small.coverage.by_group(small.scores.groups), several=False)
     assert [everyone["title"], *(row["title"] for row in groups)] == [

@@ -184,14 +184,16 @@ def test_levels_state_the_accuracy() -> None:
     estimates = numpy.array([0.0, 0.49, 0.5, 0.79, 0.8, 1.0])
     assert [list(LEVELS)[place] for place in level_of(estimates)] == ["low"] * 2 + ["medium"] * 2 + ["high"] * 2
     right = numpy.array([False, True, True, False, True, True])
-    assert accuracy_by_level(estimates, right) == [
-        {"level": "high", "at_least": 0.8, "samples": 2, "right": 2, "accuracy": 1.0, "estimated": 0.9},
-        {"level": "medium", "at_least": 0.5, "samples": 2, "right": 1, "accuracy": 0.5, "estimated": 0.645},
-        {"level": "low", "at_least": 0.0, "samples": 2, "right": 1, "accuracy": 0.5, "estimated": 0.245},
+    # The rows on the highest level are of one sample.
+    samples = numpy.array([3, 4, 5, 6, 7, 7])
+    assert accuracy_by_level(estimates, right, samples) == [
+        {"level": "high", "at_least": 0.8, "rows": 2, "samples": 1, "right": 2, "accuracy": 1.0, "estimated": 0.9},
+        {"level": "medium", "at_least": 0.5, "rows": 2, "samples": 2, "right": 1, "accuracy": 0.5, "estimated": 0.645},
+        {"level": "low", "at_least": 0.0, "rows": 2, "samples": 2, "right": 1, "accuracy": 0.5, "estimated": 0.245},
     ]
-    (_, none, _) = accuracy_by_level(estimates[:1], right[:1])
-    assert (none["samples"], none["accuracy"], none["estimated"]) == (0, None, None)
-    (high, _, low) = accuracy_by_level(estimates, numpy.array([0.5, 0.25, numpy.nan, 1, 0.75, numpy.nan]))
+    (_, none, _) = accuracy_by_level(estimates[:1], right[:1], samples[:1])
+    assert (none["rows"], none["samples"], none["accuracy"], none["estimated"]) == (0, 0, None, None)
+    (high, _, low) = accuracy_by_level(estimates, numpy.array([0.5, 0.25, numpy.nan, 1, 0.75, numpy.nan]), samples)
     assert (high["samples"], high["right"], high["accuracy"], high["estimated"]) == (1, 0.75, 0.75, 0.8)
     assert (low["samples"], low["right"], low["accuracy"], low["estimated"]) == (2, 0.75, 0.375, 0.245)
 

@@ -49,4 +49,8 @@ def test_the_share_of_right_labels() -> None:
     predicted = numpy.array([[1, 1, 0], [1, 1, 0], [1, 0, 0], [0, 0, 0], [0, 0, 0], [0, 1, 1]])
     labels = numpy.array([[1, 0, 1], [1, -1, 0], [-1, 1, 0], [0, -1, 0], [0, 0, 1], [1, 0, 0]])
     # The known half of the second is right, and of the third nothing is known.
-    assert right_shares(predicted, labels) == pytest.approx([0.5, 1, numpy.nan, 1, 0, 0], nan_ok=True)
+    every = numpy.ones(3, dtype=bool)
+    assert right_shares(predicted, labels, every) == pytest.approx([0.5, 1, numpy.nan, 1, 0, 0], nan_ok=True)
+    # The only label of the fifth has no training samples, so that nothing could be right.
+    seen = numpy.array([True, True, False])
+    assert right_shares(predicted, labels, seen) == pytest.approx([0.5, 1, numpy.nan, 1, numpy.nan, 0], nan_ok=True)

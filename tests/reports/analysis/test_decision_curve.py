@@ -50,11 +50,12 @@ def test_points_are_those_of_the_decisions_chosen_on_other_samples(model: DrugCl
     torch.save({"state_dict": model.state_dict()}, checkpoint)
     chosen_on.save(scores_path(checkpoint))
     choose_decision(model, chosen_on, DecisionSettings("accuracy"))
-    curve = decision_curve(model, test, checkpoint, "accuracy")
+    predicted = model.decision.labels(model.decision.probabilities(test.logits))
+    curve = decision_curve(model, test, predicted, checkpoint, "accuracy")
     assert curve is not None
     assert [point.name for point in curve.points] == ["current", "at_prior", *OBJECTIVES]
     decision, points = model.decision, {point.name: point for point in curve.points}
-    check(points["current"], decision.labels(decision.probabilities(test.logits)), test.labels)
+    check(points["current"], predicted, test.labels)
     check(points["at_prior"], test.at_prior, test.labels)
     assert curve.objective == "accuracy"
     for name in OBJECTIVES:
@@ -69,8 +70,11 @@ def test_samples_of_all_folds_are_tested_by_decisions_that_they_have_not_chosen(
     torch.save({"state_dict": model.state_dict()}, checkpoint)
     scores.save(scores_path(checkpoint))
     chosen = torch.arange(5, 250, 2)
-    curve = decision_curve(model, scores.part(chosen), checkpoint)
+    # The decisions of the other folds predict something else than that of the ensemble; rows may be in any order.
+    tested, order = drawn(2).labels[chosen], torch.randperm(len(chosen), generator=torch.Generator().manual_seed(0))
+    curve = decision_curve(model, scores.part(chosen[order]), tested[order], checkpoint)
     assert curve is not None
+    check(curve.points[0], tested, scores.labels[chosen])
     for name, point in zip(OBJECTIVES, curve.points[2:], strict=True):
         check(point, crossed_labels(model, scores, DecisionSettings(name))[chosen], scores.labels[chosen])
 
@@ -80,7 +84,7 @@ def test_the_line_goes_from_below_no_prior_to_above_the_training_prior(
 ) -> None:
     test, checkpoint = drawn(1), tmp_path / "best.ckpt"
     torch.save({"state_dict": model.state_dict()}, checkpoint)
-    curve = decision_curve(model, test, checkpoint)
+    curve = decision_curve(model, test, test.at_prior, checkpoint)
     assert curve is not None
     assert "The report shows no other objectives. scores: expected the file" in caplog.text
     assert [point.name for point in curve.points] == ["current", "at_prior"]
@@ -95,4 +99,5 @@ def test_the_line_goes_from_below_no_prior_to_above_the_training_prior(
 
 def test_without_samples_there_is_no_curve(model: DrugClassifier, tmp_path: Path) -> None:
     none = torch.zeros(0, dtype=torch.int64)
-    assert decision_curve(model, SplitScores(none, none, torch.zeros(0, 3), none), tmp_path / "best.ckpt") is None
+    test = SplitScores(none, none, torch.zeros(0, 3), none)
+    assert decision_curve(model, test, none, tmp_path / "best.ckpt") is None

@@ -15,24 +15,23 @@ from pathlib import Path
 from typing import Any, cast
 
 import yaml
+from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import WandbLogger
 
 from base.atomic_file import write_file, write_json
 from base.errors import DiskFullError, InputError, is_disk_full
 from datamodules.drug_datamodule import DrugDataModule
 from modules.processes import leave_processes
-from modules.saved_settings.known_classes import trusted_modules
 from workflows.ensemble import Assembled, assemble
 from workflows.final_report import describe_run
 from workflows.fit_cli import FitCLI
 from workflows.fit_once import FitResult, train
 from workflows.run_folder import RunFolder, RunSettings, claim_run_folder, how_to_go_on
-from workflows.run_trainer import RunTrainer
+from workflows.run_trainer import RunTrainer, idle_trainer, usable_accelerator
 from workflows.settings.command_line import split_command_line, take_option
 from workflows.settings.layers import read_command
 from workflows.settings.saved import given_again, named_modules
 from workflows.stop_signals import StopSignals
-from workflows.terminal import process_number
 from workflows.tracking import TrackingSettings, make_loggers
 from workflows.wandb_run import finish, log_artifact, save_id
 
@@ -40,6 +39,25 @@ _log = logging.getLogger("tailmol")
 
 PLAN = "folds.yaml"
 """File in the folder of a run with the settings that its members share."""
+
+
+class FoldsCLI(FitCLI):
+    """Settings of an ensemble as its command gives them, which its members are trained with.
+
+    Attributes:
+        given: The settings as plain types.
+    """
+
+    def before_instantiate_classes(self) -> None:
+        """Leave out what may write or send something as soon as it is created: each member creates its own."""
+        self.given = self.plain_settings()
+        for name in ("callbacks", "logger", "profiler"):
+            self.config.trainer[name] = None
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """A trainer that is never run, but knows whether this is the first process."""
+        settings = self.config_init.trainer.as_dict()
+        return idle_trainer({**settings, "accelerator": usable_accelerator(settings["accelerator"])})
 
 
 def asked_folds(words: Sequence[str]) -> bool:
@@ -69,29 +87,26 @@ def fit_folds(
         DiskFullError: If no space is left; the finished members are whole.
         InputError: If a setting, a file or the table is invalid, or the folder holds a run with other settings.
     """
-    trust, rest = take_option(list(words), "trust")
-    settings = read_command(rest).composition.settings
-    folds = _number(settings["folds"])
-    if settings.get("refit") not in (None, False):
-        raise InputError(
-            f"refit: expected false with folds, whose members are trained on all rows, got {settings['refit']}."
-        )
-    wanted = _wanted(settings.get("only_folds"), folds)
-    is_first = process_number() == 0
-    claimed = _claim(RunSettings(**settings.get("run", {})), settings, is_first)
+    _, rest = take_option(list(words), "trust")
+    folds = _number(read_command(rest).composition.settings["folds"])
+    cli = FoldsCLI(list(words), command, show_progress)
+    wanted = _wanted(cli.config.only_folds, folds)
+    # The variables of a cluster tell it only together with the settings of the trainer.
+    is_first = cli.trainer.is_global_zero
+    claimed = _claim(cli, is_first)
     folder = claimed.path
     members = [folder / "folds" / str(fold) for fold in range(folds)]
     if signals is not None:
         signals.speaks, signals.folder = is_first, folder if is_first else None
     try:
-        data = _train_members(words, settings, members, wanted, command, show_progress)
+        data = _train_members(words, cli, members, wanted)
         leave_processes()
         missing = [str(fold) for fold, member in enumerate(members) if not _is_finished(member)]
         if missing and is_first:
             _log.info(f"{folder}: the ensemble still needs the folds {', '.join(missing)}.")
         if missing or not is_first:
             return FitResult(folder, folder / "checkpoints" / "best.ckpt", {}, False)
-        made = assemble(members, folder, data, trusted_modules(trust))
+        made = assemble(members, folder, data, cli.trust)
         write_json(made.metrics, folder / "test_metrics.json")
     except Exception as error:
         if is_first and not (folder / "folds").is_dir():
@@ -101,24 +116,19 @@ def fit_folds(
             raise
         advice = how_to_go_on(command, words, folder)
         raise DiskFullError(f"The disk is full, and the files from before are whole; {advice}") from error
-    _report_and_track(made, folder, _run_name(settings, folder), settings.get("report", True))
+    _report_and_track(made, folder, _run_name(cli, folder), cli.config.report)
     return FitResult(folder, made.checkpoint, made.metrics, True, made.out_of_fold)
 
 
 def _train_members(
-    words: Sequence[str],
-    settings: dict[str, Any],
-    members: Sequence[Path],
-    wanted: Sequence[int],
-    command: str,
-    show_progress: bool,
+    words: Sequence[str], asked: FoldsCLI, members: Sequence[Path], wanted: Sequence[int]
 ) -> DrugDataModule | None:
     """Train the wanted members that are not finished; returns the data module of one of them."""
     data: DrugDataModule | None = None
     for fold in wanted:
         if _is_finished(members[fold]):
             continue
-        cli = FitCLI(_member_words(words, settings, members, fold), command, show_progress)
+        cli = FitCLI(_member_words(words, asked, members, fold), asked.command, asked.show_progress)
         if data is not None:
             cli.datamodule.share_table(data)
         _log.info(f"Fold {fold + 1} of {len(members)}: {members[fold]}")
@@ -144,9 +154,9 @@ def _report_and_track(made: Assembled, folder: Path, name: str, report: bool) ->
     finish(loggers)
 
 
-def _run_name(settings: dict[str, Any], folder: Path) -> str:
+def _run_name(cli: FoldsCLI, folder: Path) -> str:
     """The name of the ensemble in W&B, which begins those of its members."""
-    return str(settings.get("tracking", {}).get("name") or f"{folder.parent.name} {folder.name}")
+    return str(cli.config.tracking.name or f"{folder.parent.name} {folder.name}")
 
 
 def _number(value: Any) -> int:
@@ -171,10 +181,11 @@ def _is_finished(member: Path) -> bool:
     return (member / "test_metrics.json").is_file()
 
 
-def _claim(run: RunSettings, settings: dict[str, Any], is_first: bool) -> RunFolder:
+def _claim(cli: FoldsCLI, is_first: bool) -> RunFolder:
     """The folder of the run, which may hold members of the same run; a folder that is not used for other processes."""
-    source = str(settings["data"]["source"])
-    plan = yaml.safe_dump({**settings, "run": {}, "tracking": {}, "only_folds": None}, sort_keys=True)
+    run, source = RunSettings(**cli.config.run.as_dict()), cli.config.data.source
+    settings = {**cli.settings.composition.settings, "run": {}, "tracking": {}, "only_folds": None}
+    plan = yaml.safe_dump(settings, sort_keys=True)
     given = None
     if run.version is not None:
         given = Path(run.root) / (run.name or Path(source).name.split(".")[0]) / run.version
@@ -193,21 +204,20 @@ def _claim(run: RunSettings, settings: dict[str, Any], is_first: bool) -> RunFol
     return folder
 
 
-def _member_words(words: Sequence[str], settings: dict[str, Any], members: Sequence[Path], fold: int) -> list[str]:
+def _member_words(words: Sequence[str], asked: FoldsCLI, members: Sequence[Path], fold: int) -> list[str]:
     """The command line of a member, which goes on where it was cut off."""
     place = members[fold]
     last = place / "checkpoints" / "last.ckpt"
     if last.is_file():
         trust, _ = take_option(list(words), "trust")
         trusted = [word for module in trust for word in ("--trust", module)]
-        return ["--ckpt_path", str(last), *given_again(settings), *trusted]
-    if process_number() == 0 and place.is_dir():
+        return ["--ckpt_path", str(last), *given_again(asked.given), *trusted]
+    if asked.trainer.is_global_zero and place.is_dir():
         # It was cut off before its first checkpoint.
         shutil.rmtree(place)
     run = place.parent.parent
     named = ["--run.root", str(run), "--run.name", place.parent.name, "--run.version", place.name]
-    name = _run_name(settings, run)
-    group = settings.get("tracking", {}).get("group") or name
-    named += [f"--tracking.name={name} fold {fold}", f"--tracking.group={group}"]
+    name = _run_name(asked, run)
+    named += [f"--tracking.name={name} fold {fold}", f"--tracking.group={asked.config.tracking.group or name}"]
     own = ["--folds=null", "--only_folds=null", f"--data.folds={len(members)}", f"--data.fold={fold}"]
     return [*words, *own, *named, "--report=false"]

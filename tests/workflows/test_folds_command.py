@@ -1,0 +1,105 @@
+"""What the command of an ensemble says of its folder and its processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+
+from base.errors import InputError
+from tests.lightning_app.command import TINY
+from workflows import fit_folds
+from workflows.fit import fit
+from workflows.run_trainer import idle_trainer
+
+SHORT = [*TINY, "--tracking.wandb=disabled", "--folds=5"]
+SLURM = {"JOB_ID": 7, "JOB_NAME": "night", "NTASKS": 2, "NTASKS_PER_NODE": 2, "NNODES": 1, "NODEID": 0}
+USUAL = {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto", "plugins": None}
+
+
+class _AskedError(Exception):
+    """Ends a command when its first member would be trained."""
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(words: Sequence[str], asked: object, members: Sequence[Path], wanted: Sequence[int]) -> None:
+        members[0].mkdir(parents=True)
+        raise _AskedError
+
+    monkeypatch.setattr(fit_folds, "_train_members", refuse)
+    # A trainer of several processes sets the rank of this one.
+    monkeypatch.setattr(rank_zero_only, "rank", 0)
+    monkeypatch.chdir(tmp_path)
+
+
+def on_slurm(monkeypatch: pytest.MonkeyPatch, task: int, **others: object) -> None:
+    for name, value in {**SLURM, "PROCID": task, "LOCALID": task, **others}.items():
+        monkeypatch.setenv(f"SLURM_{name}", str(value))
+
+
+@pytest.mark.parametrize(
+    ("options", "settings", "folder"),
+    [
+        (["--run.version=1", "--run.name=2026"], None, "runs/2026/1"),
+        ([], "run:\nreport: false\n", "runs/inn_stems/version_0"),
+    ],
+)
+def test_the_folder_has_the_names_of_a_run_without_folds(
+    options: list[str], settings: str | None, folder: str, tmp_path: Path
+) -> None:
+    if settings is not None:
+        (tmp_path / "own.yaml").write_text(settings)
+        options = [*options, "--config=own.yaml"]
+    with pytest.raises(_AskedError):
+        fit([*SHORT, *options], show_progress=False)
+    assert [str(path) for path in Path("runs").glob("*/*")] == [folder]
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--run.verison=x", r"options: .*, got --run\.verison\. Did you mean --run\.version\?"),
+        ("--config=own.yaml", r"run\.name: expected a string or null, got '2026'"),
+    ],
+)
+def test_names_that_a_run_without_folds_does_not_take_are_refused(option: str, message: str) -> None:
+    Path("own.yaml").write_text("run:\n  name: 2026\n")
+    with pytest.raises(InputError, match=message):
+        fit([*SHORT, option], show_progress=False)
+    assert not Path("runs").exists()
+
+
+def test_another_task_of_the_job_claims_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    on_slurm(monkeypatch, task=1)
+    options = [*SHORT, "--trainer.devices=2", "--trainer.strategy=ddp", "--run.version=night"]
+    with pytest.raises(_AskedError):
+        fit(options, show_progress=False)
+    assert not Path("runs/inn_stems/night/folds.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("slurm", "settings", "is_first"),
+    [
+        ({"task": 0}, {"devices": 2, "strategy": "ddp"}, True),
+        ({"task": 1}, {"devices": 2, "strategy": "ddp"}, False),
+        # Lightning starts the second process itself.
+        ({"task": 1, "JOB_NAME": "bash"}, {"devices": 2, "strategy": "ddp"}, True),
+        # A worker of a benchmark trains alone.
+        ({"task": 1}, {"devices": 1}, True),
+    ],
+)
+def test_the_first_task_of_a_job_is_the_first_process(
+    slurm: dict[str, Any], settings: dict[str, Any], is_first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_slurm(monkeypatch, **slurm)
+    assert idle_trainer({**USUAL, **settings}).is_global_zero == is_first
+
+
+@pytest.mark.parametrize("node", [0, 1])
+def test_the_first_node_has_the_first_process(node: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NODE_RANK", str(node))
+    assert idle_trainer({**USUAL, "devices": 2, "num_nodes": 2, "strategy": "ddp"}).is_global_zero == (node == 0)

@@ -20,6 +20,7 @@ from lightning.pytorch.loggers import WandbLogger
 
 from base.atomic_file import write_file, write_json
 from base.errors import DiskFullError, InputError, is_disk_full
+from base.process_lock import exclusive_lock
 from datamodules.drug_datamodule import DrugDataModule
 from modules.processes import leave_processes
 from workflows.ensemble import Assembled, assemble
@@ -93,7 +94,8 @@ def fit_folds(
     wanted = _wanted(cli.config.only_folds, folds)
     # The variables of a cluster tell it only together with the settings of the trainer.
     is_first = cli.trainer.is_global_zero
-    claimed = _claim(cli, is_first)
+    plan = _plan(cli.settings.composition.settings)
+    claimed = claim_folder(RunSettings(**cli.config.run.as_dict()), cli.config.data.source, plan, is_first)
     folder = claimed.path
     members = [folder / "folds" / str(fold) for fold in range(folds)]
     if signals is not None:
@@ -181,27 +183,65 @@ def _is_finished(member: Path) -> bool:
     return (member / "test_metrics.json").is_file()
 
 
-def _claim(cli: FoldsCLI, is_first: bool) -> RunFolder:
-    """The folder of the run, which may hold members of the same run; a folder that is not used for other processes."""
-    run, source = RunSettings(**cli.config.run.as_dict()), cli.config.data.source
-    settings = {**cli.settings.composition.settings, "run": {}, "tracking": {}, "only_folds": None}
-    plan = yaml.safe_dump(settings, sort_keys=True)
+def _plan(settings: dict[str, Any]) -> str:
+    """The settings that the members share, as text."""
+    return yaml.safe_dump({**settings, "run": {}, "tracking": {}, "only_folds": None}, sort_keys=True)
+
+
+def claim_folder(run: RunSettings, source: str, plan: str, is_first: bool) -> RunFolder:
+    """The folder of an ensemble, which may hold members of it; a folder that is not used for other processes.
+
+    Commands that train members of one ensemble may be started at the same moment.
+
+    Args:
+        run: Names of the folder.
+        source: The data source, which gives the default name.
+        plan: The settings that the members share, as text, which are written into the folder.
+        is_first: Whether this is the first process of the command.
+
+    Raises:
+        InputError: If the folder holds a run with other settings.
+    """
     given = None
     if run.version is not None:
         given = Path(run.root) / (run.name or Path(source).name.split(".")[0]) / run.version
-        if (given / PLAN).is_file():
-            if (given / PLAN).read_text() != plan:
-                raise InputError(
-                    f"run.version: expected the settings that the run in {given} was started with, which {PLAN} there "
-                    "holds, got others."
-                )
-            return RunFolder(given)
+    if given is not None and _has_plan(given, plan):
+        return RunFolder(given)
     if not is_first:
         # The trainer learns the folder of each member from the first process.
         return RunFolder(given or Path(tempfile.gettempdir()) / "tailmol-folds")
+    if given is None:
+        return _claim_new(run, source, plan)
+    made = [folder for folder in given.parents if not folder.exists()]
+    given.parent.mkdir(parents=True, exist_ok=True)
+    lock = given.with_name(f".{given.name}.lock")
+    with exclusive_lock(lock, f"starts the run in {given}"):
+        try:
+            if _has_plan(given, plan):
+                return RunFolder(given)
+            folder = _claim_new(run, source, plan)
+        finally:
+            # Whoever waits for it finds the plan.
+            lock.unlink(missing_ok=True)
+    return replace(folder, made=(*folder.made, *made))
+
+
+def _claim_new(run: RunSettings, source: str, plan: str) -> RunFolder:
     folder = claim_run_folder(run, source, None)
     write_file(folder.path / PLAN, lambda path: path.write_text(plan))
     return folder
+
+
+def _has_plan(folder: Path, plan: str) -> bool:
+    """Whether members in a folder have these settings; False if there are none yet, and an error if they differ."""
+    if not (folder / PLAN).is_file():
+        return False
+    if (folder / PLAN).read_text() != plan:
+        raise InputError(
+            f"run.version: expected the settings that the run in {folder} was started with, which {PLAN} there holds, "
+            "got others."
+        )
+    return True
 
 
 def _member_words(words: Sequence[str], asked: FoldsCLI, members: Sequence[Path], fold: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from base.errors import InputError
 from tests.lightning_app.command import TINY
 from workflows import fit_folds
 from workflows.fit import fit
+from workflows.run_folder import RunFolder, RunSettings, claim_run_folder
 from workflows.run_trainer import idle_trainer
 
 SHORT = [*TINY, "--tracking.wandb=disabled", "--folds=5"]
@@ -103,3 +105,38 @@ def test_the_first_task_of_a_job_is_the_first_process(
 def test_the_first_node_has_the_first_process(node: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NODE_RANK", str(node))
     assert idle_trainer({**USUAL, "devices": 2, "num_nodes": 2, "strategy": "ddp"}).is_global_zero == (node == 0)
+
+
+def test_commands_that_start_together_agree_on_their_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, others = RunSettings(version="night"), []
+    other = threading.Thread(target=lambda: others.append(fit_folds.claim_folder(run, "drugs.csv", "folds: 5", True)))
+
+    def claim_slowly(*given: Any) -> RunFolder:
+        folder = claim_run_folder(*given)
+        # As a plan that is being written.
+        (folder.path / ".folds.yaml.part").touch()
+        other.start()
+        other.join(timeout=0.5)
+        return folder
+
+    monkeypatch.setattr(fit_folds, "claim_run_folder", claim_slowly)
+    assert fit_folds.claim_folder(run, "drugs.csv", "folds: 5", True).is_new
+    other.join()
+    assert [(folder.path, folder.is_new) for folder in others] == [(Path("runs/drugs/night"), False)]
+    with pytest.raises(InputError, match=r"run\.version: expected the settings that the run in runs/drugs/night was"):
+        fit_folds.claim_folder(run, "drugs.csv", "folds: 3", True)
+    assert [path.name for path in Path("runs/drugs").iterdir()] == ["night"]
+
+
+def test_a_refused_ensemble_leaves_nothing(tmp_path: Path) -> None:
+    fit_folds.claim_folder(RunSettings(version="night"), "drugs.csv", "folds: 5", True).discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_with_another_run_is_refused() -> None:
+    used = Path("runs/drugs/night")
+    used.mkdir(parents=True)
+    (used / "metrics.csv").touch()
+    with pytest.raises(InputError, match=r"run\.version: expected a new or empty folder, got runs/drugs/night"):
+        fit_folds.claim_folder(RunSettings(version="night"), "drugs.csv", "folds: 5", True)
+    assert [path.name for path in used.parent.iterdir()] == ["night"]

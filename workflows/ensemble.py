@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,11 @@ class Assembled:
 
 
 def assemble(
-    members: Sequence[Path], folder: Path, data: DrugDataModule | None, trust: tuple[str, ...] = ()
+    members: Sequence[Path],
+    folder: Path,
+    data: DrugDataModule | None,
+    given: Mapping[str, Mapping[str, Any]],
+    trust: tuple[str, ...] = (),
 ) -> Assembled:
     """Join the members of an ensemble, choose its decision on out-of-fold scores and compute its metrics.
 
@@ -63,13 +67,14 @@ def assemble(
         members: Folders of the finished runs, each without the fold of its place.
         folder: Folder of the run.
         data: The data module of a member, whose table is used; None reads the table again.
+        given: Settings of the ensemble that need not be those of its members, by section and name.
         trust: Modules with classes of the user.
 
     Raises:
         InputError: If the members are not those of one run on one table.
     """
     saved = [read_checkpoint(member / "checkpoints" / "best.ckpt") for member in members]
-    settings = _settings(saved[0], len(members))
+    settings = _settings(saved[0], len(members), given)
     check = CheckpointCheck(saved[0].path, trust=trust)
     whole = check.make(settings, "data", DrugDataModule, ("sampling",))
     if data is not None:
@@ -160,8 +165,10 @@ def _write_evidence(
     return evidence
 
 
-def _settings(member: Checkpoint, members: int) -> dict[str, Any]:
+def _settings(member: Checkpoint, members: int, given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     settings = copy.deepcopy(member.settings)
+    for section, values in given.items():
+        settings[section] |= values
     settings["model"]["members"] = members
     settings["data"]["fold"] = None
     return settings

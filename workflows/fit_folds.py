@@ -10,7 +10,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,7 +31,7 @@ from workflows.run_folder import RunFolder, RunSettings, claim_run_folder, how_t
 from workflows.run_trainer import RunTrainer, idle_trainer, usable_accelerator
 from workflows.settings.command_line import split_command_line, take_option
 from workflows.settings.layers import read_command
-from workflows.settings.saved import given_again, named_modules
+from workflows.settings.saved import given_again, given_options, named_modules
 from workflows.stop_signals import StopSignals
 from workflows.tracking import TrackingSettings, make_loggers
 from workflows.wandb_run import finish, log_artifact, save_id
@@ -98,17 +98,19 @@ def fit_folds(
     claimed = claim_folder(RunSettings(**cli.config.run.as_dict()), cli.config.data.source, plan, is_first)
     folder = claimed.path
     members = [folder / "folds" / str(fold) for fold in range(folds)]
+    tracking = _tracking(TrackingSettings(**cli.config.tracking.as_dict()), folder)
     if signals is not None:
         signals.speaks, signals.folder = is_first, folder if is_first else None
     try:
-        data = _train_members(words, cli, members, wanted)
+        data = _train_members(words, cli, members, wanted, tracking)
         leave_processes()
         missing = [str(fold) for fold, member in enumerate(members) if not _is_finished(member)]
         if missing and is_first:
             _log.info(f"{folder}: the ensemble still needs the folds {', '.join(missing)}.")
         if missing or not is_first:
             return FitResult(folder, folder / "checkpoints" / "best.ckpt", {}, False)
-        made = assemble(members, folder, data, cli.trust)
+        given = {"tracking": asdict(tracking)}
+        made = assemble(members, folder, data, given, cli.trust)
         write_json(made.metrics, folder / "test_metrics.json")
     except Exception as error:
         if is_first and not (folder / "folds").is_dir():
@@ -118,19 +120,23 @@ def fit_folds(
             raise
         advice = how_to_go_on(command, words, folder)
         raise DiskFullError(f"The disk is full, and the files from before are whole; {advice}") from error
-    _report_and_track(made, folder, _run_name(cli, folder), cli.config.report)
+    _report_and_track(made, folder, tracking, cli.config.report)
     return FitResult(folder, made.checkpoint, made.metrics, True, made.out_of_fold)
 
 
 def _train_members(
-    words: Sequence[str], asked: FoldsCLI, members: Sequence[Path], wanted: Sequence[int]
+    words: Sequence[str],
+    asked: FoldsCLI,
+    members: Sequence[Path],
+    wanted: Sequence[int],
+    tracking: TrackingSettings,
 ) -> DrugDataModule | None:
     """Train the wanted members that are not finished; returns the data module of one of them."""
     data: DrugDataModule | None = None
     for fold in wanted:
         if _is_finished(members[fold]):
             continue
-        cli = FitCLI(_member_words(words, asked, members, fold), asked.command, asked.show_progress)
+        cli = FitCLI(_member_words(words, asked, members, fold, tracking), asked.command, asked.show_progress)
         if data is not None:
             cli.datamodule.share_table(data)
         _log.info(f"Fold {fold + 1} of {len(members)}: {members[fold]}")
@@ -140,9 +146,8 @@ def _train_members(
     return data
 
 
-def _report_and_track(made: Assembled, folder: Path, name: str, report: bool) -> None:
+def _report_and_track(made: Assembled, folder: Path, tracking: TrackingSettings, report: bool) -> None:
     """Write report and model card of the ensemble, and log metrics and report to a W&B run beside those of members."""
-    tracking = replace(TrackingSettings(**made.settings["tracking"]), name=name)
     loggers = [one for one in make_loggers(tracking, folder, True, "ensemble", True) if isinstance(one, WandbLogger)]
     for logger in loggers:
         logger.log_hyperparams(made.settings)
@@ -156,9 +161,10 @@ def _report_and_track(made: Assembled, folder: Path, name: str, report: bool) ->
     finish(loggers)
 
 
-def _run_name(cli: FoldsCLI, folder: Path) -> str:
-    """The name of the ensemble in W&B, which begins those of its members."""
-    return str(cli.config.tracking.name or f"{folder.parent.name} {folder.name}")
+def _tracking(given: TrackingSettings, folder: Path) -> TrackingSettings:
+    """The settings of the ensemble's run in W&B, whose name begins those of its members and is that of their group."""
+    name = given.name or f"{folder.parent.name} {folder.name}"
+    return replace(given, name=name, group=given.group or name)
 
 
 def _number(value: Any) -> int:
@@ -244,20 +250,20 @@ def _has_plan(folder: Path, plan: str) -> bool:
     return True
 
 
-def _member_words(words: Sequence[str], asked: FoldsCLI, members: Sequence[Path], fold: int) -> list[str]:
+def _member_words(
+    words: Sequence[str], asked: FoldsCLI, members: Sequence[Path], fold: int, tracking: TrackingSettings
+) -> list[str]:
     """The command line of a member, which goes on where it was cut off."""
     place = members[fold]
+    tracked = given_options({"tracking": asdict(replace(tracking, name=f"{tracking.name} fold {fold}"))})
     last = place / "checkpoints" / "last.ckpt"
     if last.is_file():
         trust, _ = take_option(list(words), "trust")
         trusted = [word for module in trust for word in ("--trust", module)]
-        return ["--ckpt_path", str(last), *given_again(asked.given), *trusted]
+        return ["--ckpt_path", str(last), *given_again(asked.given), *tracked, *trusted]
     if asked.trainer.is_global_zero and place.is_dir():
         # It was cut off before its first checkpoint.
         shutil.rmtree(place)
-    run = place.parent.parent
-    named = ["--run.root", str(run), "--run.name", place.parent.name, "--run.version", place.name]
-    name = _run_name(asked, run)
-    named += [f"--tracking.name={name} fold {fold}", f"--tracking.group={asked.config.tracking.group or name}"]
+    named = ["--run.root", str(place.parent.parent), "--run.name", place.parent.name, "--run.version", place.name]
     own = ["--folds=null", "--only_folds=null", f"--data.folds={len(members)}", f"--data.fold={fold}"]
-    return [*words, *own, *named, "--report=false"]
+    return [*words, *own, *named, *tracked, "--report=false"]

@@ -16,6 +16,7 @@ from workflows import fit_folds
 from workflows.fit import fit
 from workflows.run_folder import RunFolder, RunSettings, claim_run_folder
 from workflows.run_trainer import idle_trainer
+from workflows.settings.command_line import split_command_line
 
 SHORT = [*TINY, "--tracking.wandb=disabled", "--folds=5"]
 SLURM = {"JOB_ID": 7, "JOB_NAME": "night", "NTASKS": 2, "NTASKS_PER_NODE": 2, "NNODES": 1, "NODEID": 0}
@@ -27,15 +28,21 @@ class _AskedError(Exception):
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def refuse(words: Sequence[str], asked: object, members: Sequence[Path], wanted: Sequence[int]) -> None:
-        members[0].mkdir(parents=True)
+def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Sequence[str]]:
+    """The command lines of members, of which none is trained."""
+    found: list[Sequence[str]] = []
+
+    def refuse(words: Sequence[str], command: str, show_progress: bool) -> None:
+        found.append(words)
+        if "--run.root" in words:
+            Path(words[words.index("--run.root") + 1], "folds").mkdir(parents=True, exist_ok=True)
         raise _AskedError
 
-    monkeypatch.setattr(fit_folds, "_train_members", refuse)
+    monkeypatch.setattr(fit_folds, "FitCLI", refuse)
     # A trainer of several processes sets the rank of this one.
     monkeypatch.setattr(rank_zero_only, "rank", 0)
     monkeypatch.chdir(tmp_path)
+    return found
 
 
 def on_slurm(monkeypatch: pytest.MonkeyPatch, task: int, **others: object) -> None:
@@ -73,6 +80,24 @@ def test_names_that_a_run_without_folds_does_not_take_are_refused(option: str, m
     with pytest.raises(InputError, match=message):
         fit([*SHORT, option], show_progress=False)
     assert not Path("runs").exists()
+
+
+def test_members_are_tracked_as_the_command_says_also_when_they_go_on(asked: list[Sequence[str]]) -> None:
+    options = [*SHORT, "--run.version=night", "--tracking.tags=[a, b]", "--tracking.entity=team"]
+    with pytest.raises(_AskedError):
+        fit(options, show_progress=False)
+    member = Path("runs/inn_stems/night/folds/0")
+    (member / "checkpoints").mkdir(parents=True)
+    (member / "checkpoints/last.ckpt").touch()
+    with pytest.raises(_AskedError):
+        fit([*options, "--tracking.project=other"], show_progress=False)
+    fresh, resumed = (split_command_line(words).layer().settings for words in asked)
+    assert "ckpt_path" not in fresh
+    assert resumed["ckpt_path"] == str(member / "checkpoints/last.ckpt")
+    expected = {"wandb": "disabled", "entity": "team", "tags": ["a", "b"], "notes": None}
+    expected |= {"name": "inn_stems night fold 0", "group": "inn_stems night"}
+    assert fresh["tracking"].items() >= {**expected, "project": "tailmol"}.items()
+    assert resumed["tracking"].items() >= {**expected, "project": "other"}.items()
 
 
 def test_another_task_of_the_job_claims_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:

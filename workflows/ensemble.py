@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy
 import torch
 import yaml
 from torch import Tensor
@@ -80,9 +81,10 @@ def assemble(
     if data is not None:
         whole.share_table(data)
     whole.setup("test")
+    scores = [SplitScores.load(scores_path(member.path), member.task.num_classes) for member in saved]
+    for fold, (member, own) in enumerate(zip(saved, scores, strict=True)):
+        _check_table(member, own, fold, whole)
     write_csv(split_listing(whole.table.table, whole.records), folder / "splits.csv")
-    if any(one.task.classes != whole.task.classes for one in saved):
-        raise InputError(f"data.source: expected the classes that the members in {folder} were trained on, got others.")
     model = check.make(settings, "model", DrugClassifier, ("optimizer", "lr_scheduler"))
     model.run_config = settings
     model.build(whole.task)
@@ -94,14 +96,12 @@ def assemble(
         strengths = [_prior_strength(member, model) for member in saved]
         # The logits of an ensemble are those that the decisions of its members have corrected.
         model.decision.removed_prior.fill_(1 - sum(strengths) / len(strengths))
-    scores = []
-    for number, member in enumerate(saved):
-        own = SplitScores.load(scores_path(member.path), member.task.num_classes)
+    for number, own in enumerate(scores):
         logits = network.corrected(number, own.logits)
         if whole.task.is_multilabel:
             # The logit of a label that a member never saw would rank its fold above or below the others.
             logits = logits.masked_fill(~network.seen[number], NEVER_SEEN)
-        scores.append(replace(own, logits=logits))
+        scores[number] = replace(own, logits=logits)
     scores = choose_neighbors(model, whole, scores, check.make(settings, "neighbors", NeighborSettings))
     everywhere = joined(scores)
     deciding = check.make(settings, "decision", DecisionSettings)
@@ -131,6 +131,32 @@ def assemble(
     sizes = whole.records.sizes("test", whole.task.class_counts)
     named = {**sizes, **_plain(*found, whole.task.classes)}
     return Assembled(path, {f"test/{name}": value for name, value in named.items()}, settings, out_of_fold)
+
+
+def _check_table(member: Checkpoint, scores: SplitScores, fold: int, data: DrugDataModule) -> None:
+    """Check that a member was trained and tested on the rows of a table that its fold leaves.
+
+    Args:
+        member: Its checkpoint.
+        scores: Scores of the rows that it was tested on, all of its fold unless `trainer.limit_test_batches` is given.
+        fold: Its fold.
+        data: The data module of the table, which leaves no fold out.
+
+    Raises:
+        InputError: If it was not.
+    """
+    records, rows = data.records, scores.rows.numpy()
+    assert records.folds is not None
+    # The rows tell a table whose rows stand in other places, and the training samples one with other molecules.
+    if (
+        member.task.classes != records.classes
+        or not numpy.isin(rows, numpy.flatnonzero(records.folds == fold)).all()
+        or not numpy.array_equal(records.codes[rows], scores.labels.numpy())
+        or member.task.training_digest != data.digest_without_fold(fold)
+    ):
+        raise InputError(
+            f"data.source: expected the table that {member.path} was trained on, got another one in {data.source}."
+        )
 
 
 def _prior_strength(member: Checkpoint, model: DrugClassifier) -> float:

@@ -109,7 +109,8 @@ def fit_folds(
             _log.info(f"{folder}: the ensemble still needs the folds {', '.join(missing)}.")
         if missing or not is_first:
             return FitResult(folder, folder / "checkpoints" / "best.ckpt", {}, False)
-        given = {"tracking": asdict(tracking)}
+        place = {name: cli.given["data"][name] for name in ("source", "cache_folder")}
+        given = {"data": place, "tracking": asdict(tracking)}
         made = assemble(members, folder, data, given, cli.trust)
         write_json(made.metrics, folder / "test_metrics.json")
     except Exception as error:
@@ -191,7 +192,8 @@ def _is_finished(member: Path) -> bool:
 
 def _plan(settings: dict[str, Any]) -> str:
     """The settings that the members share, as text."""
-    return yaml.safe_dump({**settings, "run": {}, "tracking": {}, "only_folds": None}, sort_keys=True)
+    data = {**settings["data"], "cache_folder": None}
+    return yaml.safe_dump({**settings, "data": data, "run": {}, "tracking": {}, "only_folds": None}, sort_keys=True)
 
 
 def claim_folder(run: RunSettings, source: str, plan: str, is_first: bool) -> RunFolder:
@@ -255,15 +257,17 @@ def _member_words(
 ) -> list[str]:
     """The command line of a member, which goes on where it was cut off."""
     place = members[fold]
-    tracked = given_options({"tracking": asdict(replace(tracking, name=f"{tracking.name} fold {fold}"))})
+    given: dict[str, dict[str, Any]] = {
+        "tracking": asdict(replace(tracking, name=f"{tracking.name} fold {fold}")),
+        "data": {"source": asked.config.data.source},
+    }
     last = place / "checkpoints" / "last.ckpt"
     if last.is_file():
-        trust, _ = take_option(list(words), "trust")
-        trusted = [word for module in trust for word in ("--trust", module)]
-        return ["--ckpt_path", str(last), *given_again(asked.given), *tracked, *trusted]
+        trusted = [word for module in asked.trust for word in ("--trust", module)]
+        return ["--ckpt_path", str(last), *given_again(asked.given), *given_options(given), *trusted]
     if asked.trainer.is_global_zero and place.is_dir():
         # It was cut off before its first checkpoint.
         shutil.rmtree(place)
     named = ["--run.root", str(place.parent.parent), "--run.name", place.parent.name, "--run.version", place.name]
     own = ["--folds=null", "--only_folds=null", f"--data.folds={len(members)}", f"--data.fold={fold}"]
-    return [*words, *own, *named, *tracked, "--report=false"]
+    return [*words, *own, *named, *given_options(given), "--report=false"]

@@ -27,7 +27,7 @@ from workflows.ensemble import Assembled, assemble
 from workflows.final_report import describe_run
 from workflows.fit_cli import FitCLI
 from workflows.fit_once import FitResult, train
-from workflows.run_folder import RunFolder, RunSettings, claim_run_folder, how_to_go_on
+from workflows.run_folder import RunFolder, RunSettings, claim_run_folder, how_to_go_on, named_folder
 from workflows.run_trainer import RunTrainer, idle_trainer, usable_accelerator
 from workflows.settings.command_line import split_command_line, take_option
 from workflows.settings.layers import read_command
@@ -210,9 +210,7 @@ def claim_folder(run: RunSettings, source: str, plan: str, is_first: bool) -> Ru
     Raises:
         InputError: If the folder holds a run with other settings.
     """
-    given = None
-    if run.version is not None:
-        given = Path(run.root) / (run.name or Path(source).name.split(".")[0]) / run.version
+    given = named_folder(run, source)
     if given is not None and _has_plan(given, plan):
         return RunFolder(given)
     if not is_first:

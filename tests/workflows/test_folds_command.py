@@ -153,6 +153,16 @@ def test_commands_that_start_together_agree_on_their_folder(monkeypatch: pytest.
     assert [path.name for path in Path("runs/drugs").iterdir()] == ["night"]
 
 
+def test_all_tasks_of_a_job_look_for_members_in_its_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    for task in (0, 1):
+        on_slurm(monkeypatch, task=task)
+        claimed = fit_folds.claim_folder(RunSettings(), "drugs.csv", "folds: 5", is_first=task == 0)
+        assert claimed.path == Path("runs/drugs/job_7")
+    # The job was restarted.
+    on_slurm(monkeypatch, task=0)
+    assert fit_folds.claim_folder(RunSettings(), "drugs.csv", "folds: 5", is_first=True).path == claimed.path
+
+
 def test_a_refused_ensemble_leaves_nothing(tmp_path: Path) -> None:
     fit_folds.claim_folder(RunSettings(version="night"), "drugs.csv", "folds: 5", True).discard()
     assert list(tmp_path.iterdir()) == []

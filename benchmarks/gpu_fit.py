@@ -118,7 +118,6 @@ def _train(report: Report, name: str, folder: Path, rows: int, options: Sequence
         "accelerator": "gpu" if report.device == "cuda" else "cpu",
         "devices": 1,
         "max_epochs": 3,
-        "limit_val_batches": 0,
         "enable_progress_bar": "false",
     }
     arguments = [f"--trainer.{key}={value}" for key, value in trainer_options.items()]
@@ -132,6 +131,7 @@ def _train(report: Report, name: str, folder: Path, rows: int, options: Sequence
     watch = StepWatch(report.device)
     trainer: Any = cli.trainer
     # Without validation there is nothing to save or to stop at.
+    trainer.limit_val_batches = 0
     kept = [one for one in trainer.callbacks if type(one).__module__ == "callbacks.matmul_precision"]
     trainer.callbacks = [*kept, watch]
     trainer.fit(cli.model, cli.datamodule)

@@ -37,6 +37,7 @@ from datamodules.sample_store import SampleRows
 from datamodules.samplers import Draw, EpochBatches
 from datamodules.sampling import Sampling
 from datamodules.splits.divide import DrugRecords, divide, split_listing
+from datamodules.splits.divide_folds import fold_rows
 from datamodules.splits.split_check import check_split
 from datamodules.splits.split_file import without_unlabeled_tests
 from datamodules.splits.split_settings import CountBy, SplitSettings
@@ -326,6 +327,19 @@ class DrugDataModule(lightning.LightningDataModule):
         """What a model of these data must know."""
         return self.trained_task or self._own_task()
 
+    def digest_without_fold(self, fold: int) -> str:
+        """The `training_digest` of the model that leaves one fold out, of a data module that leaves none out.
+
+        Args:
+            fold: The fold, from 0.
+        """
+        assert self._identity is not None
+        records = self.records
+        # The rows are those that `imbalance` has left.
+        split = replace(self.split, fold=fold, imbalance=None)
+        rows, _ = fold_rows(self.table.table, self._identity, records.rows["train"], records.codes, split)
+        return self._training_digest(rows["train"])
+
     @property
     def smallest_batch(self) -> int:
         """Number of samples of the smallest training batch of any process, after `setup` for fit."""
@@ -442,14 +456,16 @@ class DrugDataModule(lightning.LightningDataModule):
 
     def _own_task(self) -> DrugTask:
         records = self.records
-        rows = records.rows["train"]
-        hashes = self.table.parents if self.standardise == "parent" else self.table.skeletons
-        digest = hashlib.sha256(hashes[rows].tobytes() + records.codes[rows].tobytes()).hexdigest()
+        digest = self._training_digest(records.rows["train"])
         features = replace(self.features, array_shape=self.table.settings.array_shape)
         return DrugTask(
-            *(self.table.table.input, records.classes, records.class_counts, features, digest[:32], self.ordered_pairs),
+            *(self.table.table.input, records.classes, records.class_counts, features, digest, self.ordered_pairs),
             records.known_counts,
         )
+
+    def _training_digest(self, rows: NDArray[Any]) -> str:
+        hashes = self.table.parents if self.standardise == "parent" else self.table.skeletons
+        return hashlib.sha256(hashes[rows].tobytes() + self.records.codes[rows].tobytes()).hexdigest()[:32]
 
     def _write(self, name: str, frame: polars.DataFrame) -> str:
         """Write a listing into the run's folder from the first process; without a trainer nothing is written."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy
 import torch
 import yaml
 from torch import Tensor
@@ -55,7 +56,11 @@ class Assembled:
 
 
 def assemble(
-    members: Sequence[Path], folder: Path, data: DrugDataModule | None, trust: tuple[str, ...] = ()
+    members: Sequence[Path],
+    folder: Path,
+    data: DrugDataModule | None,
+    given: Mapping[str, Mapping[str, Any]],
+    trust: tuple[str, ...] = (),
 ) -> Assembled:
     """Join the members of an ensemble, choose its decision on out-of-fold scores and compute its metrics.
 
@@ -63,21 +68,23 @@ def assemble(
         members: Folders of the finished runs, each without the fold of its place.
         folder: Folder of the run.
         data: The data module of a member, whose table is used; None reads the table again.
+        given: Settings of the ensemble that need not be those of its members, by section and name.
         trust: Modules with classes of the user.
 
     Raises:
         InputError: If the members are not those of one run on one table.
     """
     saved = [read_checkpoint(member / "checkpoints" / "best.ckpt") for member in members]
-    settings = _settings(saved[0], len(members))
+    settings = _settings(saved[0], len(members), given)
     check = CheckpointCheck(saved[0].path, trust=trust)
     whole = check.make(settings, "data", DrugDataModule, ("sampling",))
     if data is not None:
         whole.share_table(data)
     whole.setup("test")
+    scores = [SplitScores.load(scores_path(member.path), member.task.num_classes) for member in saved]
+    for fold, (member, own) in enumerate(zip(saved, scores, strict=True)):
+        _check_table(member, own, fold, whole)
     write_csv(split_listing(whole.table.table, whole.records), folder / "splits.csv")
-    if any(one.task.classes != whole.task.classes for one in saved):
-        raise InputError(f"data.source: expected the classes that the members in {folder} were trained on, got others.")
     model = check.make(settings, "model", DrugClassifier, ("optimizer", "lr_scheduler"))
     model.run_config = settings
     model.build(whole.task)
@@ -89,14 +96,12 @@ def assemble(
         strengths = [_prior_strength(member, model) for member in saved]
         # The logits of an ensemble are those that the decisions of its members have corrected.
         model.decision.removed_prior.fill_(1 - sum(strengths) / len(strengths))
-    scores = []
-    for number, member in enumerate(saved):
-        own = SplitScores.load(scores_path(member.path), member.task.num_classes)
+    for number, own in enumerate(scores):
         logits = network.corrected(number, own.logits)
         if whole.task.is_multilabel:
             # The logit of a label that a member never saw would rank its fold above or below the others.
             logits = logits.masked_fill(~network.seen[number], NEVER_SEEN)
-        scores.append(replace(own, logits=logits))
+        scores[number] = replace(own, logits=logits)
     scores = choose_neighbors(model, whole, scores, check.make(settings, "neighbors", NeighborSettings))
     everywhere = joined(scores)
     deciding = check.make(settings, "decision", DecisionSettings)
@@ -127,6 +132,32 @@ def assemble(
     sizes = whole.records.sizes(whole.records.rows["test"], whole.task.class_counts)
     named = {**sizes, **_plain(*found, whole.task.classes)}
     return Assembled(path, {f"test/{name}": value for name, value in named.items()}, settings, out_of_fold)
+
+
+def _check_table(member: Checkpoint, scores: SplitScores, fold: int, data: DrugDataModule) -> None:
+    """Check that a member was trained and tested on the rows of a table that its fold leaves.
+
+    Args:
+        member: Its checkpoint.
+        scores: Scores of the rows that it was tested on, all of its fold unless `trainer.limit_test_batches` is given.
+        fold: Its fold.
+        data: The data module of the table, which leaves no fold out.
+
+    Raises:
+        InputError: If it was not.
+    """
+    records, rows = data.records, scores.rows.numpy()
+    assert records.folds is not None
+    # The rows tell a table whose rows stand in other places, and the training samples one with other molecules.
+    if (
+        member.task.classes != records.classes
+        or not numpy.isin(rows, numpy.flatnonzero(records.folds == fold)).all()
+        or not numpy.array_equal(records.codes[rows], scores.labels.numpy())
+        or member.task.training_digest != data.digest_without_fold(fold)
+    ):
+        raise InputError(
+            f"data.source: expected the table that {member.path} was trained on, got another one in {data.source}."
+        )
 
 
 def _prior_strength(member: Checkpoint, model: DrugClassifier) -> float:
@@ -161,8 +192,10 @@ def _write_evidence(
     return evidence
 
 
-def _settings(member: Checkpoint, members: int) -> dict[str, Any]:
+def _settings(member: Checkpoint, members: int, given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     settings = copy.deepcopy(member.settings)
+    for section, values in given.items():
+        settings[section] |= values
     settings["model"]["members"] = members
     settings["data"]["fold"] = None
     return settings

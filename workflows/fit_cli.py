@@ -39,6 +39,7 @@ from workflows.settings.epoch_shares import epoch_shares, with_epoch_shares
 from workflows.settings.layers import CommandSettings
 from workflows.settings.lightning_numbers import check_early_stopping_numbers
 from workflows.settings.saved import left_to_the_user
+from workflows.settings.training_length import check_training_length
 
 _log = logging.getLogger("tailmol")
 
@@ -167,17 +168,12 @@ class FitCLI(DrugCLI):
             raise InputError("trainer.max_epochs: expected 1 or more, or -1 for no limit, got 0.")
         if self.config.data.train_on_all and not self.trains_on_all:
             raise InputError("data.train_on_all: expected false, got true; use --refit true, which tests first.")
-        if self.config.refit:
-            self._check_refit()
-
-    def _check_refit(self) -> None:
-        if self.config.data.folds is not None:
+        if self.config.refit and self.config.folds is not None:
+            raise InputError("refit: expected false with folds, whose members are trained on all rows, got true.")
+        if self.config.refit and self.config.data.folds is not None:
             raise InputError("refit: expected false with data.folds, got true.")
-        trainer = self.config.trainer
-        if trainer.max_epochs == -1 and trainer.max_steps == -1 and trainer.max_time is None:
-            raise InputError(
-                "refit: expected false with trainer.max_epochs -1, since no rows are left to stop it early, got true."
-            )
+        leaves_out_fold = self.config.folds is not None or self.config.data.fold is not None
+        check_training_length(self.config.trainer, leaves_out_fold, self.config.refit)
 
     def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Let the schedule follow `trainer.max_epochs`."""
@@ -211,9 +207,8 @@ class FitCLI(DrugCLI):
                 f"folds: expected null for a resumed run and in a search, got {self.config.folds}; an ensemble goes on "
                 "with its own command and --run.version."
             )
-        epochs = self.config.trainer.max_epochs
-        if self.config.data.fold is not None and epochs and epochs > 0:
-            kwargs["check_val_every_n_epoch"] = epochs
+        if self.config.data.fold is not None:
+            kwargs["check_val_every_n_epoch"] = self.config.trainer.max_epochs
         return super().instantiate_trainer(**kwargs)
 
     def has_unused_parameters(self) -> bool:

@@ -10,29 +10,29 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
+from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import WandbLogger
 
 from base.atomic_file import write_file, write_json
 from base.errors import DiskFullError, InputError, is_disk_full
+from base.process_lock import exclusive_lock
 from datamodules.drug_datamodule import DrugDataModule
 from modules.processes import leave_processes
-from modules.saved_settings.known_classes import trusted_modules
 from workflows.ensemble import Assembled, assemble
 from workflows.final_report import describe_run
 from workflows.fit_cli import FitCLI
 from workflows.fit_once import FitResult, train
-from workflows.run_folder import RunFolder, RunSettings, claim_run_folder, how_to_go_on
-from workflows.run_trainer import RunTrainer
+from workflows.run_folder import RunFolder, RunSettings, claim_run_folder, how_to_go_on, named_folder
+from workflows.run_trainer import RunTrainer, idle_trainer, usable_accelerator
 from workflows.settings.command_line import split_command_line, take_option
 from workflows.settings.layers import read_command
-from workflows.settings.saved import given_again, named_modules
+from workflows.settings.saved import given_again, given_options, named_modules
 from workflows.stop_signals import StopSignals
-from workflows.terminal import process_number
 from workflows.tracking import TrackingSettings, make_loggers
 from workflows.wandb_run import finish, log_artifact, save_id
 
@@ -40,6 +40,25 @@ _log = logging.getLogger("tailmol")
 
 PLAN = "folds.yaml"
 """File in the folder of a run with the settings that its members share."""
+
+
+class FoldsCLI(FitCLI):
+    """Settings of an ensemble as its command gives them, which its members are trained with.
+
+    Attributes:
+        given: The settings as plain types.
+    """
+
+    def before_instantiate_classes(self) -> None:
+        """Leave out what may write or send something as soon as it is created: each member creates its own."""
+        self.given = self.plain_settings()
+        for name in ("callbacks", "logger", "profiler"):
+            self.config.trainer[name] = None
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """A trainer that is never run, but knows whether this is the first process."""
+        settings = self.config_init.trainer.as_dict()
+        return idle_trainer({**settings, "accelerator": usable_accelerator(settings["accelerator"])})
 
 
 def asked_folds(words: Sequence[str]) -> bool:
@@ -69,29 +88,30 @@ def fit_folds(
         DiskFullError: If no space is left; the finished members are whole.
         InputError: If a setting, a file or the table is invalid, or the folder holds a run with other settings.
     """
-    trust, rest = take_option(list(words), "trust")
-    settings = read_command(rest).composition.settings
-    folds = _number(settings["folds"])
-    if settings.get("refit") not in (None, False):
-        raise InputError(
-            f"refit: expected false with folds, whose members are trained on all rows, got {settings['refit']}."
-        )
-    wanted = _wanted(settings.get("only_folds"), folds)
-    is_first = process_number() == 0
-    claimed = _claim(RunSettings(**settings.get("run", {})), settings, is_first)
+    _, rest = take_option(list(words), "trust")
+    folds = _number(read_command(rest).composition.settings["folds"])
+    cli = FoldsCLI(list(words), command, show_progress)
+    wanted = _wanted(cli.config.only_folds, folds)
+    # The variables of a cluster tell it only together with the settings of the trainer.
+    is_first = cli.trainer.is_global_zero
+    plan = _plan(cli.settings.composition.settings)
+    claimed = claim_folder(RunSettings(**cli.config.run.as_dict()), cli.config.data.source, plan, is_first)
     folder = claimed.path
     members = [folder / "folds" / str(fold) for fold in range(folds)]
+    tracking = _tracking(TrackingSettings(**cli.config.tracking.as_dict()), folder)
     if signals is not None:
         signals.speaks, signals.folder = is_first, folder if is_first else None
     try:
-        data = _train_members(words, settings, members, wanted, command, show_progress)
+        data = _train_members(words, cli, members, wanted, tracking)
         leave_processes()
         missing = [str(fold) for fold, member in enumerate(members) if not _is_finished(member)]
         if missing and is_first:
             _log.info(f"{folder}: the ensemble still needs the folds {', '.join(missing)}.")
         if missing or not is_first:
             return FitResult(folder, folder / "checkpoints" / "best.ckpt", {}, False)
-        made = assemble(members, folder, data, trusted_modules(trust))
+        place = {name: cli.given["data"][name] for name in ("source", "cache_folder")}
+        given = {"data": place, "tracking": asdict(tracking)}
+        made = assemble(members, folder, data, given, cli.trust)
         write_json(made.metrics, folder / "test_metrics.json")
     except Exception as error:
         if is_first and not (folder / "folds").is_dir():
@@ -101,24 +121,23 @@ def fit_folds(
             raise
         advice = how_to_go_on(command, words, folder)
         raise DiskFullError(f"The disk is full, and the files from before are whole; {advice}") from error
-    _report_and_track(made, folder, _run_name(settings, folder), settings.get("report", True))
+    _report_and_track(made, folder, tracking, cli.config.report)
     return FitResult(folder, made.checkpoint, made.metrics, True, made.out_of_fold)
 
 
 def _train_members(
     words: Sequence[str],
-    settings: dict[str, Any],
+    asked: FoldsCLI,
     members: Sequence[Path],
     wanted: Sequence[int],
-    command: str,
-    show_progress: bool,
+    tracking: TrackingSettings,
 ) -> DrugDataModule | None:
     """Train the wanted members that are not finished; returns the data module of one of them."""
     data: DrugDataModule | None = None
     for fold in wanted:
         if _is_finished(members[fold]):
             continue
-        cli = FitCLI(_member_words(words, settings, members, fold), command, show_progress)
+        cli = FitCLI(_member_words(words, asked, members, fold, tracking), asked.command, asked.show_progress)
         if data is not None:
             cli.datamodule.share_table(data)
         _log.info(f"Fold {fold + 1} of {len(members)}: {members[fold]}")
@@ -128,9 +147,8 @@ def _train_members(
     return data
 
 
-def _report_and_track(made: Assembled, folder: Path, name: str, report: bool) -> None:
+def _report_and_track(made: Assembled, folder: Path, tracking: TrackingSettings, report: bool) -> None:
     """Write report and model card of the ensemble, and log metrics and report to a W&B run beside those of members."""
-    tracking = replace(TrackingSettings(**made.settings["tracking"]), name=name)
     loggers = [one for one in make_loggers(tracking, folder, True, "ensemble", True) if isinstance(one, WandbLogger)]
     for logger in loggers:
         logger.log_hyperparams(made.settings)
@@ -144,9 +162,10 @@ def _report_and_track(made: Assembled, folder: Path, name: str, report: bool) ->
     finish(loggers)
 
 
-def _run_name(settings: dict[str, Any], folder: Path) -> str:
-    """The name of the ensemble in W&B, which begins those of its members."""
-    return str(settings.get("tracking", {}).get("name") or f"{folder.parent.name} {folder.name}")
+def _tracking(given: TrackingSettings, folder: Path) -> TrackingSettings:
+    """The settings of the ensemble's run in W&B, whose name begins those of its members and is that of their group."""
+    name = given.name or f"{folder.parent.name} {folder.name}"
+    return replace(given, name=name, group=given.group or name)
 
 
 def _number(value: Any) -> int:
@@ -171,43 +190,82 @@ def _is_finished(member: Path) -> bool:
     return (member / "test_metrics.json").is_file()
 
 
-def _claim(run: RunSettings, settings: dict[str, Any], is_first: bool) -> RunFolder:
-    """The folder of the run, which may hold members of the same run; a folder that is not used for other processes."""
-    source = str(settings["data"]["source"])
-    plan = yaml.safe_dump({**settings, "run": {}, "tracking": {}, "only_folds": None}, sort_keys=True)
-    given = None
-    if run.version is not None:
-        given = Path(run.root) / (run.name or Path(source).name.split(".")[0]) / run.version
-        if (given / PLAN).is_file():
-            if (given / PLAN).read_text() != plan:
-                raise InputError(
-                    f"run.version: expected the settings that the run in {given} was started with, which {PLAN} there "
-                    "holds, got others."
-                )
-            return RunFolder(given)
+def _plan(settings: dict[str, Any]) -> str:
+    """The settings that the members share, as text."""
+    data = {**settings["data"], "cache_folder": None}
+    return yaml.safe_dump({**settings, "data": data, "run": {}, "tracking": {}, "only_folds": None}, sort_keys=True)
+
+
+def claim_folder(run: RunSettings, source: str, plan: str, is_first: bool) -> RunFolder:
+    """The folder of an ensemble, which may hold members of it; a folder that is not used for other processes.
+
+    Commands that train members of one ensemble may be started at the same moment.
+
+    Args:
+        run: Names of the folder.
+        source: The data source, which gives the default name.
+        plan: The settings that the members share, as text, which are written into the folder.
+        is_first: Whether this is the first process of the command.
+
+    Raises:
+        InputError: If the folder holds a run with other settings.
+    """
+    given = named_folder(run, source)
+    if given is not None and _has_plan(given, plan):
+        return RunFolder(given)
     if not is_first:
         # The trainer learns the folder of each member from the first process.
         return RunFolder(given or Path(tempfile.gettempdir()) / "tailmol-folds")
+    if given is None:
+        return _claim_new(run, source, plan)
+    made = [folder for folder in given.parents if not folder.exists()]
+    given.parent.mkdir(parents=True, exist_ok=True)
+    lock = given.with_name(f".{given.name}.lock")
+    with exclusive_lock(lock, f"starts the run in {given}"):
+        try:
+            if _has_plan(given, plan):
+                return RunFolder(given)
+            folder = _claim_new(run, source, plan)
+        finally:
+            # Whoever waits for it finds the plan.
+            lock.unlink(missing_ok=True)
+    return replace(folder, made=(*folder.made, *made))
+
+
+def _claim_new(run: RunSettings, source: str, plan: str) -> RunFolder:
     folder = claim_run_folder(run, source, None)
     write_file(folder.path / PLAN, lambda path: path.write_text(plan))
     return folder
 
 
-def _member_words(words: Sequence[str], settings: dict[str, Any], members: Sequence[Path], fold: int) -> list[str]:
+def _has_plan(folder: Path, plan: str) -> bool:
+    """Whether members in a folder have these settings; False if there are none yet, and an error if they differ."""
+    if not (folder / PLAN).is_file():
+        return False
+    if (folder / PLAN).read_text() != plan:
+        raise InputError(
+            f"run.version: expected the settings that the run in {folder} was started with, which {PLAN} there holds, "
+            "got others."
+        )
+    return True
+
+
+def _member_words(
+    words: Sequence[str], asked: FoldsCLI, members: Sequence[Path], fold: int, tracking: TrackingSettings
+) -> list[str]:
     """The command line of a member, which goes on where it was cut off."""
     place = members[fold]
+    given: dict[str, dict[str, Any]] = {
+        "tracking": asdict(replace(tracking, name=f"{tracking.name} fold {fold}")),
+        "data": {"source": asked.config.data.source},
+    }
     last = place / "checkpoints" / "last.ckpt"
     if last.is_file():
-        trust, _ = take_option(list(words), "trust")
-        trusted = [word for module in trust for word in ("--trust", module)]
-        return ["--ckpt_path", str(last), *given_again(settings), *trusted]
-    if process_number() == 0 and place.is_dir():
+        trusted = [word for module in asked.trust for word in ("--trust", module)]
+        return ["--ckpt_path", str(last), *given_again(asked.given), *given_options(given), *trusted]
+    if asked.trainer.is_global_zero and place.is_dir():
         # It was cut off before its first checkpoint.
         shutil.rmtree(place)
-    run = place.parent.parent
-    named = ["--run.root", str(run), "--run.name", place.parent.name, "--run.version", place.name]
-    name = _run_name(settings, run)
-    group = settings.get("tracking", {}).get("group") or name
-    named += [f"--tracking.name={name} fold {fold}", f"--tracking.group={group}"]
+    named = ["--run.root", str(place.parent.parent), "--run.name", place.parent.name, "--run.version", place.name]
     own = ["--folds=null", "--only_folds=null", f"--data.folds={len(members)}", f"--data.fold={fold}"]
-    return [*words, *own, *named, "--report=false"]
+    return [*words, *own, *named, *given_options(given), "--report=false"]

@@ -83,7 +83,7 @@ def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None) -
     if folder is None:
         parent = _parent(settings, source)
         missing = [one for one in (parent, *parent.parents) if not one.exists()]
-        named = _named_folder(settings, source)
+        named = named_folder(settings, source)
         folder = named or _next_version(parent)
         if named is None or not folder.exists():
             missing.insert(0, folder)
@@ -107,7 +107,7 @@ def find_interrupted(settings: RunSettings, source: str) -> Path | None:
     """
     if "SLURM_JOB_ID" not in os.environ or (settings.version and not _is_restarted()):
         return None
-    folder = _named_folder(settings, source)
+    folder = named_folder(settings, source)
     return _last(folder) if folder is not None and _last(folder).is_file() else None
 
 
@@ -143,8 +143,13 @@ def _parent(settings: RunSettings, source: str) -> Path:
     return Path(settings.root) / (settings.name or Path(source).name.split(".")[0])
 
 
-def _named_folder(settings: RunSettings, source: str) -> Path | None:
-    """The folder of a run whose version is given, by the user or by its job."""
+def named_folder(settings: RunSettings, source: str) -> Path | None:
+    """The folder of a run whose version is given, by the user or by its job; None if it is the next free one.
+
+    Args:
+        settings: Names of the folder.
+        source: The data source, which gives the default name.
+    """
     version = settings.version or _job_number()
     return _parent(settings, source) / version if version else None
 

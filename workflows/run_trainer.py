@@ -171,18 +171,26 @@ def strategy_for_unused_parameters(settings: dict[str, Any]) -> Any:
     if strategy not in _PLAIN_DDP:
         return strategy
     if strategy == "auto":
-        chosen = ("accelerator", "devices", "num_nodes", "strategy", "plugins")
-        trainer = Trainer(
-            **{name: settings[name] for name in chosen},
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-        if not isinstance(trainer.strategy, DDPStrategy):
+        if not isinstance(idle_trainer(settings).strategy, DDPStrategy):
             return strategy
         strategy = "ddp"
     return f"{strategy}_find_unused_parameters_true"
+
+
+def idle_trainer(settings: dict[str, Any]) -> Trainer:
+    """A trainer that is never run, but knows the strategy and which of the processes this one is.
+
+    Args:
+        settings: Arguments of Lightning's trainer.
+    """
+    chosen = ("accelerator", "devices", "num_nodes", "strategy", "plugins")
+    return Trainer(
+        **{name: settings[name] for name in chosen},
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
 
 
 def usable_accelerator(asked: str | Any) -> str | Any:

@@ -10,6 +10,7 @@ import numpy
 import polars
 import pytest
 import torch
+import yaml
 from sklearn.metrics import accuracy_score, recall_score
 
 import tailmol
@@ -158,6 +159,51 @@ def test_a_run_goes_on_with_the_member_that_was_cut_off(run: Path, tmp_path: Pat
     assert (again / "folds" / "0" / "checkpoints" / "best.ckpt").stat().st_mtime_ns == untouched
     with pytest.raises(InputError, match=r"run\.version: expected the settings that the run in .* was started with"):
         fit([*options, f"--run.version={run.name}", "--trainer.max_epochs=3"], show_progress=False)
+
+
+@pytest.fixture
+def moved(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the finished members and their table in the current folder, as of a command that named it there."""
+    again = Path(shutil.copytree(run, tmp_path / run.parent.name / run.name))
+    shutil.rmtree(again / "checkpoints")
+    (again / "test_metrics.json").unlink()
+    shutil.copy(table_of(run), tmp_path / "drugs.csv")
+    plan = (again / "folds.yaml").read_text().replace(str(table_of(run)), "drugs.csv")
+    (again / "folds.yaml").write_text(plan)
+    monkeypatch.chdir(tmp_path)
+    return again
+
+
+JOIN = [*SHORT, "--data.source=drugs.csv", "--run.root=.", "--run.version=version_0", "--data.batch_size=8"]
+JOIN += ["--report=true"]
+
+
+def test_finished_members_are_joined_with_the_table_and_the_tracking_of_the_command(run: Path, moved: Path) -> None:
+    options = [*JOIN, "--data.cache_folder=cache", "--tracking.project=other"]
+    assert fit(options, show_progress=False).metrics == json.loads((run / "test_metrics.json").read_text())
+    settings = yaml.safe_load((moved / "config.yaml").read_text())
+    assert settings["data"]["source"] == str(Path("drugs.csv").resolve())
+    assert any(Path("cache").iterdir())
+    name = f"{moved.parent.name} {moved.name}"
+    assert [settings["tracking"][key] for key in ("project", "name", "group")] == ["other", name, name]
+
+
+@pytest.mark.parametrize("change", ["appended", "reversed", "exchanged", "renamed"])
+def test_members_that_were_trained_on_another_table_are_not_joined(change: str, moved: Path) -> None:
+    header, *lines = Path("drugs.csv").read_text().splitlines()
+    # Two ethers in exchanged places leave the labels and the folds of all rows as they are.
+    changed = {
+        "appended": [*lines, *(f"{'C' * size}N,amine" for size in range(13, 20))],
+        "reversed": lines[::-1],
+        "exchanged": [lines[1], lines[0], *lines[2:]],
+        "renamed": [line.replace("ring", "rings") for line in lines],
+    }
+    Path("drugs.csv").write_text("\n".join([header, *changed[change]]) + "\n")
+    with pytest.raises(
+        InputError, match=r"data\.source: expected the table that .* was trained on, got another one in"
+    ):
+        fit(JOIN, show_progress=False)
+    assert not (moved / "checkpoints").exists()
 
 
 @pytest.mark.parametrize("command", ["test", "validate"])

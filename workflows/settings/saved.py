@@ -94,15 +94,23 @@ def given_again(settings: Mapping[str, Any]) -> list[str]:
     Args:
         settings: The settings of the command, as plain types.
     """
-    given = (
-        (f"{section}.{name}", settings.get(section, {}).get(name))
+    values = {
+        section: {name: value for name in names if (value := settings.get(section, {}).get(name)) is not None}
         for section, names in _OF_THE_USER.items()
-        for name in names
-    )
+    }
+    return given_options(values)
+
+
+def given_options(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The options that give settings.
+
+    Args:
+        settings: Plain values by section and name.
+    """
     return [
-        f"--{name}={value if isinstance(value, str) else json.dumps(value)}"
-        for name, value in given
-        if value is not None
+        f"--{section}.{name}={value if isinstance(value, str) else json.dumps(value)}"
+        for section, given in settings.items()
+        for name, value in given.items()
     ]
 
 

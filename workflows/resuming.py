@@ -20,7 +20,7 @@ from workflows.tracking import ContinuedCSVLogger
 _log = logging.getLogger("tailmol")
 
 
-_RESULTS = ("test_metrics.json", TEST_PREDICTIONS, LEVELS_FILE, "report.html", "model_card.md")
+_RESULTS = ("test_metrics.json", TEST_PREDICTIONS, LEVELS_FILE, "report.html", "comparison.json", "model_card.md")
 
 
 class Resuming(Callback):

@@ -63,8 +63,8 @@ def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None) -
     """Create the folder of a run; to be called on the first process only.
 
     A resumed run continues in its own folder, without the temporary files that it has left when it was killed. A run
-    with several processes on a cluster is named by its job, so that it finds its checkpoint when the cluster restarts
-    the job; so does a run with a given version.
+    with several tasks in SLURM is named by its job, so that it finds its checkpoint when the cluster restarts the job;
+    so does a run with a given version.
 
     Args:
         settings: Names of the folder.
@@ -159,8 +159,6 @@ def _job_number() -> str | None:
         # A job may start several runs, each as a separate step.
         step = os.environ.get("SLURM_STEP_ID", "0")
         return f"job_{os.environ['SLURM_JOB_ID']}" + (f"_{step}" if step != "0" else "")
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        return f"job_{os.environ['TORCHELASTIC_RUN_ID']}_{os.environ.get('MASTER_PORT', '0')}"
     return None
 
 

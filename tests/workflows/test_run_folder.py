@@ -144,3 +144,10 @@ def test_processes_of_a_cluster_agree_on_the_job(monkeypatch: pytest.MonkeyPatch
     assert claim_run_folder(RunSettings(), "x.csv", None).path == Path("runs/x/job_77")
     monkeypatch.setenv("SLURM_STEP_ID", "1")
     assert {claim_run_folder(RunSettings(), "x.csv", None).path for _ in range(2)} == {Path("runs/x/job_77_1")}
+
+
+def test_jobs_of_torchrun_that_have_the_same_name_get_folders_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("MASTER_PORT", "29500")
+    first, second = (claim_run_folder(RunSettings(), "x.csv", None).path for _ in range(2))
+    assert first != second

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from base.atomic_file import remove_unfinished
 from base.errors import InputError
+from workflows.run_lock import LOCK, lock_folder, unlock_folder
 
 
 @dataclass
@@ -45,21 +46,24 @@ class RunFolder:
     def remove_if_empty(self) -> None:
         """Remove the folders that the claim created, as far as they are empty."""
         for folder in self.made:
-            if not folder.is_dir() or any(folder.iterdir()):
+            if not folder.is_dir() or _content(folder):
                 return
+            unlock_folder(folder)
             folder.rmdir()
 
     def discard(self) -> None:
         """Remove what a run has written that was refused before its first step, and the folders that it created."""
-        for path in self.path.iterdir() if self.is_new else ():
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+        if self.is_new:
+            for path in self.path.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+                elif path.name != LOCK:
+                    path.unlink()
+            unlock_folder(self.path)
         self.remove_if_empty()
 
 
-def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None) -> RunFolder:
+def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None, exclusive: bool = False) -> RunFolder:
     """Create the folder of a run; to be called on the first process only.
 
     A resumed run continues in its own folder, without the temporary files that it has left when it was killed. A run
@@ -70,16 +74,17 @@ def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None) -
         settings: Names of the folder.
         source: The data source, which gives the default name.
         resumed: The checkpoint to resume from, if any.
+        exclusive: Whether to lock the folder against other processes, see `lock_folder`.
 
     Returns:
         The folder, and which folders were created.
 
     Raises:
-        InputError: If the given folder already contains a run.
+        InputError: If the given folder already contains a run, or another process has locked it.
     """
-    folder = _resumed_folder(resumed) if resumed and settings.version is None else None
+    resumed_folder = _resumed_folder(resumed) if resumed and settings.version is None else None
     missing: list[Path] = []
-    is_new = False
+    folder = resumed_folder
     if folder is None:
         parent = _parent(settings, source)
         missing = [one for one in (parent, *parent.parents) if not one.exists()]
@@ -87,10 +92,14 @@ def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None) -
         folder = named or _next_version(parent)
         if named is None or not folder.exists():
             missing.insert(0, folder)
-        is_new = named is None or not folder.exists() or not any(folder.iterdir())
-        if settings.version and not _is_restarted() and not is_new:
-            raise InputError(f"run.version: expected a new or empty folder, got {folder}, which contains a run.")
     folder.mkdir(parents=True, exist_ok=True)
+    if exclusive and not lock_folder(folder):
+        setting = "run.version" if resumed_folder is None else "ckpt_path"
+        raise InputError(f"{setting}: expected a folder in which no other process is at work, got {folder}.")
+    is_new = resumed_folder is None and not _content(folder)
+    if settings.version and not (is_new or _is_restarted()):
+        unlock_folder(folder)
+        raise InputError(f"run.version: expected a new or empty folder, got {folder}, which contains a run.")
     if (folder / "config.yaml").is_file():
         # Not where somebody has copied a checkpoint into another folder of the name `checkpoints`.
         for place in (folder, folder / "checkpoints", folder / "class_means"):
@@ -133,6 +142,10 @@ def how_to_go_on(command: str, arguments: Sequence[str], folder: Path | None) ->
 def _resumed_folder(checkpoint: Path) -> Path | None:
     folder = checkpoint.resolve().parent
     return folder.parent if folder.name == "checkpoints" else None
+
+
+def _content(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {LOCK}
 
 
 def _last(folder: Path) -> Path:

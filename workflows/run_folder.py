@@ -68,7 +68,8 @@ def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None, e
 
     A resumed run continues in its own folder, without the temporary files that it has left when it was killed. A run
     with several tasks in SLURM is named by its job, so that it finds its checkpoint when the cluster restarts the job;
-    so does a run with a given version.
+    so does a run with a given version. A run that was cut off before its first checkpoint starts anew in the folder of
+    its version.
 
     Args:
         settings: Names of the folder.
@@ -97,9 +98,12 @@ def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None, e
         setting = "run.version" if resumed_folder is None else "ckpt_path"
         raise InputError(f"{setting}: expected a folder in which no other process is at work, got {folder}.")
     is_new = resumed_folder is None and not _content(folder)
-    if settings.version and not (is_new or _is_restarted()):
+    was_cut_off = resumed_folder is None and exclusive and _was_cut_off(folder)
+    if settings.version and not (is_new or was_cut_off or _is_restarted()):
         unlock_folder(folder)
         raise InputError(f"run.version: expected a new or empty folder, got {folder}, which contains a run.")
+    if was_cut_off:
+        _remove_progress(folder)
     if (folder / "config.yaml").is_file():
         # Not where somebody has copied a checkpoint into another folder of the name `checkpoints`.
         for place in (folder, folder / "checkpoints", folder / "class_means"):
@@ -146,6 +150,21 @@ def _resumed_folder(checkpoint: Path) -> Path | None:
 
 def _content(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()} - {LOCK}
+
+
+def _was_cut_off(folder: Path) -> bool:
+    """Whether a folder holds a run that ended before its first checkpoint."""
+    # W&B writes while the table is featurized, and the list of rejected rows follows.
+    content = _content(folder)
+    results = (*folder.glob("checkpoints/*.ckpt"), *folder.glob("*_metrics.json"))
+    return ("rejected.csv" in content or content == {"wandb"}) and not results
+
+
+def _remove_progress(folder: Path) -> None:
+    """Remove what a run that starts anew would add to, or leave from the time before."""
+    for name in ("metrics.csv", "class_weights.csv"):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / "class_means", ignore_errors=True)
 
 
 def _last(folder: Path) -> Path:

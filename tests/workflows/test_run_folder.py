@@ -219,3 +219,34 @@ def test_the_system_unlocks_the_folder_of_a_killed_process(tmp_path: Path) -> No
         process.wait()
         assert (tmp_path / LOCK).exists()
         assert lock_folder(tmp_path)
+
+
+@pytest.mark.parametrize("written", [["wandb"], ["wandb", "rejected.csv", "splits.csv", "config.yaml", "metrics.csv"]])
+def test_a_run_that_was_cut_off_before_its_first_checkpoint_starts_anew(written: list[str]) -> None:
+    settings, run = RunSettings(version="mine"), Path("runs/x/mine")
+    run.mkdir(parents=True)
+    for name in written:
+        (run / name).touch()
+    folder = claim_run_folder(settings, "x.csv", None, exclusive=True)
+    assert folder.path == run
+    # The new run would add its rows to those of the old one.
+    assert {path.name for path in run.iterdir()} == {*written, LOCK} - {"metrics.csv"}
+    # What it had not written is not its own.
+    folder.discard()
+    assert {path.name for path in run.iterdir()} >= {*written} - {"metrics.csv"}
+    # One that has a checkpoint or a result is not begun again.
+    for name in ("checkpoints/best.ckpt", "val_metrics.json"):
+        (path := run / name).parent.mkdir(exist_ok=True)
+        path.touch()
+        with pytest.raises(InputError, match=r"run\.version: expected a new or empty folder"):
+            claim_run_folder(settings, "x.csv", None, exclusive=True)
+        path.unlink()
+
+
+def test_a_folder_of_other_files_is_no_run_that_was_cut_off() -> None:
+    (run := Path("runs/x/mine")).mkdir(parents=True)
+    for name in ("config.yaml", "metrics.csv"):
+        (run / name).touch()
+    with pytest.raises(InputError, match=r"run\.version: expected a new or empty folder"):
+        claim_run_folder(RunSettings(version="mine"), "x.csv", None, exclusive=True)
+    assert {path.name for path in run.iterdir()} == {"config.yaml", "metrics.csv"}

@@ -22,6 +22,7 @@ from experiments.search_space import read_search_space
 from experiments.search_study import open_study
 from experiments.search_trials import Objective, StopBetweenSteps, check_settings
 from workflows.fit_cli import FitCLI
+from workflows.run_lock import unlock_folder
 from workflows.settings.command_line import split_command_line
 from workflows.settings.config_files import find_config, shipped_names
 from workflows.settings.errors import reword
@@ -106,6 +107,7 @@ class FitTrial(FitCLI):
         finally:
             # The next trial would otherwise log to the same W&B run.
             finish(self.trainer.loggers)
+            unlock_folder(self.folder)
         return self.trainer.callback_metrics
 
 

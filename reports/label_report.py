@@ -12,6 +12,7 @@ import yaml
 
 from base.atomic_file import write_file
 from reports.analysis.label_errors import LabelError
+from reports.card_file import keep_comparison
 from reports.figures.class_figures import reliability_figure
 from reports.figures.label_figures import (
     RELIABILITY_NAMES,
@@ -58,13 +59,15 @@ def write_label_page(data: LabelData, output: Path | None = None, start: float |
 
     Args:
         data: The contents of the report.
-        output: The HTML file to write; `report.html` in the run's folder if None.
+        output: The HTML file to write; None writes `report.html` in the run's folder, and what its model card needs.
         start: Start of the work by `time.monotonic`; the page states its duration unless None.
 
     Returns:
         The file.
     """
-    output = output or data.run.folder / "report.html"
+    if output is None:
+        output = data.run.folder / "report.html"
+        keep_comparison(data.run, label_answer(data)["sentence"])
     page = build_label_report(data, start)
     write_file(output, lambda temporary: temporary.write_text(page))
     return output

@@ -8,7 +8,6 @@ from typing import Any
 
 import yaml
 
-from base.atomic_file import write_file
 from datamodules.datasets.dataset_catalog import CATALOG
 from datamodules.splits.split_settings import SplitSettings
 from reports.analysis.class_scores import class_groups
@@ -18,11 +17,8 @@ from reports.metric_titles import METRICS, MULTILABEL_METRICS
 from reports.number_texts import number
 from reports.paired_tests import pair_tests
 from reports.run_description import method_facts
-from reports.run_files import RunFiles, read_run
+from reports.run_files import RunFiles
 from reports.threshold_texts import threshold_text
-
-CARD = "model_card.md"
-"""Name of the file in the folder of a run."""
 
 _CLASSES_LISTED = 100
 _CLASS_NOTE = "Accuracies of head, middle and tail are the mean recall of their classes."
@@ -35,24 +31,6 @@ _LABEL_NOTE = (
     "precision says how far the samples with a label are ranked before those without; guessing gives the share of "
     "samples with the label. Values that are not known are left out."
 )
-
-
-def write_model_card(folder: Path, comparison: str = "") -> Path:
-    """Write the model card of a finished run into its folder.
-
-    Args:
-        folder: Folder of the run.
-        comparison: How the model compares with a baseline, in one sentence; empty if unknown.
-
-    Returns:
-        The file.
-
-    Raises:
-        InputError: If the run cannot be read.
-    """
-    text = model_card(read_run(folder), comparison)
-    write_file(folder / CARD, lambda path: path.write_text(text, encoding="utf-8"))
-    return folder / CARD
 
 
 def model_card(run: RunFiles, comparison: str = "") -> str:

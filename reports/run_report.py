@@ -13,6 +13,7 @@ import yaml
 from base.atomic_file import write_file
 from base.ranges import check_whole
 from reports.analysis.class_scores import reliability_by_group
+from reports.card_file import keep_comparison
 from reports.figures.class_figures import (
     class_count_figure,
     distance_figure,
@@ -63,13 +64,15 @@ def write_page(data: ReportData, output: Path | None = None, start: float | None
 
     Args:
         data: The contents of the report.
-        output: The HTML file to write; `report.html` in the run's folder if None.
+        output: The HTML file to write; None writes `report.html` in the run's folder, and what its model card needs.
         start: Start of the work by `time.monotonic`; the page states its duration unless None.
 
     Returns:
         The file.
     """
-    output = output or data.run.folder / "report.html"
+    if output is None:
+        output = data.run.folder / "report.html"
+        keep_comparison(data.run, answer(data)["sentence"])
     page = build_report(data, start)
     write_file(output, lambda temporary: temporary.write_text(page))
     return output

@@ -56,7 +56,7 @@ def decide(run: Path, settings: DecisionSettings, trust: Sequence[str] = ()) -> 
     from modules.drug_classifier import DrugClassifier
     from modules.evaluation.prediction_evidence import evidence_path, load_evidence
     from modules.make_evidence import decided_evidence
-    from reports.model_card import CARD, write_model_card
+    from reports.card_file import CARD, write_model_card
 
     saved = read_checkpoint(run / "checkpoints" / "best.ckpt" if run.is_dir() else run, "RUN")
     checkpoint = saved.measured

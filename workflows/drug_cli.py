@@ -267,9 +267,8 @@ class DrugCLI(LightningCLI):
         own += [SaveSettings()] if self.uses_run_folder else []
         settings["callbacks"] = [*own, *self.callbacks(), *(settings["callbacks"] or [])]
         changed = {"logger": False, "use_distributed_sampler": False}
-        if self.needs_checkpoint:
-            # Only fit writes checkpoints; Lightning's own callback would warn about its folder.
-            changed["enable_checkpointing"] = False
+        # Only fit writes checkpoints; Lightning's own callback would warn about its folder.
+        changed |= {"enable_checkpointing": False} if self.needs_checkpoint else {}
         trainer = RunTrainer(self._claim_folder, **{**settings, **changed, **kwargs})
         if self.uses_run_folder:
             trainer.start_tracking(self.config_init.tracking, self.subcommand_name, self.goes_on(), settings["logger"])
@@ -282,7 +281,8 @@ class DrugCLI(LightningCLI):
     def _claim_folder(self) -> RunFolder:
         if not self.uses_run_folder:
             return RunFolder(Path(tempfile.gettempdir()))
-        return claim_run_folder(RunSettings(**self.config.run.as_dict()), self.config.data.source, self.resumed_from())
+        run = RunSettings(**self.config.run.as_dict())
+        return claim_run_folder(run, self.config.data.source, self.resumed_from(), exclusive=True)
 
     def after_instantiate_classes(self) -> None:
         """Pass the settings to the model, for its checkpoints, and the trained task to the data module."""

@@ -11,6 +11,7 @@ from base.atomic_file import write_csv, write_json
 from modules.multilabel.tested_labels import tested_samples
 from modules.tested_predictions import TEST_PREDICTIONS
 from workflows.drug_cli import DrugCLI
+from workflows.run_lock import unlocking_folders
 from workflows.run_summary import split_metrics
 from workflows.run_trainer import RunTrainer
 from workflows.settings.command_help import COMPUTING, RUN
@@ -68,6 +69,7 @@ class Evaluation:
 
 
 @quiet_lightning()
+@unlocking_folders()
 def evaluate(
     split: Literal["validation", "test"],
     options: Sequence[str],

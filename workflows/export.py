@@ -31,6 +31,12 @@ _EXAMPLES = ("CC(=O)Oc1ccccc1C(=O)O", "CCO", "C[C@H](N)C(=O)O", "c1ccncc1", "CC(
 """Molecules, without a meaning, that the export is traced and checked with."""
 _TOLERANCE = 1e-4
 
+_SETTINGS = "model.json"
+"""File of an export without which it cannot be read."""
+_BESIDE_SETTINGS = ("model.onnx", "predict.py", "neighbors.npz", "model_card.md")
+_UNFINISHED = ".unfinished"
+"""Folder in that of an export in which it is written and checked."""
+
 
 @dataclass(frozen=True)
 class Exported:
@@ -50,6 +56,8 @@ class Exported:
 def export_run(path: Path, output: Path | None = None, trust: Sequence[str] = ()) -> Exported:
     """Write `model.onnx`, `model.json`, `predict.py` and, if the model asks training samples, `neighbors.npz`.
 
+    An export that is already in the folder is replaced when the new one is complete and has been checked.
+
     Args:
         path: Folder of a run, of which the checkpoint of the refit is taken, or else the best one; or a checkpoint.
         output: The folder to write; `export` in the run's folder if None.
@@ -62,23 +70,54 @@ def export_run(path: Path, output: Path | None = None, trust: Sequence[str] = ()
     task = read_checkpoint(checkpoint, "RUN").task
     refuse_export(task)
     folder = output or _default_folder(checkpoint)
-    if folder.exists() and not (folder.is_dir() and ((folder / "model.json").is_file() or not any(folder.iterdir()))):
+    new, is_missing = folder / _UNFINISHED, not folder.exists()
+    if not (is_missing or (folder.is_dir() and _may_be_written(folder))):
         raise InputError(f"output: expected a new or empty folder, got {folder}, which holds something else.")
     model = DrugClassifier.load_from_checkpoint(checkpoint, setting="RUN", trust=trust)
-    samples, batch = _examples(task)
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    try:
+        _write(model, checkpoint, new)
+    except BaseException:
+        shutil.rmtree(folder if is_missing else new)
+        raise
+    _put_in_place(new, folder)
+    new.rmdir()
+    return Exported(folder, checkpoint, sum(file.stat().st_size for file in folder.iterdir()))
+
+
+def _may_be_written(folder: Path) -> bool:
+    """Whether a folder is empty, or holds an export or what one has left that was cut off."""
+    return not any(folder.iterdir()) or (folder / _SETTINGS).is_file() or (folder / _UNFINISHED).is_dir()
+
+
+def _write(model: DrugClassifier, checkpoint: Path, folder: Path) -> None:
+    """Write and check an export.
+
+    Raises:
+        InputError: If it predicts otherwise than the checkpoint.
+    """
+    assert model.task is not None
+    samples, batch = _examples(model.task)
     write_file(folder / "model.onnx", lambda place: export_onnx(model, batch, place))
     write_file(folder / "predict.py", lambda place: place.write_text(prediction_source(version("tailmol"))))
-    neighbors = folder / "neighbors.npz"
     if _asks_neighbors(model):
-        write_file(neighbors, lambda place: _save_neighbors(model, place))
-    else:
-        neighbors.unlink(missing_ok=True)
+        write_file(folder / "neighbors.npz", lambda place: _save_neighbors(model, place))
     card = checkpoint.parent.parent / "model_card.md"
     if card.is_file():
         write_file(folder / card.name, lambda place: shutil.copyfile(card, place))
-    write_json(_settings(model, checkpoint), folder / "model.json")
+    write_json(_settings(model, checkpoint), folder / _SETTINGS)
     _check(model, batch, samples, folder)
-    return Exported(folder, checkpoint, sum(file.stat().st_size for file in folder.iterdir()))
+
+
+def _put_in_place(new: Path, folder: Path) -> None:
+    """Move the files of an export into its folder, which cannot be read until all are there."""
+    (folder / _SETTINGS).unlink(missing_ok=True)
+    for name in (*_BESIDE_SETTINGS, _SETTINGS):
+        if (new / name).is_file():
+            (new / name).replace(folder / name)
+        else:
+            (folder / name).unlink(missing_ok=True)
 
 
 def _default_folder(checkpoint: Path) -> Path:

@@ -34,39 +34,38 @@ def describe_run(
     Returns:
         The page; None if it was not asked for or could not be written.
     """
-    from reports.model_card import write_model_card
+    from reports.card_file import write_model_card
 
-    page, comparison = _report(folder, loggers, step, trust) if report else (None, "")
+    page = _report(folder, loggers, step, trust) if report else None
     try:
-        write_model_card(folder, comparison)
+        write_model_card(folder)
     except Exception as error:
         _log.warning(f"The model card could not be written ({type(error).__name__}: {error}). The run is complete.")
         _log.debug("Traceback of the model card:", exc_info=True)
     return page
 
 
-def _report(folder: Path, loggers: Sequence[Logger], step: int, trust: Sequence[str]) -> tuple[Path | None, str]:
-    """Write the report; the page and how the model compares with a baseline, None and nothing if it failed."""
+def _report(folder: Path, loggers: Sequence[Logger], step: int, trust: Sequence[str]) -> Path | None:
+    """Write the report and return the page, None if it failed."""
     from reports.run_files import read_run
 
     try:
         run = read_run(folder)
         write = _write_label_report if run.task.is_multilabel else _write_class_report
-        path, sentence = write(run, loggers, step, trust)
+        path = write(run, loggers, step, trust)
     except Exception as error:
         _log.warning(
             f"The report could not be written ({type(error).__name__}: {error}). The run is complete; to try again: "
             f"lightning report {quote(str(folder))}"
         )
         _log.debug("Traceback of the report:", exc_info=True)
-        return None, ""
+        return None
     _log.info(f"Report: {path}")
-    return path, sentence
+    return path
 
 
-def _write_class_report(run: RunFiles, loggers: Sequence[Logger], step: int, trust: Sequence[str]) -> tuple[Path, str]:
+def _write_class_report(run: RunFiles, loggers: Sequence[Logger], step: int, trust: Sequence[str]) -> Path:
     from reports.report_data import collect
-    from reports.run_answer import answer
     from reports.run_report import report_figures, write_page
     from reports.wandb_panels import log_report_panels
 
@@ -74,17 +73,16 @@ def _write_class_report(run: RunFiles, loggers: Sequence[Logger], step: int, tru
     data = collect(run.folder, trust=trust)
     path = write_page(data, start=start)
     log_report_panels(loggers, data, report_figures(data), step)
-    return path, answer(data)["sentence"]
+    return path
 
 
-def _write_label_report(run: RunFiles, loggers: Sequence[Logger], step: int, trust: Sequence[str]) -> tuple[Path, str]:
+def _write_label_report(run: RunFiles, loggers: Sequence[Logger], step: int, trust: Sequence[str]) -> Path:
     from reports.label_data import collect_labels
     from reports.label_report import label_figures, write_label_page
-    from reports.label_texts import label_answer
     from reports.wandb_panels import log_label_panels
 
     start = time.monotonic()
     data = collect_labels(run, trust)
     path = write_label_page(data, start=start)
     log_label_panels(loggers, data, label_figures(data), step)
-    return path, label_answer(data)["sentence"]
+    return path

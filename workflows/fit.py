@@ -11,11 +11,13 @@ from workflows.fit_folds import asked_folds, fit_folds
 from workflows.fit_once import FitResult
 from workflows.refit import train_and_refit
 from workflows.run_folder import how_to_go_on
+from workflows.run_lock import unlocking_folders
 from workflows.stop_signals import StopSignals
 from workflows.terminal import quiet_lightning
 
 
 @quiet_lightning()
+@unlocking_folders()
 def fit(
     options: Sequence[str] = (),
     configs: Sequence[str | Path] = (),

@@ -74,6 +74,8 @@ def train(cli: FitCLI) -> FitResult:
     metrics = split_metrics(cli.trainer, cli.datamodule, predictions.rows.cpu().numpy(), "test/")
     result = FitResult(cli.folder, Path(best), metrics, cli.trainer.is_global_zero)
     if result.is_first_process:
+        # That of an earlier test, of another decision.
+        (result.folder / "comparison.json").unlink(missing_ok=True)
         write_csv(predictions.frame(cli.datamodule, "test"), result.folder / TEST_PREDICTIONS)
         write_json(result.metrics, result.folder / "test_metrics.json")
     if result.is_first_process:

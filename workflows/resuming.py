@@ -1,8 +1,9 @@
-"""What a resumed run changes: its learning-rate schedule, and the metrics that it writes again."""
+"""What a resumed run changes: its learning-rate schedule, and the results that it writes again."""
 
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any, cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -10,14 +11,20 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from base.errors import InputError
 from modules.drug_classifier import DrugClassifier
+from modules.evaluation.prediction_evidence import evidence_path
+from modules.level_accuracy import LEVELS_FILE
+from modules.tested_predictions import TEST_PREDICTIONS
 from modules.training.lr_schedule import EPOCH_SHARES, SavedSchedule, climbs_back, replace_schedule
 from workflows.tracking import ContinuedCSVLogger
 
 _log = logging.getLogger("tailmol")
 
 
+_RESULTS = ("test_metrics.json", TEST_PREDICTIONS, LEVELS_FILE, "report.html", "comparison.json", "model_card.md")
+
+
 class Resuming(Callback):
-    """Continues `metrics.csv` and, if its settings have changed, the learning-rate schedule."""
+    """Continues `metrics.csv` and, if its settings have changed, the learning-rate schedule; removes old results."""
 
     def __init__(self, epoch_shares: dict[str, float]) -> None:
         """Create the callback.
@@ -72,3 +79,12 @@ class Resuming(Callback):
         if self.has_new_schedule:
             model = cast(DrugClassifier, pl_module)
             replace_schedule(checkpoint, model.make_optimizer, model.make_lr_scheduler)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remove the results of an earlier best checkpoint, which would pass for those of a new one beside them."""
+        if not trainer.is_global_zero:
+            return
+        folder = Path(trainer.default_root_dir)
+        final = folder / "checkpoints" / "final.ckpt"
+        for path in (*(folder / name for name in _RESULTS), evidence_path(final), final):
+            path.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from base.atomic_file import remove_unfinished
 from base.errors import InputError
+from workflows.run_lock import LOCK, lock_folder, unlock_folder
 
 
 @dataclass
@@ -45,41 +46,46 @@ class RunFolder:
     def remove_if_empty(self) -> None:
         """Remove the folders that the claim created, as far as they are empty."""
         for folder in self.made:
-            if not folder.is_dir() or any(folder.iterdir()):
+            if not folder.is_dir() or _content(folder):
                 return
+            unlock_folder(folder)
             folder.rmdir()
 
     def discard(self) -> None:
         """Remove what a run has written that was refused before its first step, and the folders that it created."""
-        for path in self.path.iterdir() if self.is_new else ():
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+        if self.is_new:
+            for path in self.path.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+                elif path.name != LOCK:
+                    path.unlink()
+            unlock_folder(self.path)
         self.remove_if_empty()
 
 
-def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None) -> RunFolder:
+def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None, exclusive: bool = False) -> RunFolder:
     """Create the folder of a run; to be called on the first process only.
 
     A resumed run continues in its own folder, without the temporary files that it has left when it was killed. A run
-    with several processes on a cluster is named by its job, so that it finds its checkpoint when the cluster restarts
-    the job; so does a run with a given version.
+    with several tasks in SLURM is named by its job, so that it finds its checkpoint when the cluster restarts the job;
+    so does a run with a given version. A run that was cut off before its first checkpoint starts anew in the folder of
+    its version.
 
     Args:
         settings: Names of the folder.
         source: The data source, which gives the default name.
         resumed: The checkpoint to resume from, if any.
+        exclusive: Whether to lock the folder against other processes, see `lock_folder`.
 
     Returns:
         The folder, and which folders were created.
 
     Raises:
-        InputError: If the given folder already contains a run.
+        InputError: If the given folder already contains a run, or another process has locked it.
     """
-    folder = _resumed_folder(resumed) if resumed and settings.version is None else None
+    resumed_folder = _resumed_folder(resumed) if resumed and settings.version is None else None
     missing: list[Path] = []
-    is_new = False
+    folder = resumed_folder
     if folder is None:
         parent = _parent(settings, source)
         missing = [one for one in (parent, *parent.parents) if not one.exists()]
@@ -87,10 +93,17 @@ def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None) -
         folder = named or _next_version(parent)
         if named is None or not folder.exists():
             missing.insert(0, folder)
-        is_new = named is None or not folder.exists() or not any(folder.iterdir())
-        if settings.version and not _is_restarted() and not is_new:
-            raise InputError(f"run.version: expected a new or empty folder, got {folder}, which contains a run.")
     folder.mkdir(parents=True, exist_ok=True)
+    if exclusive and not lock_folder(folder):
+        setting = "run.version" if resumed_folder is None else "ckpt_path"
+        raise InputError(f"{setting}: expected a folder in which no other process is at work, got {folder}.")
+    is_new = resumed_folder is None and not _content(folder)
+    was_cut_off = resumed_folder is None and exclusive and _was_cut_off(folder)
+    if settings.version and not (is_new or was_cut_off or _is_restarted()):
+        unlock_folder(folder)
+        raise InputError(f"run.version: expected a new or empty folder, got {folder}, which contains a run.")
+    if was_cut_off:
+        _remove_progress(folder)
     if (folder / "config.yaml").is_file():
         # Not where somebody has copied a checkpoint into another folder of the name `checkpoints`.
         for place in (folder, folder / "checkpoints", folder / "class_means"):
@@ -135,6 +148,25 @@ def _resumed_folder(checkpoint: Path) -> Path | None:
     return folder.parent if folder.name == "checkpoints" else None
 
 
+def _content(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {LOCK}
+
+
+def _was_cut_off(folder: Path) -> bool:
+    """Whether a folder holds a run that ended before its first checkpoint."""
+    # W&B writes while the table is featurized, and the list of rejected rows follows.
+    content = _content(folder)
+    results = (*folder.glob("checkpoints/*.ckpt"), *folder.glob("*_metrics.json"))
+    return ("rejected.csv" in content or content == {"wandb"}) and not results
+
+
+def _remove_progress(folder: Path) -> None:
+    """Remove what a run that starts anew would add to, or leave from the time before."""
+    for name in ("metrics.csv", "class_weights.csv"):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / "class_means", ignore_errors=True)
+
+
 def _last(folder: Path) -> Path:
     return folder / "checkpoints" / "last.ckpt"
 
@@ -164,8 +196,6 @@ def _job_number() -> str | None:
         # A job may start several runs, each as a separate step.
         step = os.environ.get("SLURM_STEP_ID", "0")
         return f"job_{os.environ['SLURM_JOB_ID']}" + (f"_{step}" if step != "0" else "")
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        return f"job_{os.environ['TORCHELASTIC_RUN_ID']}_{os.environ.get('MASTER_PORT', '0')}"
     return None
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import signal
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 
 from base.errors import InputError, is_disk_full
 from base.ranges import check_whole
@@ -82,17 +86,47 @@ class TableCLI(DrugCLI):
         assert self.writer is not None
         self.writer.expect(columns, self.config.trainer.enable_progress_bar is not False and not quiet)
         self.datamodule.chunk_rows = self.config.chunk_rows
-        try:
-            self.trainer.predict(
-                self.model,
-                datamodule=self.datamodule,
-                return_predictions=False,
-                ckpt_path=self.checkpoint,
-                weights_only=True,
-            )
-            self.writer.join(self.trainer)
-        finally:
-            self.writer.remove_chunks(self.trainer)
+        with _EndedBySigterm(self.trainer):
+            try:
+                self.trainer.predict(
+                    self.model,
+                    datamodule=self.datamodule,
+                    return_predictions=False,
+                    ckpt_path=self.checkpoint,
+                    weights_only=True,
+                )
+                self.writer.join(self.trainer)
+            finally:
+                self.writer.remove_chunks(self.trainer)
+
+
+class _EndedBySigterm(Callback):
+    """A context in which SIGTERM ends the process as an error would, with the usual exit status, 143."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        trainer.callbacks.append(self)  # type: ignore[attr-defined]
+
+    def __enter__(self) -> None:
+        """Take over the signal."""
+        self._before = signal.signal(signal.SIGTERM, self._end)
+
+    def __exit__(self, *error: object) -> None:
+        """Give the signal back."""
+        signal.signal(signal.SIGTERM, self._before)
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Replace Lightning's handler, which notes the signal for loops of training and waits for other processes."""
+        signal.signal(signal.SIGTERM, self._end)
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        launcher = self._trainer.strategy.launcher
+        if launcher is not None:
+            launcher.kill(signal.SIGKILL)
+        # Otherwise the chunks that they featurize would be waited for.
+        for worker in multiprocessing.active_children():
+            worker.terminate()
+        sys.exit(128 + number)
 
 
 def check_output(output: Path, inputs: Sequence[str]) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import numpy
 import polars
 import pytest
 
 import tailmol
+from modules.evaluation.embedding_columns import EmbeddingColumns
 from tests.lightning_app.command import TINY, in_this_process
 from workflows.fit import fit
 
@@ -75,3 +79,24 @@ def test_what_is_refused_in_one_sentence(
 ) -> None:
     assert in_this_process(monkeypatch, "embed", f"--ckpt_path={run}", f"--data.source={table}", *options) == 2
     assert capsys.readouterr().err.strip().endswith(sentence)
+
+
+def test_a_process_that_is_asked_to_stop_ends_at_once_and_leaves_nothing(
+    run: Path, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def values(columns: EmbeddingColumns, batch: Any, prediction: Any) -> Any:
+        batches.append(batch)
+        if len(batches) == 3:
+            # The first chunk is written.
+            assert len(list(table.parent.glob(".out.npy.*.parts/*.part"))) == 1
+            os.kill(os.getpid(), signal.SIGTERM)
+        return plain(columns, batch, prediction)
+
+    batches: list[Any] = []
+    plain, before = EmbeddingColumns.values, signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(EmbeddingColumns, "values", values)
+    given = (f"--ckpt_path={run}", "--data.source=new.csv", "--output=out.npy", "--chunk_rows=8")
+    assert in_this_process(monkeypatch, "embed", *given, *ON_CPU) == 143
+    assert len(batches) == 3
+    assert [path.name for path in table.parent.iterdir()] == ["new.csv"]
+    assert signal.getsignal(signal.SIGTERM) == before

@@ -94,6 +94,10 @@ def test_images_are_drawn_and_the_report_can_be_switched_off(
     assert payload["map"]["perSample"] == 1
     assert payload["distance"]["epochs"] == [None]
     assert "weights" not in payload["figures"]
+    # The model card has it from the report.
+    sentence = json.loads((run / "comparison.json").read_text())["sentence"]
+    assert sentence in (run / "report.html").read_text()
+    assert (run / "model_card.md").read_text().count(sentence) == 1
 
 
 @pytest.mark.slow

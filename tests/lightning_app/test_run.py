@@ -64,6 +64,7 @@ def test_a_run_writes_what_it_promises(trained: Path) -> None:
         "test_metrics.json",
         "test_predictions.csv",
         "model_card.md",
+        "comparison.json",
         "splits.csv",
         "rejected.csv",
         "checkpoints/best.ckpt",

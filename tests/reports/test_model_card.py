@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
+from modules.decisions.settings import DecisionSettings
+from reports.card_file import keep_comparison, write_model_card
 from reports.model_card import card_metadata, model_card
 from reports.report_data import collect
 from reports.run_files import RunFiles, read_run
 from tests.lightning_app.command import TINY
+from workflows.decide import decide
 from workflows.fit import fit
 
 
@@ -78,3 +82,16 @@ def test_its_intervals_are_those_of_the_report(run: RunFiles) -> None:
     assert shown is not None
     found = collect(run.folder).accuracies["balanced_accuracy"]
     assert shown.groups() == tuple(f"{value:.3f}" for value in (found.value, found.low, found.high))
+
+
+def test_the_card_keeps_what_the_report_of_the_tested_decision_has_found(run: RunFiles) -> None:
+    own = Path(shutil.copytree(run.folder, run.folder.with_name("copy")))
+    tested, last = read_run(own), read_run(own / "checkpoints" / "last.ckpt")
+    keep_comparison(tested, "Better by 0.1.")
+    for other in (replace(tested, tested_objective="accuracy"), last):
+        keep_comparison(other, "Better by 0.2.")
+    decide(own, DecisionSettings("balanced_accuracy"))
+    for text in ((own / "model_card.md").read_text(), write_model_card(own).read_text()):
+        assert "balanced_accuracy; the metrics are those of the test. " in text
+        assert "Better by 0.1.\n" in text
+        assert "Better by 0.2." not in text

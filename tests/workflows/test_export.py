@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -260,3 +261,39 @@ def test_what_cannot_be_exported_is_named(
         export_run(tmp_path / "other.ckpt")
     assert str(error.value).startswith(sentence)
     assert not (tmp_path / "export").exists()
+
+
+def test_an_export_that_fails_its_check_changes_nothing(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (exported / "export").iterdir()}
+    monkeypatch.setattr("workflows.export._TOLERANCE", -1.0)
+    for output in (None, tmp_path / "new"):
+        with pytest.raises(InputError, match=r"^RUN: expected a model that predicts the same after its export, got"):
+            export_run(exported, output)
+    assert {path: path.stat().st_mtime_ns for path in (exported / "export").iterdir()} == before
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.json"])
+def test_an_export_that_is_cut_off_in_the_place_of_another_one_cannot_be_read_and_is_repeated(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def replace(path: Path, target: Path) -> Path:
+        if path.name == name and path.parent.name == ".unfinished":
+            raise KeyboardInterrupt
+        return move(path, target)
+
+    folder, move = Path(shutil.copytree(exported / "export", tmp_path / "export")), Path.replace
+    (folder / "neighbors.npz").write_text("of another model")
+    (folder / "notes.txt").write_text("of the user")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", replace)
+        with pytest.raises(KeyboardInterrupt):
+            export_run(exported, folder)
+    with pytest.raises(FileNotFoundError):
+        Predictor(folder)
+    export_run(exported, folder)
+    names = {path.name for path in (exported / "export").iterdir()}
+    assert {path.name for path in folder.iterdir()} == {*names, "notes.txt"}
+    assert Predictor(folder).predict(DRUGS[:3]).labels == Predictor(exported / "export").predict(DRUGS[:3]).labels

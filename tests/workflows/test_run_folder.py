@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import fcntl
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from base.errors import InputError
 from workflows.run_folder import RunFolder, RunSettings, claim_run_folder, find_interrupted
+from workflows.run_lock import LOCK, lock_folder, unlocking_folders
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _no_locks_left() -> Iterator[None]:
+    with unlocking_folders():
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -144,3 +157,96 @@ def test_processes_of_a_cluster_agree_on_the_job(monkeypatch: pytest.MonkeyPatch
     assert claim_run_folder(RunSettings(), "x.csv", None).path == Path("runs/x/job_77")
     monkeypatch.setenv("SLURM_STEP_ID", "1")
     assert {claim_run_folder(RunSettings(), "x.csv", None).path for _ in range(2)} == {Path("runs/x/job_77_1")}
+
+
+def test_jobs_of_torchrun_that_have_the_same_name_get_folders_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("MASTER_PORT", "29500")
+    first, second = (claim_run_folder(RunSettings(), "x.csv", None).path for _ in range(2))
+    assert first != second
+
+
+def test_a_folder_in_which_another_process_is_at_work_is_refused_and_left_alone() -> None:
+    last = checkpoint_of(run := Path("runs/x/mine"))
+    (run / "config.yaml").touch()
+    (unfinished := last.with_name(f".last.ckpt.{'0a' * 16}")).touch()
+    claims = [("run.version", RunSettings(version="mine"), None), ("ckpt_path", RunSettings(), last)]
+    with (run / LOCK).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for name, settings, resumed in claims:
+            sentence = rf"^{name}: expected a folder in which no other process is at work, got \S*runs/x/mine\.$"
+            with pytest.raises(InputError, match=sentence):
+                claim_run_folder(settings, "x.csv", resumed, exclusive=True)
+        assert unfinished.exists()
+    claim_run_folder(RunSettings(), "x.csv", last, exclusive=True)
+    assert not unfinished.exists()
+
+
+def test_a_lock_is_no_content_and_is_removed_at_the_end() -> None:
+    settings, run = RunSettings(version="mine"), Path("runs/x/mine")
+    run.mkdir(parents=True)
+    # As a killed process leaves it.
+    (run / LOCK).touch()
+    with unlocking_folders():
+        assert claim_run_folder(settings, "x.csv", None, exclusive=True).is_new
+        with (run / LOCK).open() as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert list(run.iterdir()) == []
+    (run / "metrics.csv").touch()
+    with pytest.raises(InputError, match=r"run\.version: expected a new or empty folder"):
+        claim_run_folder(settings, "x.csv", None, exclusive=True)
+    assert [path.name for path in run.iterdir()] == ["metrics.csv"]
+
+
+def test_a_locked_folder_is_removed_with_a_refused_run(tmp_path: Path) -> None:
+    claim_run_folder(RunSettings(), "x.csv", None, exclusive=True).remove_if_empty()
+    assert list(tmp_path.iterdir()) == []
+    folder = claim_run_folder(RunSettings(version="mine"), "x.csv", None, exclusive=True)
+    (folder.path / "config.yaml").touch()
+    folder.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_system_unlocks_the_folder_of_a_killed_process(tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; from workflows.run_lock import lock_folder\n"
+    code += "print(lock_folder(Path(sys.argv[1])), flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "True\n"
+        assert not lock_folder(tmp_path)
+        process.kill()
+        process.wait()
+        assert (tmp_path / LOCK).exists()
+        assert lock_folder(tmp_path)
+
+
+@pytest.mark.parametrize("written", [["wandb"], ["wandb", "rejected.csv", "splits.csv", "config.yaml", "metrics.csv"]])
+def test_a_run_that_was_cut_off_before_its_first_checkpoint_starts_anew(written: list[str]) -> None:
+    settings, run = RunSettings(version="mine"), Path("runs/x/mine")
+    run.mkdir(parents=True)
+    for name in written:
+        (run / name).touch()
+    folder = claim_run_folder(settings, "x.csv", None, exclusive=True)
+    assert folder.path == run
+    # The new run would add its rows to those of the old one.
+    assert {path.name for path in run.iterdir()} == {*written, LOCK} - {"metrics.csv"}
+    # What it had not written is not its own.
+    folder.discard()
+    assert {path.name for path in run.iterdir()} >= {*written} - {"metrics.csv"}
+    # One that has a checkpoint or a result is not begun again.
+    for name in ("checkpoints/best.ckpt", "val_metrics.json"):
+        (path := run / name).parent.mkdir(exist_ok=True)
+        path.touch()
+        with pytest.raises(InputError, match=r"run\.version: expected a new or empty folder"):
+            claim_run_folder(settings, "x.csv", None, exclusive=True)
+        path.unlink()
+
+
+def test_a_folder_of_other_files_is_no_run_that_was_cut_off() -> None:
+    (run := Path("runs/x/mine")).mkdir(parents=True)
+    for name in ("config.yaml", "metrics.csv"):
+        (run / name).touch()
+    with pytest.raises(InputError, match=r"run\.version: expected a new or empty folder"):
+        claim_run_folder(RunSettings(version="mine"), "x.csv", None, exclusive=True)
+    assert {path.name for path in run.iterdir()} == {"config.yaml", "metrics.csv"}

@@ -41,13 +41,15 @@ def check_trainer_numbers(settings: Mapping[str, Any]) -> None:
         # A share if it is a fraction, else a number of batches, which the command line reads as 2.0.
         if isinstance(value, float) and not value.is_integer():
             check_range(f"trainer.{name}", value, 0, highest=1)
-        elif value is not None:
+        elif isinstance(value, int | float):
             check_whole(f"trainer.{name}", int(value), 0)
     if settings["gradient_clip_val"] is not None:
         check_range("trainer.gradient_clip_val", settings["gradient_clip_val"], 0)
-    if isinstance(settings["max_time"], Mapping):
-        for value in settings["max_time"].values():
-            check_whole("trainer.max_time", value, 0)
+    for name in ("max_time", "val_check_interval"):
+        # Durations such as {minutes: 15}; Lightning checks those that are a text.
+        if isinstance(settings[name], Mapping):
+            for value in settings[name].values():
+                check_whole(f"trainer.{name}", value, 0)
     devices = settings["devices"]
     if isinstance(devices, int) and devices != -1 and devices < 1:
         raise InputError(f"trainer.devices: expected 1 or more, or -1 for all, got {devices}.")

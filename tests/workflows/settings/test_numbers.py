@@ -170,6 +170,13 @@ def test_numbers_of_lightning(cls: type, check: Callable[[dict[str, Any]], None]
     assert checked >= 5
 
 
+def test_validation_may_be_due_after_some_time() -> None:
+    defaults = {name: one.default for name, one in inspect.signature(Trainer).parameters.items()}
+    for value in ("00:00:15:00", {"minutes": 15}, 0.5, 7, 2.0):
+        check_trainer_numbers({**defaults, "val_check_interval": value})
+    refused(lambda: check_trainer_numbers({**defaults, "val_check_interval": {"minutes": -1}}), "val_check_interval")
+
+
 @pytest.mark.parametrize(
     ("option", "name"),
     [

@@ -53,8 +53,8 @@ def summarize(cells: polars.DataFrame, baseline: str, metric: str = "balanced_ac
 
         - `is_baseline`; `splits`, the number of splits with a score; `paired_splits`, those that the baseline also has.
         - `mean`, `low`, `high`: mean of the metric with its 95 % interval; `difference` to the baseline likewise.
-        - `p_value`; `p_holm`, adjusted for the number of rows of the data set with the same baseline, whatever their
-          encoder; `effect_size`, Cohen's d.
+        - `p_value`; `p_holm`, adjusted for the number of rows with the same data set and baseline, of all encoders.
+        - `effect_size`: Cohen's d.
         - `head`, `middle`, `tail`, `accuracy`, `auroc`: means over splits.
         - `head_difference` and `tail_difference`, with bounds.
         - `trade`: whether the interval of the tail lies above 0 and that of the head below.

@@ -28,6 +28,7 @@ from workflows.final_report import describe_run
 from workflows.fit_cli import FitCLI
 from workflows.fit_once import FitResult, train
 from workflows.run_folder import RunFolder, RunSettings, claim_run_folder, how_to_go_on, named_folder
+from workflows.run_lock import lock_folder
 from workflows.run_trainer import RunTrainer, idle_trainer, usable_accelerator
 from workflows.settings.command_line import split_command_line, take_option
 from workflows.settings.layers import read_command
@@ -264,7 +265,9 @@ def _member_words(
         trusted = [word for module in asked.trust for word in ("--trust", module)]
         return ["--ckpt_path", str(last), *given_again(asked.given), *given_options(given), *trusted]
     if asked.trainer.is_global_zero and place.is_dir():
-        # It was cut off before its first checkpoint.
+        # It was cut off before its first checkpoint, unless another command is at work in it.
+        if not lock_folder(place):
+            raise InputError(f"run.version: expected members that no other process trains, got {place}.")
         shutil.rmtree(place)
     named = ["--run.root", str(place.parent.parent), "--run.name", place.parent.name, "--run.version", place.name]
     own = ["--folds=null", "--only_folds=null", f"--data.folds={len(members)}", f"--data.fold={fold}"]

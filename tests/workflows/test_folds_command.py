@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,6 +81,24 @@ def test_names_that_a_run_without_folds_does_not_take_are_refused(option: str, m
     with pytest.raises(InputError, match=message):
         fit([*SHORT, option], show_progress=False)
     assert not Path("runs").exists()
+
+
+def test_a_member_that_another_process_trains_is_left_alone() -> None:
+    options = [*SHORT, "--run.version=night"]
+    with pytest.raises(_AskedError):
+        fit(options, show_progress=False)
+    member = Path("runs/inn_stems/night/folds/0")
+    member.mkdir()
+    (member / "rejected.csv").write_text("row\n")
+    with (member / ".lock").open("w") as file:
+        # Another open file stands for another process.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match=r"^run\.version: expected members that no other process trains, got "):
+            fit(options, show_progress=False)
+        assert (member / "rejected.csv").is_file()
+    with pytest.raises(_AskedError):
+        fit(options, show_progress=False)
+    assert not member.exists()
 
 
 def test_members_are_tracked_as_the_command_says_also_when_they_go_on(asked: list[Sequence[str]]) -> None:

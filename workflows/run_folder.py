@@ -11,7 +11,7 @@ from pathlib import Path
 
 from base.atomic_file import remove_unfinished
 from base.errors import InputError
-from workflows.run_lock import LOCK, lock_folder, unlock_folder
+from workflows.run_lock import LOCK, is_certain, lock_folder, unlock_folder
 
 
 @dataclass
@@ -94,11 +94,12 @@ def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None, e
         if named is None or not folder.exists():
             missing.insert(0, folder)
     folder.mkdir(parents=True, exist_ok=True)
-    if exclusive and not lock_folder(folder):
+    # Where SLURM puts a job back after its node has failed, the lock of the node may outlive it.
+    if exclusive and not lock_folder(folder) and not _is_restarted():
         setting = "run.version" if resumed_folder is None else "ckpt_path"
         raise InputError(f"{setting}: expected a folder in which no other process is at work, got {folder}.")
     is_new = resumed_folder is None and not _content(folder)
-    was_cut_off = resumed_folder is None and exclusive and _was_cut_off(folder)
+    was_cut_off = resumed_folder is None and exclusive and is_certain(folder) and _was_cut_off(folder)
     if settings.version and not (is_new or was_cut_off or _is_restarted()):
         unlock_folder(folder)
         raise InputError(f"run.version: expected a new or empty folder, got {folder}, which contains a run.")

@@ -22,6 +22,9 @@ _NO_LOCKS = (errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 _held: dict[Path, int] = {}
 """Descriptors of the locked files of this process, by absolute folder."""
 
+_unlockable: set[Path] = set()
+"""Folders of these on file systems that have no locks."""
+
 
 def lock_folder(folder: Path) -> bool:
     """Lock a folder for this process, which may do so again.
@@ -36,6 +39,7 @@ def lock_folder(folder: Path) -> bool:
     if place in _held and _is_at(_held[place], place / LOCK):
         return True
     unlock_folder(place)
+    has_lock = True
     while True:
         descriptor = os.open(place / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
         try:
@@ -48,11 +52,23 @@ def lock_folder(folder: Path) -> bool:
             if error.errno not in _NO_LOCKS:
                 os.close(descriptor)
                 raise
+            has_lock = False
         if _is_at(descriptor, place / LOCK):
             _held[place] = descriptor
+            if not has_lock:
+                _unlockable.add(place)
             return True
         # The process that held the lock has just removed the file.
         os.close(descriptor)
+
+
+def is_certain(folder: Path) -> bool:
+    """Whether no other process can be at work in a folder that this one has locked: some file systems have no locks.
+
+    Args:
+        folder: The folder.
+    """
+    return folder.resolve() in _held.keys() - _unlockable
 
 
 def unlock_folder(folder: Path) -> None:
@@ -63,6 +79,7 @@ def unlock_folder(folder: Path) -> None:
     """
     place = folder.resolve()
     descriptor = _held.pop(place, None)
+    _unlockable.discard(place)
     if descriptor is None:
         return
     if _is_at(descriptor, place / LOCK):
@@ -79,6 +96,16 @@ def unlocking_folders() -> Iterator[None]:
     finally:
         for folder in set(_held) - before:
             unlock_folder(folder)
+
+
+def _close_in_copy() -> None:
+    """Close the files in a forked copy, which would hold the locks for as long as it lives."""
+    for descriptor in _held.values():
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_close_in_copy)
 
 
 @atexit.register

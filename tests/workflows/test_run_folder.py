@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import subprocess
 import sys
@@ -207,9 +208,14 @@ def test_a_locked_folder_is_removed_with_a_refused_run(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_system_unlocks_the_folder_of_a_killed_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_copy", [False, True])
+def test_the_system_unlocks_the_folder_of_a_killed_process(tmp_path: Path, has_copy: bool) -> None:
     code = "import sys; from pathlib import Path; from workflows.run_lock import lock_folder\n"
-    code += "print(lock_folder(Path(sys.argv[1])), flush=True); sys.stdin.read()"
+    code += "import os; locked = lock_folder(Path(sys.argv[1]))\n"
+    # As a worker of a data loader, which lives on for some seconds.
+    code += "child = os.fork()\n" if has_copy else "child = 0\n"
+    code += "if not child: print(locked, flush=True)\n"
+    code += "sys.stdin.read()"
     command = [sys.executable, "-c", code, str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -219,6 +225,30 @@ def test_the_system_unlocks_the_folder_of_a_killed_process(tmp_path: Path) -> No
         process.wait()
         assert (tmp_path / LOCK).exists()
         assert lock_folder(tmp_path)
+
+
+def test_without_locks_nothing_is_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    (run := Path("runs/x/mine")).mkdir(parents=True)
+    (run / "rejected.csv").touch()
+    with pytest.raises(InputError, match=r"run\.version: expected a new or empty folder"):
+        claim_run_folder(RunSettings(version="mine"), "x.csv", None, exclusive=True)
+    (run / "rejected.csv").unlink()
+    assert claim_run_folder(RunSettings(version="mine"), "x.csv", None, exclusive=True).path == run
+
+
+def test_a_job_that_is_put_back_does_not_wait_for_the_lock_of_a_failed_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    (run := Path("runs/x/mine")).mkdir(parents=True)
+    with (run / LOCK).open("w") as file:
+        # Another open file stands for another process.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match=r"run\.version: expected a folder in which no other process is at work"):
+            claim_run_folder(RunSettings(version="mine"), "x.csv", None, exclusive=True)
+        monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+        assert claim_run_folder(RunSettings(version="mine"), "x.csv", None, exclusive=True).path == run
 
 
 @pytest.mark.parametrize("written", [["wandb"], ["wandb", "rejected.csv", "splits.csv", "config.yaml", "metrics.csv"]])

@@ -113,6 +113,8 @@ def fit_folds(
         place = {name: cli.given["data"][name] for name in ("source", "cache_folder")}
         given = {"data": place, "tracking": asdict(tracking)}
         made = assemble(members, folder, data, given, cli.trust)
+        # That of an earlier test, of other members.
+        (folder / "comparison.json").unlink(missing_ok=True)
         write_json(made.metrics, folder / "test_metrics.json")
     except Exception as error:
         if is_first and not (folder / "folds").is_dir():
@@ -260,14 +262,17 @@ def _member_words(
         "tracking": asdict(replace(tracking, name=f"{tracking.name} fold {fold}")),
         "data": {"source": asked.config.data.source},
     }
-    last = place / "checkpoints" / "last.ckpt"
+    is_first, last = asked.trainer.is_global_zero, place / "checkpoints" / "last.ckpt"
+    if is_first and place.is_dir() and not lock_folder(place):
+        raise InputError(
+            f"run.version: expected a member that no other process is training, got {place}; give --only_folds without "
+            "it."
+        )
     if last.is_file():
         trusted = [word for module in asked.trust for word in ("--trust", module)]
         return ["--ckpt_path", str(last), *given_again(asked.given), *given_options(given), *trusted]
-    if asked.trainer.is_global_zero and place.is_dir():
-        # It was cut off before its first checkpoint, unless another command is at work in it.
-        if not lock_folder(place):
-            raise InputError(f"run.version: expected members that no other process trains, got {place}.")
+    if is_first and place.is_dir():
+        # It was cut off before its first checkpoint.
         shutil.rmtree(place)
     named = ["--run.root", str(place.parent.parent), "--run.name", place.parent.name, "--run.version", place.name]
     own = ["--folds=null", "--only_folds=null", f"--data.folds={len(members)}", f"--data.fold={fold}"]

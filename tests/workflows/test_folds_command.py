@@ -90,11 +90,17 @@ def test_a_member_that_another_process_trains_is_left_alone() -> None:
     member = Path("runs/inn_stems/night/folds/0")
     member.mkdir()
     (member / "rejected.csv").write_text("row\n")
+    refusal = r"^run\.version: expected a member that no other process is training, got .* --only_folds without it"
     with (member / ".lock").open("w") as file:
         # Another open file stands for another process.
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(InputError, match=r"^run\.version: expected members that no other process trains, got "):
+        with pytest.raises(InputError, match=refusal):
             fit(options, show_progress=False)
+        (member / "checkpoints").mkdir()
+        (member / "checkpoints" / "last.ckpt").touch()
+        with pytest.raises(InputError, match=refusal):
+            fit(options, show_progress=False)
+        (member / "checkpoints" / "last.ckpt").unlink()
         assert (member / "rejected.csv").is_file()
     with pytest.raises(_AskedError):
         fit(options, show_progress=False)

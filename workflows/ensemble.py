@@ -120,16 +120,18 @@ def assemble(
         found = out_of_fold_metrics(model, scores, decisions)
         samples = whole.records.samples
         levels = [] if evidence is None else crossed_levels(decisions, scores, evidence, samples)
+        rows = everywhere.rows
         write_csv(listed, folder / TEST_PREDICTIONS)
     else:
         tested, embeddings = score_and_embed(model, whole.test_dataloader())
         found = model.decision.evaluate(tested, model.metrics)
         levels = [] if evidence is None else tested_levels(model, whole, tested, embeddings, evidence)
+        rows = tested.rows
         write_csv(tested_samples(model.decision, tested).frame(whole, "test"), folder / TEST_PREDICTIONS)
         write_csv(listed, folder / OUT_OF_FOLD_PREDICTIONS)
     if levels:
         write_json({"levels": levels}, folder / LEVELS_FILE)
-    sizes = whole.records.sizes(whole.records.rows["test"], whole.task.class_counts)
+    sizes = whole.records.sizes(rows.cpu().numpy(), whole.task.class_counts)
     named = {**sizes, **_plain(*found, whole.task.classes)}
     return Assembled(path, {f"test/{name}": value for name, value in named.items()}, settings, out_of_fold)
 

@@ -112,16 +112,10 @@ def train_and_refit(cli: FitCLI, command: str = "lightning", show_progress: bool
 
 
 def _train_anew(cli: FitCLI) -> FitResult:
-    """Train, test and report; what a refit of an earlier best checkpoint has left is removed."""
+    """Train, test and report; the plan of a refit of an earlier best checkpoint is removed."""
     if cli.trainer.is_global_zero:
         (cli.folder / PLAN).unlink(missing_ok=True)
-    result = train(cli)
-    final = result.best_checkpoint.with_name("final.ckpt")
-    if result.is_first_process and final.is_file():
-        _log.info(f"{final} is removed, since it belongs to the best checkpoint of before.")
-        evidence_path(final).unlink(missing_ok=True)
-        final.unlink()
-    return result
+    return train(cli)
 
 
 def _plan(cli: FitCLI) -> str:

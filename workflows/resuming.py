@@ -86,5 +86,7 @@ class Resuming(Callback):
             return
         folder = Path(trainer.default_root_dir)
         final = folder / "checkpoints" / "final.ckpt"
+        if final.is_file():
+            _log.info(f"{final} is removed, since it belongs to the best checkpoint of before.")
         for path in (*(folder / name for name in _RESULTS), evidence_path(final), final):
             path.unlink(missing_ok=True)

@@ -32,10 +32,13 @@ def label_overlap(embeddings: Tensor, labels: Tensor, neighbors: int = 10, seed:
     order = torch.randperm(len(embeddings), generator=generator).to(embeddings.device)
     most = max(MAX_QUERIES // max(int((counts > 0).sum()), 1), MIN_QUERIES_PER_CLASS)
     shares = torch.full((labels.shape[1],), torch.nan, device=embeddings.device)
-    for label in torch.nonzero(counts > 1).flatten().tolist():
-        queries = order[labels[order, label] == 1][:most]
-        found = nearest_samples(embeddings, queries, min(neighbors, int(counts[label]) - 1))
-        near = labels[found, label]
+    several = torch.nonzero(counts > 1).flatten().tolist()
+    queries = [order[labels[order, label] == 1][:most] for label in several]
+    # All embeddings are read for each part.
+    parts = torch.split(torch.cat([order[:0], *queries]), MAX_QUERIES)
+    nearest = torch.cat([nearest_samples(embeddings, part, neighbors) for part in parts])
+    for label, found in zip(several, torch.split(nearest, [len(own) for own in queries]), strict=True):
+        near = labels[found[:, : int(counts[label]) - 1], label]
         shares[label] = (near == 0).sum() / (near >= 0).sum().clamp(min=1)
     others = shares.nanmean().nan_to_num(0.0)
     return torch.where(shares.isnan() & (counts > 0), others, shares)

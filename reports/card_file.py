@@ -35,6 +35,11 @@ def write_model_card(folder: Path) -> Path:
     return folder / CARD
 
 
+def is_best(run: RunFiles) -> bool:
+    """Whether the files are those of the best checkpoint in the folder of a run, of which the model card is."""
+    return run.checkpoint.resolve() == (run.folder / "checkpoints" / "best.ckpt").resolve()
+
+
 def keep_comparison(run: RunFiles, sentence: str) -> None:
     """Write what a report has found into the folder of its run, for the model card.
 
@@ -45,6 +50,5 @@ def keep_comparison(run: RunFiles, sentence: str) -> None:
         run: The files of the run.
         sentence: How the model compares with a baseline.
     """
-    is_best = run.checkpoint.resolve() == (run.folder / "checkpoints" / "best.ckpt").resolve()
-    if is_best and run.tested_objective is None:
+    if is_best(run) and run.tested_objective is None:
         write_json({"sentence": sentence}, run.folder / COMPARISON)

@@ -127,7 +127,9 @@ def main() -> None:
     folder = arguments.folder or Path("results") / plan.name
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "peers.csv"
-    rows = polars.read_csv(path, infer_schema_length=None).rows(named=True) if path.is_file() else []
+    # A digest may consist of decimal digits.
+    given: dict[str, Any] = {"infer_schema_length": None, "schema_overrides": {"settings": polars.String}}
+    rows = polars.read_csv(path, **given).rows(named=True) if path.is_file() else []
     firsts = {(cell.data, cell.split_seed): cell for cell in reversed(plan.cells)}
     rows = [row for row in rows if is_current(row, firsts.get((row["data"], row["split_seed"])))]
     families = chosen_families(arguments.peers)

@@ -90,7 +90,7 @@ def _with_peers(frame: polars.DataFrame, plan: BenchmarkPlan, folder: Path, conf
         )
         _log.warning(
             f"peers.csv: {stale} of {len(current)} rows have other arguments or settings than the grid and are left "
-            f"out; {command} computes them again."
+            f"out; {command} --peers NAMES computes those of the peers that it names again."
         )
     return polars.concat([frame, peers.filter(polars.Series(current, dtype=polars.Boolean))], how="diagonal_relaxed")
 

@@ -89,7 +89,7 @@ def test_peers_of_other_settings_are_left_out_with_one_warning(
     (warning,) = capsys.readouterr().err.splitlines()
     assert "peers.csv: 6 of 12 rows have other arguments or settings than the grid and are left out; " in warning
     command = "python -m benchmarks.peer_classifiers --config plan.yaml --folder results/plan"
-    assert warning.endswith(f"{command} computes them again.")
+    assert warning.endswith(f"{command} --peers NAMES computes those of the peers that it names again.")
     text = (tmp_path / "results/plan/tables.md").read_text()
     assert [name in text for name in ("logistic", "theirs", "forest", "network")] == [True, True, False, False]
 

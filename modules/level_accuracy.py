@@ -31,8 +31,7 @@ def tested_levels(
     Args:
         model: The model.
         data: Its data module, set up.
-        scores: Scores of the test rows, one or more, in order; of many, some are drawn
-            (`MOST_UNSEEN_SAMPLES`).
+        scores: Scores of the test rows, one or more, in order; of many, some are drawn (`MOST_UNSEEN_SAMPLES`).
         embeddings: Their embeddings, (N, d).
         evidence: The evidence of the model.
     """

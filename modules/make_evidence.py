@@ -142,7 +142,7 @@ def signals_of(
 ) -> tuple[Signals, NDArray[Any]]:
     """The signals of the labels of a decision, and the share of them that are right, see `fit_applicability`, (N,).
 
-    The share is NaN for samples of classes without training samples, which can only be mistaken, and as of
+    The share is NaN for samples of classes without training samples, which can only be predicted wrongly, and as of
     `right_shares`.
 
     Args:

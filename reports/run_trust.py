@@ -62,7 +62,7 @@ def trust_texts(several: bool) -> dict[str, str]:
         "lightning predict gives each prediction a level of applicability, from its probability and from how near the "
         "sample is to the training samples. This is how often"
     )
-    same = "In the interval and the number, rows of the same sample are one."
+    same = "The interval and the number of samples count rows of the same sample once."
     if several:
         return {
             "levels": f"{levels} predicted labels were right on each, as the mean over test rows of the share of "

@@ -169,7 +169,7 @@ class FitCLI(DrugCLI):
         if self.config.data.train_on_all and not self.trains_on_all:
             raise InputError("data.train_on_all: expected false, got true; use --refit true, which tests first.")
         if self.config.refit and self.config.folds is not None:
-            raise InputError("refit: expected false with folds, whose members are trained on all rows, got true.")
+            raise InputError("refit: expected false with folds, which train on all rows together, got true.")
         if self.config.refit and self.config.data.folds is not None:
             raise InputError("refit: expected false with data.folds, got true.")
         leaves_out_fold = self.config.folds is not None or self.config.data.fold is not None

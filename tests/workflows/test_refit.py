@@ -249,7 +249,7 @@ def test_testing_on_the_own_table_as_another_one_warns(
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["--refit=true", "--folds=3"], r"refit: expected false with folds, whose members are trained on all rows"),
+        (["--refit=true", "--folds=3"], r"refit: expected false with folds, which train on all rows together"),
         (["--refit=true", "--data.folds=3", "--data.fold=0"], r"refit: expected false with data\.folds, got true"),
         (["--refit=true", "--trainer.max_epochs=-1"], r"refit: expected false with trainer\.max_epochs -1, since no"),
         (["--data.train_on_all=true"], r"data\.train_on_all: expected false, got true; use --refit true"),

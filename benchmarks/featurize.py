@@ -32,9 +32,8 @@ from benchmarks.measuring import (
     speed_row,
     write_json,
 )
-from datamodules.chemistry.molecule_features import FeatureSettings, featurize
+from datamodules.chemistry.molecule_features import FeatureSettings, feature_arrays, featurize
 from datamodules.chemistry.molecule_graphs import GraphBuilder, SmilesReader
-from datamodules.features import feature_arrays
 from datamodules.part_files import write_parts
 
 CHUNK = 2_000

@@ -14,11 +14,11 @@ import polars
 from numpy.typing import NDArray
 
 from base.errors import InputError
-from datamodules.chemistry.molecule_features import FeatureSettings, MoleculeFeatures, featurize
+from datamodules.chemistry.molecule_features import FeatureSettings, MoleculeFeatures, feature_arrays, featurize
 from datamodules.chemistry.molecule_graphs import why_refused
 from datamodules.chemistry.pretrained_vectors import check_installed, model_version
 from datamodules.chemistry.protein_sequences import ProteinSequences
-from datamodules.feature_cache import FEATURE_VERSION, Arrays, Setting, cache_key, cached_arrays
+from datamodules.feature_cache import FEATURE_VERSION, Setting, cache_key, cached_arrays
 from datamodules.part_files import write_parts
 from datamodules.sample_store import SampleMolecules, SampleStore
 from datamodules.tables.drug_table import DrugTable
@@ -80,11 +80,6 @@ def featurize_cached(smiles: Sequence[str], settings: FeatureSettings, cache_fol
     compute = partial(feature_arrays, settings=settings)
     arrays = cached_arrays(cache_folder, key, lambda folder: write_parts(smiles, compute, folder, "Featurizing"))
     return MoleculeFeatures.from_arrays(arrays)
-
-
-def feature_arrays(smiles: Sequence[str], settings: FeatureSettings) -> Arrays:
-    """The features of molecules as arrays by name, for files; see `featurize`."""
-    return featurize(smiles, settings).to_arrays()
 
 
 def featurize_table(

@@ -140,3 +140,15 @@ def featurize(smiles: Sequence[str], settings: FeatureSettings) -> MoleculeFeatu
         values[readable] = arrays[name]
         arrays[name] = values
     return MoleculeFeatures.from_arrays(arrays)
+
+
+def feature_arrays(smiles: Sequence[str], settings: FeatureSettings) -> dict[str, NDArray[Any]]:
+    """The features of molecules as arrays by name, for files; see `featurize`.
+
+    It is here since worker processes import this module alone, without torch, whose import takes a second.
+
+    Args:
+        smiles: M SMILES; dots separate the components of one molecule.
+        settings: What to compute.
+    """
+    return featurize(smiles, settings).to_arrays()

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -7,9 +9,8 @@ import numpy
 import pytest
 
 from datamodules import part_files
-from datamodules.chemistry.molecule_features import FeatureSettings, featurize
+from datamodules.chemistry.molecule_features import FeatureSettings, feature_arrays, featurize
 from datamodules.feature_cache import Arrays
-from datamodules.features import feature_arrays
 from datamodules.part_files import write_parts
 from tests.datamodules.example_smiles import INN_STEMS
 
@@ -135,3 +136,9 @@ def test_a_full_disk_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(OSError, match=r"The disk is full: .*part_0000000000_10\.npz could not be written"):
         write_parts(SMILES, Counted(), tmp_path, "Counting")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_workers_import_no_torch() -> None:
+    modules = f"{write_parts.__module__}, {feature_arrays.__module__}"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).resolve().parents[2])

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from base.errors import InputError
-from datamodules import features
+from datamodules.chemistry import molecule_features
 from datamodules.chemistry.molecule_features import FeatureSettings, MoleculeFeatures, featurize
 from datamodules.features import FeaturedTable, featurize_cached, featurize_table
 from datamodules.identity import SampleIdentity, identify
@@ -108,7 +108,7 @@ def test_a_smiles_is_featurized_once_and_not_at_all_the_second_time(
         return featurize_table(read_table(path), FeatureSettings(2, 64), from_cache)
 
     featurized: list[list[str]] = []
-    monkeypatch.setattr(features, "featurize", counted)
+    monkeypatch.setattr(molecule_features, "featurize", counted)
     first = cached(HEADER + "CCO,a\nC,b\nCCO,a\nOCC,a\n,b\n")
     assert featurized == [["", "CCO", "C", "OCC"]]
     again = cached(HEADER + "CCO,a\nC,b\nCCO,a\nOCC,a\n,b\n")

@@ -265,8 +265,7 @@ def _member_words(
     is_first, last = asked.trainer.is_global_zero, place / "checkpoints" / "last.ckpt"
     if is_first and place.is_dir() and not lock_folder(place):
         raise InputError(
-            f"run.version: expected a member that no other process is training, got {place}; give --only_folds without "
-            "it."
+            f"run.version: expected members that no other command is training, got {place}; --only_folds names others."
         )
     if last.is_file():
         trusted = [word for module in asked.trust for word in ("--trust", module)]

@@ -90,7 +90,7 @@ def test_a_member_that_another_process_trains_is_left_alone() -> None:
     member = Path("runs/inn_stems/night/folds/0")
     member.mkdir()
     (member / "rejected.csv").write_text("row\n")
-    refusal = r"^run\.version: expected a member that no other process is training, got .* --only_folds without it"
+    refusal = r"^run\.version: expected members that no other command is training, got .*; --only_folds names others"
     with (member / ".lock").open("w") as file:
         # Another open file stands for another process.
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -23,7 +23,7 @@ Arrays = dict[str, NDArray[Any]]
 
 Setting = str | int | float | Sequence[str]
 
-FEATURE_VERSION = 9
+FEATURE_VERSION = 10
 """Changes whenever the features, the drug or the scaffold of a SMILES change, so that older ones are not read."""
 
 _MANIFEST = "manifest.json"

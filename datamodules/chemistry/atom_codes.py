@@ -25,6 +25,8 @@ BOND_CODE_SIZE = 2 * len(BOND_TYPES)
 """A bond code is 2 * type + conjugated."""
 
 _CHIRALITY = {"R": 1, "S": 2}
+# B, C, N, O, F, P, S, Cl, Br and I, which a SMILES may name without brackets.
+_ORGANIC_SUBSET = frozenset((5, 6, 7, 8, 9, 15, 16, 17, 35, 53))
 
 
 def plain_atom_codes(molecule: Any) -> list[tuple[int, ...]]:
@@ -34,20 +36,40 @@ def plain_atom_codes(molecule: Any) -> list[tuple[int, ...]]:
 
 def read_atom_codes(atom: Any) -> tuple[int, ...]:
     """The codes of an atom, columns of `ATOM_CODE_SIZES`."""
-    from rdkit import Chem
-
+    chirality = read_chirality(atom)
     return (
         min(atom.GetAtomicNum(), 118),
         min(atom.GetDegree(), 11),
-        min(atom.GetValence(Chem.ValenceType.IMPLICIT), 7),
+        0 if chirality else implicit_valence(atom),
         max(-MAX_CHARGE, min(MAX_CHARGE, atom.GetFormalCharge())) + MAX_CHARGE,
         min(atom.GetNumRadicalElectrons(), 4),
         min(int(atom.GetHybridization()), 8),
         int(atom.GetIsAromatic()),
         min(atom.GetTotalNumHs(), 5),
         int(atom.IsInRing()),
-        read_chirality(atom),
+        chirality,
     )
+
+
+def implicit_valence(atom: Any) -> int:
+    """Number of hydrogens, 7 at most, if a SMILES may leave them unwritten; otherwise 0. Chirality is ignored.
+
+    What the SMILES at hand leaves unwritten depends on who wrote it: nothing in `[CH3:1][OH:2]`, all in `CO`.
+    """
+    from rdkit import Chem
+
+    number, hydrogens, total = atom.GetAtomicNum(), atom.GetTotalNumHs(), atom.GetTotalValence()
+    if (
+        number not in _ORGANIC_SUBSET
+        or atom.GetFormalCharge()
+        or atom.GetIsotope()
+        or atom.GetNumRadicalElectrons()
+        or (atom.GetIsAromatic() and number != 6)
+    ):
+        return 0
+    # Without brackets, hydrogens fill an atom's bonds up to the next of its usual valences.
+    filled = [valence for valence in Chem.GetPeriodicTable().GetValenceList(number) if valence >= total - hydrogens]
+    return min(hydrogens, 7) if total in filled[:1] else 0
 
 
 def plain_edges(molecule: Any) -> list[tuple[int, int, int]]:

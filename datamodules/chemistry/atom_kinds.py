@@ -8,7 +8,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from datamodules.chemistry.atom_codes import ATOM_CODE_SIZES, read_atom_codes
+from datamodules.chemistry.atom_codes import ATOM_CODE_SIZES, implicit_valence, read_atom_codes
 
 
 class Vocabulary:
@@ -96,15 +96,14 @@ class AtomKinds:
             return
         conjugated = self._in_conjugation[atoms]
         for place in numpy.flatnonzero(~self._vocabulary.has_codes[rows, conjugated]).tolist():
-            kind = dict(zip(ATOM_CODE_SIZES, read_atom_codes(molecule.GetAtomWithIdx(place)), strict=True))
-            # RDKit writes the hydrogen of an aromatic nitrogen as [nH] whatever the SMILES said.
-            fixed = kind["aromatic"] and kind["element"] != 6
-            kind |= {"chirality": 0, "implicit_valence": 0 if fixed else kind["hydrogens"]}
+            atom = molecule.GetAtomWithIdx(place)
+            kind = dict(zip(ATOM_CODE_SIZES, read_atom_codes(atom), strict=True))
+            kind |= {"chirality": 0, "implicit_valence": implicit_valence(atom)}
             self._vocabulary.codes[rows[place], conjugated[place]] = list(kind.values())
             self._vocabulary.has_codes[rows[place], conjugated[place]] = True
 
     def codes(self) -> Any:
-        """(A, 10) uint8, with all hydrogens implicit and no chirality."""
+        """(A, 10) uint8, without chirality and what it does to the implicit valence."""
         return self._vocabulary.codes[self._rows, self._in_conjugation]
 
     def _conjugated_bonds(self) -> Any:

@@ -118,9 +118,9 @@ class GraphBuilder:
     """Collects molecules and computes their arrays together.
 
     RDKit's hash of an atom (element, degree, hydrogens, charge, isotope, ring membership), the orders of its bonds and
-    whether one of them is conjugated determine all codes of the atom but two, so each such kind of atom is looked at
-    once in a process. The two, chirality and hydrogens written in brackets, are looked up in the molecules that have
-    them. Molecules with unusual atoms or bonds are read atom by atom.
+    whether one of them is conjugated determine all codes of the atom but its chirality, so each such kind of atom is
+    looked at once in a process. Chiral atoms are looked up in the molecules that have them, and molecules with unusual
+    atoms or bonds are read atom by atom.
     """
 
     def __init__(self) -> None:
@@ -131,7 +131,6 @@ class GraphBuilder:
         self._invariants_of = rdMolDescriptors.GetConnectivityInvariants
         self._bond_orders_of = Chem.GetAdjacencyMatrix
         self._chiral_atom = rdqueries.HasChiralTagQueryAtom()
-        self._implicit = Chem.ValenceType.IMPLICIT
         self._texts: list[str] = []
         self._atoms: list[int] = []
         self._invariants: list[int] = []
@@ -139,7 +138,6 @@ class GraphBuilder:
         self._orders: list[NDArray[Any]] = [numpy.empty(0)]
         self._plain: dict[int, tuple[list[tuple[int, ...]], list[int]]] = {}
         self._chiral: list[tuple[int, int]] = []
-        self._written: list[tuple[int, list[int]]] = []
 
     def add(self, text: str, molecule: Any) -> None:
         """Add a molecule of at most `MAX_ATOMS` atoms.
@@ -165,13 +163,9 @@ class GraphBuilder:
             places = numpy.array([target * atoms + source for target, source, _ in edges], dtype=numpy.int64)
             orders = numpy.zeros(len(places))
             invariants = [0] * atoms
-        elif has_marks:
-            if "@" in text:
-                found = molecule.GetAtomsMatchingQuery(self._chiral_atom)
-                self._chiral += [(first + atom.GetIdx(), read_chirality(atom)) for atom in list(found)]
-            if "H" in text.replace("[nH]", ""):
-                all_atoms = map(molecule.GetAtomWithIdx, range(atoms))
-                self._written.append((first, [atom.GetValence(self._implicit) for atom in all_atoms]))
+        elif has_marks and "@" in text:
+            found = molecule.GetAtomsMatchingQuery(self._chiral_atom)
+            self._chiral += [(first + atom.GetIdx(), read_chirality(atom)) for atom in list(found)]
         self._invariants += invariants
         self._atoms.append(atoms)
         self._places.append(places)
@@ -195,8 +189,8 @@ class GraphBuilder:
         if self._chiral:
             places, values = zip(*self._chiral, strict=True)
             codes[list(places), _COLUMN["chirality"]] = values
-        for first, valences in self._written:
-            codes[first : first + len(valences), _COLUMN["implicit_valence"]] = valences
+            # A chiral atom stands in brackets, with its hydrogens.
+            codes[list(places), _COLUMN["implicit_valence"]] = 0
         bond_codes = 2 * _TYPE_OF_DOUBLED_ORDER[doubled] + kinds.conjugated
         for number, (atom_rows, bond_row) in self._plain.items():
             codes[first_atom[number] : first_atom[number] + atoms[number]] = atom_rows

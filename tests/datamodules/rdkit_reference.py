@@ -22,9 +22,24 @@ def read(text: str) -> Any:
         return Chem.MolFromSmiles(text)
 
 
-def atom_codes(atom: Any, chirality: dict[int, str]) -> list[int]:
+def unwritten_hydrogens(molecule: Any) -> list[int]:
+    """The hydrogens of each atom, 0 if RDKit would not give it as many without brackets."""
+    subset = {"B", "C", "N", "O", "F", "P", "S", "Cl", "Br", "I"}
+    bare = Chem.RWMol(molecule)
+    for atom in list(bare.GetAtoms()):
+        marked = atom.GetFormalCharge() or atom.GetIsotope() or str(atom.GetChiralTag()) != "CHI_UNSPECIFIED"
+        if atom.GetSymbol() in subset and not marked:
+            atom.SetNoImplicit(False)
+            atom.SetNumExplicitHs(0)
+            atom.SetNumRadicalElectrons(0)
+    bare.UpdatePropertyCache(strict=False)
+    pairs = zip(list(bare.GetAtoms()), list(molecule.GetAtoms()), strict=True)
+    return [new.GetNumImplicitHs() if new.GetNumImplicitHs() == old.GetTotalNumHs() else 0 for new, old in pairs]
+
+
+def atom_codes(atom: Any, implicit: int, chirality: dict[int, str]) -> list[int]:
     """Ten codes, in the order of `ATOM_CODE_SIZES`; `chirality` has the R and S of numbered atoms."""
-    implicit, tagged = atom.GetNumImplicitHs(), str(atom.GetChiralTag()) != "CHI_UNSPECIFIED"
+    tagged = str(atom.GetChiralTag()) != "CHI_UNSPECIFIED"
     return [
         atom.GetAtomicNum(),
         min(11, len(atom.GetNeighbors())),
@@ -33,7 +48,7 @@ def atom_codes(atom: Any, chirality: dict[int, str]) -> list[int]:
         min(4, atom.GetNumRadicalElectrons()),
         list(Chem.HybridizationType.values.values()).index(atom.GetHybridization()),
         1 if atom.GetIsAromatic() else 0,
-        min(5, atom.GetNumExplicitHs() + implicit),
+        min(5, atom.GetNumExplicitHs() + atom.GetNumImplicitHs()),
         1 if atom.IsInRing() else 0,
         {"R": 1, "S": 2}.get(chirality.get(atom.GetIdx(), "?"), 3) if tagged else 0,
     ]
@@ -50,7 +65,8 @@ def graph(molecule: Any) -> Graph:
         code = 2 * kind + int(bond.GetIsConjugated())
         begin, end = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
         bonds += [(begin, end, code), (end, begin, code)]
-    return [atom_codes(atom, chirality) for atom in atoms], sorted(bonds)
+    implicit = unwritten_hydrogens(molecule)
+    return [atom_codes(atom, implicit[atom.GetIdx()], chirality) for atom in atoms], sorted(bonds)
 
 
 def fingerprint(molecule: Any, settings: FeatureSettings) -> list[int]:

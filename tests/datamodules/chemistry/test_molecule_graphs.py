@@ -240,6 +240,27 @@ def test_chirality_does_not_depend_on_how_the_smiles_is_written() -> None:
     assert codes[:, column].tolist() == [0, 2, 0, 0, 0, 0] * 2 + [0, 1, 0, 0, 0, 0]
 
 
+@pytest.mark.parametrize(
+    ("written", "usual"),
+    [
+        ("[CH3:1][OH:2]", "CO"),
+        ("[CH3][CH2][NH][CH]=[O]", "CCNC=O"),
+        ("[cH]1[cH][cH][nH][cH]1", "c1cc[nH]c1"),
+        ("[CH3][C@H]([NH2])[C]([OH])=O", "C[C@H](N)C(O)=O"),
+    ],
+)
+def test_hydrogens_in_brackets_change_nothing(written: str, usual: str) -> None:
+    assert build([written])["atom_codes"].tolist() == build([usual])["atom_codes"].tolist()
+
+
+def test_hydrogens_that_need_brackets_are_not_implicit() -> None:
+    hydrogens, unwritten = (list(ATOM_CODE_SIZES).index(name) for name in ("hydrogens", "implicit_valence"))
+    codes = build(["C[NH3+].[SiH4].[13CH4].c1cc[nH]c1.C[CH2].[SH4]"])["atom_codes"]
+    bracketed = [1, 2, 3, 7, 10, 11]
+    assert codes[bracketed, hydrogens].tolist() == [3, 4, 4, 1, 2, 4]
+    assert codes[bracketed, unwritten].tolist() == [0] * 6
+
+
 def test_mirror_images_differ_in_the_chirality_of_one_atom() -> None:
     left, right = parts(build(["C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O"]), "atom_counts", "atom_codes")
     places = [(atom, code) for atom in range(6) for code in range(10) if left[atom][code] != right[atom][code]]

@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from callbacks.last_checkpoint import ends_step
 from modules.processes import rank_and_world_size, sum_over_processes
+from modules.run_layout import last_checkpoint
 
 _log = logging.getLogger("tailmol")
 
@@ -72,7 +73,7 @@ class Requeue(Checkpoint):
             return
         # The signal may still be on its way to other processes.
         self._is_active = False
-        trainer.save_checkpoint(Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt")
+        trainer.save_checkpoint(last_checkpoint(Path(trainer.default_root_dir)))
         if trainer.is_global_zero:
             _requeue(_job())
 

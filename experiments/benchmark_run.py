@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from experiments.benchmark_plan import Cell
+from modules.run_layout import CHECKPOINTS, TEST_METRICS
 
 HEARTBEAT_SECONDS = 5
 _POLL_SECONDS = 0.2
@@ -81,7 +82,7 @@ class CellProcess:
                 process.wait()
                 raise
         seconds = time.monotonic() - started
-        shutil.rmtree(folder / "fit" / "checkpoints", ignore_errors=True)
+        shutil.rmtree(folder / "fit" / CHECKPOINTS, ignore_errors=True)
         if status != 0:
             raise CellFailedError(_reason(folder / "log.txt", status))
         peak = round(usage.ru_maxrss / 1024)
@@ -102,7 +103,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     import polars
 
     try:
-        metrics = json.loads((folder / "test_metrics.json").read_text())
+        metrics = json.loads((folder / TEST_METRICS).read_text())
         splits = polars.read_csv(folder / "splits.csv")["split"]
     except (OSError, ValueError, polars.exceptions.PolarsError) as error:
         raise CellFailedError(f"the run wrote no metrics ({error})") from error

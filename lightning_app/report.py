@@ -22,8 +22,9 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     Raises:
         InputError: If the run or its table cannot be read.
     """
+    from modules.run_layout import CARD, is_best
     from modules.saved_settings.known_classes import trusted_modules
-    from reports.card_file import CARD, is_best, write_model_card
+    from reports.card_file import write_model_card
     from reports.label_report import write_label_report
     from reports.run_files import read_run
     from reports.run_report import write_report
@@ -35,7 +36,7 @@ def main(arguments: list[str], terminal: Terminal) -> None:
         path = write_label_report(run, given.output, trust)
     else:
         path = write_report(given.run, given.output, given.points, given.umap, trust)
-    if given.output is None and is_best(run) and (run.folder / CARD).is_file():
+    if given.output is None and is_best(run.checkpoint, run.folder) and (run.folder / CARD).is_file():
         write_model_card(run.folder)
     print_written(path, time.monotonic() - start, terminal)
 

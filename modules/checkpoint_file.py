@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from base.atomic_file import write_file
 from base.errors import InputError
 from datamodules.drug_task import DrugTask
+from modules.run_layout import BEST, best_checkpoint, final_checkpoint
 from modules.saved_settings.plain_values import plain_settings
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Checkpoint:
     @property
     def measured(self) -> Path:
         """The checkpoint whose scores choose the decision: `best.ckpt` beside that of a refit, else this one."""
-        return self.path.with_name("best.ckpt") if self.is_refit else self.path
+        return self.path.with_name(BEST) if self.is_refit else self.path
 
     def state_dict(self) -> dict[str, Tensor]:
         """Read the parameters and buffers of the model to the CPU."""
@@ -91,16 +92,6 @@ def read_checkpoint(path: Path, setting: str = "ckpt_path") -> Checkpoint:
         raise InputError(f"{setting}: {path} is not a valid tailmol checkpoint ({error}).") from error
 
 
-def final_checkpoint(best: Path) -> Path | None:
-    """The checkpoint of the refit beside the best one of a run; None without a refit.
-
-    Args:
-        best: The best checkpoint.
-    """
-    final = best.with_name("final.ckpt")
-    return final if best.name == "best.ckpt" and final.is_file() else None
-
-
 def checkpoint_to_predict_with(path: Path) -> Path:
     """The checkpoint of a run that predicts: that of its refit, or else the best one.
 
@@ -109,7 +100,7 @@ def checkpoint_to_predict_with(path: Path) -> Path:
     """
     if not path.is_dir():
         return path
-    best = path / "checkpoints" / "best.ckpt"
+    best = best_checkpoint(path)
     final = final_checkpoint(best)
     if final is not None:
         _log.info(f"{final} predicts, which was trained on all rows; best.ckpt beside it was tested.")

@@ -6,14 +6,9 @@ import json
 from pathlib import Path
 
 from base.atomic_file import write_file, write_json
+from modules.run_layout import CARD, COMPARISON, is_best
 from reports.model_card import model_card
 from reports.run_files import RunFiles, read_run
-
-CARD = "model_card.md"
-"""Name of the file in the folder of a run."""
-
-COMPARISON = "comparison.json"
-"""File in the folder of a run with how its tested decision compares with a baseline, which its report has found."""
 
 
 def write_model_card(folder: Path) -> Path:
@@ -35,11 +30,6 @@ def write_model_card(folder: Path) -> Path:
     return folder / CARD
 
 
-def is_best(run: RunFiles) -> bool:
-    """Whether the files are those of the best checkpoint in the folder of a run, of which the model card is."""
-    return run.checkpoint.resolve() == (run.folder / "checkpoints" / "best.ckpt").resolve()
-
-
 def keep_comparison(run: RunFiles, sentence: str) -> None:
     """Write what a report has found into the folder of its run, for the model card.
 
@@ -50,5 +40,5 @@ def keep_comparison(run: RunFiles, sentence: str) -> None:
         run: The files of the run.
         sentence: How the model compares with a baseline.
     """
-    if is_best(run) and run.tested_objective is None:
+    if is_best(run.checkpoint, run.folder) and run.tested_objective is None:
         write_json({"sentence": sentence}, run.folder / COMPARISON)

@@ -10,6 +10,7 @@ import yaml
 
 from datamodules.datasets.dataset_catalog import CATALOG
 from datamodules.splits.split_settings import SplitSettings
+from modules.run_layout import BEST, FINAL
 from reports.analysis.class_scores import class_groups
 from reports.analysis.intervals import Estimate
 from reports.decided_texts import decided_text
@@ -267,7 +268,7 @@ def _unseen(run: RunFiles) -> int:
 
 
 def _prediction_text(run: RunFiles) -> str:
-    name = "final.ckpt" if run.final is not None else "best.ckpt"
+    name = BEST if run.final is None else FINAL
     table = "new.npz" if run.task.input == "array" else "new.csv"
     return (
         f"```sh\ntailmol predict --ckpt_path checkpoints/{name} --data.source {table} --output predictions.csv\n"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from base.errors import InputError
 from datamodules.drug_task import DrugTask
 from modules.evaluation.class_means_file import CLASS_MEANS, ClassMeans, read_class_means
+from modules.run_layout import BEST, CHECKPOINTS, TEST_METRICS, best_checkpoint, final_checkpoint, folder_of
 from reports.analysis.learning_curves import LearningCurve, read_curve
 
 if TYPE_CHECKING:
@@ -130,17 +131,16 @@ def read_run(path: Path) -> RunFiles:
     Raises:
         InputError: If there is no such path, or it has no valid checkpoint.
     """
-    from modules.checkpoint_file import final_checkpoint, read_checkpoint
+    from modules.checkpoint_file import read_checkpoint
     from modules.level_accuracy import LEVELS_FILE
     from modules.tested_predictions import TEST_PREDICTIONS
 
     if not path.exists():
         raise InputError(f"RUN: expected the folder of a run or a checkpoint, got {str(path)!r}, which does not exist.")
-    checkpoint = path / "checkpoints" / "best.ckpt" if path.is_dir() else path
+    checkpoint = best_checkpoint(path) if path.is_dir() else path
     if not checkpoint.is_file():
         raise InputError(f"RUN: expected a folder with checkpoints/best.ckpt, got {str(path)!r}.")
-    parent = checkpoint.resolve().parent
-    folder = path if path.is_dir() else parent.parent if parent.name == "checkpoints" else parent
+    folder = path if path.is_dir() else folder_of(checkpoint) or checkpoint.resolve().parent
     saved = read_checkpoint(checkpoint, "RUN")
     if saved.is_refit:
         raise InputError(
@@ -151,7 +151,7 @@ def read_run(path: Path) -> RunFiles:
         if not isinstance(saved.settings.get(section), dict):
             raise InputError(f"RUN: expected settings of {section} in {checkpoint}, got none.")
     tested = _tested_objective(saved)
-    metrics_file, levels_file = folder / "test_metrics.json", folder / LEVELS_FILE
+    metrics_file, levels_file = folder / TEST_METRICS, folder / LEVELS_FILE
     return RunFiles(
         folder=folder,
         checkpoint=checkpoint,
@@ -186,7 +186,7 @@ def _read_curves(folder: Path, saved: Checkpoint) -> tuple[LearningCurve, ...]:
     own = read_curve(folder / "metrics.csv", saved.epoch)
     if own is not None:
         return (own,)
-    members = sorted(folder.glob("folds/*/checkpoints/best.ckpt"), key=lambda path: (len(str(path)), path))
+    members = sorted(folder.glob(f"folds/*/{CHECKPOINTS}/{BEST}"), key=lambda path: (len(str(path)), path))
     found = (read_curve(one.parents[1] / "metrics.csv", read_checkpoint(one, "RUN").epoch) for one in members)
     return tuple(curve for curve in found if curve is not None)
 
@@ -255,7 +255,7 @@ def _total_time(folder: Path, least: float) -> float | None:
     if not (first.is_file() and last.is_file()):
         return None
     start = first.stat().st_mtime
-    between = [*folder.glob(f"{CLASS_MEANS}/*.npz"), *folder.glob("checkpoints/best.ckpt")]
+    between = [*folder.glob(f"{CLASS_MEANS}/*.npz"), *folder.glob(f"{CHECKPOINTS}/{BEST}")]
     total = last.stat().st_mtime - start
     return total if total > least and all(path.stat().st_mtime >= start for path in between) else None
 

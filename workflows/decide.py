@@ -45,7 +45,7 @@ def decide(run: Path, settings: DecisionSettings, trust: Sequence[str] = ()) -> 
         DiskFullError: If no space is left; the checkpoint is unchanged.
         InputError: If the checkpoint or its scores cannot be read, or the settings do not fit the classes.
     """
-    from modules.checkpoint_file import final_checkpoint, read_checkpoint, write_decision
+    from modules.checkpoint_file import read_checkpoint, write_decision
     from modules.decision_choice import (
         choose_decision,
         crossed_metrics,
@@ -56,9 +56,10 @@ def decide(run: Path, settings: DecisionSettings, trust: Sequence[str] = ()) -> 
     from modules.drug_classifier import DrugClassifier
     from modules.evaluation.prediction_evidence import evidence_path, load_evidence
     from modules.make_evidence import decided_evidence
-    from reports.card_file import CARD, write_model_card
+    from modules.run_layout import CARD, best_checkpoint, final_checkpoint, folder_of, is_best
+    from reports.card_file import write_model_card
 
-    saved = read_checkpoint(run / "checkpoints" / "best.ckpt" if run.is_dir() else run, "RUN")
+    saved = read_checkpoint(best_checkpoint(run) if run.is_dir() else run, "RUN")
     checkpoint = saved.measured
     model = DrugClassifier.load_from_checkpoint(checkpoint, setting="RUN", trust=trust)
     scores = read_scores(model, checkpoint)
@@ -73,7 +74,7 @@ def decide(run: Path, settings: DecisionSettings, trust: Sequence[str] = ()) -> 
         if evidence is not None:
             # Which labels are right depends on the decision.
             decided_evidence(model.decision, scores, evidence).save(evidence_path(path))
-    folder = checkpoint.resolve().parent.parent
-    if checkpoint.resolve() == folder / "checkpoints" / "best.ckpt" and (folder / CARD).is_file():
+    folder = run if run.is_dir() else folder_of(checkpoint)
+    if folder is not None and is_best(checkpoint, folder) and (folder / CARD).is_file():
         write_model_card(folder)
     return Decided(checkpoints, len(scores.labels), before, after, crossed)

@@ -34,6 +34,7 @@ from modules.multilabel.tested_labels import joined_samples, tested_samples
 from modules.neighbor_choice import choose_neighbors
 from modules.neighbors.settings import NeighborSettings
 from modules.out_of_fold import cross_fitted, out_of_fold_metrics
+from modules.run_layout import best_checkpoint
 from modules.saved_settings.checkpoint_check import CheckpointCheck
 from modules.tested_predictions import OUT_OF_FOLD_PREDICTIONS, TEST_PREDICTIONS
 
@@ -74,7 +75,7 @@ def assemble(
     Raises:
         InputError: If the members are not those of one run on one table.
     """
-    saved = [read_checkpoint(member / "checkpoints" / "best.ckpt") for member in members]
+    saved = [read_checkpoint(best_checkpoint(member)) for member in members]
     settings = _settings(saved[0], len(members), given)
     check = CheckpointCheck(saved[0].path, trust=trust)
     whole = check.make(settings, "data", DrugDataModule, ("sampling",))
@@ -106,7 +107,7 @@ def assemble(
     everywhere = joined(scores)
     deciding = check.make(settings, "decision", DecisionSettings)
     choose_decision(model, everywhere, deciding)
-    path = folder / "checkpoints" / "best.ckpt"
+    path = best_checkpoint(folder)
     _write(path, model, saved[0].path, deciding)
     everywhere.in_order().save(scores_path(path), weights_digest(path))
     evidence = _write_evidence(path, model, whole, saved, everywhere, trust)

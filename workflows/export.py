@@ -26,6 +26,7 @@ from modules.export.onnx_graph import export_onnx, refuse_export
 from modules.export.portable import Predictor
 from modules.export.single_file import prediction_source
 from modules.neighbors.sample_bits import kept_bins
+from modules.run_layout import CARD, folder_of
 
 _EXAMPLES = ("CC(=O)Oc1ccccc1C(=O)O", "CCO", "C[C@H](N)C(=O)O", "c1ccncc1", "CC(C)Cc1ccc(cc1)C(C)C(=O)O", "C1CCOC1")
 """Molecules, without a meaning, that the export is traced and checked with."""
@@ -33,7 +34,7 @@ _TOLERANCE = 1e-4
 
 _SETTINGS = "model.json"
 """File of an export without which it cannot be read."""
-_BESIDE_SETTINGS = ("model.onnx", "predict.py", "neighbors.npz", "model_card.md")
+_BESIDE_SETTINGS = ("model.onnx", "predict.py", "neighbors.npz", CARD)
 _UNFINISHED = ".unfinished"
 """Folder in that of an export in which it is written and checked."""
 
@@ -103,9 +104,9 @@ def _write(model: DrugClassifier, checkpoint: Path, folder: Path) -> None:
     write_file(folder / "predict.py", lambda place: place.write_text(prediction_source(version("tailmol"))))
     if _asks_neighbors(model):
         write_file(folder / "neighbors.npz", lambda place: _save_neighbors(model, place))
-    card = checkpoint.parent.parent / "model_card.md"
-    if card.is_file():
-        write_file(folder / card.name, lambda place: shutil.copyfile(card, place))
+    run = folder_of(checkpoint)
+    if run is not None and (run / CARD).is_file():
+        write_file(folder / CARD, lambda place: shutil.copyfile(run / CARD, place))
     write_json(_settings(model, checkpoint), folder / _SETTINGS)
     _check(model, batch, samples, folder)
 
@@ -121,8 +122,7 @@ def _put_in_place(new: Path, folder: Path) -> None:
 
 
 def _default_folder(checkpoint: Path) -> Path:
-    parent = checkpoint.resolve().parent
-    return (parent.parent if parent.name == "checkpoints" else parent) / "export"
+    return (folder_of(checkpoint) or checkpoint.resolve().parent) / "export"
 
 
 def _settings(model: DrugClassifier, checkpoint: Path) -> dict[str, Any]:

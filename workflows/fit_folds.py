@@ -23,6 +23,7 @@ from base.errors import DiskFullError, InputError, is_disk_full
 from base.process_lock import exclusive_lock
 from datamodules.drug_datamodule import DrugDataModule
 from modules.processes import leave_processes
+from modules.run_layout import COMPARISON, TEST_METRICS, best_checkpoint, last_checkpoint
 from workflows.ensemble import Assembled, assemble
 from workflows.final_report import describe_run
 from workflows.fit_cli import FitCLI
@@ -109,13 +110,13 @@ def fit_folds(
         if missing and is_first:
             _log.info(f"{folder}: the ensemble still needs the folds {', '.join(missing)}.")
         if missing or not is_first:
-            return FitResult(folder, folder / "checkpoints" / "best.ckpt", {}, False)
+            return FitResult(folder, best_checkpoint(folder), {}, False)
         place = {name: cli.given["data"][name] for name in ("source", "cache_folder")}
         given = {"data": place, "tracking": asdict(tracking)}
         made = assemble(members, folder, data, given, cli.trust)
         # That of an earlier test, of other members.
-        (folder / "comparison.json").unlink(missing_ok=True)
-        write_json(made.metrics, folder / "test_metrics.json")
+        (folder / COMPARISON).unlink(missing_ok=True)
+        write_json(made.metrics, folder / TEST_METRICS)
     except Exception as error:
         if is_first and not (folder / "folds").is_dir():
             # The first member was refused before its first step.
@@ -190,7 +191,7 @@ def _wanted(only: Any, folds: int) -> list[int]:
 
 def _is_finished(member: Path) -> bool:
     # The metrics are the last file of a member.
-    return (member / "test_metrics.json").is_file()
+    return (member / TEST_METRICS).is_file()
 
 
 def _plan(settings: dict[str, Any]) -> str:
@@ -262,7 +263,7 @@ def _member_words(
         "tracking": asdict(replace(tracking, name=f"{tracking.name} fold {fold}")),
         "data": {"source": asked.config.data.source},
     }
-    is_first, last = asked.trainer.is_global_zero, place / "checkpoints" / "last.ckpt"
+    is_first, last = asked.trainer.is_global_zero, last_checkpoint(place)
     if is_first and place.is_dir() and not lock_folder(place):
         raise InputError(
             f"run.version: expected members that no other command is training, got {place}; --only_folds names others."

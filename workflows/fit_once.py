@@ -12,6 +12,7 @@ from base.errors import InputError
 from modules.checkpoint_file import read_checkpoint
 from modules.evaluation.split_scores import scores_path
 from modules.multilabel.tested_labels import tested_samples
+from modules.run_layout import COMPARISON, TEST_METRICS
 from modules.tested_predictions import TEST_PREDICTIONS
 from workflows.final_report import describe_run
 from workflows.fit_cli import MONITORED, FitCLI
@@ -75,9 +76,9 @@ def train(cli: FitCLI) -> FitResult:
     result = FitResult(cli.folder, Path(best), metrics, cli.trainer.is_global_zero)
     if result.is_first_process:
         # That of an earlier test, of another decision.
-        (result.folder / "comparison.json").unlink(missing_ok=True)
+        (result.folder / COMPARISON).unlink(missing_ok=True)
         write_csv(predictions.frame(cli.datamodule, "test"), result.folder / TEST_PREDICTIONS)
-        write_json(result.metrics, result.folder / "test_metrics.json")
+        write_json(result.metrics, result.folder / TEST_METRICS)
     if result.is_first_process:
         _report_and_track(cli, Path(best))
     return result

@@ -29,6 +29,7 @@ from modules.evaluation.prediction_evidence import encoder_digest, evidence_path
 from modules.make_evidence import training_samples
 from modules.neighbor_choice import remember_training_set
 from modules.processes import leave_processes
+from modules.run_layout import FINAL, LAST, TEST_METRICS, best_checkpoint, folder_of, last_checkpoint
 from workflows.final_report import describe_run
 from workflows.fit_cli import FitCLI
 from workflows.fit_once import FitResult, train
@@ -74,7 +75,7 @@ def train_and_refit(cli: FitCLI, command: str = "lightning", show_progress: bool
     if not cli.config.refit:
         return result
     cast(RunTrainer, cli.trainer).finish_tracking()
-    last = result.folder / "refit" / "checkpoints" / "last.ckpt"
+    last = last_checkpoint(result.folder / "refit")
     # Files that the first process has just removed may still be there for another one.
     goes_on = measured is not None and last.is_file()
     if result.is_first_process:
@@ -93,7 +94,7 @@ def train_and_refit(cli: FitCLI, command: str = "lightning", show_progress: bool
     leave_processes()
     if not result.is_first_process:
         return result
-    final = result.best_checkpoint.with_name("final.ckpt")
+    final = result.best_checkpoint.with_name(FINAL)
     write_refit(final, last, result.best_checkpoint)
     # The other processes are gone.
     again.datamodule.trainer = None
@@ -128,10 +129,10 @@ def _measured(cli: FitCLI) -> FitResult | None:
     given = cli.checkpoint if cli.config.run.version is None else None
     start = given or cli.interrupted_checkpoint()
     last = None if start is None else Path(start)
-    if last is None or (last.parent.name, last.name) != ("checkpoints", "last.ckpt"):
+    folder = None if last is None or last.name != LAST else folder_of(last)
+    if folder is None:
         return None
-    folder, best = last.parent.parent, last.with_name("best.ckpt")
-    plan, metrics = folder / PLAN, folder / "test_metrics.json"
+    best, plan, metrics = best_checkpoint(folder), folder / PLAN, folder / TEST_METRICS
     if not (best.is_file() and metrics.is_file() and plan.is_file() and plan.read_text() == _plan(cli)):
         return None
     return FitResult(folder, best, json.loads(metrics.read_text()), cli.trainer.is_global_zero)

@@ -13,6 +13,7 @@ from base.errors import InputError
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction_evidence import evidence_path
 from modules.level_accuracy import LEVELS_FILE
+from modules.run_layout import CARD, CHECKPOINTS, COMPARISON, FINAL, TEST_METRICS
 from modules.tested_predictions import TEST_PREDICTIONS
 from modules.training.lr_schedule import EPOCH_SHARES, SavedSchedule, climbs_back, replace_schedule
 from workflows.tracking import ContinuedCSVLogger
@@ -20,7 +21,7 @@ from workflows.tracking import ContinuedCSVLogger
 _log = logging.getLogger("tailmol")
 
 
-_RESULTS = ("test_metrics.json", TEST_PREDICTIONS, LEVELS_FILE, "report.html", "comparison.json", "model_card.md")
+_RESULTS = (TEST_METRICS, TEST_PREDICTIONS, LEVELS_FILE, "report.html", COMPARISON, CARD)
 
 
 class Resuming(Callback):
@@ -85,7 +86,7 @@ class Resuming(Callback):
         if not trainer.is_global_zero:
             return
         folder = Path(trainer.default_root_dir)
-        final = folder / "checkpoints" / "final.ckpt"
+        final = folder / CHECKPOINTS / FINAL
         if final.is_file():
             _log.info(f"{final} is removed, since it belongs to the best checkpoint of before.")
         for path in (*(folder / name for name in _RESULTS), evidence_path(final), final):

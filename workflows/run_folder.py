@@ -11,6 +11,7 @@ from pathlib import Path
 
 from base.atomic_file import remove_unfinished
 from base.errors import InputError
+from modules.run_layout import CHECKPOINTS, folder_of, last_checkpoint
 from workflows.run_lock import LOCK, is_certain, lock_folder, unlock_folder
 
 
@@ -83,7 +84,7 @@ def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None, e
     Raises:
         InputError: If the given folder already contains a run, or another process has locked it.
     """
-    resumed_folder = _resumed_folder(resumed) if resumed and settings.version is None else None
+    resumed_folder = folder_of(resumed) if resumed and settings.version is None else None
     missing: list[Path] = []
     folder = resumed_folder
     if folder is None:
@@ -107,7 +108,7 @@ def claim_run_folder(settings: RunSettings, source: str, resumed: Path | None, e
         _remove_progress(folder)
     if (folder / "config.yaml").is_file():
         # Not where somebody has copied a checkpoint into another folder of the name `checkpoints`.
-        for place in (folder, folder / "checkpoints", folder / "class_means"):
+        for place in (folder, folder / CHECKPOINTS, folder / "class_means"):
             remove_unfinished(place)
     return RunFolder(folder, tuple(missing), is_new)
 
@@ -122,7 +123,7 @@ def find_interrupted(settings: RunSettings, source: str) -> Path | None:
     if "SLURM_JOB_ID" not in os.environ or (settings.version and not _is_restarted()):
         return None
     folder = named_folder(settings, source)
-    return _last(folder) if folder is not None and _last(folder).is_file() else None
+    return last_checkpoint(folder) if folder is not None and last_checkpoint(folder).is_file() else None
 
 
 def how_to_go_on(command: str, arguments: Sequence[str], folder: Path | None) -> str:
@@ -138,15 +139,10 @@ def how_to_go_on(command: str, arguments: Sequence[str], folder: Path | None) ->
             [] if any(word.split("=")[0] == "--run.version" for word in arguments) else ["--run.version", folder.name]
         )
         return f"to go on: {shlex.join([command, 'fit', *arguments, *version])}"
-    last = None if folder is None else _last(folder)
+    last = None if folder is None else last_checkpoint(folder)
     if last is not None and last.is_file():
         return f"to go on: {shlex.join([command, 'fit', '--ckpt_path', str(last)])}"
     return f"there is no checkpoint yet, to start again: {shlex.join([command, 'fit', *arguments])}"
-
-
-def _resumed_folder(checkpoint: Path) -> Path | None:
-    folder = checkpoint.resolve().parent
-    return folder.parent if folder.name == "checkpoints" else None
 
 
 def _content(folder: Path) -> set[str]:
@@ -157,7 +153,7 @@ def _was_cut_off(folder: Path) -> bool:
     """Whether a folder holds a run that ended before its first checkpoint."""
     # W&B writes while the table is featurized, and the list of rejected rows follows.
     content = _content(folder)
-    results = (*folder.glob("checkpoints/*.ckpt"), *folder.glob("*_metrics.json"))
+    results = (*folder.glob(f"{CHECKPOINTS}/*.ckpt"), *folder.glob("*_metrics.json"))
     return ("rejected.csv" in content or content == {"wandb"}) and not results
 
 
@@ -166,10 +162,6 @@ def _remove_progress(folder: Path) -> None:
     for name in ("metrics.csv", "class_weights.csv"):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / "class_means", ignore_errors=True)
-
-
-def _last(folder: Path) -> Path:
-    return folder / "checkpoints" / "last.ckpt"
 
 
 def _parent(settings: RunSettings, source: str) -> Path:

@@ -9,7 +9,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from base.printable import printable
-from modules.checkpoint_file import final_checkpoint
+from modules.run_layout import CHECKPOINTS, best_checkpoint, final_checkpoint
 from reports.metric_titles import titles_of
 
 if TYPE_CHECKING:
@@ -82,10 +82,10 @@ def print_test_report(
     console.print(_sizes_text(metrics), soft_wrap=True, highlight=False)
     console.print("Written:")
     folders = (folder / name for name in ("class_means", "wandb"))
-    names = (*sorted(folder.glob("*.*")), *sorted(folder.glob("checkpoints/*.*")), *filter(Path.is_dir, folders))
+    names = (*sorted(folder.glob("*.*")), *sorted(folder.glob(f"{CHECKPOINTS}/*.*")), *filter(Path.is_dir, folders))
     for path in names:
         console.print(printable(f"  {path}"), soft_wrap=True, highlight=False, markup=False)
-    best = folder / "checkpoints" / "best.ckpt"
+    best = best_checkpoint(folder)
     if best.is_file():
         final = final_checkpoint(best)
         text = ""

@@ -17,6 +17,7 @@ from datamodules.drug_datamodule import DrugDataModule
 from datamodules.splits.split_file import named_test
 from datamodules.tables.source_table import read_table
 from modules.checkpoint_file import Checkpoint
+from modules.run_layout import FINAL, folder_of
 from modules.saved_settings.checkpoint_check import CheckpointCheck
 
 _log = logging.getLogger("tailmol")
@@ -102,8 +103,8 @@ def _check_not_trained_on(refit: Path, rows: polars.Series) -> None:
     Raises:
         InputError: If it was, or the list of its training rows cannot be read.
     """
-    folder = refit.absolute().parent.parent
-    path = (folder / "refit" if refit.name == "final.ckpt" else folder) / "splits.csv"
+    folder = folder_of(refit) or refit.resolve().parent
+    path = (folder / "refit" if refit.name == FINAL else folder) / "splits.csv"
     try:
         trained = polars.read_csv(path, columns=["row"], schema_overrides={"row": polars.Int64})["row"]
     except (OSError, polars.exceptions.PolarsError) as error:

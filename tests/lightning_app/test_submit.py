@@ -127,7 +127,7 @@ def test_without_the_list_of_its_training_rows_a_refit_is_refused(
     options = ["--form=polaris", "--output=copied.json"]
     assert in_this_process(monkeypatch, "submit", "copied/final.ckpt", *options) == 2
     message = (
-        f"RUN: expected the list of the training rows of copied/final.ckpt in {place / 'refit' / 'splits.csv'}, got"
+        f"RUN: expected the list of the training rows of copied/final.ckpt in {place / 'copied/refit/splits.csv'}, got"
     )
     assert message in capsys.readouterr().err
 

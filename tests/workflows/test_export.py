@@ -237,6 +237,20 @@ def test_the_command(
     assert "output: expected a new or empty folder, got" in capsys.readouterr().err
 
 
+def test_the_card_is_that_of_the_run_of_the_checkpoint(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = tmp_path / "models" / "best.ckpt"
+    moved.parent.mkdir()
+    shutil.copy(exported / "checkpoints" / "best.ckpt", moved)
+    (tmp_path / "model_card.md").write_text("Another model.")
+    export_run(moved)
+    assert not (tmp_path / "models" / "export" / "model_card.md").exists()
+    monkeypatch.chdir(exported / "checkpoints")
+    export_run(Path("best.ckpt"), tmp_path / "own")
+    assert (tmp_path / "own" / "model_card.md").read_text() == (exported / "model_card.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [

@@ -29,12 +29,13 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     from modules.decisions.settings import DecisionSettings
     from modules.saved_settings.known_classes import trusted_modules
     from workflows.decide import decide
+    from workflows.run_summary import finite
 
     given = make_parser(terminal.command).parse_args(arguments)
     settings = DecisionSettings(given.objective, given.points, given.classes, given.least, given.costs)
     decided = decide(given.run, settings, trusted_modules(given.trust))
     if terminal.json:
-        metrics = {name: _finite(getattr(decided, name)) for name in ("before", "after", "crossed")}
+        metrics = {name: finite(getattr(decided, name)) for name in ("before", "after", "crossed")}
         print(json.dumps({"checkpoint": str(decided.checkpoints[0]), "samples": decided.samples, **metrics}))
     elif not terminal.quiet:
         _show(decided)
@@ -89,10 +90,6 @@ def make_parser(command: str = "lightning") -> argparse.ArgumentParser:
     )
     parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help=TRUST["trust"].help)
     return parser
-
-
-def _finite(metrics: dict[str, float]) -> dict[str, float | None]:
-    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
 
 
 def _show(decided: Decided) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 import numpy
 import torch
 import yaml
-from torch import Tensor
 
 from base.atomic_file import write_csv, write_file, write_json
 from base.errors import InputError
@@ -37,6 +35,7 @@ from modules.out_of_fold import cross_fitted, out_of_fold_metrics
 from modules.run_layout import best_checkpoint
 from modules.saved_settings.checkpoint_check import CheckpointCheck
 from modules.tested_predictions import OUT_OF_FOLD_PREDICTIONS, TEST_PREDICTIONS
+from workflows.run_summary import finite
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,8 @@ def assemble(
     if levels:
         write_json({"levels": levels}, folder / LEVELS_FILE)
     sizes = whole.records.sizes(rows.cpu().numpy(), whole.task.class_counts)
-    named = {**sizes, **_plain(*found, whole.task.classes)}
+    values, of_class = found
+    named = {**sizes, **finite({**values, **named_by_class(of_class, whole.task.classes)})}
     return Assembled(path, {f"test/{name}": value for name, value in named.items()}, settings, out_of_fold)
 
 
@@ -217,8 +217,3 @@ def _write(path: Path, model: DrugClassifier, member: Path, deciding: DecisionSe
             torch.save(checkpoint, file)
 
     write_file(path, write)
-
-
-def _plain(values: dict[str, Tensor], of_class: dict[str, Tensor], classes: Sequence[str]) -> dict[str, float | None]:
-    numbers = {name: float(value) for name, value in {**values, **named_by_class(of_class, classes)}.items()}
-    return {name: value if math.isfinite(value) else None for name, value in numbers.items()}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from base.errors import DiskFullError, is_disk_full
+from base.errors import is_disk_full
 from workflows.fit_cli import FitCLI
 from workflows.fit_folds import asked_folds, fit_folds
 from workflows.fit_once import FitResult
 from workflows.refit import train_and_refit
-from workflows.run_folder import how_to_go_on
+from workflows.run_folder import disk_full
 from workflows.run_lock import unlocking_folders
 from workflows.stop_signals import StopSignals
 from workflows.terminal import quiet_lightning
@@ -50,5 +50,4 @@ def fit(
     except Exception as error:
         if not is_disk_full(error):
             raise
-        advice = how_to_go_on(command, words, cli.folder)
-        raise DiskFullError(f"The disk is full, and the files from before are whole; {advice}") from error
+        raise disk_full(command, words, cli.folder) from error

@@ -18,25 +18,26 @@ import yaml
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import WandbLogger
 
-from base.atomic_file import write_file, write_json
-from base.errors import DiskFullError, InputError, is_disk_full
+from base.atomic_file import write_file
+from base.errors import InputError, is_disk_full
 from base.process_lock import exclusive_lock
 from datamodules.drug_datamodule import DrugDataModule
 from modules.processes import leave_processes
-from modules.run_layout import COMPARISON, TEST_METRICS, best_checkpoint, last_checkpoint
+from modules.run_layout import TEST_METRICS, best_checkpoint, last_checkpoint
 from workflows.ensemble import Assembled, assemble
 from workflows.final_report import describe_run
 from workflows.fit_cli import FitCLI
 from workflows.fit_once import FitResult, train
-from workflows.run_folder import RunFolder, RunSettings, claim_run_folder, how_to_go_on, named_folder
+from workflows.run_folder import RunFolder, RunSettings, claim_run_folder, disk_full, named_folder
 from workflows.run_lock import lock_folder
+from workflows.run_summary import write_test_metrics
 from workflows.run_trainer import RunTrainer, idle_trainer, usable_accelerator
 from workflows.settings.command_line import split_command_line, take_option
 from workflows.settings.layers import read_command
 from workflows.settings.saved import given_again, given_options, named_modules
 from workflows.stop_signals import StopSignals
-from workflows.tracking import TrackingSettings, make_loggers
-from workflows.wandb_run import finish, log_artifact, save_id
+from workflows.tracking import TrackingSettings, log_artifacts, make_loggers
+from workflows.wandb_run import finish, save_id
 
 _log = logging.getLogger("tailmol")
 
@@ -114,17 +115,14 @@ def fit_folds(
         place = {name: cli.given["data"][name] for name in ("source", "cache_folder")}
         given = {"data": place, "tracking": asdict(tracking)}
         made = assemble(members, folder, data, given, cli.trust)
-        # That of an earlier test, of other members.
-        (folder / COMPARISON).unlink(missing_ok=True)
-        write_json(made.metrics, folder / TEST_METRICS)
+        write_test_metrics(made.metrics, folder)
     except Exception as error:
         if is_first and not (folder / "folds").is_dir():
             # The first member was refused before its first step.
             claimed.discard()
         if not is_disk_full(error):
             raise
-        advice = how_to_go_on(command, words, folder)
-        raise DiskFullError(f"The disk is full, and the files from before are whole; {advice}") from error
+        raise disk_full(command, words, folder) from error
     _report_and_track(made, folder, tracking, cli.config.report)
     return FitResult(folder, made.checkpoint, made.metrics, True, made.out_of_fold)
 
@@ -158,11 +156,8 @@ def _report_and_track(made: Assembled, folder: Path, tracking: TrackingSettings,
         logger.log_hyperparams(made.settings)
         logger.log_metrics({name: value for name, value in made.metrics.items() if value is not None}, 0)
         save_id(folder, logger.experiment)
-    if tracking.log_checkpoints:
-        log_artifact(loggers, "model", made.checkpoint)
     page = describe_run(folder, report, loggers, trust=named_modules(made.settings))
-    if page is not None and tracking.log_report:
-        log_artifact(loggers, "report", page)
+    log_artifacts(loggers, tracking, page, made.checkpoint)
     finish(loggers)
 
 

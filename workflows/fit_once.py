@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from base.atomic_file import write_csv, write_json
+from base.atomic_file import write_csv
 from base.errors import InputError
 from modules.checkpoint_file import read_checkpoint
 from modules.evaluation.split_scores import scores_path
 from modules.multilabel.tested_labels import tested_samples
-from modules.run_layout import COMPARISON, TEST_METRICS
 from modules.tested_predictions import TEST_PREDICTIONS
 from workflows.final_report import describe_run
 from workflows.fit_cli import MONITORED, FitCLI
-from workflows.run_summary import split_metrics
+from workflows.run_summary import split_metrics, write_test_metrics
 from workflows.run_trainer import RunTrainer
 from workflows.settings.saved import named_modules
-from workflows.wandb_run import log_artifact, log_best
+from workflows.tracking import log_artifacts
+from workflows.wandb_run import log_best
 
 _log = logging.getLogger("tailmol")
 
@@ -75,24 +75,18 @@ def train(cli: FitCLI) -> FitResult:
     metrics = split_metrics(cli.trainer, cli.datamodule, predictions.rows.cpu().numpy(), "test/")
     result = FitResult(cli.folder, Path(best), metrics, cli.trainer.is_global_zero)
     if result.is_first_process:
-        # That of an earlier test, of another decision.
-        (result.folder / COMPARISON).unlink(missing_ok=True)
         write_csv(predictions.frame(cli.datamodule, "test"), result.folder / TEST_PREDICTIONS)
-        write_json(result.metrics, result.folder / TEST_METRICS)
-    if result.is_first_process:
+        write_test_metrics(result.metrics, result.folder)
         _report_and_track(cli, Path(best))
     return result
 
 
 def _report_and_track(cli: FitCLI, best: Path) -> None:
     """Write the model card and, if asked, the report, and give the loggers what is known at the end only."""
-    loggers, tracking = cli.trainer.loggers, cli.config.tracking
+    loggers = cli.trainer.loggers
     highest = getattr(cli.trainer.checkpoint_callback, "best_model_score", None)
     if highest is not None:
         log_best(loggers, MONITORED[cli.config.data.labels], float(highest))
-    if tracking.log_checkpoints:
-        log_artifact(loggers, "model", best, ["best"])
     trust = named_modules(cli.model.run_config)
     page = describe_run(cli.folder, cli.config.report, loggers, cli.trainer.global_step, trust)
-    if page is not None and tracking.log_report:
-        log_artifact(loggers, "report", page)
+    log_artifacts(loggers, cli.config.tracking, page, best, ["best"])

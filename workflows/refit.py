@@ -35,7 +35,7 @@ from workflows.fit_cli import FitCLI
 from workflows.fit_once import FitResult, train
 from workflows.run_trainer import RunTrainer
 from workflows.settings.saved import named_modules, without_own
-from workflows.wandb_run import log_artifact
+from workflows.tracking import log_artifacts
 
 _log = logging.getLogger("tailmol")
 
@@ -104,10 +104,7 @@ def train_and_refit(cli: FitCLI, command: str = "lightning", show_progress: bool
     _write_evidence(again, model, final, result.best_checkpoint)
     # Once more, since they now name two checkpoints.
     page = describe_run(result.folder, cli.config.report, trust=named_modules(cli.model.run_config))
-    if page is not None and cli.config.tracking.log_report:
-        log_artifact(trainer.loggers, "report", page)
-    if cli.config.tracking.log_checkpoints:
-        log_artifact(trainer.loggers, "model", final, ["final"])
+    log_artifacts(trainer.loggers, cli.config.tracking, page, final, ["final"])
     trainer.finish_tracking()
     return replace(result, final_checkpoint=final)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from base.atomic_file import remove_unfinished
-from base.errors import InputError
+from base.errors import DiskFullError, InputError
 from modules.run_layout import CHECKPOINTS, folder_of, last_checkpoint
 from workflows.run_lock import LOCK, is_certain, lock_folder, unlock_folder
 
@@ -143,6 +143,12 @@ def how_to_go_on(command: str, arguments: Sequence[str], folder: Path | None) ->
     if last is not None and last.is_file():
         return f"to go on: {shlex.join([command, 'fit', '--ckpt_path', str(last)])}"
     return f"there is no checkpoint yet, to start again: {shlex.join([command, 'fit', *arguments])}"
+
+
+def disk_full(command: str, arguments: Sequence[str], folder: Path) -> DiskFullError:
+    """The error of a run that a full disk has cut off; arguments as of `how_to_go_on`."""
+    advice = how_to_go_on(command, arguments, folder)
+    return DiskFullError(f"The disk is full, and the files from before are whole; {advice}")
 
 
 def _content(folder: Path) -> set[str]:

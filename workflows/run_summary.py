@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsFloat
 
+from base.atomic_file import write_json
 from base.printable import printable
-from modules.run_layout import CHECKPOINTS, best_checkpoint, final_checkpoint
+from modules.run_layout import CHECKPOINTS, COMPARISON, TEST_METRICS, best_checkpoint, final_checkpoint
 from reports.metric_titles import titles_of
 
 if TYPE_CHECKING:
@@ -20,22 +21,13 @@ if TYPE_CHECKING:
     from datamodules.drug_datamodule import DrugDataModule
 
 
-def finite_metrics(trainer: Trainer, prefix: str) -> dict[str, float | None]:
-    """The logged metrics whose names start with a prefix.
-
-    Args:
-        trainer: The trainer, after validation or testing.
-        prefix: Prefix of the names, such as `test/`.
-
-    Returns:
-        Metrics by name; None where a metric is undefined, such as the recall of a class without samples.
-    """
-    logged = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith(prefix)}
-    return {name: value if math.isfinite(value) else None for name, value in logged.items()}
+def finite(metrics: Mapping[str, SupportsFloat]) -> dict[str, float | None]:
+    """Metrics as JSON takes them: None where one is undefined, such as the recall of a class without samples."""
+    return {name: float(value) if math.isfinite(value) else None for name, value in metrics.items()}
 
 
 def split_metrics(trainer: Trainer, data: DrugDataModule, rows: NDArray[Any], prefix: str) -> dict[str, float | None]:
-    """The metrics of tested rows, after the numbers of these rows and of their samples.
+    """The logged metrics of tested rows, after the numbers of these rows and of their samples.
 
     Args:
         trainer: The trainer, after validation or testing.
@@ -44,7 +36,19 @@ def split_metrics(trainer: Trainer, data: DrugDataModule, rows: NDArray[Any], pr
         prefix: Prefix of the names, such as `test/`.
     """
     sizes = data.records.sizes(rows, data.task.class_counts)
-    return {**{f"{prefix}{name}": size for name, size in sizes.items()}, **finite_metrics(trainer, prefix)}
+    logged = {name: value for name, value in trainer.callback_metrics.items() if name.startswith(prefix)}
+    return {**{f"{prefix}{name}": size for name, size in sizes.items()}, **finite(logged)}
+
+
+def write_test_metrics(metrics: dict[str, float | None], folder: Path) -> None:
+    """Write `test_metrics.json`, the last file of a test; what a report has found of an earlier test is removed.
+
+    Args:
+        metrics: Test metrics by name; None where a metric is undefined.
+        folder: Folder of the run.
+    """
+    (folder / COMPARISON).unlink(missing_ok=True)
+    write_json(metrics, folder / TEST_METRICS)
 
 
 def print_test_report(

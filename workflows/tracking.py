@@ -16,7 +16,7 @@ from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
 from base.atomic_file import write_file
 from base.errors import InputError
-from workflows.wandb_run import saved_id
+from workflows.wandb_run import log_artifact, saved_id
 
 
 @dataclass
@@ -198,3 +198,25 @@ def _logged_in() -> bool:
     import wandb
 
     return wandb.login(prompt=False)
+
+
+def log_artifacts(
+    loggers: Sequence[Logger],
+    settings: TrackingSettings,
+    page: Path | None,
+    checkpoint: Path,
+    aliases: Sequence[str] = (),
+) -> None:
+    """Log the report and the checkpoint of a run as artifacts of its W&B run, as far as the settings ask for it.
+
+    Args:
+        loggers: Loggers of the trainer on the first process.
+        settings: Settings of the W&B logger.
+        page: The report; None without one.
+        checkpoint: The checkpoint.
+        aliases: Names of this version of the checkpoint, beside `latest`.
+    """
+    if page is not None and settings.log_report:
+        log_artifact(loggers, "report", page)
+    if settings.log_checkpoints:
+        log_artifact(loggers, "model", checkpoint, aliases)

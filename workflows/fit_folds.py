@@ -91,9 +91,8 @@ def fit_folds(
         DiskFullError: If no space is left; the finished members are whole.
         InputError: If a setting, a file or the table is invalid, or the folder holds a run with other settings.
     """
-    _, rest = take_option(list(words), "trust")
-    folds = _number(read_command(rest).composition.settings["folds"])
     cli = FoldsCLI(list(words), command, show_progress)
+    folds = cli.config.folds
     wanted = _wanted(cli.config.only_folds, folds)
     # The variables of a cluster tell it only together with the settings of the trainer.
     is_first = cli.trainer.is_global_zero
@@ -165,14 +164,6 @@ def _tracking(given: TrackingSettings, folder: Path) -> TrackingSettings:
     """The settings of the ensemble's run in W&B, whose name begins those of its members and is that of their group."""
     name = given.name or f"{folder.parent.name} {folder.name}"
     return replace(given, name=name, group=given.group or name)
-
-
-def _number(value: Any) -> int:
-    if isinstance(value, str) and value.isdecimal():
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 2:
-        raise InputError(f"folds: expected a whole number of 2 or more, got {value!r}.")
-    return value
 
 
 def _wanted(only: Any, folds: int) -> list[int]:

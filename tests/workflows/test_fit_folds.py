@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -240,9 +241,11 @@ def test_a_resumed_run_is_no_ensemble(run: Path) -> None:
         fit(["--ckpt_path", str(last), "--folds=3"], show_progress=False)
 
 
-@pytest.mark.parametrize("folds", ["1", "two", "2.5"])
-def test_folds_that_are_no_number_above_one_are_refused(folds: str) -> None:
-    with pytest.raises(InputError, match=r"folds: expected a whole number of 2 or more, got"):
+@pytest.mark.parametrize(
+    ("folds", "expected"), [("1", "2 or more, or null"), ("two", "an integer or null"), ("2.5", "an integer or null")]
+)
+def test_folds_that_are_no_number_above_one_are_refused(folds: str, expected: str) -> None:
+    with pytest.raises(InputError, match=rf"^folds: expected {expected}, got '?{re.escape(folds)}'?\.$"):
         fit([*SHORT, f"--folds={folds}"])
 
 

@@ -13,6 +13,7 @@ from modules.drug_classifier import DrugClassifier
 from modules.evaluation.split_scores import SplitScores, joined
 from modules.evaluation.threshold_sets import ThresholdSets
 from modules.multilabel.metrics import LabelMetrics
+from modules.tested_predictions import joined_samples
 
 
 def cross_fitted(model: DrugClassifier, folds: Sequence[SplitScores], objective: DecisionObjective) -> list[Decision]:
@@ -54,17 +55,6 @@ def _fresh_decision(model: DrugClassifier) -> Decision:
     return decision
 
 
-def _out_of_fold_labels(
-    metrics: LabelMetrics, folds: Sequence[SplitScores], decisions: Sequence[Decision]
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    parts = []
-    for decision, scores in zip(decisions, folds, strict=True):
-        probabilities = decision.probabilities(scores.logits)
-        calibrated = decision.calibrated(scores.logits)
-        parts.append((probabilities, calibrated, decision.labels(probabilities), scores.labels))
-    return metrics.of_entries(*(torch.cat(column) for column in zip(*parts, strict=True)))
-
-
 def out_of_fold_metrics(
     model: DrugClassifier, folds: Sequence[SplitScores], decisions: Sequence[Decision]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -80,7 +70,8 @@ def out_of_fold_metrics(
     """
     metrics = model.new_metrics()
     if isinstance(metrics, LabelMetrics):
-        return _out_of_fold_labels(metrics, folds, decisions)
+        tested = joined_samples(decisions, folds)
+        return metrics.of_entries(tested.probability, tested.calibrated, tested.predicted, tested.labels)
     compared: dict[str, list[Tensor]] = {}
     for decision, scores in zip(decisions, folds, strict=True):
         probabilities = decision.probabilities(scores.logits)

@@ -13,6 +13,12 @@ BEST, LAST, FINAL = "best.ckpt", "last.ckpt", "final.ckpt"
 TEST_METRICS = "test_metrics.json"
 """File with the test metrics of the best checkpoint."""
 
+TEST_PREDICTIONS = "test_predictions.csv"
+"""File with the samples that `test_metrics.json` is about."""
+
+OUT_OF_FOLD_PREDICTIONS = "out_of_fold_predictions.csv"
+"""File of an ensemble whose test samples are in no fold, with the samples of the folds."""
+
 CARD = "model_card.md"
 """File with the model card, which is about the best checkpoint."""
 

@@ -177,10 +177,9 @@ def _evaluate(model: DrugClassifier, data: DrugDataModule, run: RunFiles) -> tup
         objective = saved_objective(model, read_checkpoint(run.checkpoint, "RUN"))
         total = len(scores.rows)
         decided = decided_folds(model, data, scores, objective)
-    parts = [TestedLabels.by(*one) for one in decided]
+    tested = TestedLabels.joined([TestedLabels.by(*one) for one in decided])
     rows, labels, predicted, calibrated, probabilities = (
-        numpy.concatenate([getattr(part, name).numpy() for part in parts])
-        for name in ("rows", "labels", "predicted", "calibrated", "probability")
+        getattr(tested, name).numpy() for name in ("rows", "labels", "predicted", "calibrated", "probability")
     )
     logits = numpy.concatenate([own.logits.numpy() for _, own in decided])
     order = numpy.argsort(rows, kind="stable")

@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from base.errors import InputError
 from datamodules.drug_task import DrugTask
 from modules.evaluation.class_means_file import CLASS_MEANS, ClassMeans, read_class_means
-from modules.run_layout import BEST, CHECKPOINTS, TEST_METRICS, best_checkpoint, final_checkpoint, folder_of
+from modules.run_layout import (
+    BEST,
+    CHECKPOINTS,
+    TEST_METRICS,
+    TEST_PREDICTIONS,
+    best_checkpoint,
+    final_checkpoint,
+    folder_of,
+)
 from reports.analysis.learning_curves import LearningCurve, read_curve
 
 if TYPE_CHECKING:
@@ -133,7 +141,6 @@ def read_run(path: Path) -> RunFiles:
     """
     from modules.checkpoint_file import read_checkpoint
     from modules.level_accuracy import LEVELS_FILE
-    from modules.tested_predictions import TEST_PREDICTIONS
 
     if not path.exists():
         raise InputError(f"RUN: expected the folder of a run or a checkpoint, got {str(path)!r}, which does not exist.")

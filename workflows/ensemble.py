@@ -28,13 +28,12 @@ from modules.evaluation.split_metrics import named_by_class
 from modules.evaluation.split_scores import SplitScores, joined, scores_path
 from modules.level_accuracy import LEVELS_FILE, crossed_levels, tested_levels
 from modules.make_evidence import estimate_of, joined_unseen, training_samples
-from modules.multilabel.tested_labels import joined_samples, tested_samples
 from modules.neighbor_choice import choose_neighbors
 from modules.neighbors.settings import NeighborSettings
 from modules.out_of_fold import cross_fitted, out_of_fold_metrics
-from modules.run_layout import best_checkpoint
+from modules.run_layout import OUT_OF_FOLD_PREDICTIONS, TEST_PREDICTIONS, best_checkpoint
 from modules.saved_settings.checkpoint_check import CheckpointCheck
-from modules.tested_predictions import OUT_OF_FOLD_PREDICTIONS, TEST_PREDICTIONS
+from modules.tested_predictions import joined_samples, tested_samples
 from workflows.run_summary import finite
 
 

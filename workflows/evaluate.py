@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from base.atomic_file import write_csv, write_json
-from modules.multilabel.tested_labels import tested_samples
-from modules.tested_predictions import TEST_PREDICTIONS
+from modules.run_layout import TEST_PREDICTIONS
+from modules.tested_predictions import tested_samples
 from workflows.drug_cli import DrugCLI
 from workflows.run_lock import unlocking_folders
 from workflows.run_summary import split_metrics

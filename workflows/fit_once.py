@@ -11,8 +11,8 @@ from base.atomic_file import write_csv
 from base.errors import InputError
 from modules.checkpoint_file import read_checkpoint
 from modules.evaluation.split_scores import scores_path
-from modules.multilabel.tested_labels import tested_samples
-from modules.tested_predictions import TEST_PREDICTIONS
+from modules.run_layout import TEST_PREDICTIONS
+from modules.tested_predictions import tested_samples
 from workflows.final_report import describe_run
 from workflows.fit_cli import MONITORED, FitCLI
 from workflows.run_summary import split_metrics, write_test_metrics

@@ -13,8 +13,7 @@ from base.errors import InputError
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction_evidence import evidence_path
 from modules.level_accuracy import LEVELS_FILE
-from modules.run_layout import CARD, CHECKPOINTS, COMPARISON, FINAL, TEST_METRICS
-from modules.tested_predictions import TEST_PREDICTIONS
+from modules.run_layout import CARD, CHECKPOINTS, COMPARISON, FINAL, TEST_METRICS, TEST_PREDICTIONS
 from modules.training.lr_schedule import EPOCH_SHARES, SavedSchedule, climbs_back, replace_schedule
 from workflows.tracking import ContinuedCSVLogger
 

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from base.errors import InputError
+from modules import tested_predictions
 from modules.decisions.label_thresholds import choose_thresholds
 from modules.decisions.objectives import AsTrained, HeadKept, MacroF1
 from modules.evaluation.class_groups import ClassGroups
 from modules.evaluation.logit_correction import PriorCorrection
 from modules.evaluation.split_scores import SplitScores
 from modules.losses import AsymmetricLoss, BinaryCrossEntropyLoss, MultilabelLoss
-from modules.multilabel import tested_labels
 from modules.multilabel.calibration import LabelCalibration, label_logits
 from modules.multilabel.decision import LabelDecision
 from modules.multilabel.metrics import LabelMetrics
@@ -163,9 +163,9 @@ def test_tested_samples_of_several_decisions_are_joined() -> None:
     given, first, second = scores(), decision(), decision()
     second.class_offset.fill_(1.0)
     parts = [SplitScores(*(values[own] for values in given.__dict__.values())) for own in (slice(200), slice(200, 300))]
-    joined = tested_labels.joined_samples([first, second], parts)
+    joined = tested_predictions.joined_samples([first, second], parts)
     for part, own, place in zip(parts, (first, second), (slice(200), slice(200, 300)), strict=True):
-        alone = tested_labels.tested_samples(own, part)
+        alone = tested_predictions.tested_samples(own, part)
         for name in ("rows", "labels", "predicted", "calibrated"):
             assert torch.equal(getattr(joined, name)[place], getattr(alone, name))
         probabilities = own.probabilities(part.logits)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,12 +116,17 @@ def weights_digest(path: Path) -> str:
     Returns:
         32 hexadecimal digits.
     """
+    return tensors_digest(path, lambda name: not name.startswith(_DECISION))
+
+
+def tensors_digest(path: Path, is_counted: Callable[[str], bool]) -> str:
+    """Compute a hash, as `weights_digest` does, of the tensors whose names a function chooses."""
     import torch
 
     state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
     digest = hashlib.sha256()
     for name in sorted(state):
-        if isinstance(state[name], torch.Tensor) and not name.startswith(_DECISION):
+        if isinstance(state[name], torch.Tensor) and is_counted(name):
             digest.update(name.encode())
             digest.update(state[name].contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:32]

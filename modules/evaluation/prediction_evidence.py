@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy
-import torch
 from numpy.typing import NDArray
 
 from base.atomic_file import write_file
 from base.errors import InputError
+from modules.checkpoint_file import tensors_digest
 from modules.evaluation.applicability import Applicability
 from modules.neighbors.training_samples import Neighbors, TrainingSamples
 
@@ -131,10 +130,4 @@ def encoder_digest(checkpoint: Path) -> str:
     Returns:
         32 hexadecimal digits.
     """
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        if name.startswith(_ENCODER):
-            digest.update(name.encode())
-            digest.update(state[name].contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:32]
+    return tensors_digest(checkpoint, lambda name: name.startswith(_ENCODER))

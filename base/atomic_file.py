@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from base.errors import DiskFullError, is_disk_full
 
@@ -70,6 +70,26 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_binary(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file atomically, as `write_file` does, by a function that takes an open file.
+
+    With a path, numpy would append a suffix, and torch would not raise the error of the operating system.
+
+    Args:
+        path: Path of the file; its folder is created if missing.
+        write: Writes to the open file.
+
+    Raises:
+        DiskFullError: If no space is left; an existing file is unchanged.
+    """
+
+    def write_opened(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            write(file)
+
+    write_file(path, write_opened)
 
 
 def remove_unfinished(folder: Path) -> None:

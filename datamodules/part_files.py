@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy
 
-from base.atomic_file import write_file
+from base.atomic_file import write_binary
 from datamodules.feature_cache import Arrays
 
 _MOLECULES_PER_PART = 1_000
@@ -60,10 +60,5 @@ def _write(texts: list[Sequence[str]], compute: Compute, paths: list[Path]) -> I
 
 def _write_part(smiles: Sequence[str], compute: Compute, path: Path) -> int:
     arrays = compute(smiles)
-
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            numpy.savez(file, **arrays)  # type: ignore[arg-type]
-
-    write_file(path, write)
+    write_binary(path, lambda file: numpy.savez(file, **arrays))  # type: ignore[arg-type]
     return len(smiles)

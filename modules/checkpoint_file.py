@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from base.atomic_file import write_file
+from base.atomic_file import write_binary
 from base.errors import InputError
 from datamodules.drug_task import DrugTask
 from modules.run_layout import BEST, best_checkpoint, final_checkpoint
@@ -176,11 +176,7 @@ def _with_decision(content: dict[str, Any], own: Mapping[str, Any], settings: Ma
 def _write(path: Path, content: dict[str, Any]) -> None:
     import torch
 
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            torch.save(content, file)
-
-    write_file(path, write)
+    write_binary(path, lambda file: torch.save(content, file))
 
 
 def _to_cpu(value: Any) -> Any:

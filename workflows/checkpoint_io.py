@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 
-from base.atomic_file import write_file
+from base.atomic_file import write_binary
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -32,10 +32,4 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         if storage_options is not None or "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
-
-        def write(temporary: Path) -> None:
-            # Unlike the file that torch opens itself, this one raises the error of the operating system.
-            with temporary.open("wb") as file:
-                torch.save(checkpoint, file)
-
-        write_file(Path(path), write)
+        write_binary(Path(path), lambda file: torch.save(checkpoint, file))

@@ -12,7 +12,7 @@ import numpy
 import torch
 import yaml
 
-from base.atomic_file import write_csv, write_file, write_json
+from base.atomic_file import write_binary, write_csv, write_file, write_json
 from base.errors import InputError
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.splits.divide import split_listing
@@ -210,9 +210,4 @@ def _write(path: Path, model: DrugClassifier, member: Path, deciding: DecisionSe
     checkpoint["state_dict"] = model.state_dict()
     model.on_save_checkpoint(checkpoint)
     checkpoint["decision"] = asdict(deciding)
-
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            torch.save(checkpoint, file)
-
-    write_file(path, write)
+    write_binary(path, lambda file: torch.save(checkpoint, file))

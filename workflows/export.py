@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy
 import torch
 from numpy.typing import NDArray
 
-from base.atomic_file import write_file, write_json
+from base.atomic_file import write_binary, write_file, write_json
 from base.errors import InputError
 from datamodules.batch import Batch
 from datamodules.chemistry.molecule_features import featurize
@@ -103,7 +103,7 @@ def _write(model: DrugClassifier, checkpoint: Path, folder: Path) -> None:
     write_file(folder / "model.onnx", lambda place: export_onnx(model, batch, place))
     write_file(folder / "predict.py", lambda place: place.write_text(prediction_source(version("tailmol"))))
     if _asks_neighbors(model):
-        write_file(folder / "neighbors.npz", lambda place: _save_neighbors(model, place))
+        write_binary(folder / "neighbors.npz", lambda file: _save_neighbors(model, file))
     run = folder_of(checkpoint)
     if run is not None and (run / CARD).is_file():
         write_file(folder / CARD, lambda place: shutil.copyfile(run / CARD, place))
@@ -161,12 +161,11 @@ def _asks_neighbors(model: DrugClassifier) -> bool:
     return model.decision.neighbors.weight != 0
 
 
-def _save_neighbors(model: DrugClassifier, path: Path) -> None:
+def _save_neighbors(model: DrugClassifier, file: IO[bytes]) -> None:
     neighbors = model.decision.neighbors
     assert neighbors.bits is not None
     starts, bins = neighbors.bits.indptr.astype(numpy.int64), neighbors.bits.indices.astype(numpy.int32)
-    with path.open("wb") as file:
-        numpy.savez_compressed(file, starts=starts, bins=bins, codes=neighbors.codes.astype(numpy.int32))
+    numpy.savez_compressed(file, starts=starts, bins=bins, codes=neighbors.codes.astype(numpy.int32))
 
 
 def _examples(task: DrugTask) -> tuple[list[Any] | NDArray[Any], Batch]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy
 
-from base.atomic_file import write_file
+from base.atomic_file import write_binary
 from base.errors import InputError
 from datamodules.datasets.docstring_texts import PACKAGES, read_docstrings
 
@@ -100,8 +100,4 @@ def make_docstrings(path: Path) -> None:
 
 
 def _write_arrays(path: Path, **arrays: Any) -> None:
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            numpy.savez_compressed(file, **arrays)
-
-    write_file(path, write)
+    write_binary(path, lambda file: numpy.savez_compressed(file, **arrays))

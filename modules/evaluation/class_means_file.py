@@ -12,7 +12,7 @@ import numpy
 import torch
 from numpy.typing import NDArray
 
-from base.atomic_file import write_file
+from base.atomic_file import write_binary
 from base.errors import InputError
 from modules.subclusters import Subclusters
 
@@ -41,13 +41,8 @@ def write_class_means(found: ClassMeans, folder: Path) -> None:
         found: Class means; a file of the same epoch is replaced, as in a resumed run.
         folder: Folder of the run.
     """
-
-    def write(temporary: Path) -> None:
-        # numpy would append .npz to the temporary path.
-        with temporary.open("wb") as file:
-            numpy.savez(file, means=found.means.astype(numpy.float16), samples=found.samples)
-
-    write_file(folder / CLASS_MEANS / f"epoch_{found.epoch:04}.npz", write)
+    means, path = found.means.astype(numpy.float16), folder / CLASS_MEANS / f"epoch_{found.epoch:04}.npz"
+    write_binary(path, lambda file: numpy.savez(file, means=means, samples=found.samples))
 
 
 def read_class_means(folder: Path, num_classes: int) -> tuple[ClassMeans, ...]:

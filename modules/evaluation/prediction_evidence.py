@@ -10,7 +10,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from base.atomic_file import write_file
+from base.atomic_file import write_binary
 from base.errors import InputError
 from modules.checkpoint_file import tensors_digest
 from modules.evaluation.applicability import Applicability
@@ -76,12 +76,7 @@ class PredictionEvidence:
             "unseen_tanimoto": near.tanimoto,
             "unseen_cosine": near.cosine,
         }
-
-        def write(temporary: Path) -> None:
-            with temporary.open("wb") as file:
-                numpy.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-
-        write_file(path, write)
+        write_binary(path, lambda file: numpy.savez_compressed(file, **arrays))  # type: ignore[arg-type]
 
 
 def evidence_path(checkpoint: Path) -> Path:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from base.atomic_file import write_file
+from base.atomic_file import write_binary
 from base.errors import InputError
 from datamodules.batch import Batch
 from modules.processes import gather_rows
@@ -75,12 +75,7 @@ class SplitScores:
         """
         arrays = {name: getattr(self, name).cpu().numpy() for name in _NAMES}
         arrays["weights"] = numpy.array(weights)
-
-        def write(temporary: Path) -> None:
-            with temporary.open("wb") as file:
-                numpy.savez(file, **arrays)
-
-        write_file(path, write)
+        write_binary(path, lambda file: numpy.savez(file, **arrays))
 
     @classmethod
     def load(cls, path: Path, num_classes: int, weights: str = "", several: bool | None = None) -> SplitScores:

@@ -4,10 +4,11 @@ import os
 from pathlib import Path
 from unittest.mock import patch
 
+import numpy
 import polars
 import pytest
 
-from base.atomic_file import naming, remove_unfinished, write_csv, write_file, write_json
+from base.atomic_file import naming, remove_unfinished, write_binary, write_csv, write_file, write_json
 from base.errors import DiskFullError
 
 
@@ -42,6 +43,16 @@ def test_an_interrupted_write_keeps_the_old_file_and_leaves_nothing(tmp_path: Pa
 def test_a_writer_that_creates_no_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"notes\.txt"):
         write_file(tmp_path / "notes.txt", lambda temporary: None)
+
+
+def test_an_open_file_has_the_name_that_was_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "values"
+    write_binary(path, lambda file: numpy.savez(file, values=numpy.arange(3)))
+    with numpy.load(path) as file:
+        assert file["values"].tolist() == [0, 1, 2]
+    with pytest.raises(DiskFullError, match="its previous version is unchanged"):
+        write_binary(path, lambda file: fail_with(errno.ENOSPC, cause=False))
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_csv_holds_the_table(tmp_path: Path) -> None:

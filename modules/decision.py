@@ -146,8 +146,8 @@ class Decision(nn.Module):
         return {"head_kept": kept, "at_prior": scores.at_prior}
 
     def uncertainty(self, logits: Tensor) -> Tensor | None:
-        """Uncertainty of each prediction, (B,) in 0..1; None if the loss does not define one."""
-        return self.loss.uncertainty(self.scores(logits), self.counts)
+        """Uncertainty of each prediction by any objective, (B,) in 0..1; None if the loss does not define one."""
+        return self.loss.uncertainty(self.corrected(logits), self.counts)
 
     @property
     def has_uncertainty(self) -> bool:
@@ -185,7 +185,7 @@ class Decision(nn.Module):
             strength, scale, offset = self.correction.choose(logits, labels, self.counts, classifier)
             self.logit_scale.copy_(scale)
             self.logit_offset.copy_(offset)
-        self.calibration.fit(self.probabilities(logits), labels)
+        self._fit_calibration(logits, labels)
         return strength
 
     @torch.no_grad()
@@ -200,10 +200,15 @@ class Decision(nn.Module):
         samples = self.samples(scores, head)
         if len(samples.labels):
             chosen = objective.choose(samples)
-            self.class_offset.copy_(chosen.offset)
+            # Evidence counts from 0, so that a common offset would change it.
+            self.class_offset.copy_(chosen.offset - chosen.offset[samples.counts > 0].mean())
             self.costs = chosen.costs
             self.head_kept_offset.copy_(HeadKept().choose(samples).offset)
-        self.calibration.fit(self.probabilities(scores.logits), scores.labels)
+        self._fit_calibration(scores.logits, scores.labels)
+
+    def _fit_calibration(self, logits: Tensor, labels: Tensor) -> None:
+        contained = self.class_offset + self.prior_strength() * log_priors(self.counts)
+        self.calibration.fit_with_prior(self.probabilities(logits), labels, contained)
 
     @torch.no_grad()
     def samples(self, scores: SplitScores, head: Sequence[int]) -> DecisionSamples:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from modules.decision import Decision
-from modules.decisions.objectives import AsTrained, BalancedAccuracy, CostMatrix, DecisionObjective
+from modules.decisions.objectives import Accuracy, AsTrained, BalancedAccuracy, CostMatrix, DecisionObjective
 from modules.evaluation.logit_correction import PriorCorrection
 from modules.evaluation.split_scores import SplitScores
 from modules.losses import CrossEntropyLoss
@@ -62,14 +62,48 @@ def test_a_correction_ends_when_none_follows_it() -> None:
     assert torch.equal(decision.scores(logits)[:, :2], logits[:, :2])
 
 
-def test_calibration_is_fitted_on_corrected_probabilities() -> None:
+def test_calibration_is_that_of_the_training_prior_with_a_correction_and_without() -> None:
     logits, labels = drawn()
     decision, plain = Decision(COUNTS, CrossEntropyLoss()), Decision(COUNTS, CrossEntropyLoss())
     decision.use(PriorCorrection())
-    decision.fit(logits, labels, torch.nn.Identity())
-    plain.calibration.fit(decision.probabilities(logits), labels)
-    assert float(decision.calibration.temperature) == pytest.approx(float(plain.calibration.temperature))
+    assert decision.fit(logits, labels, torch.nn.Identity())
+    plain.fit(logits, labels, torch.nn.Identity())
+    assert not torch.equal(decision.probabilities(logits), plain.probabilities(logits))
+    torch.testing.assert_close(decision.calibrated(logits), plain.calibrated(logits), atol=5e-4, rtol=2e-3)
     assert float(decision.calibration.temperature) != 1.0
+
+
+@pytest.mark.parametrize("removed", [0.0, 1.0])
+@pytest.mark.parametrize("objective", [AsTrained(), BalancedAccuracy(), Accuracy()], ids=lambda one: type(one).__name__)
+def test_calibrated_probabilities_are_frequencies_whatever_the_loss_and_the_objective(
+    removed: float, objective: DecisionObjective
+) -> None:
+    counts, generator = torch.tensor([9_700, 300]), torch.Generator().manual_seed(0)
+    labels = (torch.rand(40_000, generator=generator) < 0.03).long()
+    # The logarithm of a ratio of two normal densities, of distance 3.
+    ratio = torch.where(labels == 1, 4.5, -4.5) + 3 * torch.randn(len(labels), generator=generator)
+    likelihoods = torch.stack([torch.zeros_like(ratio), ratio], dim=1)
+    logits = 1.5 * likelihoods + (1 - removed) * (counts / 10_000).log()
+    decision = Decision(counts, CrossEntropyLoss(removed))
+    at_prior = decision.labels_at_prior(logits)
+    scores = SplitScores(torch.arange(len(labels)), labels, logits, at_prior)
+    decision.choose(scores.part(torch.arange(20_000)), objective, [0])
+    assert float(decision.calibration.temperature) == pytest.approx(1.5, abs=0.05)
+    posterior = (likelihoods + (counts / 10_000).log()).softmax(dim=1)
+    torch.testing.assert_close(decision.calibrated(logits)[20_000:], posterior[20_000:], atol=0.02, rtol=0)
+
+
+def test_an_objective_changes_neither_uncertainty_nor_the_amount_of_evidence() -> None:
+    logits, labels = drawn(200)
+    decision = Decision(COUNTS, EvidentialLoss())
+    before = decision.uncertainty(logits)
+    decision.choose(scores_of(logits, labels), BalancedAccuracy(), [0])
+    after = decision.uncertainty(logits)
+    assert before is not None
+    assert after is not None
+    assert torch.equal(before, after)
+    assert bool(decision.class_offset.any())
+    assert float(decision.class_offset[:2].sum()) == pytest.approx(0, abs=1e-6)
 
 
 def test_uncertainty_is_defined_by_the_loss() -> None:
@@ -94,15 +128,13 @@ def chosen(objective: DecisionObjective, loss: float = 0.0) -> Decision:
     return decision
 
 
-def test_a_choice_adds_its_offset_and_calibrates_after_it() -> None:
+def test_a_choice_adds_its_offset_whose_mean_is_0() -> None:
     logits, labels = drawn(200)
     decision = chosen(BalancedAccuracy())
     samples = Decision(COUNTS, CrossEntropyLoss()).samples(scores_of(logits, labels), [0])
     offset = BalancedAccuracy().choose(samples).offset
+    offset -= offset[:2].mean()
     torch.testing.assert_close(decision.scores(logits)[:, :2], (logits + offset)[:, :2])
-    plain = Decision(COUNTS, CrossEntropyLoss())
-    plain.calibration.fit(decision.probabilities(logits), labels)
-    assert float(decision.calibration.temperature) == pytest.approx(float(plain.calibration.temperature))
     probabilities = decision.probabilities(logits)
     assert torch.equal(decision.labels(probabilities), probabilities.argmax(dim=1))
 

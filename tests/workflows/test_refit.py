@@ -106,7 +106,8 @@ def test_final_predicts_with_its_own_weights_and_the_decision_of_best(made: Path
     assert found["predicted_label"].to_list() == [CLASSES[code] for code in scores.argmax(dim=1).tolist()]
     columns = [f"p/{name}" for name in CLASSES]
     numpy.testing.assert_allclose(found.select(columns).to_numpy(), scores.softmax(dim=1).numpy(), atol=1e-5)
-    calibrated = (scores / best["decision.calibration.temperature"]).softmax(dim=1).max(dim=1).values
+    temperature, offset = (best[f"decision.calibration.{name}"] for name in ("temperature", "offset"))
+    calibrated = (scores / temperature + offset).softmax(dim=1).gather(1, scores.argmax(dim=1, keepdim=True))[:, 0]
     numpy.testing.assert_allclose(found["calibrated_probability"].to_numpy(), calibrated.numpy(), atol=1e-5)
 
 

@@ -105,8 +105,9 @@ def test_every_metric_is_that_of_scikit_learn_on_the_known_classes(run: Path) ->
         "at_prior": (numpy.log(of_network) + numpy.log(numpy.array([8, 6, 4, 1]) / 19)).argmax(axis=1),
     }
     # Probabilities of a class without training samples are zero, so the temperature acts on the others.
-    temperature = float(model.classifier.decision.calibration.temperature)
-    scores = numpy.log(probabilities[:, :4].astype(numpy.float64)) / temperature
+    calibration = model.classifier.decision.calibration
+    scores = numpy.log(probabilities[:, :4].astype(numpy.float64)) / float(calibration.temperature)
+    scores += calibration.offset[:4].double().numpy()
     calibrated = numpy.exp(scores) / numpy.exp(scores).sum(axis=1, keepdims=True)
     expected = {
         "rows": len(rows),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from modules.evaluation.calibration import LARGEST_TEMPERATURE, LogLosses, TemperatureScaling
+from modules.evaluation.calibration import LARGEST_TEMPERATURE, LogLosses, TemperatureScaling, share_strength
 
 
 def sample(temperature: float, classes: int = 4, size: int = 4_000) -> tuple[Tensor, Tensor]:
@@ -108,6 +108,43 @@ def test_log_losses_are_means_over_batches_before_and_after() -> None:
     means = losses.compute()
     torch.testing.assert_close(means["nll"], functional.cross_entropy(logits, labels))
     torch.testing.assert_close(means["calibrated_nll"], functional.cross_entropy(logits / scaling.temperature, labels))
+
+
+COUNTS = torch.tensor([60, 25, 10, 5, 0])
+
+
+@pytest.mark.parametrize("shares", [(60, 25, 10, 5), (25, 25, 25, 25), (5, 3, 2, 1), (3, 0, 0, 0)])
+def test_the_strength_of_the_shares_is_that_of_a_fine_grid(shares: tuple[int, ...]) -> None:
+    labels = torch.arange(4).repeat_interleave(torch.tensor(shares))
+    priors = (COUNTS[:4].double() / 100).log()
+
+    def cost(strength: float) -> float:
+        likelihoods = (strength * priors).log_softmax(dim=0)[labels]
+        return float(-likelihoods.sum()) + (strength - 1) ** 2 / (2 * 0.3**2)
+
+    grid = torch.linspace(-3, 4, 7_001).tolist()
+    assert share_strength(labels, COUNTS) == pytest.approx(min(grid, key=cost), abs=2e-3)
+
+
+def test_shares_like_those_of_training_have_strength_1_and_equal_ones_0() -> None:
+    assert share_strength(torch.arange(4).repeat_interleave(COUNTS[:4]), COUNTS) == pytest.approx(1, abs=1e-4)
+    assert share_strength(torch.arange(4).repeat(1_000), COUNTS) == pytest.approx(0, abs=0.01)
+    assert share_strength(torch.zeros(0, dtype=torch.int64), COUNTS) == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("contained", [0.0, 0.4, 1.0])
+def test_what_probabilities_contain_is_replaced_by_the_shares_of_the_classes(contained: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(4).repeat_interleave(40 * COUNTS[:4])
+    likelihoods = torch.randn(len(labels), 5, generator=generator)
+    likelihoods[torch.arange(len(labels)), labels] += 1
+    priors = (COUNTS.clamp(min=1) / 100).log()
+    scores = (2 * likelihoods + contained * priors).masked_fill(COUNTS == 0, -1e4)
+    scaling = TemperatureScaling(COUNTS)
+    scaling.fit_with_prior(scores.softmax(dim=1), labels, contained * priors)
+    assert float(scaling.temperature) == pytest.approx(2, rel=0.05)
+    expected = (likelihoods + priors).masked_fill(COUNTS == 0, -torch.inf).softmax(dim=1)
+    torch.testing.assert_close(scaling(scores.softmax(dim=1)), expected, atol=0.02, rtol=0)
 
 
 def test_the_ranking_of_classes_is_preserved() -> None:

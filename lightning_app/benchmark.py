@@ -36,7 +36,7 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     Raises:
         InputError: If the grid, a setting or the database is invalid.
     """
-    given = make_parser().parse_args(arguments)
+    given = make_parser(terminal.command).parse_args(arguments)
     import optuna
 
     from experiments.benchmark_plan import read_plan
@@ -47,7 +47,7 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = BenchmarkStudy(plan, folder, given.storage, given.retry_failed)
     if given.dry_run:
-        _list(study)
+        _list(study, terminal.command)
         return
     if not given.tables_only:
         _work(study)
@@ -95,14 +95,18 @@ def _with_peers(frame: polars.DataFrame, plan: BenchmarkPlan, folder: Path, conf
     return polars.concat([frame, peers.filter(polars.Series(current, dtype=polars.Boolean))], how="diagonal_relaxed")
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The parser of the subcommand."""
+def make_parser(command: str = "lightning") -> argparse.ArgumentParser:
+    """The parser of the subcommand.
+
+    Args:
+        command: Name of the command, for messages.
+    """
     parser = argparse.ArgumentParser(
-        prog="lightning benchmark",
-        description="Run lightning fit for every cell of a grid of data sets, encoders, methods and seeds, and write "
+        prog=f"{command} benchmark",
+        description=f"Run {command} fit for every cell of a grid of data sets, encoders, methods and seeds, and write "
         "tables that compare the methods. A benchmark can be stopped at any time and is continued by the same command. "
         "To run cells in parallel, start it in several terminals or on machines with a shared storage. "
-        "Example: lightning benchmark --config benchmark/quick.yaml. Shipped grids: "
+        f"Example: {command} benchmark --config benchmark/quick.yaml. Shipped grids: "
         f"{', '.join(shipped_names('benchmark'))}",
     )
     parser.add_argument("--config", "-c", required=True, help="YAML file of the grid, your own or a shipped one")
@@ -144,7 +148,7 @@ def _work(study: BenchmarkStudy) -> None:
         study.work(CellProcess(_FIT, study.plan.name), show)
 
 
-def _list(study: BenchmarkStudy) -> None:
+def _list(study: BenchmarkStudy, command: str) -> None:
     """Print the cells with their states and the expected duration of the remaining ones."""
     import polars
 
@@ -152,7 +156,7 @@ def _list(study: BenchmarkStudy) -> None:
     frame = study.frame()
     left = [cell for cell in study.plan.cells if states[cell.arguments] in ("waiting", "running")]
     for cell in study.plan.cells:
-        print(printable(f"{states[cell.arguments]:9}{cell.name}: lightning fit {cell.arguments}"))
+        print(printable(f"{states[cell.arguments]:9}{cell.name}: {command} fit {cell.arguments}"))
     known: dict[tuple[str, str], float] = {}
     if "seconds" in frame.columns:
         median = frame.group_by("data", "encoder").agg(polars.col("seconds").median())

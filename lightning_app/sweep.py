@@ -122,7 +122,7 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     Raises:
         InputError: If the search space or a setting is invalid, or no trial completed.
     """
-    settings, fit_options = _parse(arguments)
+    settings, fit_options = _parse(arguments, terminal.command)
     space = read_search_space(find_config(settings.config))
     folder = Path(settings.folder or Path("sweeps") / space.name)
     if settings.trials:
@@ -135,7 +135,7 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     objective = Objective(space, fit_options, folder, settings.seed, FitTrial)
     stopped = bool(settings.trials) and _search(study, objective, settings.trials)
     write_results(study, folder)
-    print_results(study, folder, space.metric)
+    print_results(study, folder, space.metric, command=terminal.command)
     if stopped:
         _log.warning("Stopped; the same command continues the search.")
         sys.exit(130)
@@ -173,23 +173,23 @@ def _interrupts(stopping: StopBetweenSteps) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _parse(arguments: list[str]) -> tuple[SweepSettings, list[str]]:
+def _parse(arguments: list[str], command: str) -> tuple[SweepSettings, list[str]]:
     from jsonargparse import ArgumentParser
 
     end = arguments.index("--") if "--" in arguments else len(arguments)
     parser = ArgumentParser(
-        prog="lightning sweep",
-        usage="lightning sweep [options] [-- options of lightning fit]",
+        prog=f"{command} sweep",
+        usage=f"{command} sweep [options] [-- options of {command} fit]",
         allow_abbrev=False,
         exit_on_error=False,
         description="Search for the settings with the best validation metric; the test split is not used. "
-        "Example: lightning sweep --config sweep/method.yaml --trials 20 -- --data.source my_drugs.csv. Shipped "
+        f"Example: {command} sweep --config sweep/method.yaml --trials 20 -- --data.source my_drugs.csv. Shipped "
         f"search spaces: {', '.join(shipped_names('sweep'))}",
     )
     parser.add_class_arguments(SweepSettings)
     try:
         settings = SweepSettings(**parser.parse_args(arguments[:end]).as_dict())
     except ArgumentError as error:
-        hints, command = get_type_hints(SweepSettings), split_command_line(arguments[:end])
-        raise InputError(reword(str(error), f"{parser.prog} --help", [], command, hints.get)) from error
+        hints, given = get_type_hints(SweepSettings), split_command_line(arguments[:end])
+        raise InputError(reword(str(error), f"{parser.prog} --help", [], given, hints.get)) from error
     return settings, arguments[end + 1 :]

@@ -18,7 +18,12 @@ _log = logging.getLogger("tailmol")
 
 
 def describe_run(
-    folder: Path, report: bool, loggers: Sequence[Logger] = (), step: int = 0, trust: Sequence[str] = ()
+    folder: Path,
+    report: bool,
+    loggers: Sequence[Logger] = (),
+    step: int = 0,
+    trust: Sequence[str] = (),
+    command: str = "lightning",
 ) -> Path | None:
     """Write the model card of a run and, if asked, its report.
 
@@ -30,13 +35,14 @@ def describe_run(
         loggers: Loggers of the trainer; the figures of the report are logged to W&B, too.
         step: Global step of the trainer.
         trust: Modules with classes of the user that the checkpoint may name.
+        command: Name of the command, for messages.
 
     Returns:
         The page; None if it was not asked for or could not be written.
     """
     from reports.card_file import write_model_card
 
-    page = _report(folder, loggers, step, trust) if report else None
+    page = _report(folder, loggers, step, trust, command) if report else None
     try:
         write_model_card(folder)
     except Exception as error:
@@ -45,7 +51,7 @@ def describe_run(
     return page
 
 
-def _report(folder: Path, loggers: Sequence[Logger], step: int, trust: Sequence[str]) -> Path | None:
+def _report(folder: Path, loggers: Sequence[Logger], step: int, trust: Sequence[str], command: str) -> Path | None:
     """Write the report and return the page, None if it failed."""
     from reports.run_files import read_run
 
@@ -56,7 +62,7 @@ def _report(folder: Path, loggers: Sequence[Logger], step: int, trust: Sequence[
     except Exception as error:
         _log.warning(
             f"The report could not be written ({type(error).__name__}: {error}). The run is complete; to try again: "
-            f"lightning report {quote(str(folder))}"
+            f"{command} report {quote(str(folder))}"
         )
         _log.debug("Traceback of the report:", exc_info=True)
         return None

@@ -124,7 +124,7 @@ def fit_folds(
             raise
         advice = how_to_go_on(command, words, folder)
         raise DiskFullError(f"The disk is full, and the files from before are whole; {advice}") from error
-    _report_and_track(made, folder, tracking, cli.config.report)
+    _report_and_track(made, folder, tracking, cli.config.report, command)
     return FitResult(folder, made.checkpoint, made.metrics, True, made.out_of_fold)
 
 
@@ -150,7 +150,7 @@ def _train_members(
     return data
 
 
-def _report_and_track(made: Assembled, folder: Path, tracking: TrackingSettings, report: bool) -> None:
+def _report_and_track(made: Assembled, folder: Path, tracking: TrackingSettings, report: bool, command: str) -> None:
     """Write report and model card of the ensemble, and log metrics and report to a W&B run beside those of members."""
     loggers = [one for one in make_loggers(tracking, folder, True, "ensemble", True) if isinstance(one, WandbLogger)]
     for logger in loggers:
@@ -159,7 +159,7 @@ def _report_and_track(made: Assembled, folder: Path, tracking: TrackingSettings,
         save_id(folder, logger.experiment)
     if tracking.log_checkpoints:
         log_artifact(loggers, "model", made.checkpoint)
-    page = describe_run(folder, report, loggers, trust=named_modules(made.settings))
+    page = describe_run(folder, report, loggers, trust=named_modules(made.settings), command=command)
     if page is not None and tracking.log_report:
         log_artifact(loggers, "report", page)
     finish(loggers)

@@ -92,6 +92,6 @@ def _report_and_track(cli: FitCLI, best: Path) -> None:
     if tracking.log_checkpoints:
         log_artifact(loggers, "model", best, ["best"])
     trust = named_modules(cli.model.run_config)
-    page = describe_run(cli.folder, cli.config.report, loggers, cli.trainer.global_step, trust)
+    page = describe_run(cli.folder, cli.config.report, loggers, cli.trainer.global_step, trust, cli.command)
     if page is not None and tracking.log_report:
         log_artifact(loggers, "report", page)

@@ -102,7 +102,7 @@ def train_and_refit(cli: FitCLI, command: str = "lightning", show_progress: bool
     write_decision(final, model.decision.state_dict(), read_checkpoint(final).decision)
     _write_evidence(again, model, final, result.best_checkpoint)
     # Once more, since they now name two checkpoints.
-    page = describe_run(result.folder, cli.config.report, trust=named_modules(cli.model.run_config))
+    page = describe_run(result.folder, cli.config.report, trust=named_modules(cli.model.run_config), command=command)
     if page is not None and cli.config.tracking.log_report:
         log_artifact(trainer.loggers, "report", page)
     if cli.config.tracking.log_checkpoints:

@@ -73,11 +73,12 @@ def _with_peers(frame: polars.DataFrame, plan: BenchmarkPlan, folder: Path, conf
     """
     import polars
 
+    from experiments.benchmark_results import read_results
+
     path = folder / "peers.csv"
     if not path.is_file():
         return frame
-    # A digest may consist of decimal digits.
-    peers = polars.read_csv(path, infer_schema_length=None, schema_overrides={"settings": polars.String})
+    peers = read_results(path)
     peers = peers.filter(polars.col("data").is_in(frame["data"].unique().implode()))
     cells: dict[tuple[str, int], list[Cell]] = {}
     for cell in plan.cells:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import shlex
 import sys
 from collections import Counter
 from pathlib import Path
@@ -16,12 +14,8 @@ from workflows.settings.layers import settings_files
 from workflows.terminal import Terminal
 
 if TYPE_CHECKING:
-    import polars
-
-    from experiments.benchmark_plan import BenchmarkPlan, Cell
+    from experiments.benchmark_plan import Cell
     from experiments.benchmark_study import BenchmarkStudy
-
-_log = logging.getLogger("tailmol")
 
 _FIT = (sys.executable, "-m", "lightning_app.cli", "fit")
 
@@ -58,42 +52,13 @@ def main(arguments: list[str], terminal: Terminal) -> None:
         print(f"No tables were written, since no run of the baseline, {plan.baseline}, is complete.")
     elif len(frame):
         from experiments.benchmark_report import write_tables
+        from experiments.benchmark_results import with_peers
 
-        for path in write_tables(_with_peers(frame, plan, folder, given.config), plan.baseline, plan.ours, folder):
+        for path in write_tables(with_peers(frame, plan, folder, given.config), plan.baseline, plan.ours, folder):
             print(f"Written: {path}")
     for row in failed.iter_rows(named=True):
         cell = f"{row['data']} {row['encoder']} {row['method']} split {row['split_seed']}"
         print(printable(f"Failed: {cell}: {row['error']}"))
-
-
-def _with_peers(frame: polars.DataFrame, plan: BenchmarkPlan, folder: Path, config: str) -> polars.DataFrame:
-    """The results, followed by those of other programs on the same splits from `peers.csv`, if any.
-
-    Rows with other arguments or settings than the cells of their split are left out with a warning.
-    """
-    import polars
-
-    from experiments.benchmark_results import read_results
-
-    path = folder / "peers.csv"
-    if not path.is_file():
-        return frame
-    peers = read_results(path)
-    peers = peers.filter(polars.col("data").is_in(frame["data"].unique().implode()))
-    cells: dict[tuple[str, int], list[Cell]] = {}
-    for cell in plan.cells:
-        cells.setdefault((cell.data, cell.split_seed), []).append(cell)
-    of_rows = [(row, cells.get((row["data"], row["split_seed"]), [])) for row in peers.iter_rows(named=True)]
-    current = [not own or any(cell.agrees_with(row) for cell in own) for row, own in of_rows]
-    if stale := current.count(False):
-        command = shlex.join(
-            ["python", "-m", "benchmarks.peer_classifiers", "--config", config, "--folder", str(folder)]
-        )
-        _log.warning(
-            f"peers.csv: {stale} of {len(current)} rows have other arguments or settings than the grid and are left "
-            f"out; {command} --peers NAMES computes those of the peers that it names again."
-        )
-    return polars.concat([frame, peers.filter(polars.Series(current, dtype=polars.Boolean))], how="diagonal_relaxed")
 
 
 def make_parser(command: str = "lightning") -> argparse.ArgumentParser:

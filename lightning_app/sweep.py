@@ -6,14 +6,12 @@ import logging
 import signal
 import sys
 from argparse import ArgumentError
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, get_type_hints
-
-from lightning.pytorch import Callback
+from typing import TYPE_CHECKING, get_type_hints
 
 from base.errors import InputError
 from base.ranges import check_seed, check_whole
@@ -21,14 +19,12 @@ from experiments.search_results import ERROR, print_results, rank_trials, write_
 from experiments.search_space import read_search_space
 from experiments.search_study import open_study
 from experiments.search_trials import Objective, StopBetweenSteps, check_settings
-from workflows.fit_cli import FitCLI
-from workflows.run_lock import unlock_folder
+from workflows.search_trial import FitTrial, SettingsCheck
 from workflows.settings.command_line import split_command_line
 from workflows.settings.config_files import find_config, shipped_names
 from workflows.settings.errors import reword
 from workflows.settings.layers import settings_files
 from workflows.terminal import Terminal, quiet_lightning
-from workflows.wandb_run import finish
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -62,53 +58,6 @@ class SweepSettings:
         """Check the numbers."""
         check_whole("trials", self.trials, 0)
         check_seed("seed", self.seed)
-
-
-class SettingsCheck(FitCLI):
-    """Parses the arguments of `lightning fit` without creating anything."""
-
-    def before_instantiate_classes(self) -> None:
-        """Create no run folder."""
-
-    def instantiate_classes(self) -> None:
-        """Create no objects."""
-
-    def after_instantiate_classes(self) -> None:
-        """Leave the settings as parsed."""
-
-
-class FitTrial(FitCLI):
-    """The training run of a trial, with callbacks that are not part of its settings."""
-
-    def __init__(self, arguments: list[str], watching: list[Callback]) -> None:
-        """Parse the arguments and create the run.
-
-        Args:
-            arguments: Arguments of `lightning fit`.
-            watching: Callbacks in addition to those of training.
-        """
-        self._watching = watching
-        super().__init__(arguments)
-
-    def callbacks(self) -> list[Callback]:
-        """The callbacks of training, then those of the search."""
-        return [*super().callbacks(), *self._watching]
-
-    @property
-    def resolved_settings(self) -> dict[str, Any]:
-        """The settings of the run."""
-        assert self.model.run_config is not None
-        return self.model.run_config
-
-    def fit(self) -> Mapping[str, Any]:
-        """Train, and return the metrics that were logged last."""
-        try:
-            self.trainer.fit(self.model, datamodule=self.datamodule, weights_only=True)
-        finally:
-            # The next trial would otherwise log to the same W&B run.
-            finish(self.trainer.loggers)
-            unlock_folder(self.folder)
-        return self.trainer.callback_metrics
 
 
 @quiet_lightning()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
@@ -11,8 +10,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
-
-    from reports.run_files import RunFiles
 
 _log = logging.getLogger("tailmol")
 
@@ -53,12 +50,11 @@ def describe_run(
 
 def _report(folder: Path, loggers: Sequence[Logger], step: int, trust: Sequence[str], command: str) -> Path | None:
     """Write the report and return the page, None if it failed."""
+    from reports.report_file import write_report
     from reports.run_files import read_run
 
     try:
-        run = read_run(folder)
-        write = _write_label_report if run.task.is_multilabel else _write_class_report
-        path = write(run, loggers, step, trust)
+        path = write_report(read_run(folder), trust=trust, loggers=loggers, step=step)
     except Exception as error:
         _log.warning(
             f"The report could not be written ({type(error).__name__}: {error}). The run is complete; to try again: "
@@ -67,28 +63,4 @@ def _report(folder: Path, loggers: Sequence[Logger], step: int, trust: Sequence[
         _log.debug("Traceback of the report:", exc_info=True)
         return None
     _log.info(f"Report: {path}")
-    return path
-
-
-def _write_class_report(run: RunFiles, loggers: Sequence[Logger], step: int, trust: Sequence[str]) -> Path:
-    from reports.report_data import collect
-    from reports.run_report import report_figures, write_page
-    from reports.wandb_panels import log_report_panels
-
-    start = time.monotonic()
-    data = collect(run.folder, trust=trust)
-    path = write_page(data, start=start)
-    log_report_panels(loggers, data, report_figures(data), step)
-    return path
-
-
-def _write_label_report(run: RunFiles, loggers: Sequence[Logger], step: int, trust: Sequence[str]) -> Path:
-    from reports.label_data import collect_labels
-    from reports.label_report import label_figures, write_label_page
-    from reports.wandb_panels import log_label_panels
-
-    start = time.monotonic()
-    data = collect_labels(run, trust)
-    path = write_label_page(data, start=start)
-    log_label_panels(loggers, data, label_figures(data), step)
     return path

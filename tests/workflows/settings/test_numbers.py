@@ -30,7 +30,7 @@ from modules.evaluation.prediction_columns import PredictionColumns
 from modules.losses import CrossEntropyLoss
 from modules.reclustering import ReclusterSettings
 from modules.training.stages import Stage
-from reports.run_report import write_report
+from reports.report_file import write_report
 from workflows.search_trial import SettingsCheck
 from workflows.settings.lightning_numbers import check_early_stopping_numbers, check_trainer_numbers
 from workflows.settings.option_values import import_classes, named_classes

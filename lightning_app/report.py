@@ -30,7 +30,7 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     given = make_parser(terminal.command).parse_args(arguments)
     start = time.monotonic()
     trust, run = trusted_modules(given.trust), read_run(given.run)
-    path = write_report(run, given.output, given.points, given.umap, trust)
+    path = write_report(run, given.output, given.points, given.umap, trust, command=terminal.command)
     if given.output is None and is_best(run) and (run.folder / CARD).is_file():
         write_model_card(run.folder)
     print_written(path, time.monotonic() - start, terminal)

@@ -31,12 +31,13 @@ _SIDE_BY_SIDE = 24
 """Largest number of labels whose two matrices stand side by side, with a name for each label."""
 
 
-def build_label_report(data: LabelData, start: float | None = None) -> str:
+def build_label_report(data: LabelData, start: float | None = None, command: str = "lightning") -> str:
     """The page as HTML.
 
     Args:
         data: The contents of the report.
         start: Start of the work by `time.monotonic`; the page states its duration unless None.
+        command: Name of the command, for messages.
     """
     payload = label_payload(data)
     took = "" if start is None else f" in {time.monotonic() - start:.0f} s"
@@ -51,7 +52,7 @@ def build_label_report(data: LabelData, start: float | None = None) -> str:
         values=label_tiles(data),
         baseline=label_rows(data),
         facts=facts(data.run, data.split_sizes),
-        texts={**label_leads(data), **trust_texts(several=True)},
+        texts={**label_leads(data), **trust_texts(several=True, command=command)},
         levels=level_rows(data.run),
         coverage=coverage_rows(None if data.coverage is None else data.coverage.by_group, several=True),
         few_pairs=len(data.pairs.shown) <= _SIDE_BY_SIDE,
@@ -61,7 +62,7 @@ def build_label_report(data: LabelData, start: float | None = None) -> str:
         names=[(place, data.names[place]) for place in data.order.tolist()],
         settings=yaml.safe_dump(data.run.settings, sort_keys=False),
         rejected=data.run.rejected,
-        footer=f"Written by lightning report on {time.strftime('%Y-%m-%d %H:%M')}{took}. This file works offline.",
+        footer=f"Written by {command} report on {time.strftime('%Y-%m-%d %H:%M')}{took}. This file works offline.",
     )
 
 

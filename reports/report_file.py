@@ -32,6 +32,7 @@ def write_report(
     trust: Sequence[str] = (),
     loggers: Sequence[Logger] = (),
     step: int = 0,
+    command: str = "lightning",
 ) -> Path:
     """Write the report of a run.
 
@@ -43,6 +44,7 @@ def write_report(
         trust: Modules with classes of the user that the checkpoint may name.
         loggers: Loggers of a trainer; the figures are logged to W&B, too.
         step: Global step of the trainer.
+        command: Name of the command, for messages.
 
     Returns:
         The file.
@@ -56,11 +58,11 @@ def write_report(
     log_panels: Callable[[Sequence[Logger], int], None]
     if run.task.is_multilabel:
         labels = collect_labels(run, trust)
-        page, found = build_label_report(labels, start), label_answer(labels)
+        page, found = build_label_report(labels, start, command), label_answer(labels)
         log_panels = partial(log_label_panels, labels)
     else:
         data = collect(run, points, umap, trust)
-        page, found = build_report(data, start), answer(data)
+        page, found = build_report(data, start, command), answer(data)
         log_panels = partial(log_report_panels, data)
     if output is None:
         output = run.folder / "report.html"

@@ -30,12 +30,13 @@ from reports.samples.drawings import HEIGHT, WIDTH, pack
 from reports.samples.sample_texts import SampleTexts
 
 
-def build_report(data: ReportData, start: float | None = None) -> str:
+def build_report(data: ReportData, start: float | None = None, command: str = "lightning") -> str:
     """The page as HTML.
 
     Args:
         data: The contents of the report.
         start: Start of the work by `time.monotonic`; the page states its duration unless None.
+        command: Name of the command, for messages.
     """
     payload = report_payload(data)
     took = "" if start is None else f" in {time.monotonic() - start:.0f} s"
@@ -50,7 +51,7 @@ def build_report(data: ReportData, start: float | None = None) -> str:
         values=tiles(data),
         baseline=baseline_rows(data),
         facts=facts(data.run, data.split_sizes),
-        texts={**texts(data), **trust_texts(several=False)},
+        texts={**texts(data, command), **trust_texts(several=False, command=command)},
         levels=level_rows(data.run),
         coverage=coverage_rows(
             None if data.coverage is None else data.coverage.by_group(data.scores.groups), several=False
@@ -63,7 +64,7 @@ def build_report(data: ReportData, start: float | None = None) -> str:
         class_names=data.scores.names,
         settings=yaml.safe_dump(data.run.settings, sort_keys=False),
         rejected=data.run.rejected,
-        footer=f"Written by lightning report on {time.strftime('%Y-%m-%d %H:%M')}{took}. This file works offline.",
+        footer=f"Written by {command} report on {time.strftime('%Y-%m-%d %H:%M')}{took}. This file works offline.",
     )
 
 

@@ -54,7 +54,7 @@ def _report(folder: Path, loggers: Sequence[Logger], step: int, trust: Sequence[
     from reports.run_files import read_run
 
     try:
-        path = write_report(read_run(folder), trust=trust, loggers=loggers, step=step)
+        path = write_report(read_run(folder), trust=trust, loggers=loggers, step=step, command=command)
     except Exception as error:
         _log.warning(
             f"The report could not be written ({type(error).__name__}: {error}). The run is complete; to try again: "

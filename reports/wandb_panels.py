@@ -108,7 +108,7 @@ def log_label_panels(data: LabelData, loggers: Sequence[Logger], step: int) -> N
     if runs:
         labels = {"label": data.names, "group": data.groups, **label_columns(data)}
         panels = {f"report/{name}": value for name, value in label_figures(data).items()}
-        _log(runs, panels, {"report/labels": labels}, step)
+        _log(runs, panels, {"report/label_results": labels}, step)
 
 
 def example_page(data: ReportData) -> str:

@@ -9,6 +9,8 @@ from typing import Any, Literal
 import numpy
 from numpy.typing import NDArray
 
+from reports.analysis.shares import share
+
 Group = Literal["head", "middle", "tail"]
 GROUPS: tuple[Group, ...] = ("head", "middle", "tail")
 
@@ -70,7 +72,7 @@ def recall_per_class(codes: NDArray[Any], predicted: NDArray[Any], num_classes: 
     """
     support = numpy.bincount(codes, minlength=num_classes)
     hits = numpy.bincount(codes[codes == predicted], minlength=num_classes)
-    return numpy.where(support > 0, hits / numpy.maximum(support, 1), numpy.nan)
+    return share(hits, support)
 
 
 def imbalance_ratio(training: NDArray[Any]) -> float:

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from base.stratified import draw_stratified
 from modules.evaluation.class_means_file import ClassMeans
+from modules.evaluation.group_names import Group
 from modules.evaluation.split_scores import SplitScores, scores_path
 from reports.analysis.baseline import Baseline, compare_baseline
 from reports.analysis.baseline_fit import FittedBaseline, fit_baseline
 from reports.analysis.class_results import ClassResults, class_results
-from reports.analysis.class_scores import ClassScores, Group, class_groups, recall_per_class
+from reports.analysis.class_scores import ClassScores, class_groups, recall_per_class
 from reports.analysis.confusions import Confusion, Example, find_confusions, find_examples, shown_confusions
 from reports.analysis.decision_curve import DecisionCurve, decision_curve
 from reports.analysis.distance_matrix import ClassDistances, compare_classes, similar_classes

@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.analysis.class_scores import (
-    GROUPS,
-    ClassScores,
-    easy_tail_classes,
-    hard_head_classes,
-    imbalance_ratio,
-)
+from modules.evaluation.group_names import GROUPS
+from reports.analysis.class_scores import ClassScores, easy_tail_classes, hard_head_classes, imbalance_ratio
 from reports.decided_texts import report_warnings
 from reports.figures.confusion_figure import CLASSES_SHOWN
 from reports.metric_titles import ACCURACIES

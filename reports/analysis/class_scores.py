@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy
 from numpy.typing import NDArray
 
+from modules.evaluation.group_names import GROUPS, Group
 from reports.analysis.shares import share
-
-Group = Literal["head", "middle", "tail"]
-GROUPS: tuple[Group, ...] = ("head", "middle", "tail")
 
 
 @dataclass(frozen=True)

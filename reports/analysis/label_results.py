@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from reports.analysis.class_scores import GROUPS, Group
+from modules.evaluation.group_names import GROUPS, Group
 from reports.analysis.intervals import Estimate, wilson
 from reports.analysis.label_intervals import (
     LabelPredictions,

@@ -1,1 +1,1 @@
-"""Errors, atomic file writing and process locks, used by all other packages."""
+"""Errors, files, locks and checks of numbers, used by all other packages."""

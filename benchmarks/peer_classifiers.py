@@ -34,6 +34,7 @@ from benchmarks.peer_data import Fitted, PeerData, peer_data
 from benchmarks.peer_decision import accuracies, decision_samples, log_probabilities, ranking
 from benchmarks.peer_fits import DECIDED, FAMILIES, Family
 from experiments.benchmark_plan import Cell, read_plan
+from experiments.benchmark_results import read_results
 from modules.decisions.objectives import AsTrained, BalancedAccuracy, HeadKept
 from workflows.fit_cli import FitCLI
 from workflows.settings.config_files import find_config
@@ -127,9 +128,7 @@ def main() -> None:
     folder = arguments.folder or Path("results") / plan.name
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "peers.csv"
-    # A digest may consist of decimal digits.
-    given: dict[str, Any] = {"infer_schema_length": None, "schema_overrides": {"settings": polars.String}}
-    rows = polars.read_csv(path, **given).rows(named=True) if path.is_file() else []
+    rows = read_results(path).rows(named=True) if path.is_file() else []
     firsts = {(cell.data, cell.split_seed): cell for cell in reversed(plan.cells)}
     rows = [row for row in rows if is_current(row, firsts.get((row["data"], row["split_seed"])))]
     families = chosen_families(arguments.peers)

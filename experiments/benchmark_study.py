@@ -15,6 +15,7 @@ import polars
 
 from base.atomic_file import write_csv
 from experiments.benchmark_plan import BenchmarkPlan, Cell
+from experiments.benchmark_results import read_results
 from experiments.benchmark_run import HEARTBEAT_SECONDS, CellFailedError, RunCell
 from experiments.study_storage import open_storage, opening
 
@@ -125,7 +126,7 @@ class BenchmarkStudy:
         if frame.is_empty():
             return
         if path.is_file():
-            known = polars.read_csv(path, infer_schema_length=None)
+            known = read_results(path)
             others = known.filter(~polars.col("arguments").is_in(list(self._cells)))
             frame = polars.concat([frame, others], how="diagonal_relaxed")
         write_csv(frame, path)
@@ -250,7 +251,7 @@ class BenchmarkStudy:
             return
         states = self.states()
         columns = {*IDENTITY, "state", "error", "settings", "arguments"}
-        for row in polars.read_csv(path, infer_schema_length=None).iter_rows(named=True):
+        for row in read_results(path).iter_rows(named=True):
             cell = self._cells.get(row["arguments"])
             if cell is None or row.get("settings") not in (None, cell.settings):
                 continue

@@ -10,15 +10,15 @@ import numpy
 import polars
 
 from experiments.paired_statistics import Floats, Ranks, compare, corrected_interval, holm, ranks
+from modules.evaluation.group_names import GROUPS
 
-_GROUPS = ("head", "middle", "tail")
 _KEYS = ("data", "encoder", "method")
 _SCHEMA: dict[str, type[polars.DataType]] = {
     **dict.fromkeys(_KEYS, polars.String),
     "is_baseline": polars.Boolean,
     **dict.fromkeys(("splits", "paired_splits"), polars.Int64),
     **dict.fromkeys(("mean", "low", "high", "difference", "difference_low", "difference_high"), polars.Float64),
-    **dict.fromkeys(("p_value", "p_holm", "effect_size", *_GROUPS, "accuracy", "auroc"), polars.Float64),
+    **dict.fromkeys(("p_value", "p_holm", "effect_size", *GROUPS, "accuracy", "auroc"), polars.Float64),
     **dict.fromkeys(("head_difference", "head_difference_low", "head_difference_high"), polars.Float64),
     **dict.fromkeys(("tail_difference", "tail_difference_low", "tail_difference_high"), polars.Float64),
     "trade": polars.Boolean,
@@ -66,7 +66,7 @@ def summarize(cells: polars.DataFrame, baseline: str, metric: str = "balanced_ac
     methods = sorted(cells["method"].unique())
     if baseline not in methods:
         raise ValueError(f"baseline must be one of the methods {', '.join(methods)}, got {baseline!r}")
-    scores = list(dict.fromkeys([metric, *(f"{group}_accuracy" for group in _GROUPS), "accuracy"]))
+    scores = list(dict.fromkeys([metric, *(f"{group}_accuracy" for group in GROUPS), "accuracy"]))
     cells = cells if "auroc" in cells.columns else cells.with_columns(auroc=polars.lit(None, polars.Float64))
     splits = _split_means(cells, [*scores, "auroc"] if metric != "auroc" else scores)
     rows: list[dict[str, Any]] = []
@@ -226,14 +226,14 @@ def _row(
         row |= {f"{name}difference_low": result.low, f"{name}difference_high": result.high}
         if not name:
             row |= {"paired_splits": len(differences), "p_value": result.p_value, "effect_size": result.effect_size}
-    row |= {group: splits[f"{group}_accuracy"].mean() for group in _GROUPS}
+    row |= {group: splits[f"{group}_accuracy"].mean() for group in GROUPS}
     row |= {name: splits[name].mean() for name in ("accuracy", "auroc")}
     return row | {"trade": row["tail_difference_low"] > 0 and row["head_difference_high"] < 0}
 
 
 def _titles(metric: str) -> list[str]:
     compared = [f"{metric.replace('_', ' ')} [95% interval]", "difference [95% interval]"]
-    return ["method", "splits", *compared, "p (Holm)", "effect", *_GROUPS, "accuracy", "AUROC", "time (s)"]
+    return ["method", "splits", *compared, "p (Holm)", "effect", *GROUPS, "accuracy", "AUROC", "time (s)"]
 
 
 def _name(row: dict[str, Any], several_encoders: bool) -> str:
@@ -251,7 +251,7 @@ def _numbers(row: dict[str, Any]) -> list[str]:
         else _with_interval(row, "difference", ("difference_low", "difference_high"), signed),
         shown(row["p_holm"], _p_value),
         shown(row["effect_size"], signed),
-        *(shown(row[column], "{:.3f}".format) for column in (*_GROUPS, "accuracy", "auroc")),
+        *(shown(row[column], "{:.3f}".format) for column in (*GROUPS, "accuracy", "auroc")),
         shown(row["seconds"], "{:.1f}".format),
     ]
 

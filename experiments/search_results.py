@@ -128,7 +128,9 @@ def _write_figure(study: Study, path: Path, plot: Callable[[Study], object]) -> 
             pyplot.close(figure)
 
 
-def print_results(study: Study, folder: Path, metric: str, console: Console | None = None) -> None:
+def print_results(
+    study: Study, folder: Path, metric: str, console: Console | None = None, command: str = "lightning"
+) -> None:
     """Print the best trials, as many as fit side by side, and the command that trains with the best settings.
 
     Args:
@@ -136,6 +138,7 @@ def print_results(study: Study, folder: Path, metric: str, console: Console | No
         folder: Folder of the search.
         metric: Name of the metric that ranks the trials.
         console: The console to print to; the terminal if None.
+        command: Name of the command, for messages.
     """
     from collections import Counter
 
@@ -164,7 +167,7 @@ def print_results(study: Study, folder: Path, metric: str, console: Console | No
         table.add_row(*row)
     console.print(table)
     console.print("Train and test a model with the best settings:")
-    line = f"  lightning fit --config {quote(str(folder / 'best.yaml'))}"
+    line = f"  {command} fit --config {quote(str(folder / 'best.yaml'))}"
     console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import shlex
 import sys
 from collections import Counter
 from pathlib import Path
@@ -16,12 +14,8 @@ from workflows.settings.layers import settings_files
 from workflows.terminal import Terminal
 
 if TYPE_CHECKING:
-    import polars
-
-    from experiments.benchmark_plan import BenchmarkPlan, Cell
+    from experiments.benchmark_plan import Cell
     from experiments.benchmark_study import BenchmarkStudy
-
-_log = logging.getLogger("tailmol")
 
 _FIT = (sys.executable, "-m", "lightning_app.cli", "fit")
 
@@ -36,7 +30,7 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     Raises:
         InputError: If the grid, a setting or the database is invalid.
     """
-    given = make_parser().parse_args(arguments)
+    given = make_parser(terminal.command).parse_args(arguments)
     import optuna
 
     from experiments.benchmark_plan import read_plan
@@ -47,7 +41,7 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = BenchmarkStudy(plan, folder, given.storage, given.retry_failed)
     if given.dry_run:
-        _list(study)
+        _list(study, terminal.command)
         return
     if not given.tables_only:
         _work(study)
@@ -58,51 +52,27 @@ def main(arguments: list[str], terminal: Terminal) -> None:
         print(f"No tables were written, since no run of the baseline, {plan.baseline}, is complete.")
     elif len(frame):
         from experiments.benchmark_report import write_tables
+        from experiments.benchmark_results import with_peers
 
-        for path in write_tables(_with_peers(frame, plan, folder, given.config), plan.baseline, plan.ours, folder):
+        for path in write_tables(with_peers(frame, plan, folder, given.config), plan.baseline, plan.ours, folder):
             print(f"Written: {path}")
     for row in failed.iter_rows(named=True):
         cell = f"{row['data']} {row['encoder']} {row['method']} split {row['split_seed']}"
         print(printable(f"Failed: {cell}: {row['error']}"))
 
 
-def _with_peers(frame: polars.DataFrame, plan: BenchmarkPlan, folder: Path, config: str) -> polars.DataFrame:
-    """The results, followed by those of other programs on the same splits from `peers.csv`, if any.
+def make_parser(command: str = "lightning") -> argparse.ArgumentParser:
+    """The parser of the subcommand.
 
-    Rows with other arguments or settings than the cells of their split are left out with a warning.
+    Args:
+        command: Name of the command, for messages.
     """
-    import polars
-
-    path = folder / "peers.csv"
-    if not path.is_file():
-        return frame
-    # A digest may consist of decimal digits.
-    peers = polars.read_csv(path, infer_schema_length=None, schema_overrides={"settings": polars.String})
-    peers = peers.filter(polars.col("data").is_in(frame["data"].unique().implode()))
-    cells: dict[tuple[str, int], list[Cell]] = {}
-    for cell in plan.cells:
-        cells.setdefault((cell.data, cell.split_seed), []).append(cell)
-    of_rows = [(row, cells.get((row["data"], row["split_seed"]), [])) for row in peers.iter_rows(named=True)]
-    current = [not own or any(cell.agrees_with(row) for cell in own) for row, own in of_rows]
-    if stale := current.count(False):
-        command = shlex.join(
-            ["python", "-m", "benchmarks.peer_classifiers", "--config", config, "--folder", str(folder)]
-        )
-        _log.warning(
-            f"peers.csv: {stale} of {len(current)} rows have other arguments or settings than the grid and are left "
-            f"out; {command} --peers NAMES computes those of the peers that it names again."
-        )
-    return polars.concat([frame, peers.filter(polars.Series(current, dtype=polars.Boolean))], how="diagonal_relaxed")
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """The parser of the subcommand."""
     parser = argparse.ArgumentParser(
-        prog="lightning benchmark",
-        description="Run lightning fit for every cell of a grid of data sets, encoders, methods and seeds, and write "
+        prog=f"{command} benchmark",
+        description=f"Run {command} fit for every cell of a grid of data sets, encoders, methods and seeds, and write "
         "tables that compare the methods. A benchmark can be stopped at any time and is continued by the same command. "
         "To run cells in parallel, start it in several terminals or on machines with a shared storage. "
-        "Example: lightning benchmark --config benchmark/quick.yaml. Shipped grids: "
+        f"Example: {command} benchmark --config benchmark/quick.yaml. Shipped grids: "
         f"{', '.join(shipped_names('benchmark'))}",
     )
     parser.add_argument("--config", "-c", required=True, help="YAML file of the grid, your own or a shipped one")
@@ -144,7 +114,7 @@ def _work(study: BenchmarkStudy) -> None:
         study.work(CellProcess(_FIT, study.plan.name), show)
 
 
-def _list(study: BenchmarkStudy) -> None:
+def _list(study: BenchmarkStudy, command: str) -> None:
     """Print the cells with their states and the expected duration of the remaining ones."""
     import polars
 
@@ -152,7 +122,7 @@ def _list(study: BenchmarkStudy) -> None:
     frame = study.frame()
     left = [cell for cell in study.plan.cells if states[cell.arguments] in ("waiting", "running")]
     for cell in study.plan.cells:
-        print(printable(f"{states[cell.arguments]:9}{cell.name}: lightning fit {cell.arguments}"))
+        print(printable(f"{states[cell.arguments]:9}{cell.name}: {command} fit {cell.arguments}"))
     known: dict[tuple[str, str], float] = {}
     if "seconds" in frame.columns:
         median = frame.group_by("data", "encoder").agg(polars.col("seconds").median())

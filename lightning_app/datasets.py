@@ -52,6 +52,8 @@ def print_catalog(cache_folder: Path, command: str = "lightning") -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from datamodules.datasets.class_sizes import class_sizes
+
     console = Console()
     # On a narrower terminal, wrapped lines are complete, whereas rich would shorten words.
     console.width = max(console.width, _NARROWEST)
@@ -65,7 +67,7 @@ def print_catalog(cache_folder: Path, command: str = "lightning") -> None:
     for dataset in CATALOG.values():
         file = local_file(dataset, cache_folder)
         column = dataset.label_column
-        sizes = _class_sizes(file, column) if file is not None and isinstance(column, str) else []
+        sizes = class_sizes(file, column) if file is not None and isinstance(column, str) else []
         classes = len(sizes) or dataset.classes
         ratio = max(sizes) / min(sizes) if sizes else dataset.imbalance_ratio
         table.add_row(
@@ -79,25 +81,3 @@ def print_catalog(cache_folder: Path, command: str = "lightning") -> None:
         )
     console.print(table)
     console.print(f"Use one with: {command} fit --data.source NAME", soft_wrap=True, highlight=False)
-
-
-def _class_sizes(file: Path, label_column: str) -> list[int]:
-    """Number of rows of each class of a table; empty if the table has no such column.
-
-    Args:
-        file: A comma-separated .csv file or a tab-separated file, plain or compressed with gzip.
-        label_column: Name of the column of classes.
-
-    Raises:
-        InputError: If the file cannot be read as a table.
-    """
-    import polars
-
-    try:
-        table = polars.scan_csv(file, separator="," if file.suffix == ".csv" else "\t", infer_schema=False)
-        if label_column not in table.collect_schema().names():
-            return []
-        labels = table.select(polars.col(label_column).str.strip_chars()).collect().to_series()
-    except (polars.exceptions.PolarsError, OSError) as error:
-        raise InputError(f"data.source: {file} cannot be read as a table ({error}).") from error
-    return labels.filter(labels != "").value_counts()["count"].to_list()

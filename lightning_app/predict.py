@@ -14,13 +14,11 @@ from base.printable import printable
 from base.ranges import check_whole
 from callbacks.decision_writer import DecisionUser
 from callbacks.prediction_writer import SHOWN, PredictionWriter
-from modules.decision_choice import sets_from_file
 from modules.decisions.settings import DecisionSettings, ObjectiveName
 from modules.evaluation.evidence_columns import NEIGHBORS
-from modules.evaluation.prediction_columns import PredictionColumns
 from modules.evaluation.prediction_evidence import load_evidence
 from modules.evaluation.prediction_sets import check_coverage
-from modules.multilabel.label_columns import LabelColumns
+from modules.make_columns import make_columns
 from reports.prediction_page import write_prediction_page
 from workflows.settings.command_help import Option
 from workflows.table_cli import TableCLI, check_output
@@ -155,17 +153,8 @@ def main(arguments: list[str], terminal: Terminal) -> None:
         return
     assert cli.writer is not None
     cli.model.build(cli.trained_task)
-    evidence = load_evidence(Path(cli.checkpoint))
-    coverage = cli.config.coverage
-    sets = None if coverage is None else sets_from_file(cli.model, Path(cli.checkpoint), coverage)
-    if sets is not None and cli.trainer.is_global_zero:
-        sets.warn_of_few()
-    given = evidence, cli.config.top, cli.config.neighbors, sets
-    columns = (
-        LabelColumns(cli.trained_task, *given)
-        if cli.trained_task.is_multilabel
-        else PredictionColumns(cli.trained_task, cli.model.decision.has_uncertainty, *given)
-    )
+    checkpoint, evidence = Path(cli.checkpoint), load_evidence(Path(cli.checkpoint))
+    columns = make_columns(cli.model, checkpoint, evidence, cli.config.top, cli.config.neighbors, cli.config.coverage)
     if cli.decision_user is not None:
         cli.decision_user.evidence = columns.evidence
     cli.write(columns, terminal.quiet)
@@ -173,8 +162,8 @@ def main(arguments: list[str], terminal: Terminal) -> None:
         if cli.config.html is not None:
             # A column of the table may be named like one of predictions that these do not have.
             first = [replace(shown, frame=shown.frame.select(columns.names)) for shown in cli.writer.first]
-            files = Path(cli.config.data.source), Path(cli.config.output), Path(cli.checkpoint)
-            write_prediction_page(Path(cli.config.html), *files, first, cli.writer.rows, evidence, coverage)
+            files = Path(cli.config.data.source), Path(cli.config.output), checkpoint
+            write_prediction_page(Path(cli.config.html), *files, first, cli.writer.rows, evidence, cli.config.coverage)
             named = any(name for shown in first for name in shown.names)
             if not named and not terminal.quiet and not terminal.json:
                 print(

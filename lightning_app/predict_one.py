@@ -4,32 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy
-import polars
-
 from base.errors import InputError
 from base.printable import printable
-from callbacks.prediction_writer import RowColumns
-from datamodules.features import featurize_table
-from datamodules.prediction_rows import FeaturedChunk
-from datamodules.tables.columns import INPUTS, Columns
-from datamodules.tables.drug_table import make_table
+from datamodules.tables.columns import INPUTS
 from datamodules.tables.smiles_cells import split_sample
-from datamodules.tables.table_chunks import TableChunk
-from modules.decision_choice import choose_from_file, sets_from_file
 from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
-from modules.evaluation.evidence_columns import EvidenceColumns
-from modules.evaluation.prediction_columns import PredictionColumns
 from modules.evaluation.prediction_evidence import load_evidence
-from modules.evaluation.threshold_sets import ThresholdSets
-from modules.inference import infer
-from modules.make_evidence import decided_evidence
-from modules.multilabel.label_columns import LabelColumns
 from reports.number_texts import percentage, probability
+from tailmol.model import Model
 from workflows.terminal import Terminal
 
 _SHOWN_CLASSES = 3
@@ -61,39 +48,17 @@ def predict_one(
     Raises:
         InputError: If the sample or the checkpoint cannot be read.
     """
-    model = DrugClassifier.load_from_checkpoint(checkpoint, setting="ckpt_path", trust=trust)
-    assert model.task is not None
-    evidence = load_evidence(checkpoint)
+    classifier = DrugClassifier.load_from_checkpoint(checkpoint, setting="ckpt_path", trust=trust)
+    model = Model(classifier, load_evidence(checkpoint), checkpoint)
     if decision is not None:
-        scores = choose_from_file(model, checkpoint, decision)
-        evidence = None if evidence is None else decided_evidence(model.decision, scores, evidence)
-    chunk = _read(text, model)
-    top = top or min(_SHOWN_CLASSES, model.task.num_classes)
-    sets = None if coverage is None else sets_from_file(model, checkpoint, coverage)
-    if sets is not None:
-        sets.warn_of_few()
-    if model.task.is_multilabel:
-        several = LabelColumns(model.task, evidence, top, neighbors, sets)
-        prediction = _predict(text, model, chunk, several)
-        _print(text, prediction, _several_lines(prediction, several), terminal)
-        return
-    numbers = top, neighbors, sets
-    columns = PredictionColumns(model.task, model.decision.has_uncertainty, evidence, *numbers)
-    prediction = _predict(text, model, chunk, columns)
-    _print(text, prediction, _lines(prediction, columns), terminal)
-
-
-def _predict(text: str, model: DrugClassifier, chunk: FeaturedChunk, columns: RowColumns) -> dict[str, Any]:
-    """The new columns of the only row of a chunk."""
-    one = numpy.zeros(1, dtype=numpy.int64)
-    batches = [chunk.featured.store.batch(one, one, one - 1)]
-    values = [columns.values(batch, found) for batch, found in infer(model, batches)]
-    given = set(chunk.featured.table.frame.columns)
-    row = columns.frame(chunk, values).row(0, named=True)
-    prediction = {name: value for name, value in row.items() if name not in given}
+        model.decide(**asdict(decision))
+    parts, top = _parts(text, model), top or min(_SHOWN_CLASSES, len(model.classes))
+    frame = model.predict([parts], top, neighbors, coverage).drop(INPUTS[model.input].names)
+    prediction: dict[str, Any] = frame.row(0, named=True)
     if (reason := prediction.pop("reason")) is not None:
+        reason = reason.replace(" in column smiles", "").replace("in column", "as")
         raise InputError(f"smiles: {text!r} cannot be used: {reason}.")
-    return prediction
+    _print(text, prediction, _lines(prediction, top, neighbors, coverage), terminal)
 
 
 def _print(text: str, prediction: dict[str, Any], lines: dict[str, str], terminal: Terminal) -> None:
@@ -109,25 +74,16 @@ def _print(text: str, prediction: dict[str, Any], lines: dict[str, str], termina
     Console(highlight=False, markup=False).print(table)
 
 
-def _read(text: str, model: DrugClassifier) -> FeaturedChunk:
-    assert model.task is not None
-    kind = model.task.input
-    if kind == "array":
+def _parts(text: str, model: Model) -> tuple[str, ...]:
+    if model.input == "array":
         raise InputError(
-            f"smiles: expected a model of SMILES, got one of input {kind}; predict a file with --data.source instead."
+            "smiles: expected a model of SMILES, got one of input array; predict a file with --data.source instead."
         )
-    assert model.run_config is not None
-    parts, names = split_sample(text, kind, model.run_config["data"].get("agents", "apart")), INPUTS[kind].names
+    parts = split_sample(text, model.input, model.settings["data"].get("agents", "apart"))
     if parts is None:
-        raise InputError(f"smiles: expected {' >> '.join(names)} for input {kind}, got {text!r}.")
-    columns = Columns(INPUTS[kind].smiles, sequence=INPUTS[kind].sequence)
-    frame = polars.DataFrame({name: [part] for name, part in zip(names, parts, strict=True)})
-    table = make_table(TableChunk(0, frame, {}), columns, Path("--smiles"), kind)
-    featured = featurize_table(table, model.task.features)
-    if featured.reasons[0] is not None:
-        reason = featured.reasons[0].replace(" in column smiles", "").replace("in column", "as")
-        raise InputError(f"smiles: {text!r} cannot be used: {reason}.")
-    return FeaturedChunk(0, featured)
+        names = " >> ".join(INPUTS[model.input].names)
+        raise InputError(f"smiles: expected {names} for input {model.input}, got {text!r}.")
+    return parts
 
 
 def _neighbor(prediction: dict[str, Any], name: str) -> str:
@@ -147,37 +103,22 @@ def _best(prediction: dict[str, Any], top: int) -> str:
     )
 
 
-def _evidence_lines(prediction: dict[str, Any], evidence: EvidenceColumns | None) -> dict[str, str]:
-    """What is shown of the evidence of a prediction, by title."""
-    if evidence is None:
-        return {}
-    estimate = f"{percentage(prediction['applicability'])} of the labels of samples like this one are right"
-    lines = {"applicability": f"{prediction['applicability_level']}: by estimate, {estimate}"}
-    for place in range(1, evidence.neighbors + 1):
-        if prediction[f"nearest_{place}"] is not None:
-            lines[f"nearest {place}"] = _neighbor(prediction, f"nearest_{place}")
-    return lines
-
-
-def _several_lines(prediction: dict[str, Any], columns: LabelColumns) -> dict[str, str]:
-    """What is shown of a prediction of several labels, by title."""
-    lines = {"labels": prediction["predicted_labels"], "most probable": _best(prediction, columns.top or 0)}
-    return lines | _set_lines(prediction, columns.sets) | _evidence_lines(prediction, columns.evidence)
-
-
-def _set_lines(prediction: dict[str, Any], sets: ThresholdSets | None) -> dict[str, str]:
-    """What is shown of the set of a prediction, by title."""
-    return {} if sets is None else {f"{sets.coverage:.0%} set": prediction["set"] or "none, since no label fits"}
-
-
-def _lines(prediction: dict[str, Any], columns: PredictionColumns) -> dict[str, str]:
+def _lines(prediction: dict[str, Any], top: int, neighbors: int, coverage: float | None) -> dict[str, str]:
     """What is shown of a prediction, by title."""
-    given, calibrated = (probability(prediction[name], 3) for name in ("probability", "calibrated_probability"))
-    lines = {
-        "label": prediction["predicted_label"],
-        "probability": f"{given}, calibrated {calibrated}",
-        "most probable": _best(prediction, columns.top or 0),
-    }
+    best = {"most probable": _best(prediction, top)}
+    if "predicted_labels" in prediction:
+        lines = {"labels": prediction["predicted_labels"], **best}
+    else:
+        given, calibrated = (probability(prediction[name], 3) for name in ("probability", "calibrated_probability"))
+        lines = {"label": prediction["predicted_label"], "probability": f"{given}, calibrated {calibrated}", **best}
     if "uncertainty" in prediction:
         lines["uncertainty"] = f"{prediction['uncertainty']:.3f}"
-    return lines | _set_lines(prediction, columns.sets) | _evidence_lines(prediction, columns.evidence)
+    if coverage is not None:
+        lines[f"{coverage:.0%} set"] = prediction["set"] or "none, since no label fits"
+    if "applicability" in prediction:
+        estimate = f"{percentage(prediction['applicability'])} of the labels of samples like this one are right"
+        lines["applicability"] = f"{prediction['applicability_level']}: by estimate, {estimate}"
+        for place in range(1, neighbors + 1):
+            if prediction[f"nearest_{place}"] is not None:
+                lines[f"nearest {place}"] = _neighbor(prediction, f"nearest_{place}")
+    return lines

@@ -25,17 +25,13 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     from modules.run_layout import CARD, is_best
     from modules.saved_settings.known_classes import trusted_modules
     from reports.card_file import write_model_card
-    from reports.label_report import write_label_report
+    from reports.report_file import write_report
     from reports.run_files import read_run
-    from reports.run_report import write_report
 
     given = make_parser(terminal.command).parse_args(arguments)
     start = time.monotonic()
     trust, run = trusted_modules(given.trust), read_run(given.run)
-    if run.task.is_multilabel:
-        path = write_label_report(run, given.output, trust)
-    else:
-        path = write_report(given.run, given.output, given.points, given.umap, trust)
+    path = write_report(run, given.output, given.points, given.umap, trust, command=terminal.command)
     if given.output is None and is_best(run.checkpoint, run.folder) and (run.folder / CARD).is_file():
         write_model_card(run.folder)
     print_written(path, time.monotonic() - start, terminal)

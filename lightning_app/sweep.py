@@ -6,14 +6,12 @@ import logging
 import signal
 import sys
 from argparse import ArgumentError
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, get_type_hints
-
-from lightning.pytorch import Callback
+from typing import TYPE_CHECKING, get_type_hints
 
 from base.errors import InputError
 from base.ranges import check_seed, check_whole
@@ -21,14 +19,12 @@ from experiments.search_results import ERROR, print_results, rank_trials, write_
 from experiments.search_space import read_search_space
 from experiments.search_study import open_study
 from experiments.search_trials import Objective, StopBetweenSteps, check_settings
-from workflows.fit_cli import FitCLI
-from workflows.run_lock import unlock_folder
+from workflows.search_trial import FitTrial, SettingsCheck
 from workflows.settings.command_line import split_command_line
 from workflows.settings.config_files import find_config, shipped_names
 from workflows.settings.errors import reword
 from workflows.settings.layers import settings_files
 from workflows.terminal import Terminal, quiet_lightning
-from workflows.wandb_run import finish
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -64,53 +60,6 @@ class SweepSettings:
         check_seed("seed", self.seed)
 
 
-class SettingsCheck(FitCLI):
-    """Parses the arguments of `lightning fit` without creating anything."""
-
-    def before_instantiate_classes(self) -> None:
-        """Create no run folder."""
-
-    def instantiate_classes(self) -> None:
-        """Create no objects."""
-
-    def after_instantiate_classes(self) -> None:
-        """Leave the settings as parsed."""
-
-
-class FitTrial(FitCLI):
-    """The training run of a trial, with callbacks that are not part of its settings."""
-
-    def __init__(self, arguments: list[str], watching: list[Callback]) -> None:
-        """Parse the arguments and create the run.
-
-        Args:
-            arguments: Arguments of `lightning fit`.
-            watching: Callbacks in addition to those of training.
-        """
-        self._watching = watching
-        super().__init__(arguments)
-
-    def callbacks(self) -> list[Callback]:
-        """The callbacks of training, then those of the search."""
-        return [*super().callbacks(), *self._watching]
-
-    @property
-    def resolved_settings(self) -> dict[str, Any]:
-        """The settings of the run."""
-        assert self.model.run_config is not None
-        return self.model.run_config
-
-    def fit(self) -> Mapping[str, Any]:
-        """Train, and return the metrics that were logged last."""
-        try:
-            self.trainer.fit(self.model, datamodule=self.datamodule, weights_only=True)
-        finally:
-            # The next trial would otherwise log to the same W&B run.
-            finish(self.trainer.loggers)
-            unlock_folder(self.folder)
-        return self.trainer.callback_metrics
-
-
 @quiet_lightning()
 def main(arguments: list[str], terminal: Terminal) -> None:
     """Run the subcommand.
@@ -122,7 +71,7 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     Raises:
         InputError: If the search space or a setting is invalid, or no trial completed.
     """
-    settings, fit_options = _parse(arguments)
+    settings, fit_options = _parse(arguments, terminal.command)
     space = read_search_space(find_config(settings.config))
     folder = Path(settings.folder or Path("sweeps") / space.name)
     if settings.trials:
@@ -135,7 +84,7 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     objective = Objective(space, fit_options, folder, settings.seed, FitTrial)
     stopped = bool(settings.trials) and _search(study, objective, settings.trials)
     write_results(study, folder)
-    print_results(study, folder, space.metric)
+    print_results(study, folder, space.metric, command=terminal.command)
     if stopped:
         _log.warning("Stopped; the same command continues the search.")
         sys.exit(130)
@@ -173,23 +122,23 @@ def _interrupts(stopping: StopBetweenSteps) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _parse(arguments: list[str]) -> tuple[SweepSettings, list[str]]:
+def _parse(arguments: list[str], command: str) -> tuple[SweepSettings, list[str]]:
     from jsonargparse import ArgumentParser
 
     end = arguments.index("--") if "--" in arguments else len(arguments)
     parser = ArgumentParser(
-        prog="lightning sweep",
-        usage="lightning sweep [options] [-- options of lightning fit]",
+        prog=f"{command} sweep",
+        usage=f"{command} sweep [options] [-- options of {command} fit]",
         allow_abbrev=False,
         exit_on_error=False,
         description="Search for the settings with the best validation metric; the test split is not used. "
-        "Example: lightning sweep --config sweep/method.yaml --trials 20 -- --data.source my_drugs.csv. Shipped "
+        f"Example: {command} sweep --config sweep/method.yaml --trials 20 -- --data.source my_drugs.csv. Shipped "
         f"search spaces: {', '.join(shipped_names('sweep'))}",
     )
     parser.add_class_arguments(SweepSettings)
     try:
         settings = SweepSettings(**parser.parse_args(arguments[:end]).as_dict())
     except ArgumentError as error:
-        hints, command = get_type_hints(SweepSettings), split_command_line(arguments[:end])
-        raise InputError(reword(str(error), f"{parser.prog} --help", [], command, hints.get)) from error
+        hints, given = get_type_hints(SweepSettings), split_command_line(arguments[:end])
+        raise InputError(reword(str(error), f"{parser.prog} --help", [], given, hints.get)) from error
     return settings, arguments[end + 1 :]

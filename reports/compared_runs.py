@@ -10,7 +10,8 @@ import numpy
 from numpy.typing import NDArray
 
 from base.errors import InputError
-from reports.analysis.class_scores import Group, class_groups
+from modules.evaluation.group_names import Group
+from reports.analysis.class_scores import class_groups
 from reports.comparison_kinds import CLASSES, LABELS, ComparisonKind
 from reports.paired_labels import PairedLabels, pair_labels
 from reports.paired_tests import PairedTests, pair_tests

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy
 from numpy.typing import NDArray
 
+from modules.evaluation.group_names import Group
 from modules.evaluation.split_scores import SplitScores, scores_path
 from reports.analysis.baseline_fit import FittedBaseline
-from reports.analysis.class_scores import Group, class_groups
+from reports.analysis.class_scores import class_groups
 from reports.analysis.label_coverage import LabelCoverage, label_coverage
 from reports.analysis.label_errors import LabelError, find_errors
 from reports.analysis.label_intervals import LabelPredictions

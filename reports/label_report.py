@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy
 import yaml
 
-from base.atomic_file import write_file
 from reports.analysis.label_errors import LabelError
-from reports.card_file import keep_comparison
 from reports.figures.class_figures import reliability_figure
 from reports.figures.label_figures import (
     RELIABILITY_NAMES,
@@ -24,11 +20,10 @@ from reports.figures.label_figures import (
 )
 from reports.figures.learning_figure import loss_figure, precision_figure
 from reports.figures.plotly_figure import Figure, rounded
-from reports.label_data import LabelData, collect_labels
+from reports.label_data import LabelData
 from reports.label_texts import label_answer, label_leads, label_rows, label_tiles, label_warnings
 from reports.page_template import render_page
 from reports.run_description import facts
-from reports.run_files import RunFiles
 from reports.run_trust import coverage_rows, level_rows, trust_texts
 from reports.samples.drawings import HEIGHT, WIDTH, pack
 
@@ -36,49 +31,13 @@ _SIDE_BY_SIDE = 24
 """Largest number of labels whose two matrices stand side by side, with a name for each label."""
 
 
-def write_label_report(run: RunFiles, output: Path | None = None, trust: Sequence[str] = ()) -> Path:
-    """Write the report of a run whose samples may have several labels.
-
-    Args:
-        run: The files of the run.
-        output: The HTML file to write; `report.html` in the run's folder if None.
-        trust: Modules with classes of the user that the checkpoint may name.
-
-    Returns:
-        The file.
-
-    Raises:
-        InputError: If the table of the run cannot be read, or its checkpoint names a class that is not trusted.
-    """
-    start = time.monotonic()
-    return write_label_page(collect_labels(run, trust), output, start)
-
-
-def write_label_page(data: LabelData, output: Path | None = None, start: float | None = None) -> Path:
-    """Write a report from its contents.
-
-    Args:
-        data: The contents of the report.
-        output: The HTML file to write; None writes `report.html` in the run's folder, and what its model card needs.
-        start: Start of the work by `time.monotonic`; the page states its duration unless None.
-
-    Returns:
-        The file.
-    """
-    if output is None:
-        output = data.run.folder / "report.html"
-        keep_comparison(data.run, label_answer(data)["sentence"])
-    page = build_label_report(data, start)
-    write_file(output, lambda temporary: temporary.write_text(page))
-    return output
-
-
-def build_label_report(data: LabelData, start: float | None = None) -> str:
+def build_label_report(data: LabelData, start: float | None = None, command: str = "lightning") -> str:
     """The page as HTML.
 
     Args:
         data: The contents of the report.
         start: Start of the work by `time.monotonic`; the page states its duration unless None.
+        command: Name of the command, for messages.
     """
     payload = label_payload(data)
     took = "" if start is None else f" in {time.monotonic() - start:.0f} s"
@@ -93,7 +52,7 @@ def build_label_report(data: LabelData, start: float | None = None) -> str:
         values=label_tiles(data),
         baseline=label_rows(data),
         facts=facts(data.run, data.split_sizes),
-        texts={**label_leads(data), **trust_texts(several=True)},
+        texts={**label_leads(data), **trust_texts(several=True, command=command)},
         levels=level_rows(data.run),
         coverage=coverage_rows(None if data.coverage is None else data.coverage.by_group, several=True),
         few_pairs=len(data.pairs.shown) <= _SIDE_BY_SIDE,
@@ -103,7 +62,7 @@ def build_label_report(data: LabelData, start: float | None = None) -> str:
         names=[(place, data.names[place]) for place in data.order.tolist()],
         settings=yaml.safe_dump(data.run.settings, sort_keys=False),
         rejected=data.run.rejected,
-        footer=f"Written by lightning report on {time.strftime('%Y-%m-%d %H:%M')}{took}. This file works offline.",
+        footer=f"Written by {command} report on {time.strftime('%Y-%m-%d %H:%M')}{took}. This file works offline.",
     )
 
 

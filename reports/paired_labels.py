@@ -13,7 +13,7 @@ import polars
 from numpy.typing import NDArray
 
 from datamodules.tables.label_sets import split_joined, unclear_names
-from reports.analysis.class_scores import Group
+from modules.evaluation.group_names import Group
 from reports.analysis.intervals import Estimate
 from reports.analysis.label_intervals import (
     LabelPredictions,

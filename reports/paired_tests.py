@@ -12,7 +12,7 @@ import numpy
 import polars
 from numpy.typing import NDArray
 
-from reports.analysis.class_scores import Group
+from modules.evaluation.group_names import Group
 from reports.analysis.f1_differences import f1_differences
 from reports.analysis.intervals import Estimate, accuracies, accuracy_differences, wilson
 from reports.analysis.same_samples import different, different_by_class

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy
 from numpy.typing import NDArray
 
-from base.errors import InputError
 from base.stratified import draw_stratified
 from modules.evaluation.class_means_file import ClassMeans
+from modules.evaluation.group_names import Group
 from modules.evaluation.split_scores import SplitScores, scores_path
 from reports.analysis.baseline import Baseline, compare_baseline
 from reports.analysis.baseline_fit import FittedBaseline, fit_baseline
 from reports.analysis.class_results import ClassResults, class_results
-from reports.analysis.class_scores import ClassScores, Group, class_groups, recall_per_class
+from reports.analysis.class_scores import ClassScores, class_groups, recall_per_class
 from reports.analysis.confusions import Confusion, Example, find_confusions, find_examples, shown_confusions
 from reports.analysis.decision_curve import DecisionCurve, decision_curve
 from reports.analysis.distance_matrix import ClassDistances, compare_classes, similar_classes
@@ -25,7 +24,7 @@ from reports.analysis.intervals import Estimate, accuracies
 from reports.analysis.layouts import principal_components, umap_layout
 from reports.analysis.set_coverage import SetCoverage
 from reports.run_data import has_changed, part_sizes, set_up_data, table_size
-from reports.run_files import RunFiles, read_run
+from reports.run_files import RunFiles
 from reports.run_sets import measure_coverage
 from reports.samples.evaluated import (
     TEST_EVALUATED,
@@ -109,25 +108,22 @@ class ReportData:
     coverage: SetCoverage | None
 
 
-def collect(path: Path, points: int = POINTS, umap: bool = False, trust: Sequence[str] = ()) -> ReportData:
-    """Read a run and evaluate its model on samples of its data, on the CPU.
+def collect(run: RunFiles, points: int = POINTS, umap: bool = False, trust: Sequence[str] = ()) -> ReportData:
+    """Evaluate the model of a run on samples of its data, on the CPU.
 
     Args:
-        path: Folder of a run, or a checkpoint.
+        run: The files of the run.
         points: Number of samples on the embedding map; every class keeps at least one in each split.
         umap: Whether to add a UMAP layout to the map.
         trust: Modules with classes of the user that the checkpoint may name.
 
     Raises:
-        InputError: If the run or its table cannot be read, or its checkpoint names a class that is not trusted.
+        InputError: If the table of the run cannot be read, or its checkpoint names a class that is not trusted.
     """
     from modules.checkpoint_file import read_checkpoint
     from modules.decision_choice import saved_objective
     from modules.drug_classifier import DrugClassifier
 
-    if points < 1:
-        raise InputError(f"points: expected 1 or more, got {points}.")
-    run = read_run(path)
     model = DrugClassifier.load_from_checkpoint(run.checkpoint, setting="RUN", trust=trust)
     data = set_up_data(run)
     training = evaluate_split(model, data, "train", TRAINING_EMBEDDED)

@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.analysis.class_scores import (
-    GROUPS,
-    ClassScores,
-    easy_tail_classes,
-    hard_head_classes,
-    imbalance_ratio,
-)
+from modules.evaluation.group_names import GROUPS
+from reports.analysis.class_scores import ClassScores, easy_tail_classes, hard_head_classes, imbalance_ratio
 from reports.decided_texts import report_warnings
 from reports.figures.confusion_figure import CLASSES_SHOWN
 from reports.metric_titles import ACCURACIES
@@ -163,8 +158,8 @@ def warnings(data: ReportData) -> list[str]:
     return found
 
 
-def texts(data: ReportData) -> dict[str, str]:
-    """The leads of the sections, by name."""
+def texts(data: ReportData, command: str = "lightning") -> dict[str, str]:
+    """The leads of the sections, by name, with the name of the command in their advice."""
     scores = data.scores
     easy, hard = easy_tail_classes(scores), hard_head_classes(scores)
     head, tail = number(scores.group_recall("head")), number(scores.group_recall("tail"))
@@ -189,7 +184,7 @@ def texts(data: ReportData) -> dict[str, str]:
         "confusions": confusion_text(data),
         "reliability": "On the dashed line, 80 of 100 predictions with a probability of 80% are correct; below it, "
         "the model is overconfident. Head, middle and tail are groups of the predicted class.",
-        "decisions": decision_text(data),
+        "decisions": decision_text(data, command),
         "baseline": baseline_text(data),
         "rejected": rejected_text(data.run),
     }
@@ -264,7 +259,7 @@ def map_text(data: ReportData) -> str:
     return text
 
 
-def decision_text(data: ReportData) -> str:
+def decision_text(data: ReportData, command: str) -> str:
     """What the curve of decisions shows, and how to move on it."""
     text = (
         "The same scores can be turned into labels in many ways. Along the lines, the more the sizes of the classes "
@@ -275,7 +270,7 @@ def decision_text(data: ReportData) -> str:
         text += "Objectives were chosen without the samples that they are tested on. "
     else:
         text += "There is no file of scores beside the checkpoint, so no objectives are shown. "
-    return f"{text}To change the objective without training: lightning decide {data.run.quoted} --objective NAME"
+    return f"{text}To change the objective without training: {command} decide {data.run.quoted} --objective NAME"
 
 
 def confusion_text(data: ReportData) -> str:

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy
 import yaml
 
-from base.atomic_file import write_file
-from base.ranges import check_whole
 from reports.analysis.class_scores import reliability_by_group
-from reports.card_file import keep_comparison
 from reports.figures.class_figures import (
     class_count_figure,
     distance_figure,
@@ -27,7 +22,7 @@ from reports.figures.learning_figure import accuracy_figure, loss_figure
 from reports.figures.map_figure import map_figure, map_points
 from reports.figures.plotly_figure import Figure, matrix_rows, rounded
 from reports.page_template import render_page
-from reports.report_data import POINTS, ReportData, collect
+from reports.report_data import ReportData
 from reports.run_answer import answer, baseline_rows
 from reports.run_description import facts, texts, tiles, warnings
 from reports.run_trust import coverage_rows, level_rows, trust_texts
@@ -35,55 +30,13 @@ from reports.samples.drawings import HEIGHT, WIDTH, pack
 from reports.samples.sample_texts import SampleTexts
 
 
-def write_report(
-    path: Path, output: Path | None = None, points: int = POINTS, umap: bool = False, trust: Sequence[str] = ()
-) -> Path:
-    """Write the report of a run.
-
-    Args:
-        path: Folder of a run, or a checkpoint.
-        output: The HTML file to write; `report.html` in the run's folder if None.
-        points: Number of samples on the embedding map.
-        umap: Whether to add a UMAP layout to the map.
-        trust: Modules with classes of the user that the checkpoint may name.
-
-    Returns:
-        The file.
-
-    Raises:
-        InputError: If `points` is below 1, the run or its table cannot be read, or its checkpoint names a class that is
-            not trusted.
-    """
-    check_whole("points", points, 1)
-    start = time.monotonic()
-    return write_page(collect(path, points, umap, trust), output, start)
-
-
-def write_page(data: ReportData, output: Path | None = None, start: float | None = None) -> Path:
-    """Write a report from its contents.
-
-    Args:
-        data: The contents of the report.
-        output: The HTML file to write; None writes `report.html` in the run's folder, and what its model card needs.
-        start: Start of the work by `time.monotonic`; the page states its duration unless None.
-
-    Returns:
-        The file.
-    """
-    if output is None:
-        output = data.run.folder / "report.html"
-        keep_comparison(data.run, answer(data)["sentence"])
-    page = build_report(data, start)
-    write_file(output, lambda temporary: temporary.write_text(page))
-    return output
-
-
-def build_report(data: ReportData, start: float | None = None) -> str:
+def build_report(data: ReportData, start: float | None = None, command: str = "lightning") -> str:
     """The page as HTML.
 
     Args:
         data: The contents of the report.
         start: Start of the work by `time.monotonic`; the page states its duration unless None.
+        command: Name of the command, for messages.
     """
     payload = report_payload(data)
     took = "" if start is None else f" in {time.monotonic() - start:.0f} s"
@@ -98,7 +51,7 @@ def build_report(data: ReportData, start: float | None = None) -> str:
         values=tiles(data),
         baseline=baseline_rows(data),
         facts=facts(data.run, data.split_sizes),
-        texts={**texts(data), **trust_texts(several=False)},
+        texts={**texts(data, command), **trust_texts(several=False, command=command)},
         levels=level_rows(data.run),
         coverage=coverage_rows(
             None if data.coverage is None else data.coverage.by_group(data.scores.groups), several=False
@@ -111,7 +64,7 @@ def build_report(data: ReportData, start: float | None = None) -> str:
         class_names=data.scores.names,
         settings=yaml.safe_dump(data.run.settings, sort_keys=False),
         rejected=data.run.rejected,
-        footer=f"Written by lightning report on {time.strftime('%Y-%m-%d %H:%M')}{took}. This file works offline.",
+        footer=f"Written by {command} report on {time.strftime('%Y-%m-%d %H:%M')}{took}. This file works offline.",
     )
 
 

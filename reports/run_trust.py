@@ -51,15 +51,16 @@ def coverage_rows(coverage: ByGroup | None, several: bool) -> list[dict[str, str
     ]
 
 
-def trust_texts(several: bool) -> dict[str, str]:
+def trust_texts(several: bool, command: str = "lightning") -> dict[str, str]:
     """The leads of the two tables, by name.
 
     Args:
         several: Whether a sample may have several labels.
+        command: Name of the command, for messages.
     """
-    share = f"With --coverage {COVERAGE:g}, lightning predict also writes a set of labels"
+    share = f"With --coverage {COVERAGE:g}, {command} predict also writes a set of labels"
     levels = (
-        "lightning predict gives each prediction a level of applicability, from its probability and from how near the "
+        f"{command} predict gives each prediction a level of applicability, from its probability and from how near the "
         "sample is to the training samples. This is how often"
     )
     same = "The interval and the number of samples count rows of the same sample once."

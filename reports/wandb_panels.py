@@ -48,15 +48,16 @@ def log_recluster_panels(
     _log(runs, {"recluster/distances": distance_figure(found, names)}, {"recluster/classes": table}, step)
 
 
-def log_report_panels(loggers: Sequence[Logger], data: ReportData, figures: Mapping[str, Figure], step: int) -> None:
+def log_report_panels(data: ReportData, loggers: Sequence[Logger], step: int) -> None:
     """Log the figures, classes and confusions of a report to W&B; does nothing without a W&B logger.
 
     Args:
-        loggers: Loggers of the trainer on the first process.
         data: The contents of the report.
-        figures: The figures of the report, by name.
+        loggers: Loggers of the trainer on the first process.
         step: Global step of the trainer.
     """
+    from reports.run_report import report_figures
+
     runs = _runs(loggers)
     if not runs:
         return
@@ -86,28 +87,28 @@ def log_report_panels(loggers: Sequence[Logger], data: ReportData, figures: Mapp
             "; ".join(data.texts["test"][example.test].name for example in examples) for _, examples in data.confusions
         ],
     }
-    panels = {f"report/{name}": value for name, value in figures.items()}
+    panels = {f"report/{name}": value for name, value in report_figures(data).items()}
     tables = {"report/classes": classes, "report/confusions": confusions}
     page = example_page(data)
     # Samples that are arrays have no drawings of molecules.
     _log(runs, panels, tables, step, {"report/examples": page} if "<svg" in page else {})
 
 
-def log_label_panels(loggers: Sequence[Logger], data: LabelData, figures: Mapping[str, Figure], step: int) -> None:
+def log_label_panels(data: LabelData, loggers: Sequence[Logger], step: int) -> None:
     """Log the figures and labels of a report on several labels to W&B; does nothing without a W&B logger.
 
     Args:
-        loggers: Loggers of the trainer on the first process.
         data: The contents of the report.
-        figures: The figures of the report, by name.
+        loggers: Loggers of the trainer on the first process.
         step: Global step of the trainer.
     """
-    from reports.label_report import label_columns
+    from reports.label_report import label_columns, label_figures
 
     runs = _runs(loggers)
     if runs:
         labels = {"label": data.names, "group": data.groups, **label_columns(data)}
-        _log(runs, {f"report/{name}": value for name, value in figures.items()}, {"report/labels": labels}, step)
+        panels = {f"report/{name}": value for name, value in label_figures(data).items()}
+        _log(runs, panels, {"report/label_results": labels}, step)
 
 
 def example_page(data: ReportData) -> str:

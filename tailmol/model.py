@@ -14,23 +14,21 @@ import torch
 from numpy.typing import NDArray
 
 from base.errors import InputError
-from callbacks.prediction_writer import RowColumns
 from datamodules.batch import Batch
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.tables.columns import ColumnNames, InputKind
 from datamodules.tables.source_table import read_column_names
 from modules.checkpoint_file import checkpoint_to_predict_with
-from modules.decision_choice import choose_from_file, sets_from_file
+from modules.decision_choice import choose_from_file
 from modules.decisions.settings import DecisionSettings, ObjectiveName
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.evidence_columns import NEIGHBORS
 from modules.evaluation.prediction import Prediction
-from modules.evaluation.prediction_columns import PredictionColumns
 from modules.evaluation.prediction_evidence import PredictionEvidence, load_evidence
 from modules.evaluation.split_metrics import named_by_class
 from modules.inference import infer, infer_scores
+from modules.make_columns import make_columns
 from modules.make_evidence import decided_evidence
-from modules.multilabel.label_columns import LabelColumns
 from tailmol.frames import Frame, Sample, is_frame, like_given, list_to_frame, to_polars
 
 Samples: TypeAlias = "Sequence[Sample] | Frame | str | Path"
@@ -112,18 +110,7 @@ class Model:
             InputError: If the samples cannot be read as the model's input, or have a column of the same name; or if
                 there are no scores beside the checkpoint, or `coverage` is not between 0 and 1.
         """
-        sets = None
-        if coverage is not None:
-            if self.checkpoint is None:
-                raise InputError("coverage: expected a model that was loaded from a checkpoint, got another one.")
-            sets = sets_from_file(self.classifier, self.checkpoint, coverage)
-            sets.warn_of_few()
-        has_uncertainty = self.classifier.decision.has_uncertainty
-        columns: RowColumns = (
-            LabelColumns(self._task, self.evidence, top, neighbors, sets)
-            if self._task.is_multilabel
-            else PredictionColumns(self._task, has_uncertainty, self.evidence, top, neighbors, sets)
-        )
+        columns = make_columns(self.classifier, self.checkpoint, self.evidence, top, neighbors, coverage)
         with self._data(samples) as data:
             columns.check_names(data.prediction_rows.table.columns)
             values = [columns.values(batch, prediction) for batch, prediction in self._infer(data)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
@@ -12,13 +11,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
 
-    from reports.run_files import RunFiles
-
 _log = logging.getLogger("tailmol")
 
 
 def describe_run(
-    folder: Path, report: bool, loggers: Sequence[Logger] = (), step: int = 0, trust: Sequence[str] = ()
+    folder: Path,
+    report: bool,
+    loggers: Sequence[Logger] = (),
+    step: int = 0,
+    trust: Sequence[str] = (),
+    command: str = "lightning",
 ) -> Path | None:
     """Write the model card of a run and, if asked, its report.
 
@@ -30,13 +32,14 @@ def describe_run(
         loggers: Loggers of the trainer; the figures of the report are logged to W&B, too.
         step: Global step of the trainer.
         trust: Modules with classes of the user that the checkpoint may name.
+        command: Name of the command, for messages.
 
     Returns:
         The page; None if it was not asked for or could not be written.
     """
     from reports.card_file import write_model_card
 
-    page = _report(folder, loggers, step, trust) if report else None
+    page = _report(folder, loggers, step, trust, command) if report else None
     try:
         write_model_card(folder)
     except Exception as error:
@@ -45,44 +48,19 @@ def describe_run(
     return page
 
 
-def _report(folder: Path, loggers: Sequence[Logger], step: int, trust: Sequence[str]) -> Path | None:
+def _report(folder: Path, loggers: Sequence[Logger], step: int, trust: Sequence[str], command: str) -> Path | None:
     """Write the report and return the page, None if it failed."""
+    from reports.report_file import write_report
     from reports.run_files import read_run
 
     try:
-        run = read_run(folder)
-        write = _write_label_report if run.task.is_multilabel else _write_class_report
-        path = write(run, loggers, step, trust)
+        path = write_report(read_run(folder), trust=trust, loggers=loggers, step=step, command=command)
     except Exception as error:
         _log.warning(
             f"The report could not be written ({type(error).__name__}: {error}). The run is complete; to try again: "
-            f"lightning report {quote(str(folder))}"
+            f"{command} report {quote(str(folder))}"
         )
         _log.debug("Traceback of the report:", exc_info=True)
         return None
     _log.info(f"Report: {path}")
-    return path
-
-
-def _write_class_report(run: RunFiles, loggers: Sequence[Logger], step: int, trust: Sequence[str]) -> Path:
-    from reports.report_data import collect
-    from reports.run_report import report_figures, write_page
-    from reports.wandb_panels import log_report_panels
-
-    start = time.monotonic()
-    data = collect(run.folder, trust=trust)
-    path = write_page(data, start=start)
-    log_report_panels(loggers, data, report_figures(data), step)
-    return path
-
-
-def _write_label_report(run: RunFiles, loggers: Sequence[Logger], step: int, trust: Sequence[str]) -> Path:
-    from reports.label_data import collect_labels
-    from reports.label_report import label_figures, write_label_page
-    from reports.wandb_panels import log_label_panels
-
-    start = time.monotonic()
-    data = collect_labels(run, trust)
-    path = write_label_page(data, start=start)
-    log_label_panels(loggers, data, label_figures(data), step)
     return path

@@ -122,7 +122,7 @@ def fit_folds(
         if not is_disk_full(error):
             raise
         raise disk_full(command, words, folder) from error
-    _report_and_track(made, folder, tracking, cli.config.report)
+    _report_and_track(made, folder, tracking, cli.config.report, command)
     return FitResult(folder, made.checkpoint, made.metrics, True, made.out_of_fold)
 
 
@@ -148,14 +148,14 @@ def _train_members(
     return data
 
 
-def _report_and_track(made: Assembled, folder: Path, tracking: TrackingSettings, report: bool) -> None:
+def _report_and_track(made: Assembled, folder: Path, tracking: TrackingSettings, report: bool, command: str) -> None:
     """Write report and model card of the ensemble, and log metrics and report to a W&B run beside those of members."""
     loggers = [one for one in make_loggers(tracking, folder, True, "ensemble", True) if isinstance(one, WandbLogger)]
     for logger in loggers:
         logger.log_hyperparams(made.settings)
         logger.log_metrics({name: value for name, value in made.metrics.items() if value is not None}, 0)
         save_id(folder, logger.experiment)
-    page = describe_run(folder, report, loggers, trust=named_modules(made.settings))
+    page = describe_run(folder, report, loggers, trust=named_modules(made.settings), command=command)
     log_artifacts(loggers, tracking, page, made.checkpoint)
     finish(loggers)
 

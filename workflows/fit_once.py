@@ -88,5 +88,5 @@ def _report_and_track(cli: FitCLI, best: Path) -> None:
     if highest is not None:
         log_best(loggers, MONITORED[cli.config.data.labels], float(highest))
     trust = named_modules(cli.model.run_config)
-    page = describe_run(cli.folder, cli.config.report, loggers, cli.trainer.global_step, trust)
+    page = describe_run(cli.folder, cli.config.report, loggers, cli.trainer.global_step, trust, cli.command)
     log_artifacts(loggers, cli.config.tracking, page, best, ["best"])

@@ -103,7 +103,7 @@ def train_and_refit(cli: FitCLI, command: str = "lightning", show_progress: bool
     write_decision(final, model.decision.state_dict(), read_checkpoint(final).decision)
     _write_evidence(again, model, final, result.best_checkpoint)
     # Once more, since they now name two checkpoints.
-    page = describe_run(result.folder, cli.config.report, trust=named_modules(cli.model.run_config))
+    page = describe_run(result.folder, cli.config.report, trust=named_modules(cli.model.run_config), command=command)
     log_artifacts(trainer.loggers, cli.config.tracking, page, final, ["final"])
     trainer.finish_tracking()
     return replace(result, final_checkpoint=final)

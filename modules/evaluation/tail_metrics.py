@@ -2,7 +2,6 @@
 
 from fractions import Fraction
 from math import ceil
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,7 +13,7 @@ from torchmetrics.functional.classification import (
 )
 from torchmetrics.utilities.data import dim_zero_cat
 
-ClassGroup = Literal["head", "middle", "tail"]
+from modules.evaluation.group_names import Group
 
 _CALIBRATION_BINS = 15
 # Tolerates rounding of averages in bf16, but not logits.
@@ -23,7 +22,7 @@ _PROBABILITY_SLACK = 1e-2
 
 def head_middle_tail(
     class_counts: Tensor, head_fraction: float = 0.3, tail_fraction: float = 0.3
-) -> dict[ClassGroup, list[int]]:
+) -> dict[Group, list[int]]:
     """Group the classes into head, middle and tail by their number of training samples.
 
     Classes are ranked by count, largest first, ties by label. The head is the first

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from reports.analysis.intervals import wilson
 from reports.analysis.same_samples import different_by_class, same_numbers
+from reports.analysis.shares import share
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,6 @@ def class_results(
         numpy.bincount(predicted, minlength=size),
         low,
         high,
-        _ratio(found, taken_for),
-        numpy.where(evaluated > 0, _ratio(2 * found, true_ones + taken_for), numpy.nan),
+        share(found, taken_for),
+        share(2 * found, true_ones + taken_for, evaluated),
     )
-
-
-def _ratio(above: NDArray[Any], below: NDArray[Any]) -> NDArray[Any]:
-    return numpy.where(below > 0, above / numpy.where(below > 0, below, 1), numpy.nan)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy
 from numpy.typing import NDArray
 
-Group = Literal["head", "middle", "tail"]
-GROUPS: tuple[Group, ...] = ("head", "middle", "tail")
+from modules.evaluation.group_names import GROUPS, Group
+from reports.analysis.shares import share
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def recall_per_class(codes: NDArray[Any], predicted: NDArray[Any], num_classes: 
     """
     support = numpy.bincount(codes, minlength=num_classes)
     hits = numpy.bincount(codes[codes == predicted], minlength=num_classes)
-    return numpy.where(support > 0, hits / numpy.maximum(support, 1), numpy.nan)
+    return share(hits, support)
 
 
 def imbalance_ratio(training: NDArray[Any]) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from reports.analysis.class_scores import GROUPS, Group
+from modules.evaluation.group_names import GROUPS, Group
 from reports.analysis.same_samples import different, same_numbers
 
 RESAMPLES = 1_000

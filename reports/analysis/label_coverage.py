@@ -9,10 +9,11 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from reports.analysis.class_scores import GROUPS, Group
+from modules.evaluation.group_names import GROUPS, Group
 from reports.analysis.intervals import Estimate, wilson
 from reports.analysis.label_intervals import draw_resamples, estimate, number_of_resamples
 from reports.analysis.set_coverage import ByGroup
+from reports.analysis.shares import share
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,7 @@ def label_coverage(
         of_rows, total = present[:, own].sum(axis=1), int(counts[own].sum())
         size = sizes.mean() if group is None and len(sizes) else float(of_rows @ sizes) / max(total, 1)
         found[group] = _estimate(held[:, own].sum(axis=1), of_rows, weights, samples), float(size)
-    shares = numpy.where(counts > 0, held.sum(axis=0) / numpy.maximum(counts, 1), numpy.nan)
-    return LabelCoverage(shares, found)
+    return LabelCoverage(share(held.sum(axis=0), counts), found)
 
 
 def _estimate(held: NDArray[Any], present: NDArray[Any], weights: NDArray[Any], samples: NDArray[Any]) -> Estimate:
@@ -69,11 +69,8 @@ def _estimate(held: NDArray[Any], present: NDArray[Any], weights: NDArray[Any], 
     if not total:
         return Estimate(numpy.nan, numpy.nan, numpy.nan, 0)
     if 0 < held.sum() < total:
-        below = present.astype(float) @ weights
-        return estimate(
-            numpy.where(below > 0, held.astype(float) @ weights / numpy.maximum(below, 1), numpy.nan), total
-        )
+        return estimate(share(held.astype(float) @ weights, present.astype(float) @ weights), total)
     clusters = numpy.array([len(numpy.unique(samples[present > 0]))])
-    share = int(held.sum() > 0)
-    low, high = wilson(clusters * share, clusters)
-    return Estimate(float(share), float(low[0]), float(high[0]), total)
+    held_all = int(held.sum() > 0)
+    low, high = wilson(clusters * held_all, clusters)
+    return Estimate(float(held_all), float(low[0]), float(high[0]), total)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from reports.analysis.class_scores import GROUPS, Group
+from modules.evaluation.group_names import GROUPS, Group
 from reports.analysis.intervals import FEWEST, RESAMPLES, UNKNOWN, Estimate, moved_bounds, with_doubt
+from reports.analysis.shares import share
 
 _MOST_WORK = 5_000_000_000
 """Largest number of rows times labels times resamples, which takes some ten seconds."""
@@ -87,7 +88,7 @@ def weighted_scores(labels: NDArray[Any], found: LabelPredictions, weights: NDAr
         (mask.T.astype(numpy.float32) @ weights).astype(numpy.float64)
         for mask in (chosen & has, chosen, has, known & ~has, known & ~has & ~chosen)
     )
-    recall, specificity = _ratio(hits, positive), _ratio(refused, negative)
+    recall, specificity = share(hits, positive), share(refused, negative)
     ranking = numpy.full((2, labels.shape[1], weights.shape[1]), numpy.nan)
     for place in range(labels.shape[1]):
         rows = numpy.flatnonzero(known[:, place])
@@ -97,15 +98,10 @@ def weighted_scores(labels: NDArray[Any], found: LabelPredictions, weights: NDAr
     return {
         "average_precision": ranking[0],
         "auroc": ranking[1],
-        "f1": numpy.where(positive > 0, _ratio(2 * hits, predicted + positive), numpy.nan),
+        "f1": share(2 * hits, predicted + positive, positive),
         "balanced_accuracy": (recall + specificity) / 2,
-        "micro_f1": _ratio(2 * hits.sum(axis=0), predicted.sum(axis=0) + positive.sum(axis=0), positive.sum(axis=0)),
+        "micro_f1": share(2 * hits.sum(axis=0), predicted.sum(axis=0) + positive.sum(axis=0), positive.sum(axis=0)),
     }
-
-
-def _ratio(above: NDArray[Any], below: NDArray[Any], needed: NDArray[Any] | None = None) -> NDArray[Any]:
-    exists = (below if needed is None else needed) > 0
-    return numpy.where(exists, above / numpy.where(below > 0, below, 1), numpy.nan)
 
 
 def _ranking(
@@ -135,7 +131,7 @@ def _ranking(
     total, others = above[-1], false[-1]
     precision = above / numpy.maximum(above + false, 1)
     below = others - false + negative / 2
-    return _ratio((positive * precision).sum(axis=0), total), _ratio((positive * below).sum(axis=0), total * others)
+    return share((positive * precision).sum(axis=0), total), share((positive * below).sum(axis=0), total * others)
 
 
 def mean_scores(of_label: Mapping[str, NDArray[Any]], groups: Sequence[Group]) -> dict[str, NDArray[Any]]:
@@ -157,7 +153,7 @@ def mean_scores(of_label: Mapping[str, NDArray[Any]], groups: Sequence[Group]) -
 
 def _mean(values: NDArray[Any]) -> NDArray[Any]:
     known = ~numpy.isnan(values)
-    return _ratio(numpy.where(known, values, 0).sum(axis=0), known.sum(axis=0))
+    return share(numpy.where(known, values, 0).sum(axis=0), known.sum(axis=0))
 
 
 def estimate(values: NDArray[Any], samples: int) -> Estimate:

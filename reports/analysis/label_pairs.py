@@ -8,6 +8,8 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
+from reports.analysis.shares import share
+
 LABELS_SHOWN = 60
 """Largest number of labels in a matrix, whose names could not be read otherwise."""
 
@@ -52,6 +54,6 @@ def pair_shares(labels: NDArray[Any]) -> NDArray[Any]:
     """
     has, known = (labels == 1).astype(float), (labels >= 0).astype(float)
     both, either = has.T @ has, has.T @ known
-    shares: NDArray[Any] = numpy.where(either > 0, both / numpy.maximum(either, 1), numpy.nan)
+    shares = share(both, either)
     numpy.fill_diagonal(shares, numpy.nan)
     return shares

@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from reports.analysis.class_scores import GROUPS, Group
+from modules.evaluation.group_names import GROUPS, Group
 from reports.analysis.intervals import Estimate, wilson
 from reports.analysis.label_intervals import (
     LabelPredictions,
@@ -22,6 +22,7 @@ from reports.analysis.label_intervals import (
     weighted_scores,
 )
 from reports.analysis.same_samples import different
+from reports.analysis.shares import share
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class LabelResults:
     @property
     def shares(self) -> NDArray[Any]:
         """Share of the known test samples with each label, the average precision of guessing; NaN without any; (L,)."""
-        return _share(self.positive, self.positive + self.negative)
+        return share(self.positive, self.positive + self.negative)
 
 
 @dataclass(frozen=True)
@@ -156,14 +157,10 @@ def _results(
         negative=(labels == 0).sum(axis=0),
         average_precision=label_estimates(of_label["average_precision"], trials),
         auroc=of_label["auroc"][:, 0],
-        precision=numpy.where(positive > 0, hits / numpy.maximum(hits + alarms, 1), numpy.nan),
-        recall=_share(hits, positive),
+        precision=share(hits, hits + alarms, positive),
+        recall=share(hits, positive),
         recall_low=low,
         recall_high=high,
         f1=of_label["f1"][:, 0],
         means=means,
     )
-
-
-def _share(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[Any]:
-    return numpy.where(whole > 0, part / numpy.maximum(whole, 1), numpy.nan)

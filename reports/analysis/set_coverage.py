@@ -9,9 +9,10 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from reports.analysis.class_scores import GROUPS, Group
+from modules.evaluation.group_names import GROUPS, Group
 from reports.analysis.intervals import Estimate, wilson
 from reports.analysis.same_samples import different_by_class, same_numbers
+from reports.analysis.shares import share
 
 COVERAGE = 0.9
 """Share of the samples whose set must contain their label, or of the labels of samples that may have several."""
@@ -41,7 +42,7 @@ class SetCoverage:
     @property
     def of_classes(self) -> NDArray[Any]:
         """Share of the samples of each class that are covered, float64 (C,); NaN without samples."""
-        return numpy.where(self.evaluated > 0, self.covered / numpy.maximum(self.evaluated, 1), numpy.nan)
+        return share(self.covered, self.evaluated)
 
     def by_group(self, groups: Sequence[Group]) -> ByGroup:
         """Share of the samples that are covered, and the mean size of their sets, NaN without samples.

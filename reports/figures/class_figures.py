@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy
 
+from modules.evaluation.group_names import GROUPS
 from reports.analysis.class_results import ClassResults
-from reports.analysis.class_scores import GROUPS, ClassScores, ReliabilityBin, easy_tail_classes, hard_head_classes
+from reports.analysis.class_scores import ClassScores, ReliabilityBin, easy_tail_classes, hard_head_classes
 from reports.analysis.distance_matrix import ClassDistances
 from reports.figures.plotly_figure import (
     GROUP_COLORS,

@@ -7,7 +7,8 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from reports.analysis.class_scores import GROUPS, ReliabilityBin, reliability
+from modules.evaluation.group_names import GROUPS
+from reports.analysis.class_scores import ReliabilityBin, reliability
 from reports.analysis.label_curves import precision_recall
 from reports.figures.plotly_figure import (
     GROUP_COLORS,

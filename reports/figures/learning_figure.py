@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from reports.analysis.class_scores import GROUPS
+from modules.evaluation.group_names import GROUPS
 from reports.analysis.learning_curves import ACCURACIES, LOSS, PRECISIONS, LearningCurve
 from reports.figures.plotly_figure import GROUP_COLORS, GROUP_DASHES, Figure, figure, rounded
 

@@ -278,6 +278,20 @@ def test_a_study_goes_on_from_the_table_of_another_machine(tmp_path: Path, runs:
     assert len(study.frame()) == len(CELLS)
 
 
+@pytest.mark.parametrize("digest", ["012345678901", "1234e5678901"])
+def test_a_cell_whose_digest_looks_like_a_number_is_not_run_again(
+    tmp_path: Path, runs: SimulatedRuns, digest: str
+) -> None:
+    plan = BenchmarkPlan("plan", "a", None, tuple(replace(cell, settings=digest) for cell in CELLS[:2]))
+    BenchmarkStudy(plan, tmp_path / "one").work(runs)
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two/cells.csv").write_text((tmp_path / "one/cells.csv").read_text())
+    study = BenchmarkStudy(plan, tmp_path / "two")
+    assert set(study.states().values()) == {"complete"}
+    study.export()
+    assert (tmp_path / "two/cells.csv").read_text() == (tmp_path / "one/cells.csv").read_text()
+
+
 GRID = """
 baseline: cross_entropy
 arguments: --config encoder/fingerprint.yaml --trainer.max_epochs 1 --data.fingerprint_size 128

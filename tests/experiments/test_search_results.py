@@ -22,7 +22,7 @@ NAMES = (
 METHODS = ("method/cross_entropy.yaml", "method/class_balanced_focal.yaml")
 
 
-def printed(width: int) -> list[str]:
+def printed(width: int, command: str = "lightning") -> list[str]:
     """The lines for a search over six settings, in which trial 9 is the best and trial 0 the worst."""
     study = optuna.create_study(direction="maximize")
     distributions: dict[str, BaseDistribution] = {name: FloatDistribution(0, 1) for name in NAMES}
@@ -33,7 +33,8 @@ def printed(width: int) -> list[str]:
             optuna.trial.create_trial(value=place / 10 + 0.0123, params=params, distributions=distributions)
         )
     written = io.StringIO()
-    print_results(study, Path("sweeps/default"), "val/balanced_accuracy", Console(file=written, width=width))
+    console = Console(file=written, width=width)
+    print_results(study, Path("sweeps/default"), "val/balanced_accuracy", console, command)
     return written.getvalue().splitlines()
 
 
@@ -49,3 +50,8 @@ def test_the_best_trials_are_side_by_side_as_far_as_they_fit(width: int, trials:
     assert cells["lr"] == cells["strength"] == [f"{(place + 1) / 7e4:.3g}" for place in trials]
     assert cells["config"] == [("cross_entropy", "class_balanced_focal")[place % 2] for place in trials]
     assert len(cells) == 7
+
+
+@pytest.mark.parametrize("command", ["lightning", "tailmol"])
+def test_the_last_line_trains_with_the_best_settings(command: str) -> None:
+    assert printed(80, command)[-1] == f"  {command} fit --config sweeps/default/best.yaml"

@@ -56,9 +56,9 @@ def succeed_here(folder: Path, *arguments: str) -> str:
     return text.getvalue()
 
 
-def in_this_process(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """Run `lightning` here, which saves the seconds that importing takes; returns the exit status."""
-    monkeypatch.setattr(sys, "argv", ["lightning", *arguments])
+def in_this_process(monkeypatch: pytest.MonkeyPatch, *arguments: str, command: str = "lightning") -> int:
+    """Run the command here, which saves the seconds that importing takes; returns the exit status."""
+    monkeypatch.setattr(sys, "argv", [command, *arguments])
     try:
         main()
     except SystemExit as stop:

@@ -50,6 +50,8 @@ def test_a_dry_run_lists_the_cells_and_the_time(
     assert sum(line.startswith("waiting ") for line in lines) == 9
     # Three cells of one at the 36 seconds that it took, six of two at the 600 that the plan says.
     assert lines[-1] == "12 cells, 9 left: about 1.0 hours on one worker."
+    assert in_this_process(monkeypatch, "benchmark", "--config=plan.yaml", "--dry-run", command="tailmol") == 0
+    assert capsys.readouterr().out == "\n".join(lines).replace(": lightning fit ", ": tailmol fit ") + "\n"
 
 
 def test_tables_compare_with_what_other_programs_computed(

@@ -54,6 +54,16 @@ def test_help_fits_a_narrow_terminal(
     assert max(len(line) for line in text.splitlines()) <= 80
 
 
+@pytest.mark.parametrize("name", sorted(SUBCOMMANDS))
+def test_help_has_the_name_that_was_called(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert in_this_process(monkeypatch, name, "--help", command="tailmol") == 0
+    text = capsys.readouterr().out
+    assert f"usage: tailmol {name}" in text
+    assert f"lightning {name}" not in text
+
+
 def test_help_of_fit_begins_with_what_is_changed_most(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -141,10 +141,10 @@ def test_a_report_that_fails_does_not_end_a_run(tmp_path: Path, caplog: pytest.L
     log = logging.getLogger("tailmol")
     log.addHandler(caplog.handler)
     try:
-        describe_run(tmp_path, report=True)
+        describe_run(tmp_path, report=True, command="tailmol")
     finally:
         log.removeHandler(caplog.handler)
     report, card = dict.fromkeys(one.getMessage() for one in caplog.records if one.levelno == logging.WARNING)
     assert "The report could not be written (InputError" in report
-    assert f"lightning report {tmp_path}" in report
+    assert f"to try again: tailmol report {tmp_path}" in report
     assert "The model card could not be written (InputError" in card

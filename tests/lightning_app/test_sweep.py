@@ -21,8 +21,8 @@ from experiments.search_results import SETTINGS, write_results
 from experiments.search_space import fit_arguments, read_search_space, suggest
 from experiments.search_study import open_study
 from experiments.study_storage import open_storage
-from lightning_app.sweep import SettingsCheck
 from tests.lightning_app.command import TINY, in_this_process, succeed_here
+from workflows.search_trial import SettingsCheck
 from workflows.settings.config_files import CONFIGS
 from workflows.settings.layers import settings_files
 

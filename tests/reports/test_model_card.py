@@ -80,7 +80,7 @@ def test_an_ensemble_says_that_its_metrics_are_out_of_fold(run: RunFiles) -> Non
 def test_its_intervals_are_those_of_the_report(run: RunFiles) -> None:
     shown = re.search(r"\| Balanced accuracy \| ([\d.]+) \| ([\d.]+) to ([\d.]+) \|", model_card(run))
     assert shown is not None
-    found = collect(run.folder).accuracies["balanced_accuracy"]
+    found = collect(run).accuracies["balanced_accuracy"]
     assert shown.groups() == tuple(f"{value:.3f}" for value in (found.value, found.low, found.high))
 
 

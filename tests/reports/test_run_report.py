@@ -32,7 +32,7 @@ from reports.run_description import (
     warnings,
 )
 from reports.run_report import build_report, report_figures, report_payload
-from reports.run_trust import coverage_rows, level_rows
+from reports.run_trust import coverage_rows, level_rows, trust_texts
 from tests.reports.made_run import DRUGS, made_report
 
 FIGURES = {"counts", "recall", "loss", "progress", "decisions", "distances", "weights", "map", "reliability"}
@@ -250,6 +250,15 @@ def test_data_cannot_end_the_script_or_hold_nan() -> None:
     text = to_json(value)
     assert "</" not in text
     assert json.loads(text) == {"a": "</script>", "b": [None, 1.5, None]}
+
+
+def test_the_page_names_the_command_as_it_was_called(small: ReportData) -> None:
+    page, usual = build_report(small, command="tailmol"), build_report(small)
+    for subcommand in ("decide", "predict", "report"):
+        assert f"tailmol {subcommand} " in page
+        assert f"lightning {subcommand} " not in page
+        assert f"lightning {subcommand} " in usual
+    assert "lightning" not in str(trust_texts(several=True, command="tailmol"))
 
 
 def test_the_page_holds_everything_and_escapes_names(small: ReportData) -> None:

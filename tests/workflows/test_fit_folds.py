@@ -122,7 +122,7 @@ def test_the_ensemble_predicts_the_mean_of_its_members(run: Path) -> None:
 
 def test_the_report_shows_the_out_of_fold_recall(run: Path) -> None:
     written = json.loads((run / "test_metrics.json").read_text())
-    data = collect(run)
+    data = collect(read_run(run))
     recall = dict(zip(data.scores.names, data.scores.recall.tolist(), strict=True))
     assert recall["ether"] == pytest.approx(written["test/recall/ether"])
     assert recall["amine"] == pytest.approx(written["test/recall/amine"])

@@ -14,7 +14,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, recall_score
 from statsmodels.stats.proportion import proportion_confint
 
-from reports.analysis.class_scores import Group
+from modules.evaluation.group_names import Group
 from reports.analysis.intervals import (
     FEWEST,
     UNKNOWN,

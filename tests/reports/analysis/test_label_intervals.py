@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, f1_score, roc_auc_score
 
+from modules.evaluation.group_names import Group
 from modules.multilabel.label_scores import label_scores, micro_f1
-from reports.analysis.class_scores import Group
 from reports.analysis.intervals import RESAMPLES, wilson
 from reports.analysis.label_intervals import (
     LabelPredictions,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy
 import pytest
 
-from reports.analysis.class_scores import Group
+from modules.evaluation.group_names import Group
 from reports.analysis.intervals import FEWEST, accuracy_differences, paired_interval
 
 

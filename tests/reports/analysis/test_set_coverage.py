@@ -7,7 +7,7 @@ import math
 import numpy
 import pytest
 
-from reports.analysis.class_scores import Group
+from modules.evaluation.group_names import Group
 from reports.analysis.intervals import wilson
 from reports.analysis.set_coverage import set_coverage
 

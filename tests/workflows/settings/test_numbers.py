@@ -23,14 +23,15 @@ from datamodules.drug_datamodule import DrugDataModule
 from datamodules.drug_task import DrugTask
 from experiments.benchmark_plan import read_plan
 from lightning_app.predict import PredictCLI
-from lightning_app.sweep import SettingsCheck, SweepSettings
+from lightning_app.sweep import SweepSettings
 from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP
 from modules.evaluation.prediction_columns import PredictionColumns
 from modules.losses import CrossEntropyLoss
 from modules.reclustering import ReclusterSettings
 from modules.training.stages import Stage
-from reports.run_report import write_report
+from reports.report_file import write_report
+from workflows.search_trial import SettingsCheck
 from workflows.settings.lightning_numbers import check_early_stopping_numbers, check_trainer_numbers
 from workflows.settings.option_values import import_classes, named_classes
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -13,6 +14,7 @@ from base.ranges import check_whole
 from datamodules.batch import Batch
 from datamodules.drug_task import DrugTask
 from modules.encoders import Encoder
+from modules.evaluation.split_scores import SplitScores
 from modules.heads.head import HeadSettings
 from modules.network import Network
 
@@ -97,6 +99,23 @@ class Ensemble(Network):
             logits: Logits of its head, (B, C).
         """
         return self.logit_scale[member] * logits.float() + self.logit_offset[member]
+
+    def tested_by(self, member: int, scores: SplitScores) -> SplitScores:
+        """The scores of a member for samples that it was not trained on, as far as they say how good it is.
+
+        No member could predict a class that only samples of its own fold have. Such samples are left out, and where a
+        sample may have several labels, such labels are not known.
+
+        Args:
+            member: Number of the member.
+            scores: Scores with the logits of its head.
+        """
+        logits, labels, seen = self.corrected(member, scores.logits), scores.labels, self.seen[member]
+        if self.excludes:
+            scores = replace(scores, logits=logits.masked_fill(~seen, NEVER_SEEN))
+            return scores.part(seen[labels])
+        # The logit of a label that a member never saw would rank its fold above or below the others.
+        return replace(scores, logits=logits.masked_fill(~seen, NEVER_SEEN), labels=labels.masked_fill(~seen, -1))
 
     @torch.no_grad()
     def load_member(self, member: int, state: Mapping[str, Tensor], class_counts: Tensor) -> None:

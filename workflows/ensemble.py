@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from modules.decision_choice import choose_decision, without_neighbors
 from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
 from modules.embedding_pass import score_and_embed
-from modules.ensemble import NEVER_SEEN, Ensemble
+from modules.ensemble import Ensemble
 from modules.evaluation.prediction_evidence import PredictionEvidence, encoder_digest, evidence_path, load_evidence
 from modules.evaluation.split_metrics import named_by_class
 from modules.evaluation.split_scores import SplitScores, joined, scores_path
@@ -95,12 +95,8 @@ def assemble(
         strengths = [_prior_strength(member, model) for member in saved]
         # The logits of an ensemble are those that the decisions of its members have corrected.
         model.decision.removed_prior.fill_(1 - sum(strengths) / len(strengths))
-    for number, own in enumerate(scores):
-        logits = network.corrected(number, own.logits)
-        if whole.task.is_multilabel:
-            # The logit of a label that a member never saw would rank its fold above or below the others.
-            logits = logits.masked_fill(~network.seen[number], NEVER_SEEN)
-        scores[number] = replace(own, logits=logits)
+    tested_rows = joined(scores).rows
+    scores = [network.tested_by(number, own) for number, own in enumerate(scores)]
     scores = choose_neighbors(model, whole, scores, check.make(settings, "neighbors", NeighborSettings))
     everywhere = joined(scores)
     deciding = check.make(settings, "decision", DecisionSettings)
@@ -119,7 +115,7 @@ def assemble(
         found = out_of_fold_metrics(model, scores, decisions)
         samples = whole.records.samples
         levels = [] if evidence is None else crossed_levels(decisions, scores, evidence, samples)
-        rows = everywhere.rows
+        rows = tested_rows
         write_csv(listed, folder / TEST_PREDICTIONS)
     else:
         tested, embeddings = score_and_embed(model, whole.test_dataloader())
@@ -131,6 +127,10 @@ def assemble(
     if levels:
         write_json({"levels": levels}, folder / LEVELS_FILE)
     sizes = whole.records.sizes(rows.cpu().numpy(), whole.task.class_counts)
+    if out_of_fold and not whole.task.is_multilabel:
+        untested = tested_rows[~torch.isin(tested_rows, everywhere.rows)].numpy()
+        unseen = len(numpy.unique(whole.records.codes[untested]))
+        sizes |= {"unseen_rows": len(untested), "unseen_classes": unseen}
     values, of_class = found
     named = {**sizes, **finite({**values, **named_by_class(of_class, whole.task.classes)})}
     return Assembled(path, {f"test/{name}": value for name, value in named.items()}, settings, out_of_fold)
@@ -187,7 +187,7 @@ def _write_evidence(
     if len(unseen) < len(parts):
         return None
     first = DrugClassifier.load_from_checkpoint(members[0].path, trust=trust)
-    samples, joint = training_samples(first, data), joined_unseen(unseen)
+    samples, joint = training_samples(first, data), joined_unseen(unseen).of_rows(scores.rows.numpy())
     estimate = estimate_of(model.decision, scores, joint, samples.by_tanimoto)
     evidence = PredictionEvidence(encoder_digest(path), samples, joint, estimate)
     evidence.save(evidence_path(path))

@@ -55,6 +55,33 @@ def test_logits_are_the_mean_of_the_members_that_know_the_class() -> None:
     assert logits[:, 2].tolist() == [NEVER_SEEN] * len(batch)
 
 
+def test_a_member_is_not_tested_on_a_class_that_it_never_saw() -> None:
+    model, _ = ensemble()
+    assert isinstance(model.network, Ensemble)
+    logits = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]])
+    scores = SplitScores(torch.tensor([7, 3, 5]), torch.tensor([0, 1, 0]), logits, torch.tensor([0, 0, 1]))
+    found = model.network.tested_by(1, scores)
+    assert found.rows.tolist() == [7, 5]
+    assert found.labels.tolist() == [0, 0]
+    assert found.at_prior.tolist() == [0, 1]
+    # Member 1 doubles its logits, and knows class 0 only.
+    assert found.logits.tolist() == [[2.0, NEVER_SEEN, NEVER_SEEN], [14.0, NEVER_SEEN, NEVER_SEEN]]
+    known = model.network.tested_by(2, scores)
+    assert known.rows.tolist() == [7, 3, 5]
+    assert known.logits[:, 1].tolist() == [7.0, 16.0, 25.0]
+
+
+def test_labels_that_a_member_never_saw_are_not_known_where_samples_have_several() -> None:
+    model, _ = ensemble()
+    assert isinstance(model.network, Ensemble)
+    model.network.excludes = False
+    labels = torch.tensor([[1, 1, 0], [0, 1, -1]])
+    scores = SplitScores(torch.tensor([0, 1]), labels, torch.ones(2, 3), labels)
+    found = model.network.tested_by(1, scores)
+    assert found.labels.tolist() == [[1, -1, -1], [0, -1, -1]]
+    assert found.logits.tolist() == [[2.0, NEVER_SEEN, NEVER_SEEN]] * 2
+
+
 def test_a_constant_in_the_logits_of_a_member_changes_no_probability() -> None:
     model, _ = ensemble()
     network = model.network

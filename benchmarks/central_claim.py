@@ -18,9 +18,9 @@ from pathlib import Path
 import polars
 
 from base.atomic_file import write_csv, write_file
+from benchmarks.rank_correlation import spearman
 from experiments.benchmark_plan import BenchmarkPlan, read_plan
 from experiments.benchmark_study import IDENTITY
-from experiments.paired_statistics import spearman
 from experiments.result_tables import escaped
 from workflows.settings.config_files import find_config
 from workflows.settings.layers import settings_files

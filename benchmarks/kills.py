@@ -68,7 +68,7 @@ class Kill:
     """What came of a run that was killed.
 
     Attributes:
-        moment: Seconds from the first file of the run to the kill.
+        moment: Seconds from the first file of the run, or from what else was waited for, to the kill.
         had_checkpoint: Whether `last.ckpt` was there.
         resumed: Whether the run resumed without an error; None without a checkpoint.
         difference: The largest difference of a test metric; None if the run has none.
@@ -100,25 +100,37 @@ def run_whole(folder: Path, epochs: int = EPOCHS) -> Whole:
         epochs: Number of epochs.
     """
     with _start(folder, folder, *_fit(epochs)) as process:
-        start = _first_file(process, folder / _NAME / "config.yaml")
+        start = _wait(process, folder / _NAME, has_settings)
         status = process.wait(_TIMEOUT_SECONDS)
     if status:
         raise RuntimeError(f"The run ended with status {status}: {(folder / 'log.txt').read_text()}")
     return Whole(_metrics(folder / _NAME), time.monotonic() - start, epochs)
 
 
-def kill_run(folder: Path, temporary: Path, moment: float, whole: Whole) -> Kill:
+def has_settings(run: Path) -> bool:
+    """Whether a run has written its first file.
+
+    Args:
+        run: Folder of the run.
+    """
+    return (run / "config.yaml").is_file()
+
+
+def kill_run(
+    folder: Path, temporary: Path, moment: float, whole: Whole, after: Callable[[Path], bool] = has_settings
+) -> Kill:
     """Train, kill the run, and resume it if it has a checkpoint.
 
     Args:
         folder: An empty folder.
         temporary: Folder for temporary files.
-        moment: Seconds from the first file of the run to the kill.
+        moment: Seconds from when `after` is true to the kill.
         whole: The run to compare with.
+        after: What is waited for, asked about the folder of the run.
     """
     run = folder / _NAME
     with _start(folder, temporary, *_fit(whole.epochs)) as process:
-        start = _first_file(process, run / "config.yaml")
+        start = _wait(process, run, after)
         time.sleep(max(0.0, start + moment - time.monotonic()))
         process.send_signal(signal.SIGKILL)
     last = run / "checkpoints/last.ckpt"
@@ -193,10 +205,12 @@ def _start(folder: Path, temporary: Path, *arguments: str) -> subprocess.Popen[b
         return subprocess.Popen(command, cwd=folder, env=variables, stdout=log, stderr=log)
 
 
-def _first_file(process: subprocess.Popen[bytes], path: Path) -> float:
-    while not path.is_file():
-        if process.poll() is not None:
-            raise RuntimeError(f"The run ended with status {process.returncode} before it wrote {path}.")
+def _wait(process: subprocess.Popen[bytes], run: Path, after: Callable[[Path], bool]) -> float:
+    """Wait until something is true of the folder of a run; returns the time."""
+    while not after(run):
+        # The last thing that a run writes may be what is waited for.
+        if process.poll() is not None and not after(run):
+            raise RuntimeError(f"The run in {run} ended with status {process.returncode} too early.")
         time.sleep(0.005)
     return time.monotonic()
 

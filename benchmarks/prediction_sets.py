@@ -17,7 +17,9 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch.nn import functional
@@ -28,6 +30,7 @@ from modules.checkpoint_file import read_checkpoint
 from modules.decision_choice import read_scores
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction_sets import PredictionSets
+from modules.evaluation.set_thresholds import lower_quantile
 from modules.evaluation.threshold_sets import ThresholdSets
 from modules.inference import infer_scores
 from modules.multilabel.decision import LabelDecision
@@ -35,6 +38,8 @@ from modules.multilabel.prediction_sets import LabelPredictionSets
 from modules.saved_settings.checkpoint_check import CheckpointCheck
 
 KINDS = ("plain", "lightning predict")
+
+Sets = TypeVar("Sets", bound=ThresholdSets)
 
 
 def figures_of(members: torch.Tensor, present: torch.Tensor, coverage: float) -> dict[str, float]:
@@ -56,6 +61,19 @@ def figures_of(members: torch.Tensor, present: torch.Tensor, coverage: float) ->
         "median size": float(sizes.median()),
         "empty": float((sizes == 0).double().mean()),
     }
+
+
+def plain_sets(sets: Sets, scores: torch.Tensor, present: torch.Tensor) -> Sets:
+    """Sets that differ from others in having the one threshold of plain conformal prediction.
+
+    Args:
+        sets: The other sets.
+        scores: What these were chosen on, as `ThresholdSets.values` takes it, fp32 (N, C).
+        present: Which classes were to be covered, bool (N, C).
+    """
+    threshold = lower_quantile(sets.values(scores)[present], sets.coverage)
+    thresholds = torch.full_like(sets.thresholds, threshold).masked_fill(sets.thresholds.isposinf(), torch.inf)
+    return replace(sets, thresholds=thresholds, strength=0.0)
 
 
 def fit(table: str, split: int, folder: Path, more: Sequence[str] = ()) -> Path:
@@ -101,25 +119,26 @@ def measure(checkpoint: Path, coverage: float) -> dict[str, dict[str, float]]:
     data.setup("test")
     refusal = "checkpoint: expected a model with finite scores, got NaN or infinite ones of test samples."
     test, decision = infer_scores(model, data.test_dataloader(), refusal), model.decision
-    sets: Sequence[ThresholdSets]
+    own: ThresholdSets
     if isinstance(decision, LabelDecision):
         present = (test.labels == 1) & (decision.counts > 0)
         scores = read_scores(model, checkpoint)
-        given = decision.corrected(scores.logits), scores.labels, decision.counts
+        chosen_on, chosen_for = decision.corrected(scores.logits), (scores.labels == 1) & (decision.counts > 0)
         priors = decision.loss.log_odds(decision.counts)
-        sets = (
-            LabelPredictionSets.of_labels_plain(*given, coverage),
-            LabelPredictionSets.of_labels(*given, priors, coverage),
-        )
+        own = LabelPredictionSets.of_labels(chosen_on, scores.labels, decision.counts, priors, coverage)
         corrected = decision.corrected(test.logits)
     else:
         samples = decision.samples(read_scores(model, checkpoint), model.metrics.tail_metrics.groups["head"])
-        sets = PredictionSets.fit_plain(samples, coverage), PredictionSets.fit(samples, coverage)
+        chosen_on, chosen_for = samples.scores, functional.one_hot(samples.labels, len(decision.counts)).bool()
+        own = PredictionSets.fit(samples, coverage)
         # No set promises to cover a class that the model has never seen.
         known = decision.counts[test.labels] > 0
         corrected = decision.corrected(test.logits)[known]
         present = functional.one_hot(test.labels[known], len(decision.counts)).bool()
-    return {kind: figures_of(own.members(corrected), present, coverage) for kind, own in zip(KINDS, sets, strict=True)}
+    both = plain_sets(own, chosen_on, chosen_for), own
+    return {
+        kind: figures_of(sets.members(corrected), present, coverage) for kind, sets in zip(KINDS, both, strict=True)
+    }
 
 
 def main() -> None:

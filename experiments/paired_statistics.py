@@ -1,9 +1,9 @@
-"""Statistics of repeated runs: corrected intervals and tests, ranks over data sets, rank correlation."""
+"""Statistics of repeated runs: corrected intervals and tests, ranks over data sets."""
 
 from __future__ import annotations
 
 from math import inf, nan, sqrt
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy
 from numpy.typing import NDArray
@@ -42,14 +42,6 @@ class Ranks(NamedTuple):
     nemenyi: Floats | None
 
 
-class Correlation(NamedTuple):
-    """Spearman's rank correlation with its bootstrap interval."""
-
-    rho: float
-    low: float
-    high: float
-
-
 def corrected_interval(values: Floats, test_share: float, confidence: float = 0.95) -> Interval:
     """Mean of the results on J random splits of one data set, with a corrected t interval.
 
@@ -68,9 +60,9 @@ def corrected_interval(values: Floats, test_share: float, confidence: float = 0.
     Raises:
         ValueError: If an argument has another shape or range.
     """
-    _check_vector("values", values)
+    check_vector("values", values)
     _check_test_share(test_share)
-    _check_confidence(confidence)
+    check_confidence(confidence)
     if len(values) < 2:
         return Interval(float(values[0]) if len(values) else nan, nan, nan)
     from scipy.stats import t
@@ -99,7 +91,7 @@ def compare(differences: Floats, test_share: float) -> Comparison:
     Raises:
         ValueError: If an argument has another shape or range.
     """
-    _check_vector("differences", differences)
+    check_vector("differences", differences)
     mean, low, high = corrected_interval(differences, test_share)
     if len(differences) < 2:
         return Comparison(mean, low, high, nan, nan)
@@ -173,54 +165,21 @@ def ranks(scores: Floats) -> Ranks:
     return Ranks(mean_ranks, friedman_p, posthoc_nemenyi_friedman(scores).to_numpy())
 
 
-def spearman(x: Floats, y: Floats, confidence: float = 0.95, seed: int = 0, resamples: int = 10_000) -> Correlation:
-    """Spearman's rank correlation, with a percentile bootstrap interval over the pairs (Efron, 1979).
-
-    Args:
-        x: ``(N,)``, finite.
-        y: ``(N,)``, finite.
-        confidence: Coverage of the interval, between 0 and 1, exclusive.
-        seed: Random seed of the resamples.
-        resamples: Number of resamples; those in which `x` or `y` is constant are skipped.
-
-    Returns:
-        The correlation and its bounds, between -1 and 1; NaN for fewer than three pairs, or a constant `x` or `y`.
-
-    Raises:
-        ValueError: If an argument has another shape or range.
-    """
-    _check_vector("x", x)
-    _check_vector("y", y)
-    _check_confidence(confidence)
-    if len(x) != len(y):
-        raise ValueError(f"y must have the length of x, {len(x)}, got {len(y)}")
-    if len(x) < 3 or numpy.ptp(x) == 0 or numpy.ptp(y) == 0:
-        return Correlation(nan, nan, nan)
-    from scipy.stats import spearmanr
-
-    drawn = numpy.random.default_rng(seed).integers(len(x), size=(resamples, len(x)))
-    drawn = drawn[(numpy.ptp(x[drawn], axis=1) > 0) & (numpy.ptp(y[drawn], axis=1) > 0)]
-    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    low, high = numpy.quantile(_rank_correlations(x[drawn], y[drawn]), tails)
-    return Correlation(float(spearmanr(x, y).statistic), float(low), float(high))
-
-
-def _rank_correlations(x: Floats, y: Floats) -> Floats:
-    """Spearman's correlation ``(R,)`` of the rows of two arrays ``(R, N)``; no row may be constant."""
-    from scipy.stats import rankdata
-
-    centered = [of_rows - (x.shape[1] + 1) / 2 for of_rows in (rankdata(x, axis=1), rankdata(y, axis=1))]
-    products = (centered[0] * centered[1]).sum(axis=1)
-    correlations: Floats = products / numpy.sqrt((centered[0] ** 2).sum(axis=1) * (centered[1] ** 2).sum(axis=1))
-    return correlations.clip(-1, 1)
-
-
 def _corrected_error(values: Floats, test_share: float) -> float:
     """Corrected resampled standard error of the mean of two or more values."""
     return sqrt((1 / len(values) + test_share) * float(values.var(ddof=1)))
 
 
-def _check_vector(name: str, values: NDArray[Any]) -> None:
+def check_vector(name: str, values: Floats) -> None:
+    """Check an argument.
+
+    Args:
+        name: Its name.
+        values: Expected to be ``(N,)`` and finite.
+
+    Raises:
+        ValueError: If it is not.
+    """
     if values.ndim != 1:
         raise ValueError(f"{name} must have one dimension, got shape {values.shape}")
     if not numpy.isfinite(values).all():
@@ -232,6 +191,14 @@ def _check_test_share(test_share: float) -> None:
         raise ValueError(f"test_share must be n_test / n_train, 0 or more and finite, got {test_share}")
 
 
-def _check_confidence(confidence: float) -> None:
+def check_confidence(confidence: float) -> None:
+    """Check a coverage of intervals.
+
+    Args:
+        confidence: Expected to lie between 0 and 1, exclusive.
+
+    Raises:
+        ValueError: If it does not.
+    """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")

@@ -12,9 +12,6 @@ from numpy.typing import NDArray
 from datamodules.chemistry.atom_codes import ATOM_CODE_SIZES, BOND_TYPES, plain_atom_codes, plain_edges, read_chirality
 from datamodules.chemistry.atom_kinds import AtomKinds
 
-MAX_ATOMS = 65_535
-"""Largest number of atoms of a graph, whose numbers have 16 bits."""
-
 MOST_ATOMS = 600
 """Largest number of atoms of a molecule; atom pairs take a time that grows with its third power."""
 
@@ -140,7 +137,7 @@ class GraphBuilder:
         self._chiral: list[tuple[int, int]] = []
 
     def add(self, text: str, molecule: Any) -> None:
-        """Add a molecule of at most `MAX_ATOMS` atoms.
+        """Add a molecule of at most 65,535 atoms, whose numbers have 16 bits.
 
         Args:
             text: Its SMILES.

@@ -11,7 +11,7 @@ from torch import Tensor
 from base.ranges import check_range
 from modules.decisions.samples import DecisionSamples
 from modules.evaluation.calibration import TemperatureScaling
-from modules.evaluation.set_thresholds import choose_thresholds, lower_quantile
+from modules.evaluation.set_thresholds import choose_thresholds
 from modules.evaluation.threshold_sets import ThresholdSets
 from modules.losses.classification.class_priors import log_priors
 
@@ -41,19 +41,6 @@ class PredictionSets(ThresholdSets):
         strength, thresholds = choose_thresholds(own, samples.labels, log_priors(samples.counts), coverage)
         thresholds = thresholds.masked_fill(samples.counts == 0, torch.inf)
         return cls(coverage, torch.ones_like(offset), offset, temperature, thresholds, strength, len(own))
-
-    @classmethod
-    def fit_plain(cls, samples: DecisionSamples, coverage: float) -> PredictionSets:
-        """As `fit`, with the one threshold of plain conformal prediction.
-
-        Args:
-            samples: Samples that the model was not trained on.
-            coverage: As of `fit`.
-        """
-        offset, temperature, own = _calibrate(samples, coverage)
-        threshold = torch.full((len(samples.counts),), lower_quantile(own, coverage))
-        threshold = threshold.masked_fill(samples.counts == 0, torch.inf)
-        return cls(coverage, torch.ones_like(offset), offset, temperature, threshold, 0.0, len(own))
 
     def values(self, logits: Tensor) -> Tensor:
         """See `ThresholdSets.values`: the log-probabilities of the classes, fp32 (B, C)."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from modules.evaluation.prediction_sets import check_coverage
-from modules.evaluation.set_thresholds import choose_thresholds, lower_quantile
+from modules.evaluation.set_thresholds import choose_thresholds
 from modules.evaluation.threshold_sets import ThresholdSets
 from modules.multilabel.calibration import LabelCalibration
 
@@ -39,28 +39,8 @@ class LabelPredictionSets(ThresholdSets):
         """
         temperature, samples, own = _present(log_odds, labels, counts, coverage)
         strength, thresholds = choose_thresholds(log_odds[samples, own] / temperature, own, priors, coverage)
-        return cls._with(coverage, counts, temperature, thresholds, strength, len(own))
-
-    @classmethod
-    def of_labels_plain(cls, log_odds: Tensor, labels: Tensor, counts: Tensor, coverage: float) -> LabelPredictionSets:
-        """As `of_labels`, with the one threshold of plain conformal prediction.
-
-        Args:
-            log_odds: As of `of_labels`, as the next three.
-            labels: Labels.
-            counts: Training samples.
-            coverage: Share of labels.
-        """
-        temperature, samples, own = _present(log_odds, labels, counts, coverage)
-        threshold = lower_quantile(log_odds[samples, own] / temperature, coverage)
-        return cls._with(coverage, counts, temperature, torch.full((len(counts),), threshold), 0.0, len(own))
-
-    @classmethod
-    def _with(
-        cls, coverage: float, counts: Tensor, temperature: float, thresholds: Tensor, strength: float, chosen_on: int
-    ) -> LabelPredictionSets:
         ones, known = torch.ones(len(counts)), thresholds.masked_fill(counts == 0, torch.inf)
-        return cls(coverage, ones, torch.zeros_like(ones), temperature, known, strength, chosen_on)
+        return cls(coverage, ones, torch.zeros_like(ones), temperature, known, strength, len(own))
 
     def values(self, logits: Tensor) -> Tensor:
         """See `ThresholdSets.values`: the log odds of the labels, fp32 (B, L)."""

@@ -1,9 +1,11 @@
 """How often the corrected t-test calls a difference clear, in simulations."""
 
 from math import sqrt
+from typing import Any
 
 import numpy
 import pytest
+from numpy.typing import NDArray
 
 from experiments.paired_statistics import Floats, compare
 
@@ -16,23 +18,12 @@ HIGHEST_RATE = 0.05 + 2 * sqrt(0.05 * 0.95 / EXPERIMENTS)
 def null_differences(samples: int, features: int, train_samples: int) -> Floats:
     """Accuracy of one learner minus that of another that is as good, ``(EXPERIMENTS, SPLITS)``.
 
-    In each experiment a data set of two classes is drawn. Both learners are nearest-class-mean classifiers, each on
-    features of its own that are drawn from the same distribution. The splits of the one data set overlap.
+    In each experiment a data set of two classes is drawn. The splits of the one data set overlap.
     """
     generator = numpy.random.default_rng(0)
     labels = generator.integers(2, size=(EXPERIMENTS, 1, samples))
-    train = generator.random((EXPERIMENTS, SPLITS, samples)).argsort(axis=2) < train_samples
-    accuracies = []
-    for _ in range(2):
-        blocks = generator.normal(size=(EXPERIMENTS, samples, features))
-        blocks[..., 0] += labels[:, 0] - 0.5
-        members = [train & (labels == label) for label in (0, 1)]
-        centers = [member @ blocks / member.sum(axis=2, keepdims=True) for member in members]
-        squares = [(center**2).sum(axis=2)[..., None] for center in centers]
-        nearer_one = (centers[1] - centers[0]) @ blocks.swapaxes(1, 2) > (squares[1] - squares[0]) / 2
-        accuracies.append(((nearer_one == labels) & ~train).sum(axis=2) / (samples - train_samples))
-    differences: Floats = accuracies[0] - accuracies[1]
-    return differences
+    test = generator.random((EXPERIMENTS, SPLITS, samples)).argsort(axis=2) >= train_samples
+    return learned_differences(generator, labels, [test], features)
 
 
 def out_of_fold_differences(samples: int, features: int, folds: int) -> Floats:
@@ -40,18 +31,28 @@ def out_of_fold_differences(samples: int, features: int, folds: int) -> Floats:
     generator = numpy.random.default_rng(0)
     labels = generator.integers(2, size=(200, 1, samples))
     fold = generator.random((200, SPLITS, samples)).argsort(axis=2) % folds
+    return learned_differences(generator, labels, [fold == left_out for left_out in range(folds)], features)
+
+
+def learned_differences(
+    generator: numpy.random.Generator, labels: NDArray[Any], tests: list[NDArray[Any]], features: int
+) -> Floats:
+    """Differences of the accuracies on all `tests` of two learners, each of which is trained on the other samples.
+
+    Both are nearest-class-mean classifiers, each on features of its own that are drawn from the same distribution.
+    """
     accuracies = []
     for _ in range(2):
-        blocks = generator.normal(size=(200, samples, features))
+        blocks = generator.normal(size=(len(labels), labels.shape[2], features))
         blocks[..., 0] += labels[:, 0] - 0.5
-        right = numpy.zeros(fold.shape, dtype=bool)
-        for left_out in range(folds):
-            members = [(fold != left_out) & (labels == label) for label in (0, 1)]
+        right = numpy.zeros(tests[0].shape[:2])
+        for test in tests:
+            members = [~test & (labels == label) for label in (0, 1)]
             centers = [member @ blocks / member.sum(axis=2, keepdims=True) for member in members]
             squares = [(center**2).sum(axis=2)[..., None] for center in centers]
             nearer_one = (centers[1] - centers[0]) @ blocks.swapaxes(1, 2) > (squares[1] - squares[0]) / 2
-            right |= (nearer_one == labels) & (fold == left_out)
-        accuracies.append(right.mean(axis=2))
+            right += ((nearer_one == labels) & test).sum(axis=2)
+        accuracies.append(right / sum(test.sum(axis=2) for test in tests))
     differences: Floats = accuracies[0] - accuracies[1]
     return differences
 

@@ -9,6 +9,8 @@ import polars
 import pytest
 
 from tests.lightning_app.command import TINY, in_this_process
+from tests.modules.watched_steps import WatchSteps
+from workflows.fit_cli import FitCLI
 from workflows.settings.config_files import CONFIGS
 
 METHODS = sorted((CONFIGS / "method").glob("*.yaml"))
@@ -19,9 +21,18 @@ GRAPH = (
 )
 
 
-@pytest.mark.slow
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> WatchSteps:
+    """Watches the steps of all trainings that are started here."""
+    steps, callbacks = WatchSteps(), FitCLI.callbacks
+    monkeypatch.setattr(FitCLI, "callbacks", lambda self: [*callbacks(self), steps])
+    return steps
+
+
 @pytest.mark.parametrize("path", METHODS, ids=lambda path: str(path.stem))
-def test_every_method_trains_an_epoch_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+def test_every_method_trains_an_epoch_resumes_and_waits_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watch: WatchSteps, path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
     # Stages and reclusters begin with the second epoch; the paper's classification begins with the first.
     options = [*TINY, "--tracking.wandb=disabled", "--config", str(path), *(() if path.stem == "paper" else GRAPH)]
@@ -37,6 +48,8 @@ def test_every_method_trains_an_epoch_and_resumes(tmp_path: Path, monkeypatch: p
     assert losses["epoch"].to_list() == [0, 1]
     assert losses["train/loss"].is_finite().all()
     assert (run / "test_metrics.json").is_file()
+    assert watch.steps > 2
+    assert watch.unexpected() == {}
 
 
 @pytest.mark.slow

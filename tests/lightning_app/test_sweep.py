@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,6 @@ import polars
 import pytest
 import yaml
 
-from experiments import search_study
 from experiments.search_results import SETTINGS, write_results
 from experiments.search_space import fit_arguments, read_search_space, suggest
 from experiments.search_study import open_study
@@ -169,17 +170,17 @@ def test_a_trial_worse_than_the_others_is_stopped_early(tmp_path: Path, monkeypa
 
 def test_a_trial_whose_worker_was_killed_counts_as_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(search_study, "_HEARTBEAT", 1)
-    monkeypatch.setattr(search_study, "_GRACE", 1)
     path = write_space(tmp_path)
     study = open_study(read_search_space(path), tmp_path / "sweeps/small", None, settings_files)
-    storage = open_storage(f"sqlite:///{tmp_path / 'sweeps/small/study.db'}", 1, 1)
+    database = tmp_path / "sweeps/small/study.db"
+    storage = open_storage(f"sqlite:///{database}", 30, 180)
     study_id = storage.get_study_id_from_name("small")
     with pytest.warns(UserWarning, match="Heartbeat of storage is supposed to be used with"):
         number = study.ask().number
     storage.record_heartbeat(storage.get_trial_id_from_study_id_trial_number(study_id, number))
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE trial_heartbeats SET heartbeat = datetime(heartbeat, '-1 hour')")
     (tmp_path / "sweeps/small/trial_0").mkdir()
-    time.sleep(2.1)
     assert in_this_process(monkeypatch, "sweep", f"--config={path}", "--trials=1") == 0
     trials = read_trials(tmp_path)
     assert trials["state"].to_list() == ["FAIL", "COMPLETE"]

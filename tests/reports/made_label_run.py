@@ -16,8 +16,7 @@ from reports.analysis.class_scores import class_groups
 from reports.analysis.learning_curves import LOSS, PRECISIONS, LearningCurve
 from reports.label_data import LabelData, TestedSamples, assemble_labels
 from reports.run_files import RunFiles
-from reports.samples.sample_texts import SampleText, SampleTexts
-from tests.reports.made_run import DRUGS, drawn_drugs, made_run
+from tests.reports.made_run import made_run, made_texts
 
 
 def made_labels(rows: int, num_labels: int, seed: int) -> NDArray[Any]:
@@ -72,19 +71,13 @@ def made_label_report(num_labels: int, rows: int, folder: Path, suffix: str = ""
         (probabilities > 0.3) & (counts > 0),
     )
     fitted = FittedBaseline("Morgan counts", made_scores(tested, 0.1, 4).astype(float), len(training), len(training), 1)
-    drawings, smiles = drawn_drugs(), polars.read_csv(DRUGS)["smiles"].to_list()
-
-    def texts(places: list[int]) -> SampleTexts:
-        which = {place: place % len(drawings) for place in places}
-        return {place: SampleText(f"drug {place}", [drawings[one]], smiles[one]) for place, one in which.items()}
-
     return assemble_labels(
         run,
         test,
         training,
         numpy.full(num_labels, 0.7),
         fitted,
-        texts,
+        made_texts,
         groups=class_groups(counts.tolist(), 0.3, 0.3),
         split_sizes={"train": (len(training), len(training)), "test": (len(tested), len(numpy.unique(samples)))},
         unknown=len(training) - numpy.array(known),

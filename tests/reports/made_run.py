@@ -36,6 +36,13 @@ def drawn_drugs() -> list[str]:
     return [draw_molecule(text) for text in polars.read_csv(DRUGS)["smiles"].to_list()]
 
 
+def made_texts(places: list[int]) -> SampleTexts:
+    """Texts of samples, which take the real drugs in turns."""
+    drawings, smiles = drawn_drugs(), polars.read_csv(DRUGS)["smiles"].to_list()
+    which = {place: place % len(drawings) for place in places}
+    return {place: SampleText(f"drug {place}", [drawings[one]], smiles[one]) for place, one in which.items()}
+
+
 def made_samples(codes: NDArray[Any], most: int, num_classes: int, seed: int) -> EvaluatedSamples:
     """Samples around a direction for each class; a tenth of the predictions is the next class.
 
@@ -167,12 +174,6 @@ def made_report(
     codes = numpy.arange(num_classes)
     training = made_samples(numpy.repeat(codes, counts), TRAINING_EMBEDDED, num_classes, 2)
     test = made_samples(numpy.repeat(codes, tested), TEST_EVALUATED, num_classes, 3)
-    drawings, smiles = drawn_drugs(), polars.read_csv(DRUGS)["smiles"].to_list()
-
-    def texts(places: list[int]) -> SampleTexts:
-        which = {place: place % len(drawings) for place in places}
-        return {place: SampleText(f"drug {place}", [drawings[one]], smiles[one]) for place, one in which.items()}
-
     return assemble(
         made_run(counts, folder, reclusters),
         training,
@@ -184,7 +185,7 @@ def made_report(
             "test": (int(tested.sum()), int(tested.sum())),
         },
         table_size=(int(counts.sum() + tested.sum()), int(counts.sum() + tested.sum())),
-        texts={"train": texts, "test": texts},
+        texts={"train": made_texts, "test": made_texts},
         points=points,
         curve=made_curve(),
         baseline=made_baseline(test, num_classes, int(counts.sum())),

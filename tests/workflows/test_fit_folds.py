@@ -24,6 +24,7 @@ from reports.report_data import collect
 from reports.run_data import set_up_data
 from reports.run_files import read_run
 from tests.lightning_app.command import TINY, in_this_process, succeed
+from tests.workflows.uneven_table import uneven_table
 from workflows.fit import fit
 from workflows.run_folder import how_to_go_on
 
@@ -31,18 +32,10 @@ SHORT = [*TINY, "--tracking.wandb=disabled", "--config=encoder/fingerprint.yaml"
 SHORT += ["--trainer.max_epochs=2", "--folds=3"]
 
 
-def table(folder: Path) -> Path:
-    """Ethers and amines of many lengths, and one drug that is the only one of its class."""
-    lines = [f"{'C' * size}OC,ether" for size in range(1, 25)] + [f"{'C' * size}N,amine" for size in range(1, 13)]
-    path = folder / "drugs.csv"
-    path.write_text("\n".join(["smiles,label", *lines, "c1ccccc1,ring"]) + "\n")
-    return path
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("folds")
-    source = table(folder)
+    source = uneven_table(folder)
     options = [*SHORT, "--data.source", str(source), f"--run.root={folder}", "--data.batch_size=8", "--report=true"]
     return fit(options, show_progress=False).folder
 

@@ -20,6 +20,7 @@ from modules.neighbors.nearest_samples import NearestSamples
 from modules.neighbors.sample_bits import sample_bits
 from modules.neighbors.settings import NeighborSettings
 from tests.lightning_app.command import TINY
+from tests.workflows.uneven_table import uneven_table
 from workflows.decide import decide
 from workflows.fit import fit
 
@@ -28,17 +29,11 @@ SHORT += ["--config=method/balanced_neighbors.yaml", "--neighbors.number=3", "--
 SHORT += ["--data.fingerprint_kinds=[morgan]"]
 
 
-def table(folder: Path) -> Path:
-    """Ethers and amines of many lengths, and one drug that is the only one of its class."""
-    lines = [f"{'C' * size}OC,ether" for size in range(1, 25)] + [f"{'C' * size}N,amine" for size in range(1, 13)]
-    path = folder / "drugs.csv"
-    path.write_text("\n".join(["smiles,label", *lines, "c1ccccc1,ring"]) + "\n")
-    return path
-
-
 def trained(folder: Path, *options: str) -> tuple[DrugClassifier, SplitScores, Path]:
     """A model, the scores that its decision was chosen on, and its folder."""
-    run = fit([*SHORT, "--data.source", str(table(folder)), f"--run.root={folder}", *options], show_progress=False)
+    run = fit(
+        [*SHORT, "--data.source", str(uneven_table(folder)), f"--run.root={folder}", *options], show_progress=False
+    )
     scores = SplitScores.load(scores_path(run.best_checkpoint), 3)
     return DrugClassifier.load_from_checkpoint(run.best_checkpoint), scores, run.folder
 
@@ -125,7 +120,9 @@ def test_a_correction_is_that_of_the_mixture(
 @pytest.mark.parametrize("options", [["--neighbors.number=0"], ["--config=method/cross_entropy.yaml"]])
 def test_without_neighbors_nothing_is_remembered(tmp_path: Path, options: list[str]) -> None:
     words = [word for word in SHORT if not word.startswith(("--neighbors", "--config=method"))]
-    run = fit([*words, *options, "--data.source", str(table(tmp_path)), f"--run.root={tmp_path}"], show_progress=False)
+    run = fit(
+        [*words, *options, "--data.source", str(uneven_table(tmp_path)), f"--run.root={tmp_path}"], show_progress=False
+    )
     model = DrugClassifier.load_from_checkpoint(run.best_checkpoint)
     assert model.decision.neighbors.bits is None
     assert model.decision.neighbors.weight == 0

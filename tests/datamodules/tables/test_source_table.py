@@ -1,4 +1,3 @@
-import io
 import random
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,7 @@ from datamodules.tables.class_labels import MISSING_LABELS, class_vocabulary
 from datamodules.tables.columns import INPUTS, ColumnNames, InputKind
 from datamodules.tables.drug_table import DrugTable
 from datamodules.tables.source_table import check_columns, read_table
-
-
-def parquet(values: dict[str, Any]) -> bytes:
-    file = io.BytesIO()
-    polars.DataFrame(values).write_parquet(file)
-    return file.getvalue()
-
-
-def save(folder: Path, content: bytes | str, name: str = "drugs.csv") -> Path:
-    path = folder / name
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
+from tests.datamodules.tables.saved_file import parquet, save
 
 
 def columns_of(table: DrugTable) -> tuple[tuple[str, ...], str | tuple[str, ...] | None, str | None, str | None]:

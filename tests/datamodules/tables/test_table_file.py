@@ -6,7 +6,6 @@ import random
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import polars
 import pytest
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 
 from base.errors import InputError
 from datamodules.tables.table_file import open_table, read_header
+from tests.datamodules.tables.saved_file import parquet, save
 
 FRAME = polars.DataFrame(
     {
@@ -29,18 +29,6 @@ def read_frame(path: Path) -> tuple[polars.DataFrame, dict[int, str]]:
     """A whole file: its rows, and the rows with more or fewer fields than the header."""
     chunk = open_table(path).read()
     return chunk.frame, chunk.ragged
-
-
-def parquet(values: dict[str, Any]) -> bytes:
-    file = io.BytesIO()
-    polars.DataFrame(values).write_parquet(file)
-    return file.getvalue()
-
-
-def save(folder: Path, content: bytes | str, name: str = "drugs.csv") -> Path:
-    path = folder / name
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
 
 
 # Kinds of file

@@ -10,8 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn import functional
 
 from base.errors import InputError
+from benchmarks.prediction_sets import plain_sets
 from modules.decisions.samples import DecisionSamples
 from modules.evaluation.prediction_sets import PredictionSets
 from tests.modules.decisions.drawn_scores import COUNTS, made_decision, made_samples, made_scores, with_prior
@@ -45,7 +47,9 @@ def test_coverage_of_samples_and_of_rare_classes_over_made_problems(coverage: fl
     found = []
     for seed in range(_PROBLEMS):
         samples, scores, labels = _problem(seed)
-        both = (PredictionSets.fit_plain(samples, coverage), PredictionSets.fit(samples, coverage))
+        own = PredictionSets.fit(samples, coverage)
+        present = functional.one_hot(samples.labels, len(samples.counts)).bool()
+        both = (plain_sets(own, samples.scores, present), own)
         found.append([_covered(sets, scores, labels) for sets in both])
     plain, ours = torch.tensor(found, dtype=torch.float64).unbind(1)
     print(f"coverage {coverage}: samples, classes below half, classes, size")
@@ -69,18 +73,6 @@ def test_few_calibration_samples_keep_the_coverage(coverage: float) -> None:
         own = sets.members(samples.scores).gather(1, samples.labels[:, None])
         assert int(own.sum()) >= coverage * len(own)
     assert sum(found) / len(found) > coverage
-
-
-def test_plain_sets_have_one_threshold_by_hand() -> None:
-    samples = made_samples(made_scores(400))
-    sets = PredictionSets.fit_plain(samples, 0.9)
-    prior = (COUNTS / COUNTS.sum()).log()
-    found = ((samples.scores + prior) / sets.temperature).log_softmax(1)
-    own = sorted(float(row[label]) for row, label in zip(found, samples.labels, strict=True))
-    # 401 * 0.1 = 40.1, so the 40th smallest.
-    torch.testing.assert_close(sets.thresholds, torch.full((5,), own[39]))
-    assert sets.strength == 0
-    assert int(sets.members(samples.scores).gather(1, samples.labels[:, None]).sum()) == 361
 
 
 def test_sets_do_not_depend_on_the_prior_that_scores_contain() -> None:

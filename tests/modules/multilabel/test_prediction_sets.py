@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from base.errors import InputError
+from benchmarks.prediction_sets import plain_sets
 from modules.evaluation.split_scores import SplitScores
 from modules.losses import BinaryCrossEntropyLoss
 from modules.multilabel.decision import LabelDecision
@@ -46,34 +47,14 @@ def test_labels_are_covered_also_the_rare_ones_over_made_problems() -> None:
         log_odds, labels = made_labels(800, shares, margin, generator)
         test = made_labels(3_000, shares, margin, generator)
         counts = (2_000 * shares).long()
-        sets = (
-            LabelPredictionSets.of_labels_plain(log_odds, labels, counts, 0.9),
-            LabelPredictionSets.of_labels(log_odds, labels, counts, torch.logit(shares), 0.9),
-        )
-        found.append([covered(one, *test) for one in sets])
+        own = LabelPredictionSets.of_labels(log_odds, labels, counts, torch.logit(shares), 0.9)
+        found.append([covered(sets, *test) for sets in (plain_sets(own, log_odds, labels == 1), own)])
     plain, ours = torch.tensor(found, dtype=torch.float64).unbind(1)
     print(f"present labels, labels below half, mean of labels\nplain {plain.mean(0)}\nours {ours.mean(0)}")
     assert abs(ours[:, 0].mean() - 0.9) < 0.02
     assert abs(plain[:, 0].mean() - 0.9) < 0.02
     assert ours[:, 1].sum() <= plain[:, 1].sum() / 2
     assert ours[:, 2].mean() > 0.88 > plain[:, 2].mean()
-
-
-def test_plain_sets_have_the_quantile_of_all_present_labels() -> None:
-    log_odds = torch.tensor([[3.0, -1.0], [1.0, 2.0], [-2.0, 0.5], [4.0, -4.0], [9.0, -9.0]])
-    labels = torch.tensor([[1, 0], [1, 1], [0, 1], [-1, 0], [0, 0]])
-    counts = torch.tensor([9, 9])
-    sets = LabelPredictionSets.of_labels_plain(log_odds, labels, counts, 0.5)
-    # Present are 0.5, 1, 2 and 3; of them (4 + 1) / 2 are not above the quantile, which is the second.
-    assert sets.thresholds.tolist() == pytest.approx([1.0 / sets.temperature] * 2)
-    assert sets.members(log_odds).tolist() == [
-        [True, False],
-        [True, True],
-        [False, False],
-        [True, False],
-        [True, False],
-    ]
-    assert sets.codes(log_odds) == [[0], [1, 0], [], [0], [0]]
 
 
 def test_sets_take_the_logits_of_the_head_whatever_prior_they_lack() -> None:

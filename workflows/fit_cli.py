@@ -35,7 +35,7 @@ from workflows.initial_encoder import read_initial_encoder
 from workflows.resuming import Resuming
 from workflows.run_folder import RunSettings, find_interrupted
 from workflows.settings.command_help import COMPUTING, RUN, Option
-from workflows.settings.epoch_shares import epoch_shares, with_epoch_shares
+from workflows.settings.epoch_shares import check_epoch_shares, epoch_shares, with_epoch_shares
 from workflows.settings.layers import CommandSettings
 from workflows.settings.lightning_numbers import check_early_stopping_numbers
 from workflows.settings.saved import left_to_the_user
@@ -174,6 +174,7 @@ class FitCLI(DrugCLI):
             raise InputError("refit: expected false with data.folds, got true.")
         leaves_out_fold = self.config.folds is not None or self.config.data.fold is not None
         check_training_length(self.config.trainer, leaves_out_fold, self.config.refit)
+        check_epoch_shares(self.settings.composition.settings, self.config.trainer.max_epochs)
 
     def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Let the schedule follow `trainer.max_epochs`."""

@@ -14,6 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from base.errors import InputError
 from base.ranges import check_whole
 from callbacks.decision_writer import DecisionWriter
+from callbacks.enough_steps import EnoughSteps
 from callbacks.evidence_writer import EvidenceWriter
 from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.own_checkpoints import OwnCheckpoints
@@ -239,7 +240,7 @@ class FitCLI(DrugCLI):
         shows_progress = self.config.trainer.enable_progress_bar is not False and self.show_progress
         progress = [TrainingProgress()] if shows_progress else []
         saving = [best, ended, within, Requeue(), OwnCheckpoints()]
-        stopping = [] if tested else [self.config_init.early_stopping]
+        stopping = [] if tested else [EnoughSteps(), self.config_init.early_stopping]
         return [*own, *stopping, *saving, *progress]
 
     def _resuming(self) -> Resuming:

@@ -99,6 +99,10 @@ def test_with_centroids_each_label_takes_its_nearest_sub_cluster() -> None:
     state.assign(clusters, torch.ones(2), torch.ones(2), keep_centroids=True, entry_starts=torch.tensor([0, 2]))
     found = state.subcluster_members(torch.tensor([0, 1]), labels, torch.tensor([[0.1, 1.0], [1.0, 0.2]]))
     assert found.tolist() == [[False, True, False, True], [False, False, True, False]]
+    # The loss of such a step is NaN, of which the end of the epoch tells.
+    broken = torch.tensor([[torch.nan, 1.0], [1.0, 0.2]])
+    found = state.subcluster_members(torch.tensor([0, 1]), labels, broken)
+    assert found.tolist() == [[False, False, False, False], [False, False, True, False]]
 
 
 def test_a_neighbor_of_which_a_label_is_not_known_does_not_count() -> None:

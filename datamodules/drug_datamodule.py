@@ -351,11 +351,13 @@ class DrugDataModule(lightning.LightningDataModule):
         draw = None if sampling is None else partial(sampling.order, self.records.sampled_codes(codes))
         batches = self._batches(len(codes), self.batch_size, shuffle=True, draw=draw)
         if self.trainer is not None:
-            # A loader with worker processes draws its first batches before Lightning sets the epoch.
-            batches.set_epoch(self.trainer.current_epoch)
-            if self.trainer.fit_loop.restarting:
-                done = self.trainer.fit_loop.epoch_loop.batch_progress.current.processed  # type: ignore[attr-defined]
-                batches.skip(self.trainer.current_epoch, done)
+            # A loader with worker processes draws its first batches before Lightning sets the epoch, and before
+            # `current_epoch` is that of a run resumed at the end of an epoch.
+            loop: Any = self.trainer.fit_loop
+            epoch = loop.epoch_progress.current.processed
+            batches.set_epoch(epoch)
+            if loop.restarting:
+                batches.skip(epoch, loop.epoch_loop.batch_progress.current.processed)
         return self._loader(self._split_rows("train"), batches)
 
     def train_embedding_dataloader(self, samples: NDArray[Any] | None = None) -> BatchLoader:

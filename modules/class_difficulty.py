@@ -8,7 +8,7 @@ well. Each lies in 0..1 and is larger for a more difficult class. Functions comp
 import torch
 from torch import Tensor
 
-from modules.class_distances import class_distances
+from modules.class_distances import COLLAPSED_SPREAD, class_distances
 from modules.unit_embeddings import check_rows, group_means, unit_embeddings
 
 # Number of samples whose neighbors are searched, shared equally by the classes with samples.
@@ -79,8 +79,8 @@ def relative_spread(embeddings: Tensor, labels: Tensor, num_classes: int) -> Ten
 
     Returns:
         fp32 (C,) in 0..1 on the device of the embeddings; NaN for a class without samples, 0 for the only class with
-        samples. A class with a single sample, whose spread is not known, gets the mean of the other classes, or 0.5 if
-        they have one sample, too.
+        samples, 0.5 if its embeddings and those of the nearest other class coincide. A class with a single sample,
+        whose spread is not known, gets the mean of the other classes, or 0.5 if they have one sample, too.
 
     Raises:
         ValueError: If a shape, label or embedding is invalid (see `check_rows`).
@@ -92,7 +92,8 @@ def relative_spread(embeddings: Tensor, labels: Tensor, num_classes: int) -> Ten
     spreads, counts = group_means(deviations, classes, num_classes)
     spreads = spreads.squeeze(1) * (counts / (counts - 1).clamp(min=1)).sqrt()
     total = spreads + distances
-    relative = torch.where(total == 0, 0.5, spreads / total.masked_fill(total == 0, 1.0))
+    collapsed = total < COLLAPSED_SPREAD
+    relative = torch.where(collapsed, 0.5, spreads / total.masked_fill(collapsed, 1.0))
     several = relative[counts > 1]
     others = several.mean() if len(several) else relative.new_tensor(0.5)
     alone = (counts == 1) & distances.isfinite()

@@ -116,7 +116,8 @@ class ClassState(nn.Module):
             embeddings: Embeddings, (B, d).
 
         Returns:
-            Which of K sub-clusters each sample is in, bool (B, K); before the first recluster which labels it has.
+            Which of K sub-clusters each sample is in, bool (B, K), none with an embedding that is NaN and compared with
+            centroids; before the first recluster which labels it has.
         """
         if not self.reclustered:
             return labels == 1
@@ -129,9 +130,11 @@ class ClassState(nn.Module):
             # Entries are ordered by sample and label, here as in the training set.
             within = torch.arange(len(samples), device=samples.device) - torch.searchsorted(samples, samples)
             ids = self.subcluster_ids[self.entry_starts[sample_index[samples]] + within]
-        members = torch.zeros(len(labels), self.subclusters_number, dtype=torch.bool, device=labels.device)
+        # The columns of labels behind those of sub-clusters take what has none, such as an embedding that is NaN.
+        columns = self.subclusters_number + labels.shape[1]
+        members = torch.zeros(len(labels), columns, dtype=torch.bool, device=labels.device)
         members[samples, ids] = True
-        return members
+        return members[:, : self.subclusters_number]
 
     def _move(self, device: torch.device) -> None:
         """Move the extra state, which a checkpoint gives before the model moves to its device."""

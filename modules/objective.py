@@ -247,9 +247,10 @@ class Objective(nn.Module):
         kept: Tensor | float = 1.0
         if shares is not None:
             # The loss is a mean with weights of classes times shares; this factor makes it the mean of shared losses.
+            # Like the loss, it is 0 if all weights are.
             every = torch.ones_like(shares) if portions is None else portions
             own = every * self.classification_loss.weights_and_offsets(weights, state.counts)[0][labels]
-            kept, portions = (own * shares).sum() / own.sum(), every * shares
+            kept, portions = ((own * shares).sum() / own.sum()).nan_to_num(), every * shares
         outputs = network.training_logits(embeddings)
         times = 1 if self.mixing is None else 2
         fixed = labels, weights, state.counts, torch.cat([embeddings] * times), portions

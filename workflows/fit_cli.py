@@ -14,6 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from base.errors import InputError
 from base.ranges import check_whole
 from callbacks.decision_writer import DecisionWriter
+from callbacks.enough_steps import EnoughSteps
 from callbacks.evidence_writer import EvidenceWriter
 from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.own_checkpoints import OwnCheckpoints
@@ -35,7 +36,7 @@ from workflows.initial_encoder import read_initial_encoder
 from workflows.resuming import Resuming
 from workflows.run_folder import RunSettings, find_interrupted
 from workflows.settings.command_help import COMPUTING, RUN, Option
-from workflows.settings.epoch_shares import epoch_shares, with_epoch_shares
+from workflows.settings.epoch_shares import check_epoch_shares, epoch_shares, with_epoch_shares
 from workflows.settings.layers import CommandSettings
 from workflows.settings.lightning_numbers import check_early_stopping_numbers
 from workflows.settings.saved import left_to_the_user
@@ -174,6 +175,7 @@ class FitCLI(DrugCLI):
             raise InputError("refit: expected false with data.folds, got true.")
         leaves_out_fold = self.config.folds is not None or self.config.data.fold is not None
         check_training_length(self.config.trainer, leaves_out_fold, self.config.refit)
+        check_epoch_shares(self.settings.composition.settings, self.config.trainer.max_epochs)
 
     def adapt_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Let the schedule follow `trainer.max_epochs`."""
@@ -238,7 +240,7 @@ class FitCLI(DrugCLI):
         shows_progress = self.config.trainer.enable_progress_bar is not False and self.show_progress
         progress = [TrainingProgress()] if shows_progress else []
         saving = [best, ended, within, Requeue(), OwnCheckpoints()]
-        stopping = [] if tested else [self.config_init.early_stopping]
+        stopping = [] if tested else [EnoughSteps(), self.config_init.early_stopping]
         return [*own, *stopping, *saving, *progress]
 
     def _resuming(self) -> Resuming:

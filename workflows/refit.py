@@ -22,6 +22,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from base.atomic_file import write_file
 from callbacks.decision_writer import DecisionWriter
+from callbacks.enough_steps import EnoughSteps
 from callbacks.evidence_writer import EvidenceWriter
 from modules.checkpoint_file import read_checkpoint, write_decision, write_refit
 from modules.drug_classifier import DrugClassifier
@@ -54,7 +55,7 @@ class RefitCLI(FitCLI):
 
     def callbacks(self) -> list[Callback]:
         """The callbacks of training that need no validation or test."""
-        unused = (EarlyStopping, DecisionWriter, EvidenceWriter)
+        unused = (EnoughSteps, EarlyStopping, DecisionWriter, EvidenceWriter)
         kept = [callback for callback in super().callbacks() if not isinstance(callback, unused)]
         return [one for one in kept if not (isinstance(one, ModelCheckpoint) and one.filename == "best")]
 

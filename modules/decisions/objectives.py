@@ -190,12 +190,26 @@ class NamedRecall(LabelObjective):
         self.classes, self.least = classes, least
 
     def choose(self, samples: DecisionSamples) -> Choice:
-        """See `DecisionObjective.choose`; a warning says if the recall cannot be reached."""
+        """See `DecisionObjective.choose`; a warning says if the recall cannot be reached, or not be shown."""
         base = BalancedAccuracy().choose(samples).offset
         raised, is_enough = smallest_group_offset(samples, base, self.classes, self.least)
         if not is_enough:
-            _log.warning(f"least: no decision has a recall of {self.least:g} on the scores; the nearest one is taken.")
+            self._warn(samples, raised)
         return Choice(raised)
+
+    def _warn(self, samples: DecisionSamples, offset: Tensor) -> None:
+        """Say why the offset with the highest recall is not enough."""
+        hits = samples.predicted(offset) == samples.labels
+        of_class = [hits[samples.labels == code].double() for code in self.classes]
+        # Of the classes with samples, NaN if there are none.
+        recall = float(torch.stack([own.mean() for own in of_class]).nanmean())
+        if recall < self.least:
+            _log.warning(f"least: no decision has a recall of {self.least:g} on the scores; the nearest one is taken.")
+        else:
+            _log.warning(
+                f"least: the scores have too few samples of the named classes ({sum(map(len, of_class))}) to show a "
+                f"recall of {self.least:g} by one standard error; the decision with the highest recall is taken."
+            )
 
     def thresholds(self, scores: Tensor, labels: Tensor, prior: Tensor) -> Tensor:
         """See `LabelObjective.thresholds`; a named label that no sample has gets the threshold for macro F1."""

@@ -24,8 +24,8 @@ def label_overlap(embeddings: Tensor, labels: Tensor, neighbors: int = 10, seed:
         seed: Random seed of the choice of samples whose neighbors are sought.
 
     Returns:
-        fp32 (L,) in 0..1; NaN for a label without samples. A label of a single sample gets the mean of the others, or 0
-        if there are none.
+        fp32 (L,) in 0..1; NaN for a label without samples. A label of a single sample, or without a neighbor that
+        counts, gets the mean of the others, or 0 if there are none.
     """
     generator = torch.Generator().manual_seed(seed)
     counts = (labels == 1).sum(dim=0)
@@ -39,6 +39,6 @@ def label_overlap(embeddings: Tensor, labels: Tensor, neighbors: int = 10, seed:
     nearest = torch.cat([nearest_samples(embeddings, part, neighbors) for part in parts])
     for label, found in zip(several, torch.split(nearest, [len(own) for own in queries]), strict=True):
         near = labels[found[:, : int(counts[label]) - 1], label]
-        shares[label] = (near == 0).sum() / (near >= 0).sum().clamp(min=1)
+        shares[label] = (near == 0).sum() / (near >= 0).sum()
     others = shares.nanmean().nan_to_num(0.0)
     return torch.where(shares.isnan() & (counts > 0), others, shares)

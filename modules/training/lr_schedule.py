@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler
 
 from base.errors import InputError
 
@@ -119,7 +119,7 @@ def _advance(
 
 
 def _step(optimizer: torch.optim.Optimizer, schedule: LRScheduler | None) -> None:
-    if schedule is not None and not isinstance(schedule, ReduceLROnPlateau):
+    if schedule is not None:
         # In this order, or torch warns.
         optimizer.step()
         schedule.step()

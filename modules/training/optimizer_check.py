@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from base.errors import InputError
 
@@ -23,7 +24,7 @@ def check_optimizer(optimizer: OptimizerCallable, lr_scheduler: LRSchedulerCalla
         lr_scheduler: Creates the learning-rate schedule; None for none.
 
     Raises:
-        InputError: If a number is NaN or infinite, or torch refuses it.
+        InputError: If a number is NaN or infinite, or torch refuses it, or the schedule follows a metric.
     """
     # Some optimizers treat matrices and vectors differently.
     parameters = [nn.Parameter(torch.zeros(2, 2)), nn.Parameter(torch.zeros(2))]
@@ -36,6 +37,11 @@ def check_optimizer(optimizer: OptimizerCallable, lr_scheduler: LRSchedulerCalla
         return
     try:
         schedule = lr_scheduler(made)
+        if isinstance(schedule, ReduceLROnPlateau):
+            raise InputError(
+                "model.lr_scheduler: expected a schedule that depends on the epoch alone, such as CosineAnnealingLR or "
+                "ExponentialLR, got ReduceLROnPlateau."
+            )
         _check_finite("model.lr_scheduler", vars(schedule))
         with warnings.catch_warnings():
             # The optimizer makes no step here, of which torch would warn.

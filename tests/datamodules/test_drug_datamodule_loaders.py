@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import lightning
 import pytest
 import torch
 
 from datamodules.batch_loader import BatchLoader
+from datamodules.sampling import PowerSampling, SamplingSchedule
 from datamodules.splits.splitters import SplitName
 from tests.datamodules.batch_parts import graphs
 from tests.datamodules.drug_module import Recorder, data_module, fit_loader, flat, served
@@ -48,6 +50,30 @@ def test_a_run_resumed_within_an_epoch_meets_the_rest_of_it(num_workers: int, tm
     loop.restarting = True
     assert [batch.sample_index.tolist() for batch in module.train_dataloader()] == whole[2:]
     assert served(module.train_embedding_dataloader()) == list(range(30))
+
+
+class SaveEpochs(lightning.Callback):
+    """Saves a checkpoint at the end of each epoch, as `lightning fit` does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        trainer.save_checkpoint(self.folder / f"{trainer.current_epoch}.ckpt")
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_run_resumed_at_the_end_of_an_epoch_meets_the_next_one(num_workers: int, tmp_path: Path) -> None:
+    sampling = SamplingSchedule([(1, PowerSampling(0))])
+    recorders = Recorder(), Recorder()
+    for recorder, checkpoint in zip(recorders, (None, tmp_path / "0.ckpt"), strict=True):
+        module = data_module(tmp_path, batch_size=8, num_workers=num_workers, sampling=sampling)
+        assert module.trainer is not None
+        module.trainer.callbacks.append(SaveEpochs(tmp_path))  # type: ignore[attr-defined]
+        module.trainer.fit(recorder, module, ckpt_path=checkpoint, weights_only=True)
+    whole, resumed = (recorder.seen["train"] for recorder in recorders)
+    assert sorted(flat(whole[:4])) == list(range(30)) != sorted(flat(whole[4:]))
+    assert resumed == whole[4:]
 
 
 def test_training_samples_are_numbered_by_their_place_in_the_split(tmp_path: Path) -> None:

@@ -112,6 +112,13 @@ def test_relative_spread_by_hand() -> None:
     assert relative_spread(embeddings[:2], torch.tensor([0, 1]), 2).tolist() == [0.5, 0.5]
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_rounding_errors_of_collapsed_embeddings_make_no_class_more_difficult(seed: int) -> None:
+    one = torch.randn(16, generator=torch.Generator().manual_seed(seed))
+    labels = torch.arange(4).repeat_interleave(torch.tensor([50, 7, 3, 1]))
+    assert relative_spread(one.repeat(len(labels), 1), labels, 4).tolist() == [0.5] * 4
+
+
 def test_confusion_rate_by_hand() -> None:
     confusion = torch.tensor([[3.0, 1.0, 0.0], [0.5, 0.5, 0.0], [0.0, 0.0, 0.0]])
     torch.testing.assert_close(confusion_rate(confusion), torch.tensor([0.25, 0.5, math.nan]), equal_nan=True)

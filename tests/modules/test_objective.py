@@ -219,6 +219,16 @@ def test_shares_of_samples_multiply_their_losses_whatever_the_class_weights(
     assert float(found) == pytest.approx(float((own * shares * losses).sum() / own.sum()), rel=1e-4)
 
 
+def test_shares_of_samples_of_weight_0_give_a_loss_of_0() -> None:
+    model = make_model(contrast=contrast(InstanceBalancedContrastiveLoss(0.5)))
+    model.class_state.weights.zero_()
+    losses = step(model, make_batch()).losses
+    assert float(losses["classification"].detach()) == 0
+    losses["classification"].backward()  # type: ignore[no-untyped-call]
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    assert all(bool(gradient.isfinite().all()) for gradient in gradients)
+
+
 def test_a_student_follows_its_teacher_by_the_weight() -> None:
     batch = make_batch()
     plain = float(step(make_model(), batch).total.detach())

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from base.errors import InputError
+
 _TOTAL = r"\$\{trainer\.max_epochs\}"
 _SHARE = re.compile(rf"{_TOTAL}|\$\{{share:\s*{_TOTAL}\s*,\s*(?P<share>[0-9.]+)\s*\}}")
 
@@ -22,6 +24,25 @@ def epoch_shares(settings: Mapping[str, Any]) -> dict[str, float]:
     """
     found = {name: _SHARE.fullmatch(value) for name, value in _arguments(settings).items() if isinstance(value, str)}
     return {name: float(match["share"] or 1) for name, match in found.items() if match is not None}
+
+
+def check_epoch_shares(settings: Mapping[str, Any], epochs: int | None) -> None:
+    """Refuse a schedule whose length is a share of no number of epochs.
+
+    Args:
+        settings: Merged layers of settings, see `epoch_shares`.
+        epochs: `trainer.max_epochs`.
+
+    Raises:
+        InputError: If there is such an argument.
+    """
+    shares = epoch_shares(settings)
+    if shares and (epochs is None or epochs < 1):
+        got = "null" if epochs is None else epochs
+        raise InputError(
+            f"trainer.max_epochs: expected 1 or more with model.lr_scheduler.init_args.{next(iter(shares))}, which is "
+            f"a share of it, got {got}; give that as a number of epochs, or --model.lr_scheduler null."
+        )
 
 
 def with_epoch_shares(settings: Mapping[str, Any], shares: Mapping[str, float]) -> dict[str, Any]:

@@ -23,6 +23,8 @@ _SMALLEST = {
     "fast_dev_run": 0,
 }
 _SHARES = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "limit_predict_batches", "overfit_batches")
+# The others convert the tensors of a batch, which Lightning cannot do in a frozen data class.
+_PRECISIONS = ("32-true", "32", "16-mixed", "16", "bf16-mixed", "bf16")
 
 
 def check_trainer_numbers(settings: Mapping[str, Any]) -> None:
@@ -50,6 +52,9 @@ def check_trainer_numbers(settings: Mapping[str, Any]) -> None:
         if isinstance(settings[name], Mapping):
             for value in settings[name].values():
                 check_whole(f"trainer.{name}", value, 0)
+    precision = settings["precision"]
+    if precision is not None and str(precision) not in _PRECISIONS:
+        raise InputError(f"trainer.precision: expected 32-true, bf16-mixed or 16-mixed, got {precision}.")
     devices = settings["devices"]
     if isinstance(devices, int) and devices != -1 and devices < 1:
         raise InputError(f"trainer.devices: expected 1 or more, or -1 for all, got {devices}.")

@@ -101,6 +101,24 @@ def test_a_recall_out_of_reach_is_a_warning(caplog: pytest.LogCaptureFixture, sa
     assert "least: no decision has a recall of 1 on the scores" in caplog.text
 
 
+@pytest.mark.parametrize("code", [3, 4])
+def test_few_samples_that_are_all_found_are_a_warning_of_their_own(code: int, caplog: pytest.LogCaptureFixture) -> None:
+    easy = made_samples(made_scores(300, margin=6.0))
+    found = recalls(predicted(easy, NamedRecall((code,), 0.9), easy), easy.labels)
+    assert found == [1.0] * 5
+    few = (
+        "least: the scores have too few samples of the named classes (7) to show a recall of 0.9 by one standard error"
+    )
+    assert (few in caplog.text) == (code == 4)
+    assert len(caplog.records) == (code == 4)
+
+
+def test_a_named_class_without_samples_is_a_warning_of_few(caplog: pytest.LogCaptureFixture) -> None:
+    scores = made_scores(300)
+    NamedRecall((4,), 0.9).choose(made_samples(scores.part((scores.labels != 4).nonzero().squeeze(1))))
+    assert "least: the scores have too few samples of the named classes (0) to show a recall of 0.9" in caplog.text
+
+
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda one: type(one).__name__)
 def test_scores_with_and_without_the_prior_lead_to_the_same_predictions(objective: DecisionObjective) -> None:
     scores = made_scores(1_000)

@@ -32,10 +32,10 @@ def test_overlap_is_that_of_all_neighbors_by_hand(seed: int) -> None:
             nearest = ranked[: min(4, len(own) - 1)]
             foreign += sum(1 for one in nearest if labels[one, label] == 0)
             known += sum(1 for one in nearest if labels[one, label] >= 0)
-        expected.append(foreign / max(known, 1) if len(own) > 1 else float("nan"))
+        expected.append(foreign / known if known else float("nan"))
     values = torch.tensor(expected)
-    single = (labels == 1).sum(dim=0) == 1
-    values[single] = values[~single].nanmean().nan_to_num(0.0)
+    unknown = values.isnan() & (labels == 1).any(dim=0)
+    values[unknown] = values.nanmean().nan_to_num(0.0)
     assert torch.allclose(found, values, atol=1e-6, equal_nan=True)
 
 
@@ -99,6 +99,10 @@ def test_with_centroids_each_label_takes_its_nearest_sub_cluster() -> None:
     state.assign(clusters, torch.ones(2), torch.ones(2), keep_centroids=True, entry_starts=torch.tensor([0, 2]))
     found = state.subcluster_members(torch.tensor([0, 1]), labels, torch.tensor([[0.1, 1.0], [1.0, 0.2]]))
     assert found.tolist() == [[False, True, False, True], [False, False, True, False]]
+    # The loss of such a step is NaN, of which the end of the epoch tells.
+    broken = torch.tensor([[torch.nan, 1.0], [1.0, 0.2]])
+    found = state.subcluster_members(torch.tensor([0, 1]), labels, broken)
+    assert found.tolist() == [[False, False, False, False], [False, False, True, False]]
 
 
 def test_a_neighbor_of_which_a_label_is_not_known_does_not_count() -> None:
@@ -106,3 +110,6 @@ def test_a_neighbor_of_which_a_label_is_not_known_does_not_count() -> None:
     labels = torch.tensor([[1], [-1], [1], [0]])
     # The nearest of sample 0 and of sample 2 is sample 1.
     assert label_overlap(embeddings, labels, neighbors=1).tolist() == [0.0]
+    # It is no easier than the others, of which the second one has the foreign neighbor 1.
+    second = torch.tensor([[1], [0], [0], [1]])
+    assert label_overlap(embeddings, torch.cat([labels, second], dim=1), neighbors=1).tolist() == [1.0, 1.0]

@@ -181,6 +181,7 @@ def test_validation_may_be_due_after_some_time() -> None:
 @pytest.mark.parametrize(
     ("option", "name"),
     [
+        ("--trainer.precision=bf16-true", "precision"),
         ("--seed_everything=-1000000000", "seed_everything"),
         ("--seed_everything=4294967296", "seed_everything"),
         ("--checkpoint_every_n_steps=0", "checkpoint_every_n_steps"),

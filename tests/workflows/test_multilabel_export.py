@@ -15,7 +15,7 @@ import tailmol
 from tests.datamodules.example_smiles import INN_STEMS, UNREADABLE
 from tests.lightning_app.command import in_this_process
 from tests.workflows.multilabel_tables import COLUMNS, NAMES, options, with_columns
-from tests.workflows.test_export import predicted_alone
+from tests.workflows.portable_process import predicted_alone
 from workflows.export import export_run
 from workflows.fit import fit
 

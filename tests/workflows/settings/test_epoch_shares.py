@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from base.errors import InputError
-from lightning_app.sweep import SettingsCheck
+from workflows.search_trial import SettingsCheck
 from workflows.settings.epoch_shares import check_epoch_shares, epoch_shares, with_epoch_shares
 
 

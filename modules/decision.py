@@ -207,6 +207,10 @@ class Decision(nn.Module):
         self._fit_calibration(scores.logits, scores.labels)
 
     def _fit_calibration(self, logits: Tensor, labels: Tensor) -> None:
+        if self.loss.has_uncertainty:
+            # Probabilities of evidence are no softmax, so a prior is no part of their logarithms.
+            self.calibration.fit(self.probabilities(logits), labels)
+            return
         contained = self.class_offset + self.prior_strength() * log_priors(self.counts)
         self.calibration.fit_with_prior(self.probabilities(logits), labels, contained)
 

@@ -235,7 +235,7 @@ class NamedRecall(LabelObjective):
 
 
 class CostMatrix(DecisionObjective):
-    """The smallest expected cost, by probabilities at the training prior (Elkan, 2001)."""
+    """The smallest expected cost, by calibrated probabilities (Elkan, 2001)."""
 
     def __init__(self, costs: Tensor) -> None:
         """Create the objective.

@@ -7,6 +7,7 @@ import torch
 
 from modules.decision import Decision
 from modules.decisions.objectives import Accuracy, AsTrained, BalancedAccuracy, CostMatrix, DecisionObjective
+from modules.evaluation.calibration import TemperatureScaling
 from modules.evaluation.logit_correction import PriorCorrection
 from modules.evaluation.split_scores import SplitScores
 from modules.losses import CrossEntropyLoss
@@ -91,6 +92,25 @@ def test_calibrated_probabilities_are_frequencies_whatever_the_loss_and_the_obje
     assert float(decision.calibration.temperature) == pytest.approx(1.5, abs=0.05)
     posterior = (likelihoods + (counts / 10_000).log()).softmax(dim=1)
     torch.testing.assert_close(decision.calibrated(logits)[20_000:], posterior[20_000:], atol=0.02, rtol=0)
+
+
+def test_evidential_probabilities_are_calibrated_by_a_temperature_alone() -> None:
+    logits, labels = drawn(200)
+    decision, plain = Decision(COUNTS, EvidentialLoss()), TemperatureScaling(COUNTS)
+    decision.choose(scores_of(logits, labels), BalancedAccuracy(), [0])
+    plain.fit(decision.probabilities(logits), labels)
+    assert not decision.calibration.offset.any()
+    assert torch.equal(decision.calibration.temperature, plain.temperature)
+
+
+def test_costs_count_frequencies_as_among_the_samples() -> None:
+    # Classes share training samples 20 to 6, and those of the choice evenly; equal costs ask for the likeliest class.
+    logits = torch.randn(4_000, 3, generator=torch.Generator().manual_seed(0))
+    labels = torch.multinomial(logits[:, :2].softmax(dim=1), 1, generator=torch.Generator().manual_seed(1))[:, 0]
+    decision = Decision(COUNTS, CrossEntropyLoss(1.0))
+    decision.choose(scores_of(logits, labels), CostMatrix(1 - torch.eye(3)), [0])
+    found = decision.labels(decision.probabilities(logits))
+    assert float((found == logits[:, :2].argmax(dim=1)).double().mean()) > 0.97
 
 
 def test_an_objective_changes_neither_uncertainty_nor_the_amount_of_evidence() -> None:

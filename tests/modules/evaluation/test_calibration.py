@@ -147,6 +147,20 @@ def test_what_probabilities_contain_is_replaced_by_the_shares_of_the_classes(con
     torch.testing.assert_close(scaling(scores.softmax(dim=1)), expected, atol=0.02, rtol=0)
 
 
+def test_samples_that_the_classes_share_evenly_are_expected_to_be_so() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(4).repeat(1_000)
+    likelihoods = torch.randn(len(labels), 5, generator=generator)
+    likelihoods[torch.arange(len(labels)), labels] += 1
+    scores = (2 * likelihoods).masked_fill(COUNTS == 0, -1e4)
+    # A sample of a class without training samples says nothing.
+    given, known = torch.cat([scores, scores[:500]]), torch.cat([labels, torch.full((500,), 4)])
+    scaling = TemperatureScaling(COUNTS)
+    scaling.fit_with_prior(given.softmax(dim=1), known, torch.zeros(5))
+    expected = likelihoods.masked_fill(COUNTS == 0, -torch.inf).softmax(dim=1)
+    torch.testing.assert_close(scaling(scores.softmax(dim=1)), expected, atol=0.03, rtol=0)
+
+
 def test_the_ranking_of_classes_is_preserved() -> None:
     logits, labels = sample(4.0)
     probabilities = logits.softmax(dim=1)

@@ -103,19 +103,18 @@ class Ensemble(Network):
     def tested_by(self, member: int, scores: SplitScores) -> SplitScores:
         """The scores of a member for samples that it was not trained on, as far as they say how good it is.
 
-        No member could predict a class that only samples of its own fold have. Such samples are left out, and where a
-        sample may have several labels, such labels are not known.
+        No member could predict a class that only samples of its own fold have. Such samples are left out; where a
+        sample may have several labels, the member never predicts such a label.
 
         Args:
             member: Number of the member.
             scores: Scores with the logits of its head.
         """
-        logits, labels, seen = self.corrected(member, scores.logits), scores.labels, self.seen[member]
-        if self.excludes:
-            scores = replace(scores, logits=logits.masked_fill(~seen, NEVER_SEEN))
-            return scores.part(seen[labels])
-        # The logit of a label that a member never saw would rank its fold above or below the others.
-        return replace(scores, logits=logits.masked_fill(~seen, NEVER_SEEN), labels=labels.masked_fill(~seen, -1))
+        seen = self.seen[member]
+        # The logit of a class that a member never saw would rank its fold above or below the others.
+        logits = self.corrected(member, scores.logits).masked_fill(~seen, NEVER_SEEN)
+        found = replace(scores, logits=logits)
+        return found.part(seen[scores.labels]) if self.excludes else found
 
     @torch.no_grad()
     def load_member(self, member: int, state: Mapping[str, Tensor], class_counts: Tensor) -> None:

@@ -112,5 +112,6 @@ def _sizes_text(metrics: Mapping[str, float | None]) -> str:
     text = f"Tested on {rows:,} rows"
     text += f" of {samples:,} different samples." if samples < rows else "."
     if unseen:
-        text += f" {unseen:,} rows of {classes:,} classes that training never saw are left out of all metrics."
+        named = f"{unseen:,} rows of {classes:,} classes" if classes > 1 else f"{unseen:,} rows of one class"
+        text += f" Metrics leave out {named} that the model which tested them was not trained on."
     return text

@@ -103,8 +103,9 @@ def _check_not_trained_on(refit: Path, rows: polars.Series) -> None:
     Raises:
         InputError: If it was, or the list of its training rows cannot be read.
     """
-    folder = folder_of(refit) or refit.resolve().parent
-    path = (folder / "refit" if refit.name == FINAL else folder) / "splits.csv"
+    named = refit.resolve()
+    folder = folder_of(refit) or named.parent
+    path = (folder / "refit" if named.name == FINAL else folder) / "splits.csv"
     try:
         trained = polars.read_csv(path, columns=["row"], schema_overrides={"row": polars.Int64})["row"]
     except (OSError, polars.exceptions.PolarsError) as error:

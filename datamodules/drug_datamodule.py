@@ -290,6 +290,9 @@ class DrugDataModule(lightning.LightningDataModule):
                 "The table or its split is not the one that the model was trained on; "
                 "if they share drugs, the metrics are too good."
             )
+            tested, usable = len(self.records.rows["test"]), sum(map(len, self.records.rows.values()))
+            if self.split.method != "all" and tested < usable:
+                _log.warning(f"Only the {tested:,} test rows of a new split count; --data.split all counts every row.")
 
     def share_table(self, other: DrugDataModule) -> None:
         """Take the table and its features from another data module, before `setup`, instead of reading them again.

@@ -80,6 +80,10 @@ def read_checkpoint(path: Path, setting: str = "ckpt_path") -> Checkpoint:
     """
     import torch
 
+    if path.is_dir():
+        raise InputError(
+            f"{setting}: expected a checkpoint file such as {best_checkpoint(path)}, got the folder {path}."
+        )
     if not path.is_file():
         raise InputError(f"{setting}: expected a checkpoint file, but there is no file {path}.")
     try:

@@ -196,7 +196,8 @@ def divide(
     for name in needed:
         if not len(rows[name]):
             raise InputError(
-                f"data.split: expected rows in every split, got none for {name} of {len(places):,} usable rows."
+                f"data.split: expected rows in every split, got none for {name} of {len(places):,} usable rows "
+                f"with {len(vocabulary):,} different labels."
             )
     if split.imbalance is not None and split.folds is None:
         rows["train"] = thinned(rows["train"], codes, split.imbalance, split.seed)

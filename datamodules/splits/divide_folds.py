@@ -7,6 +7,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
+from base.errors import InputError
 from datamodules.identity import SampleIdentity
 from datamodules.splits.folds import Folds, cold_folds, random_folds, scaffold_folds
 from datamodules.splits.label_splits import stratified_label_folds
@@ -36,6 +37,12 @@ def fold_rows(
     if split.imbalance is not None:
         rows = thinned(rows, codes, split.imbalance, split.seed)
     folds = _make_folds(table, identity, rows, codes[rows], split)
+    assert split.folds is not None
+    filled = len(numpy.unique(folds.tested[folds.tested >= 0]))
+    if filled < split.folds:
+        raise InputError(
+            f"folds: expected no more than {filled:,}, since others would have no row, got {split.folds:,}."
+        )
     if split.fold is None:
         trained, tested = rows, rows[folds.tested >= 0]
     else:

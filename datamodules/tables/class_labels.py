@@ -202,8 +202,10 @@ def _refuse_measured(cells: polars.Series, named: dict[str, str], known: Sequenc
     # Rows of the other labels are rejected one by one, since the model does not know them.
     if len(labels.difference(known)) <= len(labels) / 2:
         return
-    values = [value for value in map(_number, labels) if value is not None]
     # Some values of a measurement are bounds, such as >10.
+    values = [
+        value for value in (_number(label.lstrip("<>=~≤≥ ").rstrip("% ")) for label in labels) if value is not None
+    ]
     if len(values) < 0.9 * len(labels):
         return
     rows = len(cells) - cells.null_count()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from base.ranges import check_range
+from base.errors import InputError
 from modules.decisions.samples import DecisionSamples
 from modules.evaluation.calibration import TemperatureScaling
 from modules.evaluation.set_thresholds import choose_thresholds
@@ -57,7 +56,8 @@ def check_coverage(coverage: float) -> None:
     Raises:
         InputError: If it is not above 0 and below 1.
     """
-    check_range("coverage", coverage, math.ulp(0.0), below=1.0)
+    if not 0 < coverage < 1:
+        raise InputError(f"coverage: expected a number above 0 and below 1, such as 0.9, got {coverage}.")
 
 
 def _calibrate(samples: DecisionSamples, coverage: float) -> tuple[Tensor, float, Tensor]:

@@ -57,7 +57,17 @@ def test_an_unknown_subcommand_is_one_sentence(tmp_path: Path) -> None:
         (["test"], "ckpt_path: expected a checkpoint written by lightning fit, got none."),
         (["fit", "--recluster.method=foo"], "recluster.method: expected kmeans or bounded, got 'foo'."),
         (["fit", "--trainer.max_epochs", "two"], "trainer.max_epochs: expected an integer or null, got 'two'."),
-        (["fit", "--data.split_fractions=x"], "data.split_fractions: expected a list of numbers, got 'x'."),
+        (["fit", "--data.split_fractions=x"], "data.split_fractions: expected a list of 3 numbers, got 'x'."),
+        (
+            ["fit", "--data.fingerprint_kinds=[ecfp]"],
+            "data.fingerprint_kinds: expected a list of morgan, path, atom_pair or torsion, got 'ecfp'.",
+        ),
+        (["fit", "--data", "x.csv"], "data: expected settings of its own such as --data.source FILE, got 'x.csv'."),
+        (["fit", "--model", "GIN"], "model: expected settings of its own such as --model.classification_loss, got"),
+        (
+            ["test", "--ckpt_path", "."],
+            "ckpt_path: expected a checkpoint file such as checkpoints/best.ckpt, got the folder .",
+        ),
         (
             ["fit", "--data.sourc", "x.csv"],
             "options: expected an option that lightning fit --help all lists, got --data.sourc. Did you mean",

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars
 import pytest
 
+from base.errors import InputError
 from modules.evaluation.prediction_evidence import load_evidence
 from modules.evaluation.split_scores import SplitScores, scores_path
 from modules.run_layout import best_checkpoint
@@ -17,6 +18,15 @@ from workflows.fit import fit
 SHORT = [*TINY, "--tracking.wandb=disabled", "--config=encoder/fingerprint.yaml", "--config=method/cross_entropy.yaml"]
 SMALL = ("C1CC1", "C1CCC1", "N1CC1", "N1CCC1", "O1CC1", "O1CCC1", "S1CC1", "S1CCC1")
 LARGE = ("C1CCCC1", "C1CCCCC1", "N1CCCC1", "N1CCCCC1", "O1CCCC1", "O1CCCCC1", "S1CCCC1", "S1CCCCC1")
+
+
+def test_more_folds_than_samples_are_refused_before_the_first_is_trained(tmp_path: Path) -> None:
+    source = tmp_path / "few.csv"
+    source.write_text("smiles,label\n" + "\n".join(f"{'C' * size}O,{'ab'[size % 2]}" for size in range(1, 7)) + "\n")
+    options = [*SHORT, "--folds=8", f"--data.source={source}", f"--run.root={tmp_path}"]
+    with pytest.raises(InputError, match=r"^folds: expected no more than 6, since others would have no row, got 8"):
+        fit(options, show_progress=False)
+    assert not list(tmp_path.glob("**/*.ckpt"))
 
 
 def test_samples_of_a_class_that_only_their_fold_has_are_left_out(tmp_path: Path) -> None:

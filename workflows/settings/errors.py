@@ -35,6 +35,11 @@ def reword(
     if refused:
         return f"{key[1] if key else 'settings'}: expected options of the class, got {refused[1]!r}."
     given = re.search(r"(?:Got value|Given value): (.+)", message)
+    whole = re.search(r"Unable to load config ['\"]([^'\"]*)['\"]", message)
+    if key and whole:
+        options = sorted(name for name in names if name.startswith(f"{key[1]}."))
+        example = f" such as --{options[0]}" if options else ""
+        return f"{key[1]}: expected settings of its own{example}, got {whole[1]!r}."
     if key is None:
         return f"settings: {_one_line(message)}; {help_command} lists all options."
     import_classes()

@@ -101,7 +101,10 @@ def _file_layers(command: CommandLine) -> list[Layer]:
     base, named = read_layer(CONFIGS / "base.yaml"), _named_layers(command)
     given = {folder: [layer for layer in named if layer.folder == folder] for folder in FOLDERS}
     own = [layer for layer in named if layer.folder is None]
-    source = compose([base, *given["data"], *own, command.layer()]).settings.get("data", {}).get("source")
+    data = compose([base, *given["data"], *own, command.layer()]).settings.get("data", {})
+    if not isinstance(data, dict):
+        raise InputError(f"data: expected settings of its own such as --data.source FILE, got {data!r}.")
+    source = data.get("source")
     if not given["data"]:
         given["data"] = shipped_layers("data", source if isinstance(source, str) and find_dataset(source) else None)
     # What is recommended for a data set, or else for the kind of its samples.

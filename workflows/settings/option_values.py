@@ -86,6 +86,10 @@ def import_path(cls: type) -> str:
 
 def _describe(part: object) -> str | None:
     if get_origin(part) in (list, tuple):
-        inner = describe_values(next(iter(get_args(part)), None))
-        return None if inner is None else f"a list of {inner.removeprefix('an ').removeprefix('a ')}s"
+        of_each = [one for one in get_args(part) if one is not Ellipsis]
+        inner = describe_values(next(iter(of_each), None))
+        number = f"{len(of_each)} " if get_origin(part) is tuple and Ellipsis not in get_args(part) else ""
+        if inner is None or get_origin(of_each[0]) is Literal:
+            return inner and f"a list of {inner}"
+        return f"a list of {number}{inner.removeprefix('an ').removeprefix('a ')}s"
     return _KINDS.get(part) if isinstance(part, type) else None

@@ -145,7 +145,9 @@ MEASURED = [f"{value:.3f}" for value in numpy.random.default_rng(0).normal(size=
     [
         (MEASURED, len(set(MEASURED))),
         ([text.replace(".", ",") for text in MEASURED], len(set(MEASURED))),
-        ([*MEASURED, ">9", "<-9"], len(set(MEASURED))),
+        ([*MEASURED, ">9", "<-9"], len(set(MEASURED)) + 2),
+        ([*MEASURED, *(f"> {text}" for text in MEASURED[:90])], len({*MEASURED}) + len({*MEASURED[:90]})),
+        ([f"{number + 0.5}%" for number in range(60)], 60),
         (["0.5", "1.5", "2.5", "3.5", "1", "7"], 6),
         ([str(number) for number in range(40)] * 2, 40),
         # A measurement that was rounded, and one of few rows a value.

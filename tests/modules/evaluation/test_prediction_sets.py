@@ -117,5 +117,5 @@ def test_calibration_samples_are_covered_whatever_their_order(seed: int, coverag
 
 @pytest.mark.parametrize("coverage", [0.0, 1.0, math.nan, -1.0])
 def test_an_impossible_coverage_is_refused(coverage: float) -> None:
-    with pytest.raises(InputError, match="coverage: expected a number from"):
+    with pytest.raises(InputError, match="coverage: expected a number above 0 and below 1"):
         PredictionSets.fit(made_samples(made_scores(400)), coverage)

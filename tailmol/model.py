@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from base.errors import InputError
+from base.ranges import check_whole
 from datamodules.batch import Batch
 from datamodules.drug_datamodule import DrugDataModule
 from datamodules.tables.columns import ColumnNames, InputKind
@@ -31,7 +32,7 @@ from modules.make_columns import make_columns
 from modules.make_evidence import decided_evidence
 from tailmol.frames import Frame, Sample, is_frame, like_given, list_to_frame, to_polars
 
-Samples: TypeAlias = "Sequence[Sample] | Frame | str | Path"
+Samples: TypeAlias = "Sequence[Sample | None] | Frame | str | Path"
 
 
 def load(path: str | Path, device: torch.device | str = "cpu", trust: str | Sequence[str] = ()) -> Model:
@@ -108,8 +109,9 @@ class Model:
 
         Raises:
             InputError: If the samples cannot be read as the model's input, or have a column of the same name; or if
-                there are no scores beside the checkpoint, or `coverage` is not between 0 and 1.
+                there are no scores beside the checkpoint, or a number is out of range.
         """
+        check_whole("neighbors", neighbors, 0, 1_000)
         columns = make_columns(self.classifier, self.checkpoint, self.evidence, top, neighbors, coverage)
         with self._data(samples) as data:
             columns.check_names(data.prediction_rows.table.columns)
@@ -132,6 +134,9 @@ class Model:
         """
         if self.checkpoint is None:
             raise InputError("objective: expected a model that was loaded from a checkpoint, got another one.")
+        known = [field.name for field in fields(DecisionSettings) if field.name != "objective"]
+        if unknown := [name for name in options if name not in known]:
+            raise InputError(f"options: expected {', '.join(known[:-1])} or {known[-1]}, got {unknown[0]}.")
         scores = choose_from_file(self.classifier, self.checkpoint, DecisionSettings(objective, **options))
         if self.evidence is not None:
             self.evidence = decided_evidence(self.classifier.decision, scores, self.evidence)

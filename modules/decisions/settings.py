@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from base.errors import InputError
 from base.ranges import check_range
@@ -50,7 +50,7 @@ class DecisionSettings:
             with the labels in the first row and in the first column.
 
     Raises:
-        ValueError: If a number is out of range.
+        InputError: If there is no such objective, the labels are no list, or a number is out of range.
     """
 
     objective: ObjectiveName = "as_trained"
@@ -60,7 +60,11 @@ class DecisionSettings:
     costs: str | None = None
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
+        """Check the values, of which Python gives any."""
+        if self.objective not in (names := get_args(ObjectiveName)):
+            raise InputError(f"objective: expected {', '.join(names[:-1])} or {names[-1]}, got {self.objective!r}.")
+        if not isinstance(self.classes, list | tuple):
+            raise InputError(f"classes: expected a list of labels, got {self.classes!r}.")
         check_range("points", self.points, 0, highest=100)
         check_range("least", self.least, 0, highest=1)
 

@@ -103,6 +103,19 @@ def test_samples_that_cannot_be_used_are_named(model: tailmol.Model, samples: An
         model.predict(samples)
 
 
+def test_a_missing_sample_gets_a_row_with_a_reason(model: tailmol.Model) -> None:
+    found = model.predict([ALCOHOLS[15], None])
+    assert found["predicted_label"].to_list() == ["alcohol", None]
+    assert found["reason"].to_list() == [None, "empty SMILES in column smiles"]
+
+
+def test_arguments_that_are_not_valid_are_named(model: tailmol.Model) -> None:
+    with pytest.raises(InputError, match=r"^neighbors: expected an integer from 0 to 1000, got -1\.$"):
+        model.predict(SMILES, neighbors=-1)
+    with pytest.raises(InputError, match=r"^options: expected points, classes, least or costs, got pints\.$"):
+        model.decide("head_kept", pints=1)
+
+
 def test_what_is_no_trained_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"path: expected a checkpoint file, but there is no file .*best\.ckpt"):
         tailmol.load(tmp_path)

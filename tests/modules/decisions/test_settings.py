@@ -92,6 +92,10 @@ def test_options_that_an_objective_needs_are_asked_for() -> None:
         DecisionSettings("recall", classes=["a", "d"]).make(SINGLE)
     with pytest.raises(InputError, match="points: expected a number from 0 to 100, got nan"):
         DecisionSettings(points=float("nan"))
+    with pytest.raises(InputError, match=r"^objective: expected as_trained, .* or cost_matrix, got 'recal'\.$"):
+        DecisionSettings("recal")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"^classes: expected a list of labels, got 'a'\.$"):
+        DecisionSettings("recall", classes="a")  # type: ignore[arg-type]
 
 
 def test_objectives_for_several_labels_are_the_same_ones_and_others_are_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import polars
@@ -101,6 +102,40 @@ def list_to_frame(
     columns = {name: [row[place] for row in rows] for place, name in enumerate(names)}
     frame = polars.DataFrame(columns, dict.fromkeys(names, polars.String))
     return frame, ColumnNames(INPUTS[input].smiles, sequence=INPUTS[input].sequence)
+
+
+def write_rows(frame: polars.DataFrame, path: Path, input: InputKind) -> None:
+    """Write samples to a Parquet file.
+
+    Args:
+        frame: The samples.
+        path: The file.
+        input: What one sample is.
+
+    Raises:
+        InputError: If there are no samples, or they are arrays.
+    """
+    if input == "array":
+        raise InputError("samples: expected the path of an .npz file for a model of input array, got a data frame.")
+    if frame.is_empty():
+        raise InputError("samples: expected one or more, got none.")
+    frame.write_parquet(path)
+
+
+def existing_file(path: str | Path, input: InputKind) -> Path:
+    """The path of a file with samples, which may be a sample by mistake.
+
+    Args:
+        path: What the user gave.
+        input: What one sample is.
+
+    Raises:
+        InputError: If there is no such file.
+    """
+    if Path(path).is_file():
+        return Path(path)
+    others = "" if input == "array" else "a list of SMILES, a data frame or "
+    raise InputError(f"samples: expected {others}the path of an existing file, got {path}.")
 
 
 def _parts(sample: Sample | None, input: InputKind, agents: Agents) -> tuple[str | None, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from base.errors import InputError
 from base.ranges import check_whole
 from datamodules.batch import Batch
 from datamodules.drug_datamodule import DrugDataModule
-from datamodules.tables.columns import ColumnNames, InputKind
+from datamodules.tables.columns import INPUTS, ColumnNames, InputKind, choose_columns
 from datamodules.tables.source_table import read_column_names
 from modules.checkpoint_file import checkpoint_to_predict_with
 from modules.decision_choice import choose_from_file
@@ -30,7 +31,7 @@ from modules.evaluation.split_metrics import named_by_class
 from modules.inference import infer, infer_scores
 from modules.make_columns import make_columns
 from modules.make_evidence import decided_evidence
-from tailmol.frames import Frame, Sample, is_frame, like_given, list_to_frame, to_polars
+from tailmol.frames import Frame, Sample, existing_file, is_frame, like_given, list_to_frame, to_polars, write_rows
 
 Samples: TypeAlias = "Sequence[Sample | None] | Frame | str | Path"
 
@@ -191,21 +192,22 @@ class Model:
         """The data module of the samples, set up; frames and lists pass through a temporary file."""
         trained = self.settings["data"]
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "samples.parquet"
+            path, shown = Path(folder) / "samples.parquet", Path("the data frame")
             if isinstance(samples, str | Path) or is_frame(samples):
                 label = label_column or (trained.get("label_column") if stage == "test" else None)
                 names = replace(ColumnNames.from_settings(trained), label=label, id=None, split=None)
                 if isinstance(samples, str | Path):
-                    path = Path(samples)
+                    path = shown = existing_file(samples, self.input)
                 else:
-                    to_polars(samples).write_parquet(path)
+                    write_rows(to_polars(samples), path, self.input)
                 available = read_column_names(path, self.input)
                 # The table may name its columns otherwise than that of training; a given label column must exist.
                 lost = [name for name in ("smiles", "label", "sequence") if not names.has(name, available)]
                 names = replace(names, **dict.fromkeys(lost if label_column is None else set(lost) - {"label"}))
+                self._check_columns(available, names, shown)
             else:
                 frame, names = list_to_frame(samples, self.input, trained.get("agents", "apart"))  # type: ignore[arg-type]
-                frame.write_parquet(path)
+                write_rows(frame, path, self.input)
             data = DrugDataModule(
                 str(path),
                 **names.to_settings(),
@@ -219,5 +221,28 @@ class Model:
                 evaluation_batch_size=trained["evaluation_batch_size"],
             )
             data.trained_task = self._task
-            data.setup(stage)
-            yield data
+            try:
+                data.setup(stage)
+                yield data
+            except InputError as error:
+                message = str(error).replace(str(path), str(shown))
+                raise InputError(re.sub(r"(--)?data\.label_column", "label_column", message)) from None
+
+    def _check_columns(self, available: Sequence[str], names: ColumnNames, shown: Path) -> None:
+        """Check that a table has the columns of a sample, which Python has no option to name."""
+        if self.input == "array":
+            return
+        try:
+            choose_columns(available, shown, self.input, names, need_labels=False)
+        except InputError as error:
+            if not str(error).startswith(("data.smiles_columns:", "data.sequence_column:")):
+                raise
+            usual, trained = INPUTS[self.input], ColumnNames.from_settings(self.settings["data"])
+            wanted = [
+                *(trained.smiles or usual.smiles),
+                *([trained.sequence or usual.sequence] if usual.sequence else []),
+            ]
+            column = "a column" if len(wanted) == 1 else "columns"
+            raise InputError(
+                f"samples: expected {column} {' and '.join(wanted)} in {shown}, got only {', '.join(available)}."
+            ) from None

@@ -33,6 +33,9 @@ _PLAIN: dict[str, type[LabelObjective]] = {
 }
 _OF_LABELS = (*_PLAIN, "recall")
 
+_LISTED = 10
+"""Number of classes that a message names."""
+
 
 @dataclass(frozen=True)
 class DecisionSettings:
@@ -98,5 +101,8 @@ class DecisionSettings:
         unknown = [name for name in self.classes if name not in names]
         if unknown or not self.classes:
             got = repr(unknown[0]) if unknown else "none"
-            raise InputError(f"classes: expected labels of the model's classes for the objective recall, got {got}.")
+            known = ", ".join(names if len(names) <= _LISTED else [*names[:_LISTED], "..."])
+            raise InputError(
+                f"classes: expected labels of the model's classes ({known}) for the objective recall, got {got}."
+            )
         return tuple(sorted({list(names).index(name) for name in self.classes}))

@@ -45,7 +45,11 @@ class DecisionWriter(lightning.Callback):
         """
         task = cast(DrugClassifier, pl_module).task
         assert task is not None
-        self.settings.make(task)
+        try:
+            self.settings.make(task)
+        except InputError as error:
+            # The objective names its options as `lightning decide` has them.
+            raise InputError(f"decision.{error}") from error
         if task.is_multilabel and self.neighbors.number:
             raise InputError(f"neighbors.number: expected 0 with data.labels multi, got {self.neighbors.number}.")
 

@@ -8,6 +8,9 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import yaml
+
+from base.errors import InputError
 from base.printable import printable
 from workflows.settings.command_help import TRUST
 from workflows.terminal import Terminal
@@ -32,7 +35,7 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     from workflows.run_summary import finite
 
     given = make_parser(terminal.command).parse_args(arguments)
-    settings = DecisionSettings(given.objective, given.points, given.classes, given.least, given.costs)
+    settings = DecisionSettings(given.objective, given.points, _labels(given.classes), given.least, given.costs)
     decided = decide(given.run, settings, trusted_modules(given.trust))
     if terminal.json:
         metrics = {name: finite(getattr(decided, name)) for name in ("before", "after", "crossed")}
@@ -74,7 +77,11 @@ def make_parser(command: str = "lightning") -> argparse.ArgumentParser:
         help="for head_kept: percentage points of head accuracy that may be lost (default: %(default)g)",
     )
     parser.add_argument(
-        "--classes", nargs="+", default=[], metavar="LABEL", help="for recall: the labels of the classes"
+        "--classes",
+        nargs="+",
+        default=[],
+        metavar="LABEL",
+        help="for recall: the labels of the classes, also as one list such as '[-caine, -tinib]'",
     )
     parser.add_argument(
         "--least",
@@ -90,6 +97,19 @@ def make_parser(command: str = "lightning") -> argparse.ArgumentParser:
     )
     parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help=TRUST["trust"].help)
     return parser
+
+
+def _labels(given: list[str]) -> list[str]:
+    """The labels that are given, one a word or all in one list as `lightning fit` takes it."""
+    if len(given) != 1 or not given[0].startswith("["):
+        return given
+    try:
+        labels = yaml.load(given[0], yaml.BaseLoader)
+    except yaml.YAMLError:
+        labels = None
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise InputError(f"classes: expected a list such as [-caine, -tinib], got {given[0]}.")
+    return labels
 
 
 def _show(decided: Decided) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import polars
@@ -81,12 +83,12 @@ def like_given(frame: polars.DataFrame, given: object) -> Any:
 
 
 def list_to_frame(
-    samples: Sequence[Sample], input: InputKind, agents: Agents = "apart"
+    samples: Sequence[Sample | None], input: InputKind, agents: Agents = "apart"
 ) -> tuple[polars.DataFrame, ColumnNames]:
     """A frame with a row for each sample, and the names of its columns.
 
     Args:
-        samples: N samples.
+        samples: N samples; a missing one, or a missing part of one, becomes null.
         input: What one sample is.
         agents: What becomes of the agents of reactions that are one text.
 
@@ -102,13 +104,56 @@ def list_to_frame(
     return frame, ColumnNames(INPUTS[input].smiles, sequence=INPUTS[input].sequence)
 
 
-def _parts(sample: Sample, input: InputKind, agents: Agents) -> tuple[str, ...]:
+def write_rows(frame: polars.DataFrame, path: Path, input: InputKind) -> None:
+    """Write samples to a Parquet file.
+
+    Args:
+        frame: The samples.
+        path: The file.
+        input: What one sample is.
+
+    Raises:
+        InputError: If there are no samples, or they are arrays.
+    """
+    if input == "array":
+        raise InputError("samples: expected the path of an .npz file for a model of input array, got a data frame.")
+    if frame.is_empty():
+        raise InputError("samples: expected one or more, got none.")
+    frame.write_parquet(path)
+
+
+def existing_file(path: str | Path, input: InputKind) -> Path:
+    """The path of a file with samples, which may be a sample by mistake.
+
+    Args:
+        path: What the user gave.
+        input: What one sample is.
+
+    Raises:
+        InputError: If there is no such file.
+    """
+    if Path(path).is_file():
+        return Path(path)
+    others = "" if input == "array" else "a list of SMILES, a data frame or "
+    raise InputError(f"samples: expected {others}the path of an existing file, got {path}.")
+
+
+def _parts(sample: Sample | None, input: InputKind, agents: Agents) -> tuple[str | None, ...]:
     names = INPUTS[input].names
+    if _is_missing(sample):
+        return (None,) * len(names)
     parts = split_sample(sample, input, agents) if isinstance(sample, str) else sample
     if (
         not isinstance(parts, tuple | list)
         or len(parts) != len(names)
-        or not all(isinstance(part, str) for part in parts)
+        or not all(isinstance(part, str) or _is_missing(part) for part in parts)
     ):
         raise InputError(f"samples: expected {' and '.join(names)} as text for input {input}, got {sample!r}.")
-    return tuple(parts)
+    return tuple(part if isinstance(part, str) else None for part in parts)
+
+
+def _is_missing(value: object) -> bool:
+    """Whether a value is None, or one that columns of pandas have in its place."""
+    if isinstance(value, float):
+        return math.isnan(value)
+    return value is None or value is getattr(sys.modules.get("pandas"), "NA", None)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 
 from base.errors import InputError
+from base.ranges import check_whole
 from datamodules.batch import Batch
 from datamodules.drug_datamodule import DrugDataModule
-from datamodules.tables.columns import ColumnNames, InputKind
+from datamodules.tables.columns import INPUTS, ColumnNames, InputKind, choose_columns
 from datamodules.tables.source_table import read_column_names
 from modules.checkpoint_file import checkpoint_to_predict_with
 from modules.decision_choice import choose_from_file
@@ -29,9 +31,9 @@ from modules.evaluation.split_metrics import named_by_class
 from modules.inference import infer, infer_scores
 from modules.make_columns import make_columns
 from modules.make_evidence import decided_evidence
-from tailmol.frames import Frame, Sample, is_frame, like_given, list_to_frame, to_polars
+from tailmol.frames import Frame, Sample, existing_file, is_frame, like_given, list_to_frame, to_polars, write_rows
 
-Samples: TypeAlias = "Sequence[Sample] | Frame | str | Path"
+Samples: TypeAlias = "Sequence[Sample | None] | Frame | str | Path"
 
 
 def load(path: str | Path, device: torch.device | str = "cpu", trust: str | Sequence[str] = ()) -> Model:
@@ -108,8 +110,9 @@ class Model:
 
         Raises:
             InputError: If the samples cannot be read as the model's input, or have a column of the same name; or if
-                there are no scores beside the checkpoint, or `coverage` is not between 0 and 1.
+                there are no scores beside the checkpoint, or a number is out of range.
         """
+        check_whole("neighbors", neighbors, 0, 1_000)
         columns = make_columns(self.classifier, self.checkpoint, self.evidence, top, neighbors, coverage)
         with self._data(samples) as data:
             columns.check_names(data.prediction_rows.table.columns)
@@ -132,6 +135,9 @@ class Model:
         """
         if self.checkpoint is None:
             raise InputError("objective: expected a model that was loaded from a checkpoint, got another one.")
+        known = [field.name for field in fields(DecisionSettings) if field.name != "objective"]
+        if unknown := [name for name in options if name not in known]:
+            raise InputError(f"options: expected {', '.join(known[:-1])} or {known[-1]}, got {unknown[0]}.")
         scores = choose_from_file(self.classifier, self.checkpoint, DecisionSettings(objective, **options))
         if self.evidence is not None:
             self.evidence = decided_evidence(self.classifier.decision, scores, self.evidence)
@@ -186,21 +192,22 @@ class Model:
         """The data module of the samples, set up; frames and lists pass through a temporary file."""
         trained = self.settings["data"]
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "samples.parquet"
+            path, shown = Path(folder) / "samples.parquet", Path("the data frame")
             if isinstance(samples, str | Path) or is_frame(samples):
                 label = label_column or (trained.get("label_column") if stage == "test" else None)
                 names = replace(ColumnNames.from_settings(trained), label=label, id=None, split=None)
                 if isinstance(samples, str | Path):
-                    path = Path(samples)
+                    path = shown = existing_file(samples, self.input)
                 else:
-                    to_polars(samples).write_parquet(path)
+                    write_rows(to_polars(samples), path, self.input)
                 available = read_column_names(path, self.input)
                 # The table may name its columns otherwise than that of training; a given label column must exist.
                 lost = [name for name in ("smiles", "label", "sequence") if not names.has(name, available)]
                 names = replace(names, **dict.fromkeys(lost if label_column is None else set(lost) - {"label"}))
+                self._check_columns(available, names, shown)
             else:
                 frame, names = list_to_frame(samples, self.input, trained.get("agents", "apart"))  # type: ignore[arg-type]
-                frame.write_parquet(path)
+                write_rows(frame, path, self.input)
             data = DrugDataModule(
                 str(path),
                 **names.to_settings(),
@@ -214,5 +221,28 @@ class Model:
                 evaluation_batch_size=trained["evaluation_batch_size"],
             )
             data.trained_task = self._task
-            data.setup(stage)
-            yield data
+            try:
+                data.setup(stage)
+                yield data
+            except InputError as error:
+                message = str(error).replace(str(path), str(shown))
+                raise InputError(re.sub(r"(--)?data\.label_column", "label_column", message)) from None
+
+    def _check_columns(self, available: Sequence[str], names: ColumnNames, shown: Path) -> None:
+        """Check that a table has the columns of a sample, which Python has no option to name."""
+        if self.input == "array":
+            return
+        try:
+            choose_columns(available, shown, self.input, names, need_labels=False)
+        except InputError as error:
+            if not str(error).startswith(("data.smiles_columns:", "data.sequence_column:")):
+                raise
+            usual, trained = INPUTS[self.input], ColumnNames.from_settings(self.settings["data"])
+            wanted = [
+                *(trained.smiles or usual.smiles),
+                *([trained.sequence or usual.sequence] if usual.sequence else []),
+            ]
+            column = "a column" if len(wanted) == 1 else "columns"
+            raise InputError(
+                f"samples: expected {column} {' and '.join(wanted)} in {shown}, got only {', '.join(available)}."
+            ) from None

@@ -25,8 +25,9 @@ def predict_tests(
         trust: Modules with classes of the user that the checkpoints may name.
 
     Raises:
-        InputError: If a run is given twice or cannot be read, the output would replace a table or a checkpoint, the
-            runs have other numbers of test rows or do not name their column of classes, or a row has no prediction.
+        InputError: If a table is missing, a run is given twice or cannot be read, the output would replace a table or
+            a checkpoint, the runs have other numbers of test rows or do not name their column of classes, or a row has
+            no prediction.
     """
     checkpoints = {path: checkpoint_to_predict_with(path) for path in paths}
     for place, path in enumerate(paths):
@@ -35,6 +36,8 @@ def predict_tests(
     read = {path: read_checkpoint(checkpoint, "RUN") for path, checkpoint in checkpoints.items()}
     sources = [str((saved.settings.get("data") or {}).get("source", "")) for saved in read.values()]
     check_output(output, [*sources, *map(str, (*tables, *checkpoints.values()))])
+    if gone := [table for table in tables if not table.is_file()]:
+        raise InputError(f"test: expected an existing file, got {gone[0]}.")
     found = []
     for path, saved in read.items():
         target = None if saved.task.is_multilabel else (saved.settings.get("data") or {}).get("label_column")

@@ -68,7 +68,8 @@ class LabelSettings:
         if bounds is not None and not (
             bounds and all(map(math.isfinite, bounds)) and all(one < other for one, other in pairwise(bounds))
         ):
-            raise ValueError(f"label_thresholds: expected one or more numbers in ascending order, got {list(bounds)}.")
+            listed = list(bounds)
+            raise ValueError(f"data.label_thresholds: expected one or more numbers in ascending order, got {listed}.")
 
 
 def read_labels(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from base.errors import InputError
 from base.ranges import check_range
@@ -33,6 +33,9 @@ _PLAIN: dict[str, type[LabelObjective]] = {
 }
 _OF_LABELS = (*_PLAIN, "recall")
 
+_LISTED = 10
+"""Number of classes that a message names."""
+
 
 @dataclass(frozen=True)
 class DecisionSettings:
@@ -50,7 +53,7 @@ class DecisionSettings:
             with the labels in the first row and in the first column.
 
     Raises:
-        ValueError: If a number is out of range.
+        InputError: If there is no such objective, the labels are no list, or a number is out of range.
     """
 
     objective: ObjectiveName = "as_trained"
@@ -60,7 +63,11 @@ class DecisionSettings:
     costs: str | None = None
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
+        """Check the values, of which Python gives any."""
+        if self.objective not in (names := get_args(ObjectiveName)):
+            raise InputError(f"objective: expected {', '.join(names[:-1])} or {names[-1]}, got {self.objective!r}.")
+        if not isinstance(self.classes, list | tuple):
+            raise InputError(f"classes: expected a list of labels, got {self.classes!r}.")
         check_range("points", self.points, 0, highest=100)
         check_range("least", self.least, 0, highest=1)
 
@@ -94,5 +101,8 @@ class DecisionSettings:
         unknown = [name for name in self.classes if name not in names]
         if unknown or not self.classes:
             got = repr(unknown[0]) if unknown else "none"
-            raise InputError(f"classes: expected labels of the model's classes for the objective recall, got {got}.")
+            known = ", ".join(names if len(names) <= _LISTED else [*names[:_LISTED], "..."])
+            raise InputError(
+                f"classes: expected labels of the model's classes ({known}) for the objective recall, got {got}."
+            )
         return tuple(sorted({list(names).index(name) for name in self.classes}))

@@ -140,6 +140,7 @@ def test_without_the_list_of_its_training_rows_a_refit_is_refused(
         (["runs/drugs/one", "--form=polaris"], "RUN: expected different runs, got runs/drugs/one twice."),
         (["--form=polaris", "--test", "broken.csv"], "test: expected a prediction of runs/drugs/one for every row of "
          "test, got none for 1 of 2, the first is row 2: SMILES that RDKit cannot read in column smiles."),
+        (["--form=polaris", "--test", "gone.csv"], "test: expected an existing file, got gone.csv."),
         (["--form=polaris", "--test", "new.csv"], "output: expected a new file, got new.csv, which is the input."),
     ],
 )  # fmt: skip

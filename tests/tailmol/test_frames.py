@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas
 import polars
@@ -44,6 +45,13 @@ def test_samples_of_every_input_become_columns(
 def test_other_samples_are_refused(input: InputKind, sample: Sample, message: str) -> None:
     with pytest.raises(InputError, match=message):
         list_to_frame([sample], input)
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), pandas.NA])
+def test_a_missing_sample_is_null(missing: Any) -> None:
+    assert list_to_frame([missing, "CCO"], "molecule")[0].rows() == [(None,), ("CCO",)]
+    pairs = [missing, ("CCO", missing), "CCO>>CCN"]
+    assert list_to_frame(pairs, "pair")[0].rows() == [(None, None), ("CCO", None), ("CCO", "CCN")]
 
 
 def test_missing_values_of_pandas_are_null_and_types_stay() -> None:

@@ -94,13 +94,41 @@ def test_a_class_without_rows_has_no_recall(model: tailmol.Model) -> None:
     [
         ([("CCO", "CCN")], r"samples: expected smiles as text for input molecule, got \('CCO', 'CCN'\)"),
         (polars.DataFrame({"smiles": ["C"], "reason": ["x"]}), "expected no column 'reason', which predictions have"),
-        (polars.DataFrame({"drug_name": ["C"]}), r"data\.smiles_columns: .* it has drug_name"),
-        ("gone.csv", r"data\.source: .*gone\.csv"),
+        (
+            polars.DataFrame({"drug_name": ["C"]}),
+            r"^samples: expected a column smiles in the data frame, got only drug_name\.$",
+        ),
+        (polars.DataFrame({"smiles": [[1]]}), r"column 'smiles' of the data frame holds List"),
+        ([], r"^samples: expected one or more, got none\.$"),
+        (drugs().clear(), r"^samples: expected one or more, got none\.$"),
+        ("CCO", r"^samples: expected a list of SMILES, a data frame or the path of an existing file, got CCO\.$"),
     ],
 )
 def test_samples_that_cannot_be_used_are_named(model: tailmol.Model, samples: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         model.predict(samples)
+
+
+def test_a_missing_sample_gets_a_row_with_a_reason(model: tailmol.Model) -> None:
+    found = model.predict([ALCOHOLS[15], None])
+    assert found["predicted_label"].to_list() == ["alcohol", None]
+    assert found["reason"].to_list() == [None, "empty SMILES in column smiles"]
+
+
+def test_arguments_that_are_not_valid_are_named(model: tailmol.Model) -> None:
+    with pytest.raises(InputError, match=r"^neighbors: expected an integer from 0 to 1000, got -1\.$"):
+        model.predict(SMILES, neighbors=-1)
+    with pytest.raises(InputError, match=r"^options: expected points, classes, least or costs, got pints\.$"):
+        model.decide("head_kept", pints=1)
+
+
+def test_a_label_column_that_is_missing_is_named(model: tailmol.Model) -> None:
+    with pytest.raises(
+        InputError, match=r"^label_column: expected a column of the data frame \(smiles, label\), got 'x'"
+    ):
+        model.evaluate(drugs(), label_column="x")
+    with pytest.raises(InputError, match=r"^label_column: .* it has smiles; name one with label_column\.$"):
+        model.evaluate(drugs().drop("label"))
 
 
 def test_what_is_no_trained_model_is_refused(tmp_path: Path) -> None:

@@ -235,7 +235,9 @@ def test_what_cannot_be_decided_is_refused_and_the_checkpoint_stays(run: Path) -
 
 
 def test_settings_that_do_not_fit_the_classes_are_refused_before_training(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"^classes: expected labels of the model's classes .* got 'nothing'"):
+    with pytest.raises(
+        InputError, match=r"^decision\.classes: expected labels of the model's classes .* got 'nothing'"
+    ):
         train(tmp_path, "--decision.objective=recall", '--decision.classes=["nothing"]')
     with pytest.raises(InputError, match="points: expected a number from 0 to 100, got 200"):
         train(tmp_path, "--decision.points=200")

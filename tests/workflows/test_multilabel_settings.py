@@ -51,9 +51,9 @@ def test_the_settings_for_several_labels_come_with_the_kind_of_labels(
         (["--data.labels=single", COLUMNS], r"data\.label_column: expected one column with data\.labels single, got "),
         (
             [COLUMNS, "--decision.objective=head_kept"],
-            r"objective: expected .* or recall with several labels a sample, ",
+            r"decision\.objective: expected .* or recall with several labels a sample, ",
         ),
-        ([COLUMNS, "--decision.objective=recall"], r"classes: expected labels of the model's classes .*, got none\."),
+        ([COLUMNS, "--decision.objective=recall"], r"decision\.classes: expected labels of the model's .*, got none\."),
         ([COLUMNS, "--model.head.experts=3"], r"model\.head\.expert_diversity: expected 0 with data\.labels multi, "),
         ([COLUMNS, "--neighbors.number=5"], r"neighbors\.number: expected 0 with data\.labels multi, got 5\."),
         ([COLUMNS, "--data.split=standard"], r"data\.split: expected random, scaffold, cold, file or all with "),

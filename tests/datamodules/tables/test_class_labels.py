@@ -216,7 +216,9 @@ def test_thresholds_make_classes() -> None:
 
 @pytest.mark.parametrize("thresholds", [(), (1, 1), (2, 1), (float("nan"),), (0, float("inf"))])
 def test_thresholds_that_are_no_bounds_are_refused(thresholds: tuple[float, ...]) -> None:
-    with pytest.raises(ValueError, match="label_thresholds: expected one or more numbers in ascending order, got"):
+    with pytest.raises(
+        ValueError, match=r"^data\.label_thresholds: expected one or more numbers in ascending order, got"
+    ):
         LabelSettings(thresholds=thresholds)
 
 

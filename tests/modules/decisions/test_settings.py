@@ -90,8 +90,16 @@ def test_options_that_an_objective_needs_are_asked_for() -> None:
         DecisionSettings("recall").make(SINGLE)
     with pytest.raises(InputError, match=r"^classes: expected labels of the model's classes .* got 'd'"):
         DecisionSettings("recall", classes=["a", "d"]).make(SINGLE)
+    many = replace(SINGLE, classes=tuple("abcdefghijkl"), class_counts=(1,) * 12)
+    for task, listed in ((SINGLE, r"a, b, c, ü"), (many, r"a, b, c, d, e, f, g, h, i, j, \.\.\.")):
+        with pytest.raises(InputError, match=rf"classes \({listed}\) for the objective recall, got '-z'\.$"):
+            DecisionSettings("recall", classes=["-z"]).make(task)
     with pytest.raises(InputError, match="points: expected a number from 0 to 100, got nan"):
         DecisionSettings(points=float("nan"))
+    with pytest.raises(InputError, match=r"^objective: expected as_trained, .* or cost_matrix, got 'recal'\.$"):
+        DecisionSettings("recal")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"^classes: expected a list of labels, got 'a'\.$"):
+        DecisionSettings("recall", classes="a")  # type: ignore[arg-type]
 
 
 def test_objectives_for_several_labels_are_the_same_ones_and_others_are_refused(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_tables_compare_with_what_other_programs_computed(
     assert in_this_process(monkeypatch, "benchmark", "--config=plan.yaml", "--tables-only") == 0
     assert "Written: results/plan/tables.md" in capsys.readouterr().out
     text = (tmp_path / "results/plan/tables.md").read_text()
-    assert "| default ours | 3 | 0.600 [0.600, 0.600] | +0.100 | – | +inf |" in text
+    assert "| default ours | 3 | 0.600 | +0.100 | – | +inf |" in text
     assert "| fingerprint forest | 3 | 0.500 " in text
     assert "two" not in text
 

@@ -25,7 +25,7 @@ _CLASSES_LISTED = 100
 _CLASS_NOTE = "Accuracies of head, middle and tail are the mean recall of their classes."
 _INTERVAL_NOTE = (
     "Intervals are from a bootstrap of the test samples within each class, in which rows with the same SMILES count as "
-    "one sample."
+    "one sample; that of an accuracy of 0 or 1 is Wilson's."
 )
 _LABEL_NOTE = (
     "Macro is the mean over labels, each of which counts the same; micro counts all known values together. Average "

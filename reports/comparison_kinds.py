@@ -80,7 +80,7 @@ CLASSES = ComparisonKind(
     "Rare classes are on the left, common ones on the right.",
     pale="Pale points are within noise: the run and the first one are right on too few different samples of the class "
     "(McNemar's exact test, 5%).",
-    bounds="Brackets are 95 % intervals (Wilson) of a recall; gray differences are within noise.",
+    bounds="Brackets are 95% intervals (Wilson) of a recall; gray differences are within noise.",
 )
 """Each sample has one label."""
 
@@ -110,9 +110,9 @@ LABELS = ComparisonKind(
     "probabilities in test_predictions.csv, without labels that some run has no training samples with.",
     differences="Above zero, the samples with a label are ranked higher than in the first run; below zero, lower. Rare "
     "labels are on the left, common ones on the right.",
-    pale="Pale points are within noise: the 95 % interval of the difference in average precision holds 0, or fewer "
+    pale="Pale points are within noise: the 95% interval of the difference in average precision holds 0, or fewer "
     f"than {FEWEST} test samples have the label.",
-    bounds="Brackets are 95 % intervals of an average precision, from random draws of the test samples; there are none "
+    bounds="Brackets are 95% intervals of an average precision, from random draws of the test samples; there are none "
     f"with fewer than {FEWEST} test samples that have the label. Gray differences are within noise.",
 )
 """A sample may have several labels."""

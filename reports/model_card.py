@@ -161,7 +161,7 @@ def _size(run: RunFiles, name: str) -> int:
 
 def _metrics_text(run: RunFiles, comparison: str) -> str:
     estimates = _estimates(run)
-    lines = ["| metric | test | 95 % interval |", "| --- | ---: | ---: |"]
+    lines = ["| metric | test | 95% interval |", "| --- | ---: | ---: |"]
     for name, title in _titles(run).items():
         value, one = run.metrics.get(f"test/{name}"), estimates.get(name)
         bounds = "–" if value is None or one is None or not one.samples else f"{number(one.low)} to {number(one.high)}"

@@ -172,7 +172,7 @@ def texts(data: ReportData, command: str = "lightning") -> dict[str, str]:
         "point or tap it for its interval.",
         "learning": learning_text(data),
         "table": "Recall is the share of a class's test samples that are found, precision the share of the "
-        "predictions of a class that are right, F1 their harmonic mean. Brackets are 95 % intervals (Wilson) of the "
+        "predictions of a class that are right, F1 their harmonic mean. Brackets are 95% intervals (Wilson) of the "
         "recall: with three test samples, all of which are found, it may still be as low as 0.44.",
         "matrix": matrix_text(data),
         "easy": f"Easy tail classes (recall at least {head}, the mean of the head): {_listed(scores, easy)}.",

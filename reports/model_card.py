@@ -252,9 +252,9 @@ def _limits_text(run: RunFiles) -> str:
         "- Not for decisions on the treatment of patients.",
     ]
     if rare:
-        lines.insert(
-            1, f"- {rare:,} of {len(counts):,} {kind} have fewer than ten training samples; their recall is uncertain."
-        )
+        have, their = ("has", "its") if rare == 1 else ("have", "their")
+        few = f"{have} fewer than ten training samples; {their} recall is uncertain."
+        lines.insert(1, f"- {rare:,} of {len(counts):,} {kind} {few}")
     if _unseen(run):
         lines.append(f"- {_unseen(run):,} {kind} have no training samples and are never predicted.")
     if (run.settings["data"].get("split") or "random") == "random":

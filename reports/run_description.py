@@ -52,11 +52,12 @@ def facts(run: RunFiles, split_sizes: Mapping[str, tuple[int, int]]) -> list[tup
     settings, own = run.settings, run.settings["data"]
     sizes = sizes_text(split_sizes, own.get("folds") is not None and own.get("fold") is None)
     seeds = {"initialization": settings.get("seed_everything"), "split": own.get("split_seed")}
+    times = time_texts(run.times)
     return [
         ("Data", f"{own['source']} (input: {run.task.input}), {own.get('split', 'random')} split: {sizes}"),
         *method_facts(settings),
         ("Seeds", ", ".join(f"{name} {seed}" for name, seed in seeds.items())),
-        ("Time", "; ".join(time_texts(run.times)) or "unknown"),
+        *([("Time", "; ".join(times))] if times else []),
         *checkpoint_facts(run),
     ]
 

@@ -94,11 +94,13 @@ def _columns(found: ReclusterResult) -> dict[str, list[Any]]:
 
 def _log_line(epoch: int, model: DrugClassifier, found: ReclusterResult, seconds: float) -> None:
     sizes = torch.bincount(found.subclusters.ids)
+    least, most = int(sizes.min()), int(sizes.max())
+    between = f"{least} to {most}" if least < most else f"{most}"
     moved = (
         "" if math.isnan(found.moved) else f"; {found.moved:.1%} of the samples in divided classes changed sub-cluster"
     )
     _log.info(
-        f"Epoch {epoch}: {len(sizes):,} sub-clusters of {sizes.min()} to {sizes.max()} samples{moved}; "
+        f"Epoch {epoch}: {len(sizes):,} sub-clusters of {between} samples{moved}; "
         f"{_describe_weights(found, model)}; {seconds:.1f} s."
     )
 

@@ -55,7 +55,8 @@ def corrected_interval(values: Floats, test_share: float, confidence: float = 0.
         confidence: Coverage of the interval, between 0 and 1, exclusive.
 
     Returns:
-        Mean and bounds in the unit of `values`. The bounds are NaN for one value, and so is the mean for none.
+        Mean and bounds in the unit of `values`. The bounds are NaN for one value and for equal ones, which do not say
+        how much others would vary; the mean of none is NaN too.
 
     Raises:
         ValueError: If an argument has another shape or range.
@@ -63,11 +64,11 @@ def corrected_interval(values: Floats, test_share: float, confidence: float = 0.
     check_vector("values", values)
     _check_test_share(test_share)
     check_confidence(confidence)
-    if len(values) < 2:
-        return Interval(float(values[0]) if len(values) else nan, nan, nan)
+    mean = float(values.mean()) if len(values) else nan
+    if len(values) < 2 or numpy.ptp(values) <= _ROUNDING:
+        return Interval(mean, nan, nan)
     from scipy.stats import t
 
-    mean = float(values.mean())
     margin = float(t.ppf((1 + confidence) / 2, len(values) - 1)) * _corrected_error(values, test_share)
     return Interval(mean, mean - margin, mean + margin)
 

@@ -52,7 +52,8 @@ def summarize(cells: polars.DataFrame, baseline: str, metric: str = "balanced_ac
         values are null. The columns are:
 
         - `is_baseline`; `splits`, the number of splits with a score; `paired_splits`, those that the baseline also has.
-        - `mean`, `low`, `high`: mean of the metric with its 95 % interval; `difference` to the baseline likewise.
+        - `mean`, `low`, `high`: mean of the metric with its 95 % interval, cut at 0 and 1.
+        - `difference`: to the baseline, with `difference_low` and `difference_high`.
         - `p_value`; `p_holm`, adjusted for the number of rows with the same data set and baseline, of all encoders.
         - `effect_size`: Cohen's d.
         - `head`, `middle`, `tail`, `accuracy`, `auroc`: means over splits.
@@ -218,7 +219,8 @@ def _row(
     pairs = splits.join(reference.clear() if is_baseline else reference, on="split_seed", suffix="_baseline")
     row: dict[str, Any] = {key: splits[key][0] for key in _KEYS}
     row |= {"is_baseline": is_baseline, "splits": len(values)}
-    row |= corrected_interval(values, test_share)._asdict()
+    mean, low, high = corrected_interval(values, test_share)
+    row |= {"mean": mean, "low": numpy.clip(low, 0, 1), "high": numpy.clip(high, 0, 1)}
     for score, name in ((metric, ""), ("head_accuracy", "head_"), ("tail_accuracy", "tail_")):
         differences = (pairs[score] - pairs[f"{score}_baseline"]).drop_nulls().to_numpy()
         result = compare(differences, test_share)

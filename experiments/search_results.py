@@ -147,7 +147,8 @@ def print_results(
 
     console = console or Console()
     states = Counter(trial.state.name.lower() for trial in study.get_trials(deepcopy=False))
-    counted = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none yet"
+    named = (f"{count} {'failed' if state == 'fail' else state}" for state, count in sorted(states.items()))
+    counted = ", ".join(named) or "none yet"
     console.print(printable(f"Trials in {folder}: {counted}"), soft_wrap=True, highlight=False, markup=False)
     ranked = rank_trials(study)[:_SHOWN_TRIALS]
     if not ranked:

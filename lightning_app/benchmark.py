@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from base.errors import InputError
 from base.printable import printable
 from workflows.settings.config_files import find_config, shipped_names
 from workflows.settings.layers import settings_files
@@ -28,7 +29,7 @@ def main(arguments: list[str], terminal: Terminal) -> None:
         terminal: Name and output options of the command.
 
     Raises:
-        InputError: If the grid, a setting or the database is invalid.
+        InputError: If the grid, a setting or the database is invalid, or all cells that ended failed.
     """
     given = make_parser(terminal.command).parse_args(arguments)
     import optuna
@@ -59,6 +60,10 @@ def main(arguments: list[str], terminal: Terminal) -> None:
     for row in failed.iter_rows(named=True):
         cell = f"{row['data']} {row['encoder']} {row['method']} split {row['split_seed']}"
         print(printable(f"Failed: {cell}: {row['error']}"))
+    if len(frame) and len(failed) == len(frame):
+        raise InputError(
+            f"cells: expected a completed one, got {len(failed)} that failed; first error: {failed['error'][0]}"
+        )
 
 
 def make_parser(command: str = "lightning") -> argparse.ArgumentParser:
@@ -130,5 +135,6 @@ def _list(study: BenchmarkStudy, command: str) -> None:
     times = [known.get((cell.data, cell.encoder)) or cell.seconds for cell in left]
     seconds = sum(time for time in times if time is not None)
     unknown = sum(time is None for time in times)
-    print(f"{len(study.plan.cells)} cells, {len(left)} left: about {seconds / 3600:.1f} hours on one worker", end="")
+    duration = f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} hours"
+    print(f"{len(study.plan.cells)} cells, {len(left)} left: about {duration} on one worker", end="")
     print(f", plus {unknown} cells of unknown duration." if unknown else ".")

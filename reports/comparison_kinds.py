@@ -32,7 +32,8 @@ class ComparisonKind:
         counted: What follows a number of test samples of a class.
         noise: What else is to be known of the intervals of metrics; starts with a space unless empty.
         differences: Lead of the figure of differences.
-        bounds: Lead of the table of all classes.
+        pale: What follows it if the runs have the same test samples.
+        bounds: Lead of the table of all classes in that case.
     """
 
     noun: str
@@ -53,6 +54,7 @@ class ComparisonKind:
     counted: str
     noise: str
     differences: str
+    pale: str
     bounds: str
 
 
@@ -75,9 +77,10 @@ CLASSES = ComparisonKind(
     counted="",
     noise="",
     differences="Above zero, a class is predicted correctly more often than in the first run; below zero, less often. "
-    "Rare classes are on the left, common ones on the right. Pale points are within noise: the run and the first one "
-    "are right on too few different samples of the class (McNemar's exact test, 5%).",
-    bounds="Brackets are 95 % intervals (Wilson) of a recall; gray differences are within noise.",
+    "Rare classes are on the left, common ones on the right.",
+    pale="Pale points are within noise: the run and the first one are right on too few different samples of the class "
+    "(McNemar's exact test, 5%).",
+    bounds="Brackets are 95% intervals (Wilson) of a recall; gray differences are within noise.",
 )
 """Each sample has one label."""
 
@@ -106,9 +109,10 @@ LABELS = ComparisonKind(
     noise=" They come from random draws of the test samples, the same for all runs. All scores here are those of the "
     "probabilities in test_predictions.csv, without labels that some run has no training samples with.",
     differences="Above zero, the samples with a label are ranked higher than in the first run; below zero, lower. Rare "
-    "labels are on the left, common ones on the right. Pale points are within noise: the 95 % interval of the "
-    f"difference in average precision holds 0, or fewer than {FEWEST} test samples have the label.",
-    bounds="Brackets are 95 % intervals of an average precision, from random draws of the test samples; there are none "
+    "labels are on the left, common ones on the right.",
+    pale="Pale points are within noise: the 95% interval of the difference in average precision holds 0, or fewer "
+    f"than {FEWEST} test samples have the label.",
+    bounds="Brackets are 95% intervals of an average precision, from random draws of the test samples; there are none "
     f"with fewer than {FEWEST} test samples that have the label. Gray differences are within noise.",
 )
 """A sample may have several labels."""

@@ -131,14 +131,14 @@ def label_leads(data: LabelData) -> dict[str, str]:
         "table": "Guessing has the share of test samples with the label as its average precision. Recall is the share "
         "of the samples with a label that get it, precision the share of the samples that get it that have it, F1 "
         "their harmonic mean. A label is predicted if its calibrated probability is above the threshold. With it and "
-        "without are numbers of samples of which it is known whether they have the label. Brackets are 95 % intervals; "
+        "without are numbers of samples of which it is known whether they have the label. Brackets are 95% intervals; "
         f"average precision has one if {FEWEST} test samples or more have the label.",
         "curves": "Going down the ranking of a label, recall is the share of the samples with it that have been met, "
         "precision the share of the met samples that have it. The higher the line, the better the ranking.",
         "learning": f"Each line is one of the {len(data.run.curves)} members of the ensemble. {kept}"
         if several
         else f"Average precision is that of validation samples, as the mean over labels. {kept}",
-        "reliability": "On the dashed line, 80 of 100 samples with a probability of 80 % for a label have it; below "
+        "reliability": "On the dashed line, 80 of 100 samples with a probability of 80% for a label have it; below "
         "it, the model is too sure, above it not sure enough. Larger points stand for more values.",
         "pairs": "Each cell says how many of the samples with the label of its row have the label of its column too: "
         "once among training samples of which this is known, once as the model predicts it for the test samples. "

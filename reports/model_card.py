@@ -25,7 +25,7 @@ _CLASSES_LISTED = 100
 _CLASS_NOTE = "Accuracies of head, middle and tail are the mean recall of their classes."
 _INTERVAL_NOTE = (
     "Intervals are from a bootstrap of the test samples within each class, in which rows with the same SMILES count as "
-    "one sample."
+    "one sample; that of an accuracy of 0 or 1 is Wilson's."
 )
 _LABEL_NOTE = (
     "Macro is the mean over labels, each of which counts the same; micro counts all known values together. Average "
@@ -161,7 +161,7 @@ def _size(run: RunFiles, name: str) -> int:
 
 def _metrics_text(run: RunFiles, comparison: str) -> str:
     estimates = _estimates(run)
-    lines = ["| metric | test | 95 % interval |", "| --- | ---: | ---: |"]
+    lines = ["| metric | test | 95% interval |", "| --- | ---: | ---: |"]
     for name, title in _titles(run).items():
         value, one = run.metrics.get(f"test/{name}"), estimates.get(name)
         bounds = "–" if value is None or one is None or not one.samples else f"{number(one.low)} to {number(one.high)}"
@@ -252,9 +252,9 @@ def _limits_text(run: RunFiles) -> str:
         "- Not for decisions on the treatment of patients.",
     ]
     if rare:
-        lines.insert(
-            1, f"- {rare:,} of {len(counts):,} {kind} have fewer than ten training samples; their recall is uncertain."
-        )
+        have, their = ("has", "its") if rare == 1 else ("have", "their")
+        few = f"{have} fewer than ten training samples; {their} recall is uncertain."
+        lines.insert(1, f"- {rare:,} of {len(counts):,} {kind} {few}")
     if _unseen(run):
         lines.append(f"- {_unseen(run):,} {kind} have no training samples and are never predicted.")
     if (run.settings["data"].get("split") or "random") == "random":

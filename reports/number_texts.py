@@ -45,9 +45,9 @@ def probability(share: float, decimals: int = 2) -> str:
 
 
 def percentage(share: float) -> str:
-    """An estimated share that is not rounded to 0 % or 100 %, such as `25 %`, `over 99 %` and `under 1 %`."""
-    text = f"{100 * share:.0f} %"
-    return {"0 %": "under 1 %", "100 %": "over 99 %"}.get(text, text)
+    """An estimated share that is not rounded to 0% or 100%, such as `25%`, `over 99%` and `under 1%`."""
+    text = f"{100 * share:.0f}%"
+    return {"0%": "under 1%", "100%": "over 99%"}.get(text, text)
 
 
 def seconds(value: float) -> str:

@@ -97,7 +97,7 @@ def fitted_text(fitted: FittedBaseline, what: str) -> str:
     took = "" if math.isnan(fitted.seconds) else f", which took {seconds(fitted.seconds)}"
     return (
         f"The baseline is {what} with balanced class weights on {fitted.features}, trained on "
-        f"{trained}{took}. Brackets are 95 % intervals: they say how much depends on which samples were tested. A "
+        f"{trained}{took}. Brackets are 95% intervals: they say how much depends on which samples were tested. A "
         "difference whose interval holds 0 may be chance."
     )
 

@@ -105,7 +105,7 @@ def noise_text(comparison: Comparison) -> str:
     if isinstance(comparison.tests, str):
         return f"Without intervals, since {comparison.tests}: no difference here is known to be more than noise."
     return (
-        "Brackets are 95 % intervals of the difference to the first run, on the same test samples. A value is bold if "
+        "Brackets are 95% intervals of the difference to the first run, on the same test samples. A value is bold if "
         "it is better than that of every other run by more than noise. Intervals say how much depends on which samples "
         f"were tested, not on the random seed of the training.{comparison.kind.noise}"
     )

@@ -52,11 +52,12 @@ def facts(run: RunFiles, split_sizes: Mapping[str, tuple[int, int]]) -> list[tup
     settings, own = run.settings, run.settings["data"]
     sizes = sizes_text(split_sizes, own.get("folds") is not None and own.get("fold") is None)
     seeds = {"initialization": settings.get("seed_everything"), "split": own.get("split_seed")}
+    times = time_texts(run.times)
     return [
         ("Data", f"{own['source']} (input: {run.task.input}), {own.get('split', 'random')} split: {sizes}"),
         *method_facts(settings),
         ("Seeds", ", ".join(f"{name} {seed}" for name, seed in seeds.items())),
-        ("Time", "; ".join(time_texts(run.times)) or "unknown"),
+        *([("Time", "; ".join(times))] if times else []),
         *checkpoint_facts(run),
     ]
 
@@ -172,7 +173,7 @@ def texts(data: ReportData, command: str = "lightning") -> dict[str, str]:
         "point or tap it for its interval.",
         "learning": learning_text(data),
         "table": "Recall is the share of a class's test samples that are found, precision the share of the "
-        "predictions of a class that are right, F1 their harmonic mean. Brackets are 95 % intervals (Wilson) of the "
+        "predictions of a class that are right, F1 their harmonic mean. Brackets are 95% intervals (Wilson) of the "
         "recall: with three test samples, all of which are found, it may still be as low as 0.44.",
         "matrix": matrix_text(data),
         "easy": f"Easy tail classes (recall at least {head}, the mean of the head): {_listed(scores, easy)}.",

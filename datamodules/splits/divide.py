@@ -286,7 +286,8 @@ def _warn_missing_classes(records: DrugRecords, parts: Mapping[SplitName, NDArra
             shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
             where = "all" if name == "train" else "its"
             word = "labels" if records.is_multilabel else "classes"
+            have, are = ("has", "is") if len(missing) == 1 else ("have", "are")
             _log.warning(
-                f"{len(missing)} of {len(records.classes)} {word} have no sample in the {name} split and are left "
+                f"{len(missing)} of {len(records.classes)} {word} {have} no sample in the {name} split and {are} left "
                 f"out of {where} averages: {shown}."
             )

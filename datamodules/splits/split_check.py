@@ -150,7 +150,8 @@ def _check_balance(records: DrugRecords, parts: Parts, split: SplitSettings) -> 
         counts = Counter(records.codes[parts[name]].tolist())
         if len(set(counts.values())) > 1:
             raise BrokenSplit(_broken(split, f"{name} has {min(counts.values())} to {max(counts.values())} of a class"))
-        numbers.append(f"{next(iter(counts.values())):,} rows of each class in {name}")
+        rows = next(iter(counts.values()))
+        numbers.append(f"{rows:,} row{'' if rows == 1 else 's'} of each class in {name}")
     return ", ".join(numbers)
 
 

@@ -277,8 +277,9 @@ def _warn_sets(labels: set[str], where: str) -> None:
         sets = sorted(label for label, parts in parts_of.items() if enough(part in shared for part in parts))
         if sets:
             shown = ", ".join(sets[:3]) + (", ..." if len(sets) > 3 else "")
+            are = "is" if len(sets) == 1 else "are"
             _log.warning(
-                f"{len(sets):,} of {len(labels):,} classes in {where} are made of others, joined by "
+                f"{len(sets):,} of {len(labels):,} classes in {where} {are} made of others, joined by "
                 f"{separator!r} ({shown}); a row has one class here, so each set is learned as a class of its own. "
                 "With --data.labels multi a row has each of its labels (docs/multilabel.md)."
             )

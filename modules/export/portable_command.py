@@ -39,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             unusable, rows = _write(predictor, given.table, given.output, given.columns)
             print(f"{rows:,} rows written to {given.output}; {unusable:,} of them could not be used.")
+    except (UnicodeDecodeError, csv.Error):
+        parser.error(_unreadable(str(given.table)))
     except (OSError, ValueError) as error:
         parser.error(str(error))
 
@@ -139,7 +141,13 @@ def _chosen(header: list[str], settings: dict[str, Any], columns: Sequence[str] 
     for group in groups:
         if group and set(group) <= set(header):
             return group
+    if len(header) == 1 and any(mark in header[0] for mark in ",;|\t"):
+        raise ValueError(_unreadable(f"{path} with the header {header[0]!r}"))
     raise ValueError(f"columns: expected the names of the columns of SMILES in {path}, which has {', '.join(header)}.")
+
+
+def _unreadable(found: str) -> str:
+    return f"table: expected CSV or TSV in UTF-8, got {found}; lightning predict reads more."
 
 
 def array_chunks(path: Path) -> Iterator[tuple[list[str], list[list[str]], NDArray[Any]]]:

@@ -33,6 +33,7 @@ function drawFigure(name) {
   const place = document.getElementById(name), given = payload.figures[name];
   if (!place || !given) return Promise.resolve();
   const narrow = isNarrow(place);
+  place.classList.toggle("buttons", !narrow);
   // Below the figure, a horizontal bar would cover the names of the classes.
   const traces = given.data.map((trace) => narrow && trace.colorbar
     ? { ...trace, colorbar: { ...trace.colorbar, orientation: "h", x: 0.5, y: 1.01, yanchor: "bottom", len: 1, title: { ...trace.colorbar.title, side: "top" } } }

@@ -56,6 +56,12 @@ class TestCorrectedInterval:
         assert isnan(one.high)
         assert all(isnan(number) for number in corrected_interval(array(), test_share=0.3))
 
+    def test_equal_values_have_no_bounds(self) -> None:
+        one = corrected_interval(array(0.7, 0.7, 0.7), test_share=0.3)
+        assert one.mean == pytest.approx(0.7)
+        assert isnan(one.low)
+        assert isnan(one.high)
+
     def test_wrong_arguments(self) -> None:
         with pytest.raises(ValueError, match=r"values must have one dimension, got shape \(2, 2\)"):
             corrected_interval(numpy.zeros((2, 2)), test_share=0.3)

@@ -23,7 +23,7 @@ METHODS = ("method/cross_entropy.yaml", "method/class_balanced_focal.yaml")
 
 
 def printed(width: int, command: str = "lightning") -> list[str]:
-    """The lines for a search over six settings, in which trial 9 is the best and trial 0 the worst."""
+    """The lines for a search over six settings: trial 9 is the best, trial 0 the worst, and trial 10 failed."""
     study = optuna.create_study(direction="maximize")
     distributions: dict[str, BaseDistribution] = {name: FloatDistribution(0, 1) for name in NAMES}
     distributions["config"] = CategoricalDistribution(METHODS)
@@ -32,6 +32,7 @@ def printed(width: int, command: str = "lightning") -> list[str]:
         study.add_trial(
             optuna.trial.create_trial(value=place / 10 + 0.0123, params=params, distributions=distributions)
         )
+    study.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL))
     written = io.StringIO()
     console = Console(file=written, width=width)
     print_results(study, Path("sweeps/default"), "val/balanced_accuracy", console, command)
@@ -50,6 +51,10 @@ def test_the_best_trials_are_side_by_side_as_far_as_they_fit(width: int, trials:
     assert cells["lr"] == cells["strength"] == [f"{(place + 1) / 7e4:.3g}" for place in trials]
     assert cells["config"] == [("cross_entropy", "class_balanced_focal")[place % 2] for place in trials]
     assert len(cells) == 7
+
+
+def test_the_first_line_counts_the_trials_by_their_state() -> None:
+    assert printed(80)[0] == "Trials in sweeps/default: 10 complete, 1 failed"
 
 
 @pytest.mark.parametrize("command", ["lightning", "tailmol"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import polars
@@ -54,6 +55,15 @@ def test_a_dry_run_lists_the_cells_and_the_time(
     assert capsys.readouterr().out == "\n".join(lines).replace(": lightning fit ", ": tailmol fit ") + "\n"
 
 
+def test_a_dry_run_gives_less_than_an_hour_in_minutes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plan.yaml").write_text(PLAN.replace("seconds: 600", "seconds: 30"))
+    assert in_this_process(monkeypatch, "benchmark", "--config=plan.yaml", "--dry-run") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "12 cells, 12 left: about 9 min on one worker."
+
+
 def test_tables_compare_with_what_other_programs_computed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -66,7 +76,7 @@ def test_tables_compare_with_what_other_programs_computed(
     assert in_this_process(monkeypatch, "benchmark", "--config=plan.yaml", "--tables-only") == 0
     assert "Written: results/plan/tables.md" in capsys.readouterr().out
     text = (tmp_path / "results/plan/tables.md").read_text()
-    assert "| default ours | 3 | 0.600 [0.600, 0.600] | +0.100 | – | +inf |" in text
+    assert "| default ours | 3 | 0.600 | +0.100 | – | +inf |" in text
     assert "| fingerprint forest | 3 | 0.500 " in text
     assert "two" not in text
 
@@ -104,6 +114,19 @@ def test_without_a_run_of_the_baseline_there_are_no_tables(
     assert in_this_process(monkeypatch, "benchmark", "--config=plan.yaml", "--tables-only") == 0
     assert capsys.readouterr().out == "No tables were written, since no run of the baseline, plain, is complete.\n"
     assert not (tmp_path / "results/plan/tables.md").exists()
+
+
+def test_if_all_cells_failed_the_first_reason_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plan.yaml").write_text(PLAN.replace("split_seeds: 3", "split_seeds: 1"))
+    monkeypatch.setattr("lightning_app.benchmark._FIT", (sys.executable, "-c", "raise SystemExit('broken')"))
+    assert in_this_process(monkeypatch, "benchmark", "--config=plan.yaml") == 2
+    printed = capsys.readouterr()
+    assert "Failed: one default plain split 0: exit status 1: broken" in printed.out
+    reason = "cells: expected a completed one, got 4 that failed; first error: exit status 1: broken"
+    assert printed.err == f"lightning: error: {reason}\n"
 
 
 @pytest.mark.parametrize(

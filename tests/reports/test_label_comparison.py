@@ -217,7 +217,9 @@ def test_other_test_samples_have_no_intervals(runs: list[RunFiles], column: str)
     assert "are not those of" in noise_text(comparison)
     assert answers(comparison) == []
     assert [cell["text"] for cell in metric_rows(comparison)[0]["cells"]] == ["0.250", "0.250"]
-    assert payload_of(build_comparison(comparison))["test"] is None
+    page = build_comparison(comparison)
+    assert payload_of(page)["test"] is None
+    assert "within noise" not in page
 
 
 def test_labels_that_cannot_be_judged_or_told_apart_are_a_reason(runs: list[RunFiles], tmp_path: Path) -> None:

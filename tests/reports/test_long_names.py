@@ -1,4 +1,4 @@
-"""Reports and comparisons with long names, in a browser: no text covers another, and numbers stay in view."""
+"""Reports and comparisons with long names, in a browser: nothing covers a text, and numbers stay in view."""
 
 from __future__ import annotations
 
@@ -39,6 +39,20 @@ def test_long_names_cover_nothing_and_cut_no_table(tmp_path: Path) -> None:
             assert opened.run(IN_VIEW, "class-table", 1)
             assert opened.run(IN_VIEW, "rivals", 2)
             assert opened.run(OVERLAPS)[1] == []
+
+
+def test_the_buttons_of_a_figure_are_above_its_legend(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(build_report(made_report(30, 2_000, tmp_path, points=200)))
+    with browse(path) as page:
+        page.open(1440)
+        bottoms, tops = page.run(
+            "const edges = (part, side) => [...document.querySelectorAll(`.plot.buttons:has(.legend) ${part}`)]"
+            ".map((one) => one.getBoundingClientRect()[side]);"
+            "return [edges('.modebar', 'bottom'), edges('.legend', 'top')]"
+        )
+    assert len(bottoms) == len(tops) > 2
+    assert all(bottom <= top for bottom, top in zip(bottoms, tops, strict=True))
 
 
 def test_a_comparison_shows_its_numbers_at_both_widths(tmp_path: Path) -> None:

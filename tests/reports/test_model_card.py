@@ -60,6 +60,12 @@ def test_a_run_writes_its_card_with_the_metrics_of_the_test(run: RunFiles) -> No
     assert str(Path(run.settings["data"]["source"]).parent) not in text
 
 
+@pytest.mark.parametrize(("counts", "said"), [((9, 50), "1 of 2 classes has"), ((9, 2), "2 of 2 classes have")])
+def test_classes_of_few_samples_are_counted(run: RunFiles, counts: tuple[int, ...], said: str) -> None:
+    card = model_card(replace(run, task=replace(run.task, class_counts=counts)))
+    assert f"{said} fewer than ten training samples" in card
+
+
 def test_a_card_without_metrics_has_no_model_index(run: RunFiles) -> None:
     assert "model-index" not in card_metadata(replace(run, metrics={}))
     assert "| Accuracy | – | – |" in model_card(replace(run, metrics={}))

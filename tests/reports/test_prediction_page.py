@@ -64,7 +64,7 @@ def test_a_card_shows_drawings_probability_and_neighbors(page: str) -> None:
     # Two molecules of the sample, and its two neighbors.
     assert cards[0].count("<svg") == 4
     assert "width: 62.5%" in cards[0]
-    assert "applicability low: estimated 31 %" in cards[0]
+    assert "applicability low: estimated 31%" in cards[0]
     assert '<strong class="long">-ane</strong>Tanimoto 0.75' in cards[0]
     assert "2. CPD-2: no prediction" in cards[1]
     assert "<svg" not in cards[1]
@@ -152,7 +152,7 @@ def test_of_several_labels_the_five_most_probable_have_a_bar(tmp_path: Path) -> 
     assert re.findall(r'<p class="note">([a-z]): ([0-9.]+)</p>', first) == [
         ("a", "0.88"), ("b", "0.25"), ("e", "0.12"), ("f", "0.06")
     ]  # fmt: skip
-    assert '<p class="note">applicability low: estimated 31 %</p>' in first
+    assert '<p class="note">applicability low: estimated 31%</p>' in first
     assert '<strong class="long">a; b</strong>Tanimoto 0.75' in first
     assert '<h3 class="long">2. none</h3>' in second
     assert '<h3 class="long">3. no prediction</h3>' in third
@@ -190,5 +190,5 @@ def test_shares_that_round_to_0_or_1_are_said_in_words() -> None:
         "over 0.999", "over 0.999", "0.999", "0.250", "0.001", "under 0.001",
     ]  # fmt: skip
     assert [percentage(share) for share in (1.0, 0.994, 0.25, 0.006, 0.004)] == [
-        "over 99 %", "99 %", "25 %", "1 %", "under 1 %",
+        "over 99%", "99%", "25%", "1%", "under 1%",
     ]  # fmt: skip

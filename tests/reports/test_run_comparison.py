@@ -153,6 +153,13 @@ def test_other_test_samples_are_not_compared(runs: list[RunFiles]) -> None:
     assert "are not those of" in noise_text(compare_runs([first, replace(second, predictions=second.predictions[:-1])]))
 
 
+def test_noise_is_explained_only_where_it_is_known(runs: list[RunFiles]) -> None:
+    sentences = ("Pale points are within noise", "Brackets are", "gray differences are within noise")
+    for found, known in ((runs, False), (with_predictions(runs, LABELS, LABELS, labels=LABELS), True)):
+        page = build_comparison(compare_runs(found))
+        assert [sentence in page for sentence in sentences] == [known] * 3
+
+
 def test_weights_have_mean_one(runs: list[RunFiles]) -> None:
     figure = weight_figure(compare_runs([runs[0], replace(runs[1], weights=None)]))
     assert len(figure["data"]) == 1

@@ -31,6 +31,7 @@ from reports.run_description import (
     tiles,
     warnings,
 )
+from reports.run_files import Times
 from reports.run_report import build_report, report_figures, report_payload
 from reports.run_trust import coverage_rows, level_rows, trust_texts
 from tests.reports.made_run import DRUGS, made_report
@@ -218,6 +219,8 @@ def test_facts_name_the_method(small: ReportData) -> None:
     assert said["Stages"] == "none"
     assert said["Seeds"] == "initialization 7, split 3"
     assert "12 epochs of 19.8 s" in said["Time"]
+    unknown = replace(small.run, times=Times(0, 0, None, None, None))
+    assert "Time" not in dict(facts(unknown, small.split_sizes))
 
 
 def test_stages_are_named_with_what_they_change() -> None:

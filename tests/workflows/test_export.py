@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 import subprocess
@@ -183,6 +184,28 @@ def test_the_program_writes_what_the_command_writes(
         assert wrong.returncode == 2
         assert sentence in wrong.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new.csv", "out.csv", "own.tsv"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "got"),
+    [
+        ("a.csv.gz", gzip.compress(b"SMILES\nCCO\n", mtime=0), "a.csv.gz"),
+        ("a.csv", "SMILES,note\nCCO,Ärzte\n".encode("cp1252"), "a.csv"),
+        ("a.csv", b'SMILES\n"' + b"C" * 200_000, "a.csv"),
+        ("a.csv", b"SMILES;note\nCCO;x\n", "a.csv with the header 'SMILES;note'"),
+        ("a.tsv", b"SMILES,note\nCCO,x\n", "a.tsv with the header 'SMILES,note'"),
+    ],
+)
+def test_a_table_in_another_form_is_one_sentence(
+    exported: Path, tmp_path: Path, name: str, content: bytes, got: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    program = [sys.executable, str(exported / "export" / "predict.py"), name, "out.csv"]
+    wrong = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert wrong.returncode == 2
+    sentence = f"table: expected CSV or TSV in UTF-8, got {got}; lightning predict reads more."
+    assert wrong.stderr.splitlines()[-1] == f"predict.py: error: {sentence}"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_the_command(

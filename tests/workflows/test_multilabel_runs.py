@@ -120,6 +120,7 @@ def test_command_and_python_predict_the_same(
 def test_one_molecule_on_the_terminal(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     given = ("predict", "--ckpt_path", str(checkpoint(run)), "--smiles=CCCCCCN")
     (expected,) = tailmol.load(checkpoint(run)).predict(["CCCCCCN"], top=3).drop("reason").to_dicts()
     assert in_this_process(monkeypatch, *given, "--json") == 0
@@ -129,7 +130,7 @@ def test_one_molecule_on_the_terminal(
     best = ", ".join(f"{expected[f'label_{place}']} {expected[f'probability_{place}']:.3f}" for place in (1, 2, 3))
     texts = [line[1].strip() for line in shown]
     assert texts[:3] == ["CCCCCCN", expected["predicted_labels"], f"probable  {best}"]
-    estimate = f"{100 * expected['applicability']:.0f} % of the labels"
+    estimate = f"{100 * expected['applicability']:.0f}% of the labels"
     assert texts[3].startswith(f"{expected['applicability_level']}: by estimate, {estimate}")
     similar = f"Tanimoto {expected['nearest_1_tanimoto']:.2f}, cosine {expected['nearest_1_cosine']:.2f}"
     assert f"1      {expected['nearest_1']}, {expected['nearest_1_labels']}, {similar}" in texts

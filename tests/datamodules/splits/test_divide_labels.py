@@ -259,7 +259,7 @@ def test_labels_without_a_sample_in_a_split_are_told(tmp_path: Path, caplog: pyt
     text = "\n".join([table().splitlines()[0], *(",".join(line) for line in lines)]) + "\n"
     with caplog.at_level(logging.INFO, "tailmol"):
         divided(tmp_path, text)
-    told = "1 of 3 labels have no sample in the {} split and are left out of its averages: ring."
+    told = "1 of 3 labels has no sample in the {} split and is left out of its averages: ring."
     assert [told.format(name) for name in ("validation", "test")] == [
         message for message in caplog.messages if "left out" in message
     ]

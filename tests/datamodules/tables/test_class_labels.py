@@ -112,6 +112,10 @@ def test_sets_of_labels_are_told_with_their_separator(caplog: pytest.LogCaptureF
     assert message.startswith(f"2 of 7 classes in column label are made of others, joined by '|' {sets}; a row has one")
     caplog.clear()
     with caplog.at_level(logging.WARNING, "tailmol"):
+        read(["agonist", "antagonist", "agonist|antagonist"])
+    assert caplog.messages[0].startswith("1 of 3 classes in column label is made of others, joined by '|'")
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "tailmol"):
         read(["x;y", "x; z", "y;z"])
     assert caplog.messages[0].startswith(
         "3 of 3 classes in column label are made of others, joined by ';' (x; z, x;y, "

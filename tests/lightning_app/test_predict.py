@@ -89,7 +89,7 @@ def test_sets_come_from_the_scores_beside_the_checkpoint(
     assert predict(monkeypatch, checkpoint, "--smiles=CCO", "--coverage=0.5") == 0
     assert "50% set" in capsys.readouterr().out
     assert predict(monkeypatch, checkpoint, "--smiles=CCO", "--coverage=90") == 2
-    assert "coverage: expected a number from" in capsys.readouterr().err
+    assert "coverage: expected a number above 0 and below 1" in capsys.readouterr().err
     moved = tmp_path / "best.ckpt"
     shutil.copyfile(checkpoint, moved)
     assert predict(monkeypatch, moved, "--smiles=CCO", "--coverage=0.9") == 2

@@ -89,7 +89,7 @@ def test_without_a_quantile_the_sets_hold_all_labels() -> None:
 
 @pytest.mark.parametrize("coverage", [0.0, 1.0, math.nan])
 def test_an_impossible_coverage_is_refused(coverage: float) -> None:
-    with pytest.raises(InputError, match="coverage: expected a number from"):
+    with pytest.raises(InputError, match="coverage: expected a number above 0 and below 1"):
         LabelPredictionSets.of_labels(
             torch.zeros(2, 1), torch.ones(2, 1).long(), torch.ones(1), torch.zeros(1), coverage
         )

@@ -18,8 +18,7 @@ from modules.embedding_pass import score_validation_set
 from modules.evaluation.evidence_columns import EvidenceColumns
 from modules.evaluation.split_scores import scores_path
 from modules.make_evidence import decided_evidence
-from modules.neighbor_choice import choose_neighbors
-from modules.neighbors.settings import NeighborSettings
+from modules.opinion_choice import OpinionSettings, choose_opinions
 
 
 class DecisionWriter(lightning.Callback):
@@ -28,14 +27,14 @@ class DecisionWriter(lightning.Callback):
     The choice comes after training, so that it is the one that `lightning decide` makes from the file of scores.
     """
 
-    def __init__(self, settings: DecisionSettings, neighbors: NeighborSettings = NeighborSettings()) -> None:  # noqa: B008
+    def __init__(self, settings: DecisionSettings, opinions: OpinionSettings = OpinionSettings()) -> None:  # noqa: B008
         """Create the callback.
 
         Args:
             settings: The objective.
-            neighbors: The nearest training samples that are asked.
+            opinions: The second opinions that are asked.
         """
-        self.settings, self.neighbors = settings, neighbors
+        self.settings, self.opinions = settings, opinions
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Check that the settings fit the classes, before the hours of training.
@@ -50,8 +49,10 @@ class DecisionWriter(lightning.Callback):
         except InputError as error:
             # The objective names its options as `lightning decide` has them.
             raise InputError(f"decision.{error}") from error
-        if task.is_multilabel and self.neighbors.number:
-            raise InputError(f"neighbors.number: expected 0 with data.labels multi, got {self.neighbors.number}.")
+        asked = {"neighbors.number": self.opinions.neighbors.number, "forest.trees": self.opinions.forest.trees}
+        for name, value in asked.items():
+            if task.is_multilabel and value:
+                raise InputError(f"{name}: expected 0 with data.labels multi, got {value}.")
 
     def on_test_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Choose the decision, and write scores and decision beside and into the tested checkpoint.
@@ -61,10 +62,10 @@ class DecisionWriter(lightning.Callback):
         model, data = cast(DrugClassifier, pl_module), cast(DrugDataModule, trainer.datamodule)  # type: ignore[attr-defined]
         if data.split.fold is not None:
             return
-        # The checkpoint of a resumed run may have neighbors already, and their opinion is not part of the scores.
-        model.decision.neighbors.forget()
+        # The checkpoint of a resumed run may have opinions already, which are not part of the scores.
+        model.decision.opinions.forget()
         scores = score_validation_set(model, data, trainer.precision_plugin.forward_context)
-        (scores,) = choose_neighbors(model, data, [scores], self.neighbors)
+        (scores,) = choose_opinions(model, data, [scores], self.opinions)
         choose_decision(model, scores, self.settings)
         if trainer.is_global_zero:
             checkpoint = Path(str(trainer.ckpt_path))

@@ -18,7 +18,7 @@ from modules.evaluation.split_scores import SplitScores
 from modules.evaluation.threshold_sets import ThresholdSets
 from modules.losses import ClassificationLoss
 from modules.losses.classification.class_priors import log_priors, prior_slope
-from modules.neighbors.nearest_samples import NearestSamples
+from modules.second_opinions import SecondOpinions
 
 NEVER = -1e4
 """Score of a class that is never predicted; its probability is 0 in every precision."""
@@ -33,7 +33,7 @@ class Decision(nn.Module):
     Attributes:
         correction: Chooses scale and offset on the validation samples; None leaves them unchanged.
         calibration: Temperature scaling, fitted on the validation samples.
-        neighbors: The nearest training samples, whose opinion is part of the logits that the decision is given.
+        opinions: The second opinions, which are part of the logits that the decision is given.
         logit_scale: Scale of each class's logit, fp32 (C,).
         logit_offset: Offset of each class's logit, fp32 (C,).
         class_offset: Offset of each class that the objective has chosen, fp32 (C,).
@@ -68,7 +68,7 @@ class Decision(nn.Module):
         self.register_buffer("head_kept_offset", torch.full((len(class_counts),), torch.nan))
         self.register_buffer("removed_prior", torch.tensor(float(loss.removed_prior)))
         self.calibration = TemperatureScaling(class_counts)
-        self.neighbors = NearestSamples(len(class_counts))
+        self.opinions = SecondOpinions(len(class_counts))
 
     def corrected(self, logits: Tensor) -> Tensor:
         """Scores before the choice of an objective, fp32 (B, C), from the logits of the head, (B, C)."""
@@ -98,7 +98,7 @@ class Decision(nn.Module):
         """Labels as plain cross-entropy predicts them, with the prior that training has removed; int64 (B,).
 
         Args:
-            logits: Logits of the head alone, (B, C). The temperature that comes with the opinion of neighbors makes
+            logits: Logits of the head alone, (B, C). The temperature that comes with a second opinion makes
                 them less sure, and the prior beside them stronger, than they are after cross-entropy.
         """
         scores = logits.float() + self.removed_prior * log_priors(self.counts)
@@ -110,8 +110,8 @@ class Decision(nn.Module):
         Args:
             sample_index: Index of each sample, int64 (B,).
             embeddings: Embeddings, (B, d).
-            logits: Logits of the head with the opinion of neighbors, (B, C).
-            at_prior: `labels_at_prior` without that opinion, int64 (B,).
+            logits: Logits of the head with the second opinions, (B, C).
+            at_prior: `labels_at_prior` without these, int64 (B,).
         """
         probabilities = self.probabilities(logits)
         calibrated, uncertainty = self.calibrated(logits), self.uncertainty(logits)
@@ -177,7 +177,7 @@ class Decision(nn.Module):
         Returns:
             Strength of the correction; None without correction.
         """
-        self.neighbors.forget()
+        self.opinions.forget()
         self.class_offset.zero_()
         self.head_kept_offset.fill_(torch.nan)
         self.costs, strength = None, None

@@ -65,7 +65,7 @@ def choose_from_file(model: DrugClassifier, checkpoint: Path, settings: Decision
     if saved.is_refit:
         decision, scores, head = _measured(model, saved)
         decision.choose(scores, objective, head)
-        model.decision.load_state_dict(without_neighbors(decision.state_dict()), strict=False)
+        model.decision.load_state_dict(without_opinions(decision.state_dict()), strict=False)
     else:
         scores = read_scores(model, checkpoint)
         choose_decision(model, scores, settings)
@@ -105,13 +105,13 @@ def _measured(model: DrugClassifier, saved: Checkpoint) -> tuple[Decision, Split
     return decision, scores, tuple(metrics.tail_metrics.groups["head"])
 
 
-def without_neighbors(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The state of a decision without the training samples that it remembers, which a choice leaves as they are.
+def without_opinions(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The state of a decision without what its second opinions have learned, which a choice leaves as it is.
 
     Args:
         state: State of a `Decision`.
     """
-    return {name: value for name, value in state.items() if not name.startswith("neighbors.")}
+    return {name: value for name, value in state.items() if not name.startswith("opinions.")}
 
 
 def read_scores(model: DrugClassifier, checkpoint: Path) -> SplitScores:

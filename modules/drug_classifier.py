@@ -174,7 +174,7 @@ class DrugClassifier(lightning.LightningModule):
         model.run_config = checkpoint.settings
         model.build(checkpoint.task)
         model.load_state_dict(checkpoint.state_dict())
-        model.decision.neighbors.check_width(checkpoint.task)
+        model.decision.opinions.check_width(checkpoint.task)
         return model.to(map_location).eval()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -191,9 +191,9 @@ class DrugClassifier(lightning.LightningModule):
     def on_fit_start(self) -> None:
         """Check that batch normalization has samples enough in every batch, and compile the layers if that pays.
 
-        The losses of an earlier fit are forgotten, and so are the neighbors that a decided checkpoint asks.
+        The losses of an earlier fit are forgotten, and so are the second opinions that a decided checkpoint asks.
         """
-        self.decision.neighbors.forget()
+        self.decision.opinions.forget()
         self._compile_layers(self.device.type == "cuda")
         self.losses = LossMeans()
         if isinstance(data := self.trainer.datamodule, DrugDataModule):  # type: ignore[attr-defined]
@@ -289,10 +289,10 @@ class DrugClassifier(lightning.LightningModule):
             self._compiled = compile_layers(self.network.layers_to_compile(), self.device)
 
     def _scored(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Embeddings, (B, d), logits with the opinion of neighbors, (B, C), and labels at the prior without, (B,)."""
+        """Embeddings, (B, d), logits with second opinions, (B, C), and labels at the prior without, (B,)."""
         assert self.task is not None
         embeddings, logits = self.network(batch)
-        with_opinion = self.decision.neighbors.add_to(logits, batch, self.task)
+        with_opinion = self.decision.opinions.add_to(logits, batch, self.task)
         return embeddings, with_opinion, self.decision.labels_at_prior(logits)
 
     def _log_metrics(self, prefix: str, values: dict[str, Tensor]) -> None:

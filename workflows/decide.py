@@ -51,7 +51,7 @@ def decide(run: Path, settings: DecisionSettings, trust: Sequence[str] = ()) -> 
         crossed_metrics,
         decision_metrics,
         read_scores,
-        without_neighbors,
+        without_opinions,
     )
     from modules.drug_classifier import DrugClassifier
     from modules.evaluation.prediction_evidence import evidence_path, load_evidence
@@ -69,7 +69,7 @@ def decide(run: Path, settings: DecisionSettings, trust: Sequence[str] = ()) -> 
     final = final_checkpoint(checkpoint)
     checkpoints = (checkpoint,) if final is None else (checkpoint, final)
     for path in checkpoints:
-        write_decision(path, without_neighbors(model.decision.state_dict()), asdict(settings))
+        write_decision(path, without_opinions(model.decision.state_dict()), asdict(settings))
         evidence = load_evidence(path)
         if evidence is not None:
             # Which labels are right depends on the decision.

@@ -18,7 +18,7 @@ from datamodules.drug_datamodule import DrugDataModule
 from datamodules.splits.divide import split_listing
 from modules.checkpoint_file import OF_LIGHTNING, Checkpoint, read_checkpoint, weights_digest
 from modules.decision import Decision
-from modules.decision_choice import choose_decision, without_neighbors
+from modules.decision_choice import choose_decision, without_opinions
 from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
 from modules.embedding_pass import score_and_embed
@@ -26,10 +26,11 @@ from modules.ensemble import Ensemble
 from modules.evaluation.prediction_evidence import PredictionEvidence, encoder_digest, evidence_path, load_evidence
 from modules.evaluation.split_metrics import named_by_class
 from modules.evaluation.split_scores import SplitScores, joined, scores_path
+from modules.forest.settings import ForestSettings
 from modules.level_accuracy import LEVELS_FILE, crossed_levels, tested_levels
 from modules.make_evidence import estimate_of, joined_unseen, training_samples
-from modules.neighbor_choice import choose_neighbors
 from modules.neighbors.settings import NeighborSettings
+from modules.opinion_choice import OpinionSettings, choose_opinions
 from modules.out_of_fold import cross_fitted, out_of_fold_metrics
 from modules.run_layout import OUT_OF_FOLD_PREDICTIONS, TEST_PREDICTIONS, best_checkpoint
 from modules.saved_settings.checkpoint_check import CheckpointCheck
@@ -97,7 +98,10 @@ def assemble(
         model.decision.removed_prior.fill_(1 - sum(strengths) / len(strengths))
     tested_rows = joined(scores).rows
     scores = [network.tested_by(number, own) for number, own in enumerate(scores)]
-    scores = choose_neighbors(model, whole, scores, check.make(settings, "neighbors", NeighborSettings))
+    asked = OpinionSettings(
+        check.make(settings, "neighbors", NeighborSettings), check.make(settings, "forest", ForestSettings)
+    )
+    scores = choose_opinions(model, whole, scores, asked)
     everywhere = joined(scores)
     deciding = check.make(settings, "decision", DecisionSettings)
     choose_decision(model, everywhere, deciding)
@@ -165,7 +169,7 @@ def _check_table(member: Checkpoint, scores: SplitScores, fold: int, data: DrugD
 def _prior_strength(member: Checkpoint, model: DrugClassifier) -> float:
     """Strength of the prior that the corrected scores of a member contain."""
     decision = Decision(torch.tensor(member.task.class_counts), model.decision.loss)
-    decision.load_state_dict(without_neighbors(member.decision_state()), strict=False)
+    decision.load_state_dict(without_opinions(member.decision_state()), strict=False)
     return decision.prior_strength()
 
 

@@ -25,6 +25,8 @@ from modules.drug_classifier import DrugClassifier
 from modules.export.onnx_graph import export_onnx, refuse_export
 from modules.export.portable import Predictor
 from modules.export.single_file import prediction_source
+from modules.forest.forest import Forest
+from modules.neighbors.nearest_samples import NearestSamples
 from modules.neighbors.sample_bits import kept_bins
 from modules.run_layout import CARD, folder_of
 
@@ -34,7 +36,7 @@ _TOLERANCE = 1e-4
 
 _SETTINGS = "model.json"
 """File of an export without which it cannot be read."""
-_BESIDE_SETTINGS = ("model.onnx", "predict.py", "neighbors.npz", CARD)
+_BESIDE_SETTINGS = ("model.onnx", "predict.py", "neighbors.npz", "forest.npz", CARD)
 _UNFINISHED = ".unfinished"
 """Folder in that of an export in which it is written and checked."""
 
@@ -55,7 +57,7 @@ class Exported:
 
 
 def export_run(path: Path, output: Path | None = None, trust: Sequence[str] = ()) -> Exported:
-    """Write `model.onnx`, `model.json`, `predict.py` and, if the model asks training samples, `neighbors.npz`.
+    """Write `model.onnx`, `model.json`, `predict.py` and, if the model asks them, `neighbors.npz` and `forest.npz`.
 
     An export that is already in the folder is replaced when the new one is complete and has been checked.
 
@@ -102,8 +104,11 @@ def _write(model: DrugClassifier, checkpoint: Path, folder: Path) -> None:
     samples, batch = _examples(model.task)
     write_file(folder / "model.onnx", lambda place: export_onnx(model, batch, place))
     write_file(folder / "predict.py", lambda place: place.write_text(prediction_source(version("tailmol"))))
-    if _asks_neighbors(model):
-        write_binary(folder / "neighbors.npz", lambda file: _save_neighbors(model, file))
+    opinions = model.decision.opinions
+    if opinions.neighbors.weight != 0:
+        write_binary(folder / "neighbors.npz", lambda file: _save_neighbors(opinions.neighbors, file))
+    if opinions.forest.weight != 0:
+        write_binary(folder / "forest.npz", lambda file: _save_trees(opinions.forest, file))
     run = folder_of(checkpoint)
     if run is not None and (run / CARD).is_file():
         write_file(folder / CARD, lambda place: shutil.copyfile(run / CARD, place))
@@ -132,10 +137,8 @@ def _settings(model: DrugClassifier, checkpoint: Path) -> dict[str, Any]:
     task, settings = model.task, model.run_config
     assert task is not None
     assert settings is not None
-    neighbors = None
-    if _asks_neighbors(model):
-        first, width = kept_bins(task)
-        neighbors = {"number": model.decision.neighbors.number, "first_bin": first, "bins": width}
+    asked = [name for name, opinion in model.decision.opinions.by_name().items() if opinion.weight != 0]
+    first, width = kept_bins(task)
     columns = ColumnNames.from_settings(settings["data"]).smiles
     return {
         "tailmol": version("tailmol"),
@@ -152,20 +155,23 @@ def _settings(model: DrugClassifier, checkpoint: Path) -> dict[str, Any]:
         "several_labels": task.is_multilabel,
         "features": asdict(task.features),
         "embedding_size": model.network.encoder.output_dim,
-        "neighbors": neighbors,
+        "opinions": asked,
+        "neighbors": model.decision.opinions.neighbors.number,
+        "first_bin": first,
+        "bins": width,
         "objective": read_checkpoint(checkpoint, "RUN").decision.get("objective", "as_trained"),
     }
 
 
-def _asks_neighbors(model: DrugClassifier) -> bool:
-    return model.decision.neighbors.weight != 0
-
-
-def _save_neighbors(model: DrugClassifier, file: IO[bytes]) -> None:
-    neighbors = model.decision.neighbors
+def _save_neighbors(neighbors: NearestSamples, file: IO[bytes]) -> None:
     assert neighbors.bits is not None
     starts, bins = neighbors.bits.indptr.astype(numpy.int64), neighbors.bits.indices.astype(numpy.int32)
     numpy.savez_compressed(file, starts=starts, bins=bins, codes=neighbors.codes.astype(numpy.int32))
+
+
+def _save_trees(forest: Forest, file: IO[bytes]) -> None:
+    assert forest.trees is not None
+    numpy.savez_compressed(file, **vars(forest.trees))
 
 
 def _examples(task: DrugTask) -> tuple[list[Any] | NDArray[Any], Batch]:

@@ -26,7 +26,9 @@ from callbacks.training_stages import TrainingStages
 from datamodules.tables.class_labels import LabelKind
 from modules.checkpoint_file import read_checkpoint
 from modules.decisions.settings import DecisionSettings
+from modules.forest.settings import ForestSettings
 from modules.neighbors.settings import NeighborSettings
+from modules.opinion_choice import OpinionSettings
 from modules.saved_settings.plain_values import plain_settings
 from modules.training.lr_schedule import read_schedule
 from modules.training.stages import Stage
@@ -140,6 +142,7 @@ class FitCLI(DrugCLI):
         self.add_section(parser, Recluster, "recluster")
         self.add_section(parser, DecisionSettings, "decision")
         self.add_section(parser, NeighborSettings, "neighbors")
+        self.add_section(parser, ForestSettings, "forest")
         self.add_section(parser, EarlyStopping, "early_stopping")
         parser.set_defaults({"early_stopping.monitor": MONITORED["single"], "early_stopping.mode": "max"})
 
@@ -217,6 +220,11 @@ class FitCLI(DrugCLI):
         """Whether a step of some epoch does not use all parameters, also because a stage freezes them."""
         return any(stage.frozen for stage in self.config_init.stages) or super().has_unused_parameters()
 
+    @property
+    def opinion_settings(self) -> OpinionSettings:
+        """Settings of the second opinions."""
+        return OpinionSettings(self.config_init.neighbors, self.config_init.forest)
+
     def callbacks(self) -> list[Callback]:
         """Callbacks for reclusters, training stages, evidence, early stopping, checkpoints and progress."""
         # The fold that is left out must not choose the epoch, since the model is tested on it.
@@ -232,7 +240,7 @@ class FitCLI(DrugCLI):
         within = LastCheckpoint(self.config.checkpoint_every_n_steps)
         recluster: Recluster = self.config_init.recluster
         stages = TrainingStages(self.config_init.stages, self.trust)
-        deciding = DecisionWriter(self.config_init.decision, self.config_init.neighbors)
+        deciding = DecisionWriter(self.config_init.decision, self.opinion_settings)
         # A stage may reset the encoder, whose new embeddings a recluster before the same epoch must read.
         own = [stages, recluster, ReclusterReport(log_recluster_panels), deciding, self._resuming(), EvidenceWriter()]
         if self.config.init_from is not None and not self.goes_on():

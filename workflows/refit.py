@@ -28,7 +28,7 @@ from modules.checkpoint_file import read_checkpoint, write_decision, write_refit
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.prediction_evidence import encoder_digest, evidence_path, load_evidence
 from modules.make_evidence import training_samples
-from modules.neighbor_choice import remember_training_set
+from modules.opinion_choice import learn_training_set
 from modules.processes import leave_processes
 from modules.run_layout import FINAL, LAST, TEST_METRICS, best_checkpoint, folder_of, last_checkpoint
 from workflows.final_report import describe_run
@@ -100,7 +100,7 @@ def train_and_refit(cli: FitCLI, command: str = "lightning", show_progress: bool
     # The other processes are gone.
     again.datamodule.trainer = None
     model = DrugClassifier.load_from_checkpoint(final, again.trainer.strategy.root_device, trust=again.trust)
-    remember_training_set(model, again.datamodule, again.config_init.neighbors)
+    learn_training_set(model, again.datamodule, again.opinion_settings)
     write_decision(final, model.decision.state_dict(), read_checkpoint(final).decision)
     _write_evidence(again, model, final, result.best_checkpoint)
     # Once more, since they now name two checkpoints.

@@ -51,7 +51,8 @@ class _Outputs(nn.Module):
     def of(self, batch: Batch, opinions: Tensor | None) -> tuple[Tensor, ...]:
         embeddings, logits = self.network(batch)
         if opinions is not None:
-            logits = self.decision.neighbors.mixed(logits, opinions)
+            for place, opinion in enumerate(self.decision.opinions.weighted()):
+                logits = opinion.mixed(logits, opinions[:, place])
         probabilities, uncertainty = self.decision.probabilities(logits), self.decision.uncertainty(logits)
         calibrated, labels = self.decision.calibrated(logits), self.decision.labels(probabilities)
         known = (probabilities, calibrated, labels, embeddings.float())
@@ -108,8 +109,8 @@ def refuse_export(task: DrugTask) -> None:
 def export_onnx(model: DrugClassifier, batch: Batch, path: Path) -> None:
     """Write a model as an ONNX file; inputs that it does not read are left out.
 
-    The inputs are `arrays`, or the arrays of `MoleculeInputs` and, if the nearest training samples have a weight, their
-    `opinions` (B, C). The outputs are `probabilities` and `calibrated` (B, C), `labels` (B,), or 1 and 0 (B, C) where a
+    The inputs are `arrays`, or the arrays of `MoleculeInputs` and, if K second opinions have a weight, `opinions`
+    (B, K, C). The outputs are `probabilities` and `calibrated` (B, C), `labels` (B,), or 1 and 0 (B, C) where a
     sample may have several, `embeddings` (B, d) and, if the model has one, `uncertainty` (B,).
 
     Args:
@@ -124,7 +125,7 @@ def export_onnx(model: DrugClassifier, batch: Batch, path: Path) -> None:
     import onnxscript  # noqa: F401
 
     refuse_export(_task(model))
-    inputs = _example_inputs(batch, _task(model), model.decision.neighbors.weight != 0)
+    inputs = _example_inputs(batch, _task(model), len(model.decision.opinions.weighted()))
     graph = (_OfArrays(model) if batch.arrays is not None else _OfMolecules(model)).eval()
     # Sizes without a name of their own: what a model does not read must not be where a size is taken from.
     shapes = {name: {0: Dim.DYNAMIC} for name in inputs}
@@ -153,7 +154,7 @@ def export_onnx(model: DrugClassifier, batch: Batch, path: Path) -> None:
         program.save(str(path))
 
 
-def _example_inputs(batch: Batch, task: DrugTask, opinions: bool) -> dict[str, Tensor]:
+def _example_inputs(batch: Batch, task: DrugTask, opinions: int) -> dict[str, Tensor]:
     """The inputs of the graph for a batch."""
     if batch.arrays is not None:
         return {"arrays": batch.arrays}
@@ -170,7 +171,7 @@ def _example_inputs(batch: Batch, task: DrugTask, opinions: bool) -> dict[str, T
         "bins": bins.bin,
         "counts": bins.count,
     }
-    return {**inputs, "opinions": torch.zeros(len(batch), task.num_classes)} if opinions else inputs
+    return {**inputs, "opinions": torch.zeros(len(batch), opinions, task.num_classes)} if opinions else inputs
 
 
 def _task(model: DrugClassifier) -> DrugTask:

@@ -12,9 +12,10 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from modules.export.portable_features import MoleculeInputs, sample_bits
+from modules.export.portable_features import MoleculeInputs, sample_counts
 from modules.export.portable_neighbors import RememberedSamples
 from modules.export.portable_samples import split_sample
+from modules.forest.trees import LARGEST_COUNT, Trees
 
 NOT_FINITE = "the model's scores of this sample are NaN or infinite"
 BAD_FEATURE = "a feature that is not a finite number of 32 bits"
@@ -73,11 +74,14 @@ class Predictor:
         self._session = onnxruntime.InferenceSession(str(place / "model.onnx"), options, providers=providers)
         self._inputs = {given.name for given in self._session.get_inputs()}
         self._outputs = [given.name for given in self._session.get_outputs()]
-        self._remembered = None
-        if self.settings["neighbors"] is not None:
+        self._remembered, self._trees = None, None
+        if "neighbors" in self.settings["opinions"]:
             with numpy.load(place / "neighbors.npz", allow_pickle=False) as file:
                 known = (file["starts"], file["bins"], file["codes"])
-            self._remembered = RememberedSamples(*known, len(self.classes), self.settings["neighbors"]["number"])
+            self._remembered = RememberedSamples(*known, len(self.classes), self.settings["neighbors"])
+        if "forest" in self.settings["opinions"]:
+            with numpy.load(place / "forest.npz", allow_pickle=False) as file:
+                self._trees = Trees(**file)
 
     def predict(self, samples: Sequence[str | Sequence[str]] | NDArray[Any], batch_size: int = 256) -> Predictions:
         """Predict samples.
@@ -153,11 +157,22 @@ class Predictor:
                 parts, reason = split_sample(sample, kind, own["agents"])
                 reasons.append(reason or molecules.add(parts, own["parts"]))
             inputs = molecules.finish()
-        if self._remembered is not None:
-            counted = own["neighbors"]["first_bin"], own["neighbors"]["bins"]
-            bits = sample_bits(inputs, kind, own["symmetric"], *counted)
-            inputs["opinions"] = self._remembered.opinions(bits)
+        opinions = self._opinions(inputs)
+        if opinions:
+            inputs["opinions"] = numpy.stack(opinions, axis=1)
         return {name: values for name, values in inputs.items() if name in self._inputs}, reasons
+
+    def _opinions(self, inputs: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """The second opinions on samples, fp32 (B, C) each."""
+        own, opinions = self.settings, []
+        if own["opinions"]:
+            counts = sample_counts(inputs, own["input"], own["symmetric"], own["first_bin"], own["bins"])
+        if self._remembered is not None:
+            opinions.append(self._remembered.opinions(counts > 0))
+        if self._trees is not None:
+            whole = numpy.minimum(counts, LARGEST_COUNT).astype(numpy.uint8)
+            opinions.append(self._trees.opinions(self._trees.leaves(whole)))
+        return opinions
 
     def _of_arrays(self, samples: Any) -> tuple[dict[str, NDArray[Any]], list[str | None]]:
         shape = tuple(self.settings["features"]["array_shape"])

@@ -72,8 +72,12 @@ class MoleculeInputs:
         return inputs
 
 
-def sample_bits(inputs: Mapping[str, NDArray[Any]], kind: str, symmetric: bool, first: int, width: int) -> NDArray[Any]:
-    """The bins of samples that their similarity is computed from, bool (B, W); see `modules.neighbors.sample_bits`.
+def sample_counts(
+    inputs: Mapping[str, NDArray[Any]], kind: str, symmetric: bool, first: int, width: int
+) -> NDArray[Any]:
+    """The counts of the bins of samples that second opinions are based on, fp32 (B, W).
+
+    See `modules.neighbors.sample_bits`.
 
     Args:
         inputs: The arrays of B samples.
@@ -88,9 +92,9 @@ def sample_bits(inputs: Mapping[str, NDArray[Any]], kind: str, symmetric: bool, 
     counts = numpy.zeros((len(inputs["entry_counts"]), width), dtype=numpy.float32)
     counts[owner[kept], bins[kept]] = inputs["counts"][kept]
     if kind == "molecule":
-        return counts > 0
+        return counts
     one, other = counts[0::2], counts[1::2]
     if kind == "reaction":
-        return numpy.concatenate([other > one, other < one], axis=1)
-    both = (one > 0, other > 0)
-    return numpy.concatenate([both[0] | both[1], both[0] & both[1]] if symmetric else both, axis=1)
+        return numpy.concatenate([numpy.maximum(other - one, 0), numpy.maximum(one - other, 0)], axis=1)
+    both = (one + other, numpy.minimum(one, other)) if symmetric else (one, other)
+    return numpy.concatenate(both, axis=1)

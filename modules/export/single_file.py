@@ -9,11 +9,12 @@ from types import ModuleType
 
 from datamodules.chemistry import atom_codes, atom_kinds, count_fingerprints, molecule_graphs
 from modules.export import portable, portable_command, portable_features, portable_neighbors, portable_samples
+from modules.forest import trees
 
 _OWN = ("datamodules", "modules")
 _PARTS = (
     *(atom_codes, atom_kinds, molecule_graphs, count_fingerprints),
-    *(portable_samples, portable_features, portable_neighbors, portable, portable_command),
+    *(portable_samples, portable_features, portable_neighbors, trees, portable, portable_command),
 )
 _HEAD = '''"""Predictions of an exported model: needs numpy, onnxruntime and, for molecules, RDKit.
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from datamodules.batch import Batch
 from datamodules.drug_task import DrugTask
-from modules.neighbors.sample_bits import bits_width, sample_bits
+from modules.neighbors.sample_bits import sample_bits
 from modules.neighbors.tanimoto_search import TanimotoSearch
+from modules.second_opinion import SecondOpinion
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -28,7 +29,7 @@ _SEARCHES_AT_ONCE = 4096
 _COMPARISONS_TO_COMPILE = 2**27
 
 
-class NearestSamples(nn.Module):
+class NearestSamples(SecondOpinion):
     """Remembers training samples, and says which classes are frequent among those that are most similar to a sample.
 
     With the Tanimoto similarities t_i of the `number` nearest remembered samples i, their classes y_i, and the share
@@ -41,79 +42,54 @@ class NearestSamples(nn.Module):
     first ones count.
 
     Attributes:
-        weight: Factor of the opinion that is added to logits; 0 before it is chosen.
-        temperature: What the sum is divided by, so that its softmax is as sure as it is right.
-        prior: Logarithms of class frequencies that logits contain, and that are not divided, fp32 (C,).
         number: Number of nearest samples.
         bits: Bins of the remembered samples, fp32 (N, W); None before there are any.
         codes: Their class codes, int64 (N,).
     """
 
-    def __init__(self, num_classes: int) -> None:
-        """Remember nothing.
-
-        Args:
-            num_classes: Number of classes C.
-        """
-        super().__init__()
-        self.num_classes = num_classes
-        self.forget()
-
     def forget(self) -> None:
         """Remember nothing and have no opinion."""
-        self.weight, self.temperature, self.number = 0.0, 1.0, 0
-        self.prior = torch.zeros(self.num_classes)
+        super().forget()
+        self.number = 0
         self.bits: csr_array | None = None
         self.codes: NDArray[Any] = numpy.zeros(0, dtype=numpy.int64)
         self._compared = 0
         self._search: TanimotoSearch | None = None
 
-    def remember(self, bits: csr_array, codes: NDArray[Any], number: int) -> None:
+    @staticmethod
+    def features(batch: Batch, task: DrugTask) -> csr_array:
+        """The bins that are not zero in the fingerprints of each sample, see `sample_bits`."""
+        return sample_bits(batch, task)
+
+    @property
+    def width(self) -> int | None:
+        """Number of bins of a sample; None if nothing is remembered."""
+        return None if self.bits is None else int(self.bits.shape[1])
+
+    def learn(self, features: csr_array, codes: NDArray[Any], size: int) -> None:
         """Remember training samples in place of those before.
 
         Args:
-            bits: Bins of the samples, fp32 (N, W), of zeros and ones.
+            features: Bins of the samples, fp32 (N, W), of zeros and ones.
             codes: Their class codes, int64 (N,).
-            number: Number of nearest samples to ask.
+            size: Number of nearest samples to ask.
         """
-        self.bits, self.codes, self.number = bits, codes, number
-        self._sizes = torch.from_numpy(numpy.diff(bits.indptr)).float()
+        self.bits, self.codes, self.number = features, codes, size
+        self._sizes = torch.from_numpy(numpy.diff(features.indptr)).float()
         self._search = None
 
-    def add_to(self, logits: Tensor, batch: Batch, task: DrugTask) -> Tensor:
-        """Add the opinion to the logits of a batch, (B, C); without weight they stay as they are.
-
-        Args:
-            logits: Logits, (B, C).
-            batch: The batch.
-            task: Description of the data.
-        """
-        if self.weight == 0:
-            return logits
-        return self.mixed(logits, self.opinions(sample_bits(batch, task)))
-
-    def mixed(self, logits: Tensor, opinions: Tensor) -> Tensor:
-        """Compute ``(logits - prior + weight opinions) / temperature + prior``, fp32 (n, C).
-
-        Args:
-            logits: Logits, (n, C).
-            opinions: Opinions, (n, C).
-        """
-        prior, logits = self.prior.to(logits.device), logits.float()
-        return (logits - prior + self.weight * opinions.to(logits)) / self.temperature + prior
-
-    def opinions(self, bits: csr_array) -> Tensor:
+    def opinions(self, features: csr_array) -> Tensor:
         """Compute the opinions on samples, fp32 (n, C), on the CPU.
 
         Args:
-            bits: Bins of the samples, fp32 (n, W).
+            features: Bins of the samples, fp32 (n, W).
         """
-        samples, width = bits.shape
+        samples, width = features.shape
         self._compared += samples * len(self.codes)
         if self._search is None and self._compared > _COMPARISONS_TO_COMPILE:
             self._search = TanimotoSearch(self.bits, compiled=True)
         size = _SEARCHES_AT_ONCE if self._search else max(1, min(_AT_ONCE, _BINS_AT_ONCE // width))
-        found = [self._of_some(bits[start : start + size]) for start in range(0, samples, size)]
+        found = [self._of_some(features[start : start + size]) for start in range(0, samples, size)]
         return torch.cat(found) if found else torch.zeros(0, self.num_classes)
 
     def _nearest(self, bits: csr_array) -> tuple[Tensor, Tensor]:
@@ -143,9 +119,7 @@ class NearestSamples(nn.Module):
         if self.weight == 0 or self.bits is None:
             return {}
         return {
-            "weight": float(self.weight),
-            "temperature": float(self.temperature),
-            "prior": self.prior,
+            **self.mixture_state(),
             "number": self.number,
             "width": self.bits.shape[1],
             "starts": torch.from_numpy(self.bits.indptr.astype(numpy.int64)),
@@ -153,7 +127,7 @@ class NearestSamples(nn.Module):
             "codes": torch.from_numpy(self.codes),
         }
 
-    def set_extra_state(self, state: Mapping[str, Any]) -> None:
+    def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restore what a checkpoint remembers.
 
         Raises:
@@ -165,15 +139,9 @@ class NearestSamples(nn.Module):
         if not state:
             return
         starts, bins, codes = (_integers(state, name) for name in ("starts", "bins", "codes"))
-        weight, temperature, prior = state["weight"], state["temperature"], state["prior"]
         number, width = state["number"], state["width"]
         valid = (
-            all(isinstance(value, float) and 0 < value < numpy.inf for value in (weight, temperature))
-            and isinstance(prior, Tensor)
-            and prior.dtype == torch.float32
-            and prior.shape == (self.num_classes,)
-            and bool(prior.isfinite().all())
-            and all(type(value) is int and value >= 1 for value in (number, width))
+            all(type(value) is int and value >= 1 for value in (number, width))
             and len(codes) >= 1
             and len(starts) == len(codes) + 1
             and starts[0] == 0
@@ -181,24 +149,12 @@ class NearestSamples(nn.Module):
             and bool((numpy.diff(starts) >= 0).all())
             and _within(bins, width)
             and _within(codes, self.num_classes)
+            and self.set_mixture(state)
         )
         if not valid:
             raise ValueError("neighbors: expected bins and class codes of training samples, got other values.")
         ones = numpy.ones(len(bins), dtype=numpy.float32)
-        self.remember(csr_array((ones, bins, starts), shape=(len(codes), width)), codes.astype(numpy.int64), number)
-        self.weight, self.temperature, self.prior = weight, temperature, prior
-
-    def check_width(self, task: DrugTask) -> None:
-        """Check that the remembered samples have the features of a task.
-
-        Args:
-            task: Description of the data.
-
-        Raises:
-            ValueError: If they have others.
-        """
-        if self.bits is not None and self.bits.shape[1] != bits_width(task):
-            raise ValueError(f"neighbors: expected {bits_width(task)} bins, got {self.bits.shape[1]}.")
+        self.learn(csr_array((ones, bins, starts), shape=(len(codes), width)), codes.astype(numpy.int64), number)
 
 
 def nearest_first(similarity: Tensor, number: int) -> tuple[Tensor, Tensor]:

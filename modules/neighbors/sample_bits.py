@@ -1,7 +1,8 @@
-"""The fingerprint bins of samples, which their similarity is computed from."""
+"""The fingerprint bins of samples, which their similarity and the opinions on them are computed from."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy
@@ -28,16 +29,31 @@ def bits_width(task: DrugTask) -> int:
 def sample_bits(batch: Batch, task: DrugTask) -> csr_array:
     """The bins that are not zero in the fingerprints of each sample, as ones.
 
+    Args:
+        batch: Batch of B samples with molecules.
+        task: Description of the data.
+
+    Returns:
+        fp32 (B, W), see `sample_counts`.
+    """
+    found = sample_counts(batch, task)
+    found.data[:] = 1
+    return found
+
+
+def sample_counts(batch: Batch, task: DrugTask) -> csr_array:
+    """The counts of the bins in the fingerprints of each sample.
+
     Bins are those of the Morgan fingerprint if the molecules have one, else of all fingerprints; those of the second
-    molecule follow those of the first. Of a reaction they are the bins with more in the product, then those with more
-    in the reactants; of an unordered pair the bins of either drug, then those of both.
+    molecule follow those of the first. Of a reaction they are how much more the product has, then how much more the
+    reactants have; of an unordered pair the sums of both drugs, then the smaller counts.
 
     Args:
         batch: Batch of B samples with molecules.
         task: Description of the data.
 
     Returns:
-        fp32 (B, W).
+        fp32 (B, W), without zeros that are stored.
     """
     from scipy.sparse import csr_array
 
@@ -50,14 +66,16 @@ def sample_bits(batch: Batch, task: DrugTask) -> csr_array:
     if is_reaction:
         places = owner, bins + width * (counts < 0)
     elif task.symmetric:
-        either, drugs = numpy.unique(owner // molecules * width + bins, return_counts=True)
+        either, at, drugs = numpy.unique(owner // molecules * width + bins, return_inverse=True, return_counts=True)
         both = either[drugs == molecules]
+        smaller = numpy.full(len(either), numpy.inf)
+        numpy.minimum.at(smaller, at, counts)
         rows, columns = numpy.divmod(numpy.concatenate([either, both]), width)
         places = rows, columns + width * (numpy.arange(len(columns)) >= len(either))
+        counts = numpy.concatenate([numpy.bincount(at, counts, len(either)), smaller[drugs == molecules]])
     else:
         places = owner // molecules, bins + width * (owner % molecules)
-    ones = numpy.ones(len(places[0]), dtype=numpy.float32)
-    return csr_array((ones, places), shape=(len(batch), bits_width(task)))
+    return csr_array((numpy.abs(counts).astype(numpy.float32), places), shape=(len(batch), bits_width(task)))
 
 
 def bits_of_rows(data: DrugDataModule, rows: NDArray[numpy.int64], task: DrugTask) -> csr_array:
@@ -71,9 +89,29 @@ def bits_of_rows(data: DrugDataModule, rows: NDArray[numpy.int64], task: DrugTas
     Returns:
         fp32 (n, W).
     """
+    return features_of_rows(data, rows, task, sample_bits)
+
+
+def features_of_rows(
+    data: DrugDataModule,
+    rows: NDArray[numpy.int64],
+    task: DrugTask,
+    features: Callable[[Batch, DrugTask], csr_array],
+) -> csr_array:
+    """The features of rows of a table.
+
+    Args:
+        data: The data module, set up.
+        rows: Rows of its table, (n,), one or more.
+        task: Description of the data.
+        features: From a batch to its features, such as `sample_counts`.
+
+    Returns:
+        fp32 (n, W).
+    """
     from scipy.sparse import vstack
 
-    return vstack([sample_bits(batch, task) for batch in data.batches_of(rows)], format="csr")
+    return vstack([features(batch, task) for batch in data.batches_of(rows)], format="csr")
 
 
 def kept_bins(task: DrugTask) -> tuple[int, int]:

@@ -12,21 +12,21 @@ import tailmol
 from datamodules.drug_datamodule import DrugDataModule
 from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
-from modules.evaluation.neighbor_weight import best_weight
+from modules.evaluation.opinion_weight import best_weight
 from modules.evaluation.split_scores import SplitScores, scores_path
 from modules.losses.classification.class_priors import log_priors
-from modules.neighbor_choice import choose_neighbors
 from modules.neighbors.nearest_samples import NearestSamples
 from modules.neighbors.sample_bits import sample_bits
 from modules.neighbors.settings import NeighborSettings
+from modules.opinion_choice import OpinionSettings, choose_opinions
 from tests.lightning_app.command import TINY
 from tests.workflows.uneven_table import uneven_table
 from workflows.decide import decide
 from workflows.fit import fit
 
 SHORT = [*TINY, "--tracking.wandb=disabled", "--config=encoder/fingerprint.yaml", "--trainer.max_epochs=1"]
-SHORT += ["--config=method/balanced_neighbors.yaml", "--neighbors.number=3", "--data.batch_size=8"]
-SHORT += ["--data.fingerprint_kinds=[morgan]"]
+SHORT += ["--config=method/balanced_opinions.yaml", "--neighbors.number=3", "--forest.trees=0"]
+SHORT += ["--data.fingerprint_kinds=[morgan]", "--data.batch_size=8"]
 
 
 def trained(folder: Path, *options: str) -> tuple[DrugClassifier, SplitScores, Path]:
@@ -51,13 +51,13 @@ def opinions(model: DrugClassifier, data: DrugDataModule, known: list[int], aske
     (batch,) = list(data.batches_of(numpy.arange(37)))
     bits = sample_bits(batch, model.task)
     neighbors = NearestSamples(3)
-    neighbors.remember(bits[known], data.records.codes[known], 3)
+    neighbors.learn(bits[known], data.records.codes[known], 3)
     return neighbors.opinions(bits[asked])
 
 
 def test_validation_samples_are_asked_of_the_training_samples(tmp_path: Path) -> None:
     model, scores, _ = trained(tmp_path)
-    neighbors, task, data = model.decision.neighbors, model.task, data_of(tmp_path)
+    neighbors, task, data = model.decision.opinions.neighbors, model.task, data_of(tmp_path)
     assert neighbors.weight > 0
     assert task is not None
     (batch,) = list(data.batches_of(scores.rows.numpy()))
@@ -72,7 +72,7 @@ def test_validation_samples_are_asked_of_the_training_samples(tmp_path: Path) ->
 
 def test_samples_of_a_fold_are_asked_of_the_other_folds(tmp_path: Path) -> None:
     model, scores, run = trained(tmp_path, "--folds=3")
-    neighbors, data = model.decision.neighbors, data_of(tmp_path)
+    neighbors, data = model.decision.opinions.neighbors, data_of(tmp_path)
     assert neighbors.weight > 0
     assert sorted(scores.rows.tolist()) == list(range(36))
     for fold in range(3):
@@ -82,7 +82,7 @@ def test_samples_of_a_fold_are_asked_of_the_other_folds(tmp_path: Path) -> None:
         expected = (own.logits + neighbors.weight * opinions(model, data, others, rows)) / neighbors.temperature
         torch.testing.assert_close(scores.part(torch.isin(scores.rows, own.rows)).logits, expected)
     # In the end it remembers all, the drug that no fold tests too.
-    assert numpy.bincount(model.decision.neighbors.codes).tolist() == [12, 24, 1]
+    assert numpy.bincount(model.decision.opinions.neighbors.codes).tolist() == [12, 24, 1]
     assert tailmol.load(run).predict(["CCCCCCN"])["predicted_label"].to_list() == ["amine"]
 
 
@@ -104,13 +104,13 @@ def test_a_correction_is_that_of_the_mixture(
         alone = model.network(batch)[1]
     labels = torch.from_numpy(data.records.codes[rows])
     found = SplitScores(torch.from_numpy(rows), labels, alone, labels)
-    (mixed,) = choose_neighbors(model, data, [found], NeighborSettings(number=3))
+    (mixed,) = choose_opinions(model, data, [found], OpinionSettings(NeighborSettings(number=3)))
     assert model.task is not None
-    opinion = scales * decision.neighbors.opinions(sample_bits(batch, model.task))
+    opinion = scales * decision.opinions.neighbors.opinions(sample_bits(batch, model.task))
     logits = scales * (alone - contained * priors)
     known = decision.counts > 0
     weight, temperature = best_weight(logits[:, known], opinion[:, known], labels)
-    assert (decision.neighbors.weight, decision.neighbors.temperature) == (weight, temperature)
+    assert (decision.opinions.neighbors.weight, decision.opinions.neighbors.temperature) == (weight, temperature)
     assert weight > 0
     assert temperature != pytest.approx(1, abs=0.01)
     unbiased = decision.corrected(mixed.logits) - decision.prior_strength() * priors
@@ -124,13 +124,13 @@ def test_without_neighbors_nothing_is_remembered(tmp_path: Path, options: list[s
         [*words, *options, "--data.source", str(uneven_table(tmp_path)), f"--run.root={tmp_path}"], show_progress=False
     )
     model = DrugClassifier.load_from_checkpoint(run.best_checkpoint)
-    assert model.decision.neighbors.bits is None
-    assert model.decision.neighbors.weight == 0
+    assert model.decision.opinions.neighbors.bits is None
+    assert model.decision.opinions.neighbors.weight == 0
 
 
 def test_the_largest_classes_are_drawn_from_if_there_are_too_many(tmp_path: Path) -> None:
     model, _, _ = trained(tmp_path, "--folds=3", "--neighbors.most=11")
-    assert numpy.bincount(model.decision.neighbors.codes).tolist() == [5, 5, 1]
+    assert numpy.bincount(model.decision.opinions.neighbors.codes).tolist() == [5, 5, 1]
 
 
 def test_a_refit_remembers_all_rows_with_the_weight_that_was_chosen(tmp_path: Path) -> None:
@@ -140,12 +140,12 @@ def test_a_refit_remembers_all_rows_with_the_weight_that_was_chosen(tmp_path: Pa
         if objective is not None:
             decide(folder, DecisionSettings(objective))
         final = DrugClassifier.load_from_checkpoint(path)
-        neighbors = final.decision.neighbors
+        neighbors = final.decision.opinions.neighbors
         assert numpy.bincount(neighbors.codes).tolist() == [12, 24, 1]
         assert (neighbors.weight, neighbors.temperature) == (
-            best.decision.neighbors.weight,
-            best.decision.neighbors.temperature,
+            best.decision.opinions.neighbors.weight,
+            best.decision.opinions.neighbors.temperature,
         )
     model = tailmol.load(folder)
     model.decide("balanced_accuracy")
-    assert len(model.classifier.decision.neighbors.codes) == 37
+    assert len(model.classifier.decision.opinions.neighbors.codes) == 37

@@ -10,7 +10,7 @@ from datamodules.chemistry.molecule_features import FeatureSettings, featurize
 from datamodules.drug_task import DrugTask
 from datamodules.sample_store import SampleMolecules, SampleStore
 from datamodules.tables.columns import INPUTS, InputKind
-from modules.export.portable_features import MoleculeInputs, sample_bits
+from modules.export.portable_features import MoleculeInputs, sample_counts
 from modules.neighbors import sample_bits as model_bits
 from tests.datamodules.example_smiles import INN_STEMS
 
@@ -42,8 +42,8 @@ def test_inputs_and_bits_are_those_of_the_model(
     assert numpy.array_equal(found["atom_counts"], batch.molecules.atoms_per_molecule.numpy())
     assert numpy.array_equal(found["bins"], batch.fingerprints.bin.numpy())
     assert numpy.array_equal(found["counts"], batch.fingerprints.count.numpy())
-    bits = sample_bits(found, kind, task.symmetric, *model_bits.kept_bins(task))
-    assert numpy.array_equal(bits, model_bits.sample_bits(batch, task).toarray() > 0)
+    counts = sample_counts(found, kind, task.symmetric, *model_bits.kept_bins(task))
+    assert numpy.array_equal(counts, model_bits.sample_counts(batch, task).toarray())
 
 
 def test_an_unusable_part_leaves_out_the_whole_sample() -> None:

@@ -19,7 +19,7 @@ def test_opinions_are_those_of_the_model(known: list[tuple[set[int], int]], aske
     dense = numpy.array([[place in row for place in range(10)] for row, _ in known])
     bits, codes = csr_array(dense.astype(numpy.float32)), numpy.array([code for _, code in known])
     model = NearestSamples(4)
-    model.remember(bits, codes, number)
+    model.learn(bits, codes, number)
     new = numpy.array([[place in row for place in range(10)] for row in asked])
     expected = model.opinions(csr_array(new.astype(numpy.float32))).numpy()
     found = RememberedSamples(bits.indptr, bits.indices, codes, 4, number).opinions(new)

@@ -26,7 +26,7 @@ def bits(rows: list[set[int]], width: int = 8) -> csr_array:
 
 def remembering(rows: list[set[int]], codes: list[int], number: int, num_classes: int = 3) -> NearestSamples:
     neighbors = NearestSamples(num_classes)
-    neighbors.remember(bits(rows), numpy.array(codes), number)
+    neighbors.learn(bits(rows), numpy.array(codes), number)
     return neighbors
 
 

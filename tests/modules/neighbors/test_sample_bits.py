@@ -11,7 +11,7 @@ from datamodules.chemistry.count_fingerprints import FingerprintKind
 from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.drug_task import DrugTask
 from datamodules.tables.columns import InputKind
-from modules.neighbors.sample_bits import bits_width, sample_bits
+from modules.neighbors.sample_bits import bits_width, sample_bits, sample_counts
 
 
 def batch_of(counts: list[list[float]], samples: int) -> Batch:
@@ -59,6 +59,26 @@ def test_the_drugs_of_an_unordered_pair_are_exchangeable() -> None:
     found = [sample_bits(batch_of(pair, 1), task).toarray() for pair in ([one, other], [other, one])]
     assert numpy.array_equal(found[0], [[1, 1, 1, 0, 1, 0]])
     assert numpy.array_equal(*found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "ordered", "expected"),
+    [
+        ("reaction", False, [0, 3, 0, 0, 0, 3]),
+        ("pair", True, [1, 2, 3, 1, 5, 0]),
+        # The sums of both drugs, then what both have.
+        ("pair", False, [2, 7, 3, 1, 2, 0]),
+    ],
+)
+def test_counts_of_two_molecules(kind: InputKind, ordered: bool, expected: list[int]) -> None:
+    batch, task = batch_of([[1, 2, 3], [1, 5, 0]], 1), task_of(kind, ordered=ordered)
+    found = sample_counts(batch, task)
+    assert found.toarray().tolist() == [expected]
+    assert numpy.array_equal(sample_bits(batch, task).toarray()[0], numpy.array(expected) > 0)
+
+
+def test_a_drug_with_itself_has_its_counts_twice_and_once() -> None:
+    assert sample_counts(batch_of([[2, 0, 1]] * 2, 1), task_of("pair")).toarray().tolist() == [[4, 0, 2, 2, 0, 1]]
 
 
 def test_arrays_have_none() -> None:

@@ -31,15 +31,15 @@ def names(*arguments: str) -> list[str]:
     [
         ([], ["data/inn_stems.yaml", "recommended/molecule.yaml", "method/default.yaml"]),
         (["--data.source", "my.csv"], ["recommended/molecule.yaml", "method/default.yaml"]),
-        (["--data.source=hiv"], ["data/hiv.yaml", "recommended/hiv.yaml", "method/balanced_neighbors.yaml"]),
-        (["-c", "data/hiv.yaml"], ["data/hiv.yaml", "recommended/hiv.yaml", "method/balanced_neighbors.yaml"]),
+        (["--data.source=hiv"], ["data/hiv.yaml", "recommended/hiv.yaml", "method/balanced_opinions.yaml"]),
+        (["-c", "data/hiv.yaml"], ["data/hiv.yaml", "recommended/hiv.yaml", "method/balanced_opinions.yaml"]),
         (
             ["--config=data/hiv.yaml", "--data.source", "my.csv"],
-            ["data/hiv.yaml", "recommended/hiv.yaml", "method/balanced_neighbors.yaml"],
+            ["data/hiv.yaml", "recommended/hiv.yaml", "method/balanced_opinions.yaml"],
         ),
         (
             ["--config", "data/uspto_50k_product.yaml", "--data.source", "uspto_50k"],
-            ["data/uspto_50k_product.yaml", "recommended/uspto_50k_product.yaml", "method/balanced_neighbors.yaml"],
+            ["data/uspto_50k_product.yaml", "recommended/uspto_50k_product.yaml", "method/balanced_opinions.yaml"],
         ),
         (
             ["--config", "method/ldam.yaml", "--config", "encoder/gin.yaml", "--data.source", "digits"],
@@ -51,7 +51,7 @@ def names(*arguments: str) -> list[str]:
         ),
         (
             ["--data.source", "my.csv", "--data.input=reaction"],
-            ["recommended/reaction.yaml", "method/balanced_neighbors.yaml"],
+            ["recommended/reaction.yaml", "method/balanced_opinions.yaml"],
         ),
         (["--data.source", "my.NPZ"], ["recommended/array.yaml", "method/default.yaml"]),
         (["--data.source", "my.csv", "--data.input=5"], ["method/default.yaml"]),
@@ -74,7 +74,7 @@ def test_a_file_of_the_user_may_name_the_data_set(tmp_path: Path, monkeypatch: p
     Path("mine.yaml").write_text("data: {source: hiv, batch_size: 8}\n")
     command = read_command(["--config", "mine.yaml"])
     assert [layer.name for layer in command.files][1:] == [
-        *("data/hiv.yaml", "recommended/hiv.yaml", "method/balanced_neighbors.yaml", "mine.yaml"),
+        *("data/hiv.yaml", "recommended/hiv.yaml", "method/balanced_opinions.yaml", "mine.yaml"),
     ]
     assert command.composition.settings["data"]["batch_size"] == 8
     assert settings_files(["--config", "mine.yaml"])[-1] == Path("mine.yaml")

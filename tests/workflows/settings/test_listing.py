@@ -55,6 +55,6 @@ def test_print_config_shows_the_result_and_does_nothing(
         "T_max: 3  # base.yaml",
         "weight_decay: 0.1  # recommended/hiv.yaml",
         "smiles_columns: [X]  # data/hiv.yaml",
-        "logit_adjustment: 1.0  # method/balanced_neighbors.yaml",
+        "logit_adjustment: 1.0  # method/balanced_opinions.yaml",
     }
     assert list(tmp_path.iterdir()) == [Path("mine.yaml").resolve()]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from modules.evaluation.neighbor_weight import WEIGHTS, best_weight
+from modules.evaluation.opinion_weight import WEIGHTS, best_weight
 
 
 def drawn(size: int = 300) -> tuple[torch.Tensor, torch.Tensor]:

@@ -13,10 +13,10 @@ from modules.drug_classifier import DrugClassifier
 from modules.encoders import FingerprintMLP
 from modules.evaluation.split_scores import SplitScores
 from modules.losses import CrossEntropyLoss
-from modules.neighbor_choice import choose_neighbors
 from modules.neighbors.nearest_samples import NearestSamples
 from modules.neighbors.sample_bits import bits_of_rows
 from modules.neighbors.settings import NeighborSettings
+from modules.opinion_choice import OpinionSettings, choose_opinions
 
 DRUGS = [f"{'C' * size}{end}" for size in range(3, 9) for end in ("N", "OC")]
 
@@ -44,14 +44,14 @@ def test_a_cold_fold_is_asked_of_what_its_member_was_trained_on(tmp_path: Path) 
         tested = torch.from_numpy(member.records.rows["test"])
         labels = torch.from_numpy(codes)[tested]
         scores.append(SplitScores(tested, labels, torch.zeros(len(tested), task.num_classes), labels))
-    found = choose_neighbors(model, whole, scores, NeighborSettings(3))
-    chosen = model.decision.neighbors
+    found = choose_opinions(model, whole, scores, OpinionSettings(NeighborSettings(3)))
+    chosen = model.decision.opinions.neighbors
     assert chosen.weight > 0
     for member, given, mixed in zip(members, scores, found, strict=True):
         trained, rows_of_fold = member.records.rows["train"], given.rows.numpy()
         assert len(trained) + len(rows_of_fold) < len(codes)
         alone = NearestSamples(task.num_classes)
-        alone.remember(bits_of_rows(whole, numpy.sort(trained), task), codes[numpy.sort(trained)], 3)
+        alone.learn(bits_of_rows(whole, numpy.sort(trained), task), codes[numpy.sort(trained)], 3)
         expected = chosen.mixed(given.logits, alone.opinions(bits_of_rows(whole, rows_of_fold, task)))
         torch.testing.assert_close(mixed.logits, expected)
     # In the end it remembers every row.

@@ -1,0 +1,158 @@
+"""A random forest as a second opinion on the logits of a network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from datamodules.batch import Batch
+from datamodules.drug_task import DrugTask
+from modules.forest.growth import grow_trees
+from modules.forest.trees import LARGEST_COUNT, Trees
+from modules.neighbors.sample_bits import sample_counts
+from modules.second_opinion import SecondOpinion
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+_AT_ONCE = 1024
+# After so many searches for a leaf, which take about as long as compiling the search, it is compiled.
+_LEAVES_TO_COMPILE = 2**19
+_TYPES = {
+    "roots": torch.int32,
+    "features": torch.int32,
+    "limits": torch.int32,
+    "following": torch.int32,
+    "starts": torch.int64,
+    "codes": torch.int32,
+    "shares": torch.float32,
+    "class_counts": torch.int64,
+}
+
+
+class Forest(SecondOpinion):
+    """Grows a random forest on training samples, and says which classes its leaves have more of than all samples.
+
+    A network weighs every bin of a fingerprint a little; a tree asks for few of them, one after the other.
+
+    Attributes:
+        trees: The trees; None before there are any.
+    """
+
+    def forget(self) -> None:
+        """Forget the trees and have no opinion."""
+        super().forget()
+        self.trees: Trees | None = None
+        self._width: int | None = None
+        self._found = 0
+
+    @staticmethod
+    def features(batch: Batch, task: DrugTask) -> csr_array:
+        """The counts in the fingerprints of each sample, see `sample_counts`."""
+        return sample_counts(batch, task)
+
+    @property
+    def width(self) -> int | None:
+        """Number of counts of a sample; None before there are trees."""
+        return self._width
+
+    def learn(self, features: csr_array, codes: NDArray[Any], size: int) -> None:
+        """Grow a forest on training samples in place of that before.
+
+        Args:
+            features: Counts of the samples, fp32 (N, W).
+            codes: Their class codes, int64 (N,).
+            size: Number of trees.
+        """
+        self.trees, self._width = grow_trees(features, codes, size, self.num_classes), features.shape[1]
+
+    def opinions(self, features: csr_array) -> Tensor:
+        """Compute the opinions on samples, fp32 (n, C), on the CPU.
+
+        Args:
+            features: Counts of the samples, fp32 (n, W).
+        """
+        assert self.trees is not None
+        found = [self._of_some(features[start : start + _AT_ONCE]) for start in range(0, features.shape[0], _AT_ONCE)]
+        return torch.cat(found) if found else torch.zeros(0, self.num_classes)
+
+    def _of_some(self, features: csr_array) -> Tensor:
+        trees = self.trees
+        assert trees is not None
+        counts = numpy.minimum(features.toarray(), LARGEST_COUNT).astype(numpy.uint8)
+        self._found += len(counts) * len(trees.roots)
+        if self._found <= _LEAVES_TO_COMPILE:
+            return torch.from_numpy(trees.opinions(trees.leaves(counts)))
+        from modules.forest.tree_kernel import find_leaves
+
+        leaves = numpy.empty((len(counts), len(trees.roots)), dtype=numpy.int32)
+        find_leaves(counts, trees.roots, trees.features, trees.limits, trees.following, leaves)
+        return torch.from_numpy(trees.opinions(leaves))
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """The trees, as tensors and numbers."""
+        if self.weight == 0 or self.trees is None:
+            return {}
+        arrays = {name: torch.from_numpy(getattr(self.trees, name)) for name in _TYPES}
+        return {**self.mixture_state(), "width": self._width, **arrays}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore the trees of a checkpoint.
+
+        Raises:
+            ValueError: If they are not valid.
+        """
+        self.forget()
+        if not state:
+            return
+        found, width = {name: state.get(name) for name in _TYPES}, state.get("width")
+        arrays = {
+            name: values.cpu().numpy()
+            for name, values in found.items()
+            if isinstance(values, Tensor) and values.ndim == 1 and values.dtype == _TYPES[name]
+        }
+        if len(arrays) == len(_TYPES) and type(width) is int:
+            trees = Trees(**arrays)
+            if _are_trees(trees, width, self.num_classes) and self.set_mixture(state):
+                self.trees, self._width = trees, width
+                return
+        raise ValueError("forest: expected the nodes and leaves of trees, got other values.")
+
+
+def _are_trees(trees: Trees, width: int, classes: int) -> bool:
+    """Whether every way from a root ends in a leaf of its tree, and every leaf has shares of classes."""
+    nodes, leaves, entries = len(trees.features), len(trees.starts) - 1, len(trees.codes)
+    if not (
+        len(trees.limits) == len(trees.following) == nodes
+        and len(trees.shares) == entries
+        and len(trees.class_counts) == classes
+        and len(trees.roots) >= 1
+        and trees.roots[0] == 0
+        and bool((numpy.diff(trees.roots) >= 1).all())
+        and trees.roots[-1] < nodes
+        and leaves >= 1
+        and trees.starts[0] == 0
+        and trees.starts[-1] == entries
+        and bool((numpy.diff(trees.starts) >= 1).all())
+    ):
+        return False
+    number = numpy.arange(nodes)
+    ends = numpy.append(trees.roots[1:], nodes)
+    last = numpy.repeat(ends, numpy.diff(numpy.append(trees.roots, nodes)))
+    is_leaf = trees.features < 0
+    # A second child stands behind the first one, so that each step leads to a later node of the tree.
+    in_order = numpy.where(
+        is_leaf,
+        (trees.following >= 0) & (trees.following < leaves),
+        (trees.following > number + 1) & (trees.following < last) & (trees.features < width),
+    )
+    return (
+        bool(in_order.all())
+        and bool(((trees.codes >= 0) & (trees.codes < classes)).all())
+        and bool((trees.class_counts >= 0).all() and (trees.class_counts > 0).any())
+        and bool(((trees.shares > 0) & (trees.shares <= 1)).all())
+    )

@@ -1,0 +1,97 @@
+"""Growing a random forest."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy
+from numpy.typing import NDArray
+
+from modules.forest.trees import LARGEST_COUNT, Trees
+from modules.processes import rank_and_world_size
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+_SMALLEST_LEAF = 2
+# Numbers that the trees which are grown together may hold before they are made smaller.
+_NUMBERS_AT_ONCE = 2**27
+
+
+def grow_trees(counts: csr_array, codes: NDArray[Any], trees: int, num_classes: int) -> Trees:
+    """Grow a random forest (Breiman, 2001), by scikit-learn.
+
+    Each tree is grown on a bootstrap sample, chooses among the square root of the number of features at each node, and
+    has two samples or more in each leaf. The forest depends on its arguments alone.
+
+    Args:
+        counts: Counts of N samples, (N, W); counts above 255 count as 255.
+        codes: Class codes, int64 (N,).
+        trees: Number of trees.
+        num_classes: Number of classes.
+    """
+    from joblib import parallel_config
+    from scipy.sparse import csc_matrix
+    from sklearn.ensemble import RandomForestClassifier
+
+    grown_on = csc_matrix(counts, dtype=numpy.float32)
+    # Trees of scikit-learn refuse places of 64 bits.
+    grown_on.indices, grown_on.indptr = (own.astype(numpy.int32) for own in (grown_on.indices, grown_on.indptr))
+    numpy.minimum(grown_on.data, LARGEST_COUNT, out=grown_on.data)
+    present = numpy.unique(codes)
+    together = max(1, min(trees, _NUMBERS_AT_ONCE // (len(codes) * len(present))))
+    parts = []
+    for first in range(0, trees, together):
+        size = min(together, trees - first)
+        forest = RandomForestClassifier(size, min_samples_leaf=_SMALLEST_LEAF, random_state=first, n_jobs=_threads())
+        # A caller may have asked joblib for processes, which would import all of this again.
+        with parallel_config(backend="threading"):
+            forest.fit(grown_on, codes)
+        parts += [_arrays_of(own.tree_, present) for own in forest.estimators_]
+    sizes = [len(part["features"]) for part in parts]
+    leaf_counts = [len(part["sizes"]) for part in parts]
+    for part, node, leaf in zip(parts, _begins(sizes), _begins(leaf_counts), strict=True):
+        part["following"] += numpy.where(part["features"] < 0, leaf, node)
+    joined = {name: numpy.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return Trees(
+        roots=_begins(sizes).astype(numpy.int32),
+        features=joined["features"],
+        limits=joined["limits"],
+        following=joined["following"].astype(numpy.int32),
+        starts=numpy.concatenate([[0], numpy.cumsum(joined["sizes"])]),
+        codes=joined["codes"],
+        shares=joined["shares"],
+        class_counts=numpy.bincount(codes, minlength=num_classes),
+    )
+
+
+def _arrays_of(tree: Any, present: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """A tree of scikit-learn, whose first children follow their nodes, with sparse leaves."""
+    is_leaf = tree.children_left < 0
+    inner = numpy.flatnonzero(~is_leaf)
+    if not numpy.array_equal(tree.children_left[inner], inner + 1):
+        raise RuntimeError("scikit-learn: expected trees whose first children follow their nodes, got others.")
+    shares = tree.value[is_leaf, 0]
+    leaf, place = numpy.nonzero(shares)
+    shares = shares / shares.sum(axis=1, keepdims=True)
+    return {
+        "features": numpy.where(is_leaf, -1, tree.feature).astype(numpy.int32),
+        # Counts are whole numbers.
+        "limits": numpy.where(is_leaf, 0, numpy.floor(tree.threshold)).astype(numpy.int32),
+        "following": numpy.where(is_leaf, numpy.cumsum(is_leaf) - 1, tree.children_right),
+        "sizes": numpy.bincount(leaf, minlength=len(shares)),
+        "codes": present[place].astype(numpy.int32),
+        "shares": shares[leaf, place].astype(numpy.float32),
+    }
+
+
+def _begins(sizes: list[int]) -> NDArray[Any]:
+    """Where each of some parts begins that stand one after the other."""
+    return numpy.cumsum(sizes) - sizes
+
+
+def _threads() -> int:
+    """Cores of this process, where the processes of a run share a machine."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // rank_and_world_size()[1])

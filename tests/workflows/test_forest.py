@@ -1,0 +1,111 @@
+"""Models that ask a forest: what it is grown on, and that no sample is asked about itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy
+import pytest
+import torch
+
+import tailmol
+from datamodules.drug_datamodule import DrugDataModule
+from modules.decisions.settings import DecisionSettings
+from modules.drug_classifier import DrugClassifier
+from modules.evaluation.split_scores import SplitScores, scores_path
+from modules.forest.forest import Forest
+from modules.neighbors.sample_bits import sample_bits, sample_counts
+from tests.lightning_app.command import TINY
+from tests.workflows.uneven_table import uneven_table
+from workflows.decide import decide
+from workflows.fit import fit
+
+SHORT = [*TINY, "--tracking.wandb=disabled", "--config=encoder/fingerprint.yaml", "--trainer.max_epochs=1"]
+SHORT += ["--config=method/balanced_opinions.yaml", "--neighbors.number=3", "--forest.trees=6"]
+SHORT += ["--data.fingerprint_kinds=[morgan]", "--data.batch_size=8"]
+
+
+def trained(folder: Path, *options: str) -> tuple[DrugClassifier, SplitScores, Path]:
+    """A model, the scores that its decision was chosen on, and its folder."""
+    run = fit(
+        [*SHORT, "--data.source", str(uneven_table(folder)), f"--run.root={folder}", *options], show_progress=False
+    )
+    scores = SplitScores.load(scores_path(run.best_checkpoint), 3)
+    return DrugClassifier.load_from_checkpoint(run.best_checkpoint), scores, run.folder
+
+
+def data_of(folder: Path) -> DrugDataModule:
+    """All rows of the table, in one split."""
+    data = DrugDataModule(str(folder / "drugs.csv"), split="all", fingerprint_size=256)
+    data.setup("test")
+    return data
+
+
+def test_the_opinion_of_the_forest_is_added_after_that_of_the_neighbors(tmp_path: Path) -> None:
+    model, scores, _ = trained(tmp_path)
+    opinions, task = model.decision.opinions, model.task
+    assert task is not None
+    assert opinions.neighbors.weight > 0
+    assert opinions.forest.weight > 0
+    assert opinions.forest.trees is not None
+    assert len(opinions.forest.trees.roots) == 6
+    assert opinions.forest.trees.class_counts.tolist() == list(task.class_counts)
+    (batch,) = list(data_of(tmp_path).batches_of(scores.rows.numpy()))
+    with torch.no_grad():
+        alone = model.network(batch)[1]
+        found = model.predict_step(batch, 0)
+    torch.testing.assert_close(found.logits, scores.logits)
+    nearest = opinions.neighbors.mixed(alone, opinions.neighbors.opinions(sample_bits(batch, task)))
+    expected = opinions.forest.mixed(nearest, opinions.forest.opinions(sample_counts(batch, task)))
+    torch.testing.assert_close(found.logits, expected)
+
+
+def test_samples_of_a_fold_are_asked_of_a_forest_on_the_other_folds(tmp_path: Path) -> None:
+    model, scores, run = trained(tmp_path, "--folds=3", "--neighbors.number=0")
+    forest, data, task = model.decision.opinions.forest, data_of(tmp_path), model.task
+    assert task is not None
+    assert forest.weight > 0
+    (batch,) = list(data.batches_of(numpy.arange(37)))
+    counts = sample_counts(batch, task)
+    for fold in range(3):
+        own = SplitScores.load(scores_path(run / "folds" / str(fold) / "checkpoints" / "best.ckpt"), 3)
+        rows = own.rows.tolist()
+        others = [row for row in range(37) if row not in rows]
+        alone = Forest(3)
+        alone.learn(counts[others], data.records.codes[others], 6)
+        expected = forest.mixed(own.logits, alone.opinions(counts[rows]))
+        torch.testing.assert_close(scores.part(torch.isin(scores.rows, own.rows)).logits, expected)
+    # In the end it is grown on all, the drug that no fold tests too.
+    assert forest.trees is not None
+    assert forest.trees.class_counts.tolist() == [12, 24, 1]
+    assert tailmol.load(run).predict(["CCCCCCN"])["predicted_label"].to_list() == ["amine"]
+
+
+@pytest.mark.parametrize("options", [["--forest.trees=0"], ["--config=method/cross_entropy.yaml"]])
+def test_without_trees_there_is_no_forest(tmp_path: Path, options: list[str]) -> None:
+    words = [word for word in SHORT if not word.startswith(("--neighbors", "--forest", "--config=method"))]
+    run = fit(
+        [*words, *options, "--data.source", str(uneven_table(tmp_path)), f"--run.root={tmp_path}"], show_progress=False
+    )
+    forest = DrugClassifier.load_from_checkpoint(run.best_checkpoint).decision.opinions.forest
+    assert (forest.trees, forest.weight) == (None, 0.0)
+
+
+def test_the_largest_classes_are_drawn_from_if_there_are_too_many(tmp_path: Path) -> None:
+    model, _, _ = trained(tmp_path, "--folds=3", "--forest.most=11")
+    trees = model.decision.opinions.forest.trees
+    assert trees is not None
+    assert trees.class_counts.tolist() == [5, 5, 1]
+
+
+def test_the_forest_of_a_refit_is_grown_on_all_rows_and_keeps_its_weight(tmp_path: Path) -> None:
+    best, _, folder = trained(tmp_path, "--refit=true")
+    chosen = best.decision.opinions.forest
+    assert chosen.weight > 0
+    for objective in (None, "accuracy"):
+        if objective is not None:
+            decide(folder, DecisionSettings(objective))
+        final = DrugClassifier.load_from_checkpoint(folder / "checkpoints" / "final.ckpt").decision.opinions.forest
+        assert final.trees is not None
+        assert final.trees.class_counts.tolist() == [12, 24, 1]
+        assert (final.weight, final.temperature) == (chosen.weight, chosen.temperature)

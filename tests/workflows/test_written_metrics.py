@@ -98,7 +98,7 @@ def test_every_metric_is_that_of_scikit_learn_on_the_known_classes(run: Path) ->
     groups = head_middle_tail(torch.tensor([8, 6, 4, 1, 0]))
     # The default loss adds the log prior in training, so the scores of the network are those without it.
     alone = tailmol.load(run)
-    alone.classifier.decision.opinions.neighbors.forget()
+    alone.classifier.decision.opinions.forget()
     of_network = alone.predict([row[0] for row in known]).select([f"p/{name}" for name in CLASSES[:4]]).to_numpy()
     others = {
         "head_kept": predicted_with(known, "head_kept", run),

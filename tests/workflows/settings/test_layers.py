@@ -47,7 +47,7 @@ def names(*arguments: str) -> list[str]:
         ),
         (
             ["--data.source=drugbank"],
-            ["data/drugbank.yaml", "recommended/pair.yaml", "method/balanced_softmax.yaml"],
+            ["data/drugbank.yaml", "recommended/pair.yaml", "method/balanced_forest.yaml"],
         ),
         (
             ["--data.source", "my.csv", "--data.input=reaction"],

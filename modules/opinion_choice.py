@@ -23,6 +23,8 @@ from modules.second_opinion import SecondOpinion
 
 _ROWS_AT_ONCE = 50_000
 """Rows whose features are in memory at a time."""
+MOST_IN_FOREST = 2**24
+"""Largest product of classes and training samples of a forest, with which the time to grow it increases."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,12 @@ class OpinionSettings:
         """
         assert model.task is not None
         opinions, neighbors, forest = model.decision.opinions, self.neighbors, self.forest
+        in_forest = MOST_IN_FOREST // model.task.num_classes
+        # A leaf has two samples, so with fewer for each class it could not be of one class.
+        trees = forest.trees if in_forest >= 2 * model.task.num_classes else 0
         every = [
             _Asked(opinions.neighbors, neighbors.number, neighbors.most),
-            _Asked(opinions.forest, forest.trees, forest.most),
+            _Asked(opinions.forest, trees, min(forest.most, in_forest)),
         ]
         return [own for own in every if own.size > 0 and bits_width(model.task) > 0]
 

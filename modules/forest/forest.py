@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 1024
 # After so many searches for a leaf, which take about as long as compiling the search, it is compiled.
-_LEAVES_TO_COMPILE = 2**19
+_LEAVES_TO_COMPILE = 2**18
 _TYPES = {
     "roots": torch.int32,
     "features": torch.int32,

@@ -15,7 +15,8 @@ class ForestSettings:
         trees: Number of trees, grown after training; 0 grows none. How much they count is chosen on the samples that
             the decision is chosen on.
         most: Largest number of training samples that they are grown on. If there are more, the largest classes are
-            drawn from.
+            drawn from. With many classes it is at most 2^24 divided by their number, and with more than 2,896 classes
+            no trees are grown.
 
     Raises:
         ValueError: If a number is out of range.

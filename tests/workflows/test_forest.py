@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 import tailmol
 from datamodules.drug_datamodule import DrugDataModule
+from modules import opinion_choice
 from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.split_scores import SplitScores, scores_path
@@ -96,6 +98,15 @@ def test_the_largest_classes_are_drawn_from_if_there_are_too_many(tmp_path: Path
     trees = model.decision.opinions.forest.trees
     assert trees is not None
     assert trees.class_counts.tolist() == [5, 5, 1]
+
+
+@pytest.mark.parametrize(("most", "expected"), [(3 * 11, [5, 5, 1]), (3 * 6 - 1, None)])
+def test_many_classes_make_it_smaller(tmp_path: Path, most: int, expected: list[int] | None) -> None:
+    with patch.object(opinion_choice, "MOST_IN_FOREST", most):
+        model, _, _ = trained(tmp_path, "--folds=3")
+    trees = model.decision.opinions.forest.trees
+    assert (None if trees is None else trees.class_counts.tolist()) == expected
+    assert model.decision.opinions.neighbors.weight > 0
 
 
 def test_the_forest_of_a_refit_is_grown_on_all_rows_and_keeps_its_weight(tmp_path: Path) -> None:

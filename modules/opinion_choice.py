@@ -117,6 +117,9 @@ def _choose(model: DrugClassifier, data: DrugDataModule, folds: list[SplitScores
         if len(folds) > 1:
             assert data.records.touched is not None
             trained = trained[~(data.records.touched[trained] == fold).any(axis=1)]
+        if not len(trained):
+            opinion.forget()
+            return folds
         asked.learn(model, data, trained)
         parts = [tested[start : start + _ROWS_AT_ONCE] for start in range(0, len(tested), _ROWS_AT_ONCE)]
         found = [opinion.opinions(features_of_rows(data, part, task, opinion.features)) for part in parts]

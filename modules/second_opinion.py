@@ -109,7 +109,9 @@ class SecondOpinion(nn.Module, ABC):
         Returns:
             Whether it is valid; if not, nothing changes.
         """
-        weight, temperature, prior = state["weight"], state["temperature"], state["prior"]
+        weight: Any = state.get("weight")
+        temperature: Any = state.get("temperature")
+        prior: Any = state.get("prior")
         valid = (
             all(isinstance(value, float) and 0 < value < torch.inf for value in (weight, temperature))
             and isinstance(prior, Tensor)

@@ -49,7 +49,11 @@ class SecondOpinions(nn.Module):
             logits: Logits of the head alone, (B, C).
             batch: The batch of B samples.
             task: Description of the data.
+
+        Raises:
+            ValueError: If what was learned has other features, as only a damaged checkpoint says.
         """
+        self.check_width(task)
         for opinion in self.weighted():
             logits = opinion.add_to(logits, batch, task)
         return logits

@@ -26,7 +26,7 @@ def members_of_test(
         model: The model.
         data: Its data module, set up.
         rows: Rows of the test samples, (n,); of an ensemble without test rows, of out-of-fold ones.
-        logits: Their logits with the opinion of neighbors, float32 (n, C).
+        logits: Their logits with the second opinions, float32 (n, C).
         run: The files of the run.
 
     Returns:

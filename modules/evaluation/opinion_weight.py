@@ -1,4 +1,4 @@
-"""How much the opinion of the nearest training samples counts beside the logits."""
+"""How much a second opinion counts beside the logits."""
 
 from __future__ import annotations
 

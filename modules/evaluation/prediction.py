@@ -21,7 +21,7 @@ class Prediction(NamedTuple):
         calibrated: Class probabilities after temperature scaling, float32 (B, C).
         uncertainty: Uncertainty of each prediction, (B,) in 0..1; None if the loss does not define one.
         embeddings: Embeddings, (B, d).
-        logits: Logits of the head with the opinion of neighbors, before any correction, (B, C).
+        logits: Logits of the head with the second opinions, before any correction, (B, C).
         labels: Predicted labels, int64 (B,).
         at_prior: Labels predicted without that opinion at the training prior, int64 (B,); see `SplitScores`.
     """

@@ -28,7 +28,7 @@ class SplitScores:
         rows: Row of each sample in its table, int64 (N,).
         labels: Labels, int64 (N,); where a sample may have several, (N, C): 1 it has the label, 0 it does not, -1 not
             known.
-        logits: Logits of the head with the opinion of neighbors, before any correction, fp32 (N, C).
+        logits: Logits of the head with the second opinions, before any correction, fp32 (N, C).
         at_prior: Labels predicted without that opinion at the training prior, as plain cross-entropy predicts them,
             int64 (N,); of several, 1 or 0, (N, C).
     """

@@ -65,7 +65,7 @@ class ThresholdSets(ABC):
         """Which classes are in the set of each sample, bool (B, C).
 
         Args:
-            logits: Logits of the head with the opinion of neighbors, (B, C); or, before `of_logits`, scores.
+            logits: Logits of the head with the second opinions, (B, C); or, before `of_logits`, scores.
         """
         return self.values(logits) >= self.thresholds.to(logits.device)
 

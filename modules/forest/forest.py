@@ -19,9 +19,11 @@ from modules.second_opinion import SecondOpinion
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-_AT_ONCE = 1024
+_MOST_AT_ONCE = 1024
+_COUNTS_AT_ONCE = 2**23
 # After so many searches for a leaf, which take about as long as compiling the search, it is compiled.
 _LEAVES_TO_COMPILE = 2**18
+_MOST_SAMPLES = 2**40
 _TYPES = {
     "roots": torch.int32,
     "features": torch.int32,
@@ -76,14 +78,16 @@ class Forest(SecondOpinion):
         Args:
             features: Counts of the samples, fp32 (n, W).
         """
-        assert self.trees is not None
-        found = [self._of_some(features[start : start + _AT_ONCE]) for start in range(0, features.shape[0], _AT_ONCE)]
+        samples, width = features.shape
+        size = max(1, min(_MOST_AT_ONCE, _COUNTS_AT_ONCE // width))
+        found = [self._of_some(features[start : start + size]) for start in range(0, samples, size)]
         return torch.cat(found) if found else torch.zeros(0, self.num_classes)
 
     def _of_some(self, features: csr_array) -> Tensor:
         trees = self.trees
         assert trees is not None
-        counts = numpy.minimum(features.toarray(), LARGEST_COUNT).astype(numpy.uint8)
+        features.data = numpy.minimum(features.data, LARGEST_COUNT).astype(numpy.uint8)
+        counts = features.toarray()
         self._found += len(counts) * len(trees.roots)
         if self._found <= _LEAVES_TO_COMPILE:
             return torch.from_numpy(trees.opinions(trees.leaves(counts)))
@@ -132,11 +136,12 @@ def _are_trees(trees: Trees, width: int, classes: int) -> bool:
         and len(trees.class_counts) == classes
         and len(trees.roots) >= 1
         and trees.roots[0] == 0
+        and _within(trees.roots, nodes)
         and bool((numpy.diff(trees.roots) >= 1).all())
-        and trees.roots[-1] < nodes
         and leaves >= 1
         and trees.starts[0] == 0
         and trees.starts[-1] == entries
+        and _within(trees.starts, entries + 1)
         and bool((numpy.diff(trees.starts) >= 1).all())
     ):
         return False
@@ -152,7 +157,12 @@ def _are_trees(trees: Trees, width: int, classes: int) -> bool:
     )
     return (
         bool(in_order.all())
-        and bool(((trees.codes >= 0) & (trees.codes < classes)).all())
-        and bool((trees.class_counts >= 0).all() and (trees.class_counts > 0).any())
+        and _within(trees.codes, classes)
+        and _within(trees.class_counts, _MOST_SAMPLES)
+        and bool((trees.class_counts > 0).any())
         and bool(((trees.shares > 0) & (trees.shares <= 1)).all())
     )
+
+
+def _within(values: NDArray[Any], end: int) -> bool:
+    return bool(((values >= 0) & (values < end)).all())

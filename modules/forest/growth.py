@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import numpy
@@ -31,7 +30,7 @@ def grow_trees(counts: csr_array, codes: NDArray[Any], trees: int, num_classes: 
         trees: Number of trees.
         num_classes: Number of classes.
     """
-    from joblib import parallel_config
+    from joblib import cpu_count, parallel_config
     from scipy.sparse import csc_matrix
     from sklearn.ensemble import RandomForestClassifier
 
@@ -41,10 +40,12 @@ def grow_trees(counts: csr_array, codes: NDArray[Any], trees: int, num_classes: 
     numpy.minimum(grown_on.data, LARGEST_COUNT, out=grown_on.data)
     present = numpy.unique(codes)
     together = max(1, min(trees, _NUMBERS_AT_ONCE // (len(codes) * len(present))))
+    # The processes of a run share a machine.
+    threads = max(1, cpu_count() // rank_and_world_size()[1])
     parts = []
     for first in range(0, trees, together):
         size = min(together, trees - first)
-        forest = RandomForestClassifier(size, min_samples_leaf=_SMALLEST_LEAF, random_state=first, n_jobs=_threads())
+        forest = RandomForestClassifier(size, min_samples_leaf=_SMALLEST_LEAF, random_state=first, n_jobs=threads)
         # A caller may have asked joblib for processes, which would import all of this again.
         with parallel_config(backend="threading"):
             forest.fit(grown_on, codes)
@@ -74,7 +75,7 @@ def _arrays_of(tree: Any, present: NDArray[Any]) -> dict[str, NDArray[Any]]:
         raise RuntimeError("scikit-learn: expected trees whose first children follow their nodes, got others.")
     shares = tree.value[is_leaf, 0]
     leaf, place = numpy.nonzero(shares)
-    shares = shares / shares.sum(axis=1, keepdims=True)
+    totals = shares.sum(axis=1)
     return {
         "features": numpy.where(is_leaf, -1, tree.feature).astype(numpy.int32),
         # Counts are whole numbers.
@@ -82,16 +83,10 @@ def _arrays_of(tree: Any, present: NDArray[Any]) -> dict[str, NDArray[Any]]:
         "following": numpy.where(is_leaf, numpy.cumsum(is_leaf) - 1, tree.children_right),
         "sizes": numpy.bincount(leaf, minlength=len(shares)),
         "codes": present[place].astype(numpy.int32),
-        "shares": shares[leaf, place].astype(numpy.float32),
+        "shares": (shares[leaf, place] / totals[leaf]).astype(numpy.float32),
     }
 
 
 def _begins(sizes: list[int]) -> NDArray[Any]:
     """Where each of some parts begins that stand one after the other."""
     return numpy.cumsum(sizes) - sizes
-
-
-def _threads() -> int:
-    """Cores of this process, where the processes of a run share a machine."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // rank_and_world_size()[1])

@@ -27,5 +27,5 @@ class ForestSettings:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        check_whole("forest.trees", self.trees, 0, 10_000)
-        check_whole("forest.most", self.most, 1)
+        check_whole("forest.trees", self.trees, 0, 1_000)
+        check_whole("forest.most", self.most, 1, 1_000_000)

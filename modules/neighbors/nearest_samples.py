@@ -139,7 +139,8 @@ class NearestSamples(SecondOpinion):
         if not state:
             return
         starts, bins, codes = (_integers(state, name) for name in ("starts", "bins", "codes"))
-        number, width = state["number"], state["width"]
+        number: Any = state.get("number")
+        width: Any = state.get("width")
         valid = (
             all(type(value) is int and value >= 1 for value in (number, width))
             and len(codes) >= 1

@@ -36,7 +36,7 @@ class EvaluatedSamples:
         confidence: float32 (n,), probabilities of the predicted classes.
         embeddings: float32 (n, d), unit vectors.
         subclusters: int64 (n,), index of a training sample's sub-cluster within its class; -1 if unknown.
-        logits: float32 (n, C), logits with the opinion of neighbors.
+        logits: float32 (n, C), logits with the second opinions.
         at_prior: int64 (n,), class codes predicted without that opinion at the training prior; see `SplitScores`.
     """
 

@@ -56,3 +56,6 @@ def test_a_cold_fold_is_asked_of_what_its_member_was_trained_on(tmp_path: Path) 
         torch.testing.assert_close(mixed.logits, expected)
     # In the end it remembers every row.
     assert len(chosen.codes) == len(codes)
+    # Nothing of an earlier choice is part of the next one.
+    again = choose_opinions(model, whole, scores, OpinionSettings(NeighborSettings(3)))
+    assert all(torch.equal(one.logits, other.logits) for one, other in zip(again, found, strict=True))

@@ -107,6 +107,7 @@ def test_a_decision_by_costs(tmp_path: Path) -> None:
         tmp_path, "--config=encoder/fingerprint.yaml", "--decision.objective=cost_matrix", f"--decision.costs={costs}"
     )
     expected = assert_equal_predictions(run, INN_STEMS[:100], tmp_path)
+    assert sorted(path.name for path in (run / "export").glob("*.npz")) == ["forest.npz", "neighbors.npz"]
     likeliest = expected.select(r"^p/.*$").to_numpy().argmax(axis=1)
     assert (expected["predicted_label"] != polars.Series(names)[likeliest]).any()
 
@@ -120,6 +121,7 @@ def test_samples_of_two_molecules(tmp_path: Path, input: str) -> None:
     polars.DataFrame({"X1": first, "X2": second, "label": LABELS}).write_csv(table)
     options = [f"--data.input={input}", "--neighbors.number=5"]
     run = trained(tmp_path, *options, source=str(table))
+    assert DrugClassifier.load_from_checkpoint(run / "checkpoints/best.ckpt").decision.opinions.forest.weight > 0
     samples = [*pairs, ("CC>O", "C"), ("C", ""), *pairs[::-1]]
     assert_equal_predictions(run, samples, tmp_path, [tuple(pair) for pair in samples])
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from unittest.mock import patch
 
 import numpy
@@ -10,13 +13,17 @@ import pytest
 import torch
 
 import tailmol
+from callbacks.decision_writer import DecisionWriter
 from datamodules.drug_datamodule import DrugDataModule
 from modules import opinion_choice
 from modules.decisions.settings import DecisionSettings
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.split_scores import SplitScores, scores_path
 from modules.forest.forest import Forest
+from modules.forest.settings import ForestSettings
 from modules.neighbors.sample_bits import sample_bits, sample_counts
+from modules.neighbors.settings import NeighborSettings
+from modules.opinion_choice import OpinionSettings
 from tests.lightning_app.command import TINY
 from tests.workflows.uneven_table import uneven_table
 from workflows.decide import decide
@@ -60,6 +67,27 @@ def test_the_opinion_of_the_forest_is_added_after_that_of_the_neighbors(tmp_path
     nearest = opinions.neighbors.mixed(alone, opinions.neighbors.opinions(sample_bits(batch, task)))
     expected = opinions.forest.mixed(nearest, opinions.forest.opinions(sample_counts(batch, task)))
     torch.testing.assert_close(found.logits, expected)
+
+
+def test_a_decided_checkpoint_is_decided_again_without_its_opinions(tmp_path: Path) -> None:
+    model, scores, _ = trained(tmp_path)
+    data = DrugDataModule(str(tmp_path / "drugs.csv"), fingerprint_size=256, fingerprint_kinds=("morgan",))
+    data.setup("fit")
+    precision = SimpleNamespace(forward_context=nullcontext)
+    trainer: Any = SimpleNamespace(datamodule=data, precision_plugin=precision, is_global_zero=False)
+    writer = DecisionWriter(DecisionSettings(), OpinionSettings(NeighborSettings(3), ForestSettings(6)))
+    writer.on_test_start(trainer, model)
+    assert model.decision.opinions.forest.weight > 0
+    (batch,) = list(data.batches_of(scores.rows.numpy()))
+    torch.testing.assert_close(model.predict_step(batch, 0).logits, scores.logits)
+
+
+def test_trees_of_other_features_are_refused(tmp_path: Path) -> None:
+    model, scores, _ = trained(tmp_path)
+    (batch,) = list(data_of(tmp_path).batches_of(scores.rows.numpy()))
+    model.decision.opinions.forest._width = 512
+    with pytest.raises(ValueError, match=r"^forest: expected 256 bins, got 512\.$"):
+        model.predict_step(batch, 0)
 
 
 def test_samples_of_a_fold_are_asked_of_a_forest_on_the_other_folds(tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ def test_the_settings_for_several_labels_come_with_the_kind_of_labels(
         ([COLUMNS, "--decision.objective=recall"], r"decision\.classes: expected labels of the model's .*, got none\."),
         ([COLUMNS, "--model.head.experts=3"], r"model\.head\.expert_diversity: expected 0 with data\.labels multi, "),
         ([COLUMNS, "--neighbors.number=5"], r"neighbors\.number: expected 0 with data\.labels multi, got 5\."),
+        ([COLUMNS, "--forest.trees=5"], r"forest\.trees: expected 0 with data\.labels multi, got 5\."),
         ([COLUMNS, "--data.split=standard"], r"data\.split: expected random, scaffold, cold, file or all with "),
         ([COLUMNS, "--data.imbalance=5"], r"data\.imbalance: expected null with data\.labels multi, got 5\."),
         ([COLUMNS, "--data.label_thresholds=[1]"], r"data\.label_thresholds: expected null with data\.labels multi"),

@@ -1,4 +1,4 @@
-"""The weight of the opinion of the nearest training samples."""
+"""The weight of a second opinion."""
 
 from __future__ import annotations
 

@@ -47,8 +47,14 @@ def test_after_many_samples_a_compiled_loop_gives_the_same_opinions(own: Forest)
 def test_more_samples_than_are_read_at_once_get_their_opinions_in_order(own: Forest) -> None:
     counts = drawn(1, 40)
     expected = own.opinions(counts)
-    with patch.object(forest, "_AT_ONCE", 7):
+    with patch.object(forest, "_COUNTS_AT_ONCE", 7 * 6):
         assert torch.equal(own.opinions(counts), expected)
+
+
+def test_counts_above_the_largest_one_count_as_it(own: Forest) -> None:
+    most, more = (csr_array(numpy.full((1, 6), count, dtype=numpy.float32)) for count in (255, 300))
+    assert torch.equal(own.opinions(more), own.opinions(most))
+    assert more.data.tolist() == [300] * 6
 
 
 def test_a_forest_is_saved_and_restored(own: Forest) -> None:
@@ -93,6 +99,8 @@ def changed(values: Tensor, place: int, value: float) -> Tensor:
         ("shares", 0, 1.5),
         ("shares", 0, float("nan")),
         ("class_counts", 0, -1),
+        ("class_counts", 0, 2**62),
+        ("starts", 1, 2**63 - 1),
     ],
 )
 def test_damaged_trees_are_refused(own: Forest, name: str, place: int, value: float) -> None:
@@ -105,6 +113,7 @@ def test_damaged_trees_are_refused(own: Forest, name: str, place: int, value: fl
     ("name", "value"),
     [
         ("weight", -1.0),
+        ("weight", None),
         ("temperature", 0.0),
         ("prior", torch.zeros(2)),
         ("width", "6"),

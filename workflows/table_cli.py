@@ -55,12 +55,14 @@ class TableCLI(DrugCLI):
         return super().read_settings(arguments)
 
     def before_instantiate_classes(self) -> None:
-        """Check that the output can be written.
+        """Check that there is a table, and that the output can be written.
 
         Raises:
-            InputError: If it cannot.
+            InputError: If there is none but that of training, or the output cannot be written.
         """
         if self.config.output is not None:
+            if self.settings.is_saved("data.source"):
+                raise InputError("data.source: expected a table of new samples, got none.")
             check_output(Path(self.config.output), (self.config.data.source, self.config.ckpt_path))
         super().before_instantiate_classes()
 

@@ -163,6 +163,7 @@ def test_one_molecule_on_the_terminal(
         (["--smiles=C", "--output=o.csv"], "output: expected either --output or --smiles, got both."),
         (["--smiles=C", "--top=100"], "top: expected 1 to 73, the number of classes, got 100."),
         (["--output=o.csv", "--chunk_rows=0"], "chunk_rows: expected 1 or more, got 0."),
+        (["--output=o.csv"], "data.source: expected a table of new samples, got none."),
     ],
 )
 def test_what_is_refused_in_one_sentence(

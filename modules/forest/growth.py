@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy
@@ -13,7 +14,11 @@ from modules.processes import rank_and_world_size
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
+_log = logging.getLogger("tailmol")
+
 _SMALLEST_LEAF = 2
+# Products of samples and classes from which on growing takes so long that one wonders.
+_LONG = 2**18
 # Numbers that the trees which are grown together may hold before they are made smaller.
 _NUMBERS_AT_ONCE = 2**27
 
@@ -40,8 +45,11 @@ def grow_trees(counts: csr_array, codes: NDArray[Any], trees: int, num_classes: 
     numpy.minimum(grown_on.data, LARGEST_COUNT, out=grown_on.data)
     present = numpy.unique(codes)
     together = max(1, min(trees, _NUMBERS_AT_ONCE // (len(codes) * len(present))))
+    rank, processes = rank_and_world_size()
+    if rank == 0 and len(codes) * len(present) >= _LONG:
+        _log.info(f"Growing a forest of {trees} trees on {len(codes):,} samples.")
     # The processes of a run share a machine.
-    threads = max(1, cpu_count() // rank_and_world_size()[1])
+    threads = max(1, cpu_count() // processes)
     parts = []
     for first in range(0, trees, together):
         size = min(together, trees - first)

@@ -106,6 +106,16 @@ def test_trees_that_are_grown_a_few_at_a_time_are_joined_in_order() -> None:
     assert found == pytest.approx(numpy.log(votes / 5 / share + 0.05), abs=1e-5)
 
 
+def test_a_long_growth_is_announced(caplog: pytest.LogCaptureFixture) -> None:
+    counts, codes = drawn(0)
+    with caplog.at_level("INFO", "tailmol"):
+        grown(counts, codes, 2, 3)
+        assert not caplog.messages
+        with patch.object(growth, "_LONG", len(codes) * 3):
+            grown(counts, codes, 2, 3)
+    assert caplog.messages == ["Growing a forest of 2 trees on 60 samples."]
+
+
 def test_large_counts_are_one() -> None:
     # Only counts above the largest one tell the classes apart, so that no node can ask for them.
     counts = numpy.array([[300.0], [400.0]] * 8)

@@ -53,8 +53,10 @@ class SecondOpinions(nn.Module):
         Raises:
             ValueError: If what was learned has other features, as only a damaged checkpoint says.
         """
-        self.check_width(task)
-        for opinion in self.weighted():
+        weighted = self.weighted()
+        if weighted:
+            self.check_width(task)
+        for opinion in weighted:
             logits = opinion.add_to(logits, batch, task)
         return logits
 

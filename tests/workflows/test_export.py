@@ -65,8 +65,7 @@ def assert_equal_predictions(run: Path, samples: Any, place: Path, table: Any = 
 
 def test_the_default_model_with_neighbors(tmp_path: Path) -> None:
     run = trained(tmp_path)
-    weight = DrugClassifier.load_from_checkpoint(run / "checkpoints/best.ckpt").decision.opinions.neighbors.weight
-    assert weight > 0
+    assert DrugClassifier.load_from_checkpoint(run / "checkpoints/best.ckpt").decision.opinions.neighbors.weight > 0
     samples = [*INN_STEMS, *READABLE, *UNREADABLE]
     assert len(set(samples)) > 1_000
     expected = assert_equal_predictions(run, [*samples, *samples * 4][:4_200], tmp_path)

@@ -37,14 +37,14 @@ TINY_FIT = [
 STAND_INS = {"hiv": "hiv.csv", "new_classes.csv": "hiv.csv", "flowers.npz": "inn_stems", "new.npz": "new.csv"}
 
 
-def commands() -> Iterator[tuple[str, str]]:
-    """Page and command, for each `lightning` command in a block of shell."""
+def blocks() -> Iterator[tuple[str, list[str]]]:
+    """Page and `lightning` commands, which may build on each other, of each block of shell that has some."""
     for page in PAGES:
         for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL):
-            for line in block.replace("\\\n", " ").splitlines():
-                line = line.split(" #")[0].strip().removeprefix("srun ")
-                if line.startswith("lightning "):
-                    yield page.name, line
+            lines = [line.split(" #")[0].strip() for line in block.replace("\\\n", " ").splitlines()]
+            found = [line.removeprefix("srun ") for line in lines]
+            if commands := [line for line in found if line.startswith("lightning ")]:
+                yield page.name, commands
 
 
 def write_tables(folder: Path) -> None:
@@ -92,9 +92,11 @@ def shrink(words: list[str]) -> list[str]:
 # MLflow asks SQLAlchemy for rows in a way that it deprecates.
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
 @pytest.mark.slow
-@pytest.mark.parametrize(("page", "line"), list(commands()), ids=lambda text: str(text)[:70])
-def test_a_command_of_the_documentation_runs(
-    place: Path, monkeypatch: pytest.MonkeyPatch, page: str, line: str
+@pytest.mark.parametrize(
+    ("page", "commands"), list(blocks()), ids=lambda found: found if isinstance(found, str) else found[0][:70]
+)
+def test_the_commands_of_the_documentation_run(
+    place: Path, monkeypatch: pytest.MonkeyPatch, page: str, commands: list[str]
 ) -> None:
     monkeypatch.chdir(place)
     monkeypatch.syspath_prepend(str(place))
@@ -103,12 +105,12 @@ def test_a_command_of_the_documentation_runs(
         write_tables(place)
         first = ["fit", "--data.source", "my_drugs.csv", *TINY_FIT]
         assert in_this_process(monkeypatch, *first) == 0
-    words = shrink(shlex.split(line)[1:])
-    assert in_this_process(monkeypatch, *words) == 0, f"{page}: {line}"
+    for line in commands:
+        assert in_this_process(monkeypatch, *shrink(shlex.split(line)[1:])) == 0, f"{page}: {line}"
 
 
 def test_there_are_commands_to_test() -> None:
-    assert {page for page, _ in commands()} >= {"README.md", "methods.md", "multi_gpu.md", "sweeps.md", "tracking.md"}
+    assert {page for page, _ in blocks()} >= {"README.md", "methods.md", "multi_gpu.md", "sweeps.md", "tracking.md"}
 
 
 def test_the_usual_names_of_columns_are_documented() -> None:

@@ -24,34 +24,12 @@ from modules.forest.settings import ForestSettings
 from modules.neighbors.sample_bits import sample_bits, sample_counts
 from modules.neighbors.settings import NeighborSettings
 from modules.opinion_choice import OpinionSettings
-from tests.lightning_app.command import TINY
-from tests.workflows.uneven_table import uneven_table
+from tests.workflows.opinion_runs import data_of, trained_with, trained_without
 from workflows.decide import decide
-from workflows.fit import fit
-
-SHORT = [*TINY, "--tracking.wandb=disabled", "--config=encoder/fingerprint.yaml", "--trainer.max_epochs=1"]
-SHORT += ["--config=method/balanced_opinions.yaml", "--neighbors.number=3", "--forest.trees=6"]
-SHORT += ["--data.fingerprint_kinds=[morgan]", "--data.batch_size=8"]
-
-
-def trained(folder: Path, *options: str) -> tuple[DrugClassifier, SplitScores, Path]:
-    """A model, the scores that its decision was chosen on, and its folder."""
-    run = fit(
-        [*SHORT, "--data.source", str(uneven_table(folder)), f"--run.root={folder}", *options], show_progress=False
-    )
-    scores = SplitScores.load(scores_path(run.best_checkpoint), 3)
-    return DrugClassifier.load_from_checkpoint(run.best_checkpoint), scores, run.folder
-
-
-def data_of(folder: Path) -> DrugDataModule:
-    """All rows of the table, in one split."""
-    data = DrugDataModule(str(folder / "drugs.csv"), split="all", fingerprint_size=256)
-    data.setup("test")
-    return data
 
 
 def test_the_opinion_of_the_forest_is_added_after_that_of_the_neighbors(tmp_path: Path) -> None:
-    model, scores, _ = trained(tmp_path)
+    model, scores, _ = trained_with(tmp_path)
     opinions, task = model.decision.opinions, model.task
     assert task is not None
     assert opinions.neighbors.weight > 0
@@ -70,7 +48,7 @@ def test_the_opinion_of_the_forest_is_added_after_that_of_the_neighbors(tmp_path
 
 
 def test_a_decided_checkpoint_is_decided_again_without_its_opinions(tmp_path: Path) -> None:
-    model, scores, _ = trained(tmp_path)
+    model, scores, _ = trained_with(tmp_path)
     data = DrugDataModule(str(tmp_path / "drugs.csv"), fingerprint_size=256, fingerprint_kinds=("morgan",))
     data.setup("fit")
     precision = SimpleNamespace(forward_context=nullcontext)
@@ -83,7 +61,7 @@ def test_a_decided_checkpoint_is_decided_again_without_its_opinions(tmp_path: Pa
 
 
 def test_trees_of_other_features_are_refused(tmp_path: Path) -> None:
-    model, scores, _ = trained(tmp_path)
+    model, scores, _ = trained_with(tmp_path)
     (batch,) = list(data_of(tmp_path).batches_of(scores.rows.numpy()))
     model.decision.opinions.forest._width = 512
     with pytest.raises(ValueError, match=r"^forest: expected 256 bins, got 512\.$"):
@@ -91,7 +69,7 @@ def test_trees_of_other_features_are_refused(tmp_path: Path) -> None:
 
 
 def test_samples_of_a_fold_are_asked_of_a_forest_on_the_other_folds(tmp_path: Path) -> None:
-    model, scores, run = trained(tmp_path, "--folds=3", "--neighbors.number=0")
+    model, scores, run = trained_with(tmp_path, "--folds=3", "--neighbors.number=0")
     forest, data, task = model.decision.opinions.forest, data_of(tmp_path), model.task
     assert task is not None
     assert forest.weight > 0
@@ -113,16 +91,12 @@ def test_samples_of_a_fold_are_asked_of_a_forest_on_the_other_folds(tmp_path: Pa
 
 @pytest.mark.parametrize("options", [["--forest.trees=0"], ["--config=method/cross_entropy.yaml"]])
 def test_without_trees_there_is_no_forest(tmp_path: Path, options: list[str]) -> None:
-    words = [word for word in SHORT if not word.startswith(("--neighbors", "--forest", "--config=method"))]
-    run = fit(
-        [*words, *options, "--data.source", str(uneven_table(tmp_path)), f"--run.root={tmp_path}"], show_progress=False
-    )
-    forest = DrugClassifier.load_from_checkpoint(run.best_checkpoint).decision.opinions.forest
+    forest = trained_without(tmp_path, *options).decision.opinions.forest
     assert (forest.trees, forest.weight) == (None, 0.0)
 
 
 def test_the_largest_classes_are_drawn_from_if_there_are_too_many(tmp_path: Path) -> None:
-    model, _, _ = trained(tmp_path, "--folds=3", "--forest.most=11")
+    model, _, _ = trained_with(tmp_path, "--folds=3", "--forest.most=11")
     trees = model.decision.opinions.forest.trees
     assert trees is not None
     assert trees.class_counts.tolist() == [5, 5, 1]
@@ -131,14 +105,14 @@ def test_the_largest_classes_are_drawn_from_if_there_are_too_many(tmp_path: Path
 @pytest.mark.parametrize(("most", "expected"), [(3 * 11, [5, 5, 1]), (3 * 6 - 1, None)])
 def test_many_classes_make_it_smaller(tmp_path: Path, most: int, expected: list[int] | None) -> None:
     with patch.object(opinion_choice, "MOST_IN_FOREST", most):
-        model, _, _ = trained(tmp_path, "--folds=3")
+        model, _, _ = trained_with(tmp_path, "--folds=3")
     trees = model.decision.opinions.forest.trees
     assert (None if trees is None else trees.class_counts.tolist()) == expected
     assert model.decision.opinions.neighbors.weight > 0
 
 
 def test_the_forest_of_a_refit_is_grown_on_all_rows_and_keeps_its_weight(tmp_path: Path) -> None:
-    best, _, folder = trained(tmp_path, "--refit=true")
+    best, _, folder = trained_with(tmp_path, "--refit=true")
     chosen = best.decision.opinions.forest
     assert chosen.weight > 0
     for objective in (None, "accuracy"):

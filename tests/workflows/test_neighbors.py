@@ -19,30 +19,13 @@ from modules.neighbors.nearest_samples import NearestSamples
 from modules.neighbors.sample_bits import sample_bits
 from modules.neighbors.settings import NeighborSettings
 from modules.opinion_choice import OpinionSettings, choose_opinions
-from tests.lightning_app.command import TINY
-from tests.workflows.uneven_table import uneven_table
+from tests.workflows.opinion_runs import data_of, trained_with, trained_without
 from workflows.decide import decide
-from workflows.fit import fit
-
-SHORT = [*TINY, "--tracking.wandb=disabled", "--config=encoder/fingerprint.yaml", "--trainer.max_epochs=1"]
-SHORT += ["--config=method/balanced_opinions.yaml", "--neighbors.number=3", "--forest.trees=0"]
-SHORT += ["--data.fingerprint_kinds=[morgan]", "--data.batch_size=8"]
 
 
 def trained(folder: Path, *options: str) -> tuple[DrugClassifier, SplitScores, Path]:
-    """A model, the scores that its decision was chosen on, and its folder."""
-    run = fit(
-        [*SHORT, "--data.source", str(uneven_table(folder)), f"--run.root={folder}", *options], show_progress=False
-    )
-    scores = SplitScores.load(scores_path(run.best_checkpoint), 3)
-    return DrugClassifier.load_from_checkpoint(run.best_checkpoint), scores, run.folder
-
-
-def data_of(folder: Path) -> DrugDataModule:
-    """All rows of the table, in one split."""
-    data = DrugDataModule(str(folder / "drugs.csv"), split="all", fingerprint_size=256)
-    data.setup("test")
-    return data
+    """A model without a forest, see `trained_with`."""
+    return trained_with(folder, "--forest.trees=0", *options)
 
 
 def opinions(model: DrugClassifier, data: DrugDataModule, known: list[int], asked: list[int]) -> torch.Tensor:
@@ -119,11 +102,7 @@ def test_a_correction_is_that_of_the_mixture(
 
 @pytest.mark.parametrize("options", [["--neighbors.number=0"], ["--config=method/cross_entropy.yaml"]])
 def test_without_neighbors_nothing_is_remembered(tmp_path: Path, options: list[str]) -> None:
-    words = [word for word in SHORT if not word.startswith(("--neighbors", "--config=method"))]
-    run = fit(
-        [*words, *options, "--data.source", str(uneven_table(tmp_path)), f"--run.root={tmp_path}"], show_progress=False
-    )
-    model = DrugClassifier.load_from_checkpoint(run.best_checkpoint)
+    model = trained_without(tmp_path, *options)
     assert model.decision.opinions.neighbors.bits is None
     assert model.decision.opinions.neighbors.weight == 0
 

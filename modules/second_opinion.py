@@ -20,7 +20,7 @@ class SecondOpinion(nn.Module, ABC):
     """What training samples say of the classes of other samples, which is added to the logits of the network.
 
     The opinion on a class is the logarithm of how many times more likely it is than among all training samples, so that
-    it is 0 for a class of which nothing is known.
+    it is near 0 where nothing is known.
 
     Attributes:
         weight: Factor of the opinion that is added to logits; 0 before it is chosen.

@@ -23,6 +23,7 @@ _MOST_AT_ONCE = 1024
 _COUNTS_AT_ONCE = 2**23
 # After so many searches for a leaf, which take about as long as compiling the search, it is compiled.
 _LEAVES_TO_COMPILE = 2**18
+# Sums of larger counts could overflow.
 _MOST_SAMPLES = 2**40
 _TYPES = {
     "roots": torch.int32,

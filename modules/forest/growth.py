@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger("tailmol")
 
 _SMALLEST_LEAF = 2
-# Products of samples and classes from which on growing takes so long that one wonders.
+# Samples times classes from which on growing takes seconds.
 _LONG = 2**18
-# Numbers that the trees which are grown together may hold before they are made smaller.
+# The trees of scikit-learn have a number for each node and class, so that only some of them are grown at a time.
 _NUMBERS_AT_ONCE = 2**27
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy
 import torch
@@ -17,9 +19,12 @@ from modules.evaluation.opinion_weight import best_weight
 from modules.evaluation.split_scores import SplitScores, joined
 from modules.forest.settings import ForestSettings
 from modules.losses.classification.class_priors import log_priors
-from modules.neighbors.sample_bits import bits_width, features_of_rows
+from modules.neighbors.sample_bits import counts_of_kinds, counts_width, features_of_rows
 from modules.neighbors.settings import NeighborSettings
 from modules.second_opinion import SecondOpinion
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 _ROWS_AT_ONCE = 50_000
 """Rows whose features are in memory at a time."""
@@ -50,34 +55,39 @@ class OpinionSettings:
         in_forest = MOST_IN_FOREST // model.task.num_classes
         # A leaf has two samples, so with fewer for each class it could not be of one class.
         trees = forest.trees if in_forest >= 2 * model.task.num_classes else 0
-        every = [
-            _Asked(opinions.neighbors, neighbors.number, neighbors.most),
-            _Asked(opinions.forest, trees, min(forest.most, in_forest)),
-        ]
-        return [own for own in every if own.size > 0 and bits_width(model.task) > 0]
+        if counts_width(model.task) == 0:
+            return []
+        asked = []
+        if neighbors.number > 0:
+            learn = partial(opinions.neighbors.learn, number=neighbors.number)
+            asked.append(_Asked(opinions.neighbors, learn, neighbors.most))
+        if trees > 0:
+            learn = partial(opinions.forest.learn, trees=trees, kinds=counts_of_kinds(model.task))
+            asked.append(_Asked(opinions.forest, learn, min(forest.most, in_forest)))
+        return asked
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """An opinion with the arguments of `SecondOpinion.learn`.
+    """An opinion, and how it is learned.
 
     Attributes:
         opinion: The opinion.
-        size: See `SecondOpinion.learn`.
+        learn: Learns the features of training samples, fp32 (N, W), and their class codes, int64 (N,).
         most: Largest number of training samples that it learns.
     """
 
     opinion: SecondOpinion
-    size: int
+    learn: Callable[[csr_array, NDArray[numpy.int64]], None]
     most: int
 
-    def learn(self, model: DrugClassifier, data: DrugDataModule, rows: NDArray[numpy.int64]) -> None:
+    def learn_rows(self, model: DrugClassifier, data: DrugDataModule, rows: NDArray[numpy.int64]) -> None:
         """Learn rows of a table, of many a part of the largest classes."""
         assert model.task is not None
         codes = data.records.codes
         kept = rows[draw_stratified(codes[rows], self.most)]
         features = features_of_rows(data, kept, model.task, self.opinion.features)
-        self.opinion.learn(features, codes[kept].astype(numpy.int64), self.size)
+        self.learn(features, codes[kept].astype(numpy.int64))
 
 
 def choose_opinions(
@@ -120,7 +130,7 @@ def _choose(model: DrugClassifier, data: DrugDataModule, folds: list[SplitScores
         if not len(trained):
             opinion.forget()
             return folds
-        asked.learn(model, data, trained)
+        asked.learn_rows(model, data, trained)
         parts = [tested[start : start + _ROWS_AT_ONCE] for start in range(0, len(tested), _ROWS_AT_ONCE)]
         found = [opinion.opinions(features_of_rows(data, part, task, opinion.features)) for part in parts]
         opinions.append(torch.cat([torch.zeros(0, task.num_classes), *found]))
@@ -130,7 +140,7 @@ def _choose(model: DrugClassifier, data: DrugDataModule, folds: list[SplitScores
         opinion.forget()
         return folds
     if len(folds) > 1:
-        asked.learn(model, data, rows)
+        asked.learn_rows(model, data, rows)
     opinion.weight, opinion.temperature, opinion.prior = weight, temperature, prior
     return [
         replace(scores, logits=opinion.mixed(scores.logits, own)) for scores, own in zip(folds, opinions, strict=True)
@@ -147,7 +157,7 @@ def learn_training_set(model: DrugClassifier, data: DrugDataModule, settings: Op
     """
     for asked in settings.asked(model):
         if asked.opinion.weight > 0:
-            asked.learn(model, data, numpy.sort(data.records.rows["train"]))
+            asked.learn_rows(model, data, numpy.sort(data.records.rows["train"]))
 
 
 def _best(model: DrugClassifier, scores: SplitScores, opinions: Tensor, prior: Tensor) -> tuple[float, float]:

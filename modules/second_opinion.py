@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from datamodules.batch import Batch
@@ -58,14 +57,13 @@ class SecondOpinion(nn.Module, ABC):
     def width(self) -> int | None:
         """Number of features W of a sample; None before anything was learned."""
 
+    @staticmethod
     @abstractmethod
-    def learn(self, features: csr_array, codes: NDArray[Any], size: int) -> None:
-        """Learn training samples in place of those before; the weight stays.
+    def width_of(task: DrugTask) -> int:
+        """Number of features W that the samples of a task have.
 
         Args:
-            features: Features of the samples, fp32 (N, W).
-            codes: Their class codes, int64 (N,).
-            size: As the settings of the opinion say.
+            task: Description of the data.
         """
 
     @abstractmethod

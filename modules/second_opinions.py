@@ -8,7 +8,6 @@ from datamodules.batch import Batch
 from datamodules.drug_task import DrugTask
 from modules.forest.forest import Forest
 from modules.neighbors.nearest_samples import NearestSamples
-from modules.neighbors.sample_bits import bits_width
 from modules.second_opinion import SecondOpinion
 
 
@@ -70,5 +69,6 @@ class SecondOpinions(nn.Module):
             ValueError: If it has others.
         """
         for name, opinion in self.by_name().items():
-            if opinion.width not in (None, bits_width(task)):
-                raise ValueError(f"{name}: expected {bits_width(task)} bins, got {opinion.width}.")
+            expected = opinion.width_of(task)
+            if opinion.width not in (None, expected):
+                raise ValueError(f"{name}: expected {expected} bins, got {opinion.width}.")

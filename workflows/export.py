@@ -27,7 +27,7 @@ from modules.export.portable import Predictor
 from modules.export.single_file import prediction_source
 from modules.forest.forest import Forest
 from modules.neighbors.nearest_samples import NearestSamples
-from modules.neighbors.sample_bits import kept_bins
+from modules.neighbors.sample_bits import compared_bins
 from modules.run_layout import CARD, folder_of
 
 _EXAMPLES = ("CC(=O)Oc1ccccc1C(=O)O", "CCO", "C[C@H](N)C(=O)O", "c1ccncc1", "CC(C)Cc1ccc(cc1)C(C)C(=O)O", "C1CCOC1")
@@ -138,7 +138,7 @@ def _settings(model: DrugClassifier, checkpoint: Path) -> dict[str, Any]:
     assert task is not None
     assert settings is not None
     asked = [name for name, opinion in model.decision.opinions.by_name().items() if opinion.weight != 0]
-    first, width = kept_bins(task)
+    compared = compared_bins(task)
     columns = ColumnNames.from_settings(settings["data"]).smiles
     return {
         "tailmol": version("tailmol"),
@@ -157,8 +157,7 @@ def _settings(model: DrugClassifier, checkpoint: Path) -> dict[str, Any]:
         "embedding_size": model.network.encoder.output_dim,
         "opinions": asked,
         "neighbors": model.decision.opinions.neighbors.number,
-        "first_bin": first,
-        "bins": width,
+        "compared_bins": [compared.start, compared.stop],
         "objective": read_checkpoint(checkpoint, "RUN").decision.get("objective", "as_trained"),
     }
 

@@ -165,12 +165,13 @@ class Predictor:
     def _opinions(self, inputs: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """The second opinions on samples, fp32 (B, C) each."""
         own, opinions = self.settings, []
-        if own["opinions"]:
-            counts = sample_counts(inputs, own["input"], own["symmetric"], own["first_bin"], own["bins"])
+        kind, symmetric, features = own["input"], own["symmetric"], own["features"]
         if self._remembered is not None:
+            counts = sample_counts(inputs, kind, symmetric, range(*own["compared_bins"]))
             opinions.append(self._remembered.opinions(counts > 0))
         if self._trees is not None:
-            whole = numpy.minimum(counts, LARGEST_COUNT).astype(numpy.uint8)
+            bins = range(len(features["fingerprint_kinds"]) * features["fingerprint_size"])
+            whole = numpy.minimum(sample_counts(inputs, kind, symmetric, bins), LARGEST_COUNT).astype(numpy.uint8)
             opinions.append(self._trees.opinions(self._trees.leaves(whole)))
         return opinions
 

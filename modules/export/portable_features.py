@@ -72,9 +72,7 @@ class MoleculeInputs:
         return inputs
 
 
-def sample_counts(
-    inputs: Mapping[str, NDArray[Any]], kind: str, symmetric: bool, first: int, width: int
-) -> NDArray[Any]:
+def sample_counts(inputs: Mapping[str, NDArray[Any]], kind: str, symmetric: bool, wanted: range) -> NDArray[Any]:
     """The counts of the bins of samples that second opinions are based on, fp32 (B, W).
 
     See `modules.neighbors.sample_bits`.
@@ -83,13 +81,12 @@ def sample_counts(
         inputs: The arrays of B samples.
         kind: molecule, pair or reaction.
         symmetric: Whether the order of a pair means nothing.
-        first: The first bin of a molecule that counts.
-        width: How many bins of a molecule count.
+        wanted: The bins of a molecule that count.
     """
     owner = numpy.repeat(numpy.arange(len(inputs["entry_counts"])), inputs["entry_counts"])
-    bins = inputs["bins"] - first
-    kept = (bins >= 0) & (bins < width)
-    counts = numpy.zeros((len(inputs["entry_counts"]), width), dtype=numpy.float32)
+    bins = inputs["bins"] - wanted.start
+    kept = (bins >= 0) & (bins < len(wanted))
+    counts = numpy.zeros((len(inputs["entry_counts"]), len(wanted)), dtype=numpy.float32)
     counts[owner[kept], bins[kept]] = inputs["counts"][kept]
     if kind == "molecule":
         return counts

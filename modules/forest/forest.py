@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy
@@ -13,7 +14,7 @@ from datamodules.batch import Batch
 from datamodules.drug_task import DrugTask
 from modules.forest.growth import grow_trees
 from modules.forest.trees import LARGEST_COUNT, Trees
-from modules.neighbors.sample_bits import sample_counts
+from modules.neighbors.sample_bits import counts_width, sample_counts
 from modules.second_opinion import SecondOpinion
 
 if TYPE_CHECKING:
@@ -63,15 +64,24 @@ class Forest(SecondOpinion):
         """Number of counts of a sample; None before there are trees."""
         return self._width
 
-    def learn(self, features: csr_array, codes: NDArray[Any], size: int) -> None:
-        """Grow a forest on training samples in place of that before.
+    @staticmethod
+    def width_of(task: DrugTask) -> int:
+        """See `SecondOpinion.width_of`."""
+        return counts_width(task)
+
+    def learn(
+        self, features: csr_array, codes: NDArray[Any], trees: int, kinds: Sequence[NDArray[numpy.int64]]
+    ) -> None:
+        """Grow a forest on training samples in place of that before; the weight stays.
 
         Args:
             features: Counts of the samples, fp32 (N, W).
             codes: Their class codes, int64 (N,).
-            size: Number of trees.
+            trees: Number of trees.
+            kinds: The counts that a tree may ask for, see `grow_trees`.
         """
-        self.trees, self._width = grow_trees(features, codes, size, self.num_classes), features.shape[1]
+        self.trees = grow_trees(features, codes, trees, self.num_classes, kinds)
+        self._width = features.shape[1]
 
     def opinions(self, features: csr_array) -> Tensor:
         """Compute the opinions on samples, fp32 (n, C), on the CPU.

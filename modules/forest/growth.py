@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy
@@ -23,17 +24,20 @@ _LONG = 2**18
 _NUMBERS_AT_ONCE = 2**27
 
 
-def grow_trees(counts: csr_array, codes: NDArray[Any], trees: int, num_classes: int) -> Trees:
+def grow_trees(
+    counts: csr_array, codes: NDArray[Any], trees: int, num_classes: int, kinds: Sequence[NDArray[numpy.int64]]
+) -> Trees:
     """Grow a random forest (Breiman, 2001), by scikit-learn.
 
-    Each tree is grown on a bootstrap sample, chooses among the square root of the number of features at each node, and
-    has two samples or more in each leaf. The forest depends on its arguments alone.
+    Each tree is grown on a bootstrap sample, asks for counts of one kind, chooses among the square root of their number
+    at each node, and has two samples or more in each leaf. The forest depends on its arguments alone.
 
     Args:
         counts: Counts of N samples, (N, W); counts above 255 count as 255.
         codes: Class codes, int64 (N,).
-        trees: Number of trees.
+        trees: Number of trees, which the kinds share evenly; the first ones have one more if need be.
         num_classes: Number of classes.
+        kinds: Places of the counts of each kind, (w,) each.
     """
     from joblib import cpu_count, parallel_config
     from scipy.sparse import csc_matrix
@@ -50,14 +54,19 @@ def grow_trees(counts: csr_array, codes: NDArray[Any], trees: int, num_classes: 
         _log.info(f"Growing a forest of {trees} trees on {len(codes):,} samples.")
     # The processes of a run share a machine.
     threads = max(1, cpu_count() // processes)
-    parts = []
-    for first in range(0, trees, together):
-        size = min(together, trees - first)
-        forest = RandomForestClassifier(size, min_samples_leaf=_SMALLEST_LEAF, random_state=first, n_jobs=threads)
-        # A caller may have asked joblib for processes, which would import all of this again.
-        with parallel_config(backend="threading"):
-            forest.fit(grown_on, codes)
-        parts += [_arrays_of(own.tree_, present) for own in forest.estimators_]
+    parts: list[dict[str, NDArray[Any]]] = []
+    for place, columns in enumerate(kinds):
+        of_kind = grown_on[:, columns]
+        wanted = len(parts) + len(range(place, trees, len(kinds)))
+        while len(parts) < wanted:
+            size = min(together, wanted - len(parts))
+            forest = RandomForestClassifier(
+                size, min_samples_leaf=_SMALLEST_LEAF, random_state=len(parts), n_jobs=threads
+            )
+            # A caller may have asked joblib for processes, which would import all of this again.
+            with parallel_config(backend="threading"):
+                forest.fit(of_kind, codes)
+            parts += [_arrays_of(own.tree_, present, columns) for own in forest.estimators_]
     sizes = [len(part["features"]) for part in parts]
     leaf_counts = [len(part["sizes"]) for part in parts]
     for part, node, leaf in zip(parts, _begins(sizes), _begins(leaf_counts), strict=True):
@@ -75,8 +84,8 @@ def grow_trees(counts: csr_array, codes: NDArray[Any], trees: int, num_classes: 
     )
 
 
-def _arrays_of(tree: Any, present: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """A tree of scikit-learn, whose first children follow their nodes, with sparse leaves."""
+def _arrays_of(tree: Any, present: NDArray[Any], columns: NDArray[numpy.int64]) -> dict[str, NDArray[Any]]:
+    """A tree of scikit-learn on these columns, whose first children follow their nodes, with sparse leaves."""
     is_leaf = tree.children_left < 0
     inner = numpy.flatnonzero(~is_leaf)
     if not numpy.array_equal(tree.children_left[inner], inner + 1):
@@ -85,7 +94,7 @@ def _arrays_of(tree: Any, present: NDArray[Any]) -> dict[str, NDArray[Any]]:
     leaf, place = numpy.nonzero(shares)
     totals = shares.sum(axis=1)
     return {
-        "features": numpy.where(is_leaf, -1, tree.feature).astype(numpy.int32),
+        "features": numpy.where(is_leaf, -1, columns[numpy.where(is_leaf, 0, tree.feature)]).astype(numpy.int32),
         # Counts are whole numbers.
         "limits": numpy.where(is_leaf, 0, numpy.floor(tree.threshold)).astype(numpy.int32),
         "following": numpy.where(is_leaf, numpy.cumsum(is_leaf) - 1, tree.children_right),

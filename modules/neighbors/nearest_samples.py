@@ -12,7 +12,7 @@ from torch import Tensor
 
 from datamodules.batch import Batch
 from datamodules.drug_task import DrugTask
-from modules.neighbors.sample_bits import sample_bits
+from modules.neighbors.sample_bits import bits_width, sample_bits
 from modules.neighbors.tanimoto_search import TanimotoSearch
 from modules.second_opinion import SecondOpinion
 
@@ -66,15 +66,20 @@ class NearestSamples(SecondOpinion):
         """Number of bins of a sample; None if nothing is remembered."""
         return None if self.bits is None else int(self.bits.shape[1])
 
-    def learn(self, features: csr_array, codes: NDArray[Any], size: int) -> None:
-        """Remember training samples in place of those before.
+    @staticmethod
+    def width_of(task: DrugTask) -> int:
+        """See `SecondOpinion.width_of`."""
+        return bits_width(task)
+
+    def learn(self, features: csr_array, codes: NDArray[Any], number: int) -> None:
+        """Remember training samples in place of those before; the weight stays.
 
         Args:
             features: Bins of the samples, fp32 (N, W), of zeros and ones.
             codes: Their class codes, int64 (N,).
-            size: Number of nearest samples to ask.
+            number: Number of nearest samples to ask.
         """
-        self.bits, self.codes, self.number = features, codes, size
+        self.bits, self.codes, self.number = features, codes, number
         self._sizes = torch.from_numpy(numpy.diff(features.indptr)).float()
         self._search = None
 

@@ -18,35 +18,55 @@ if TYPE_CHECKING:
 
 
 def bits_width(task: DrugTask) -> int:
-    """Number W of bins of a sample; 0 if samples have no molecules.
+    """Number of bins of a sample that `sample_bits` gives; 0 if samples have no molecules.
 
     Args:
         task: Description of the data.
     """
-    return len(INPUTS[task.input].smiles) * kept_bins(task)[1]
+    return len(INPUTS[task.input].smiles) * len(compared_bins(task))
+
+
+def counts_width(task: DrugTask) -> int:
+    """Number of counts of a sample that `sample_counts` gives; 0 if samples have no molecules.
+
+    Args:
+        task: Description of the data.
+    """
+    return len(INPUTS[task.input].smiles) * task.features.fingerprint_width
+
+
+def counts_of_kinds(task: DrugTask) -> list[NDArray[numpy.int64]]:
+    """The places in `sample_counts` of the counts of each kind of fingerprint.
+
+    Args:
+        task: Description of the data.
+    """
+    size, kinds = task.features.fingerprint_size, len(task.features.fingerprint_kinds)
+    return list(numpy.arange(counts_width(task)).reshape(-1, kinds, size).swapaxes(0, 1).reshape(kinds, -1))
 
 
 def sample_bits(batch: Batch, task: DrugTask) -> csr_array:
     """The bins that are not zero in the fingerprints of each sample, as ones.
+
+    They are those of the Morgan fingerprint if the molecules have one, else of all fingerprints.
 
     Args:
         batch: Batch of B samples with molecules.
         task: Description of the data.
 
     Returns:
-        fp32 (B, W), see `sample_counts`.
+        fp32 (B, W), in the order of `sample_counts`.
     """
-    found = sample_counts(batch, task)
+    found = _counts_of_bins(batch, task, compared_bins(task))
     found.data[:] = 1
     return found
 
 
 def sample_counts(batch: Batch, task: DrugTask) -> csr_array:
-    """The counts of the bins in the fingerprints of each sample.
+    """The counts of the bins in all fingerprints of each sample.
 
-    Bins are those of the Morgan fingerprint if the molecules have one, else of all fingerprints; those of the second
-    molecule follow those of the first. Of a reaction they are how much more the product has, then how much more the
-    reactants have; of an unordered pair the sums of both drugs, then the smaller counts.
+    Those of the second molecule follow those of the first. Of a reaction they are how much more the product has, then
+    how much more the reactants have; of an unordered pair the sums of both drugs, then the smaller counts.
 
     Args:
         batch: Batch of B samples with molecules.
@@ -55,27 +75,33 @@ def sample_counts(batch: Batch, task: DrugTask) -> csr_array:
     Returns:
         fp32 (B, W), without zeros that are stored.
     """
+    return _counts_of_bins(batch, task, range(task.features.fingerprint_width))
+
+
+def _counts_of_bins(batch: Batch, task: DrugTask, wanted: range) -> csr_array:
+    """The counts of some bins of each molecule."""
     from scipy.sparse import csr_array
 
     assert batch.fingerprints is not None
-    is_reaction, molecules = task.input == "reaction", len(INPUTS[task.input].smiles)
+    is_reaction, parts = task.input == "reaction", len(INPUTS[task.input].smiles)
     found = batch.fingerprints.differences() if is_reaction else batch.fingerprints
-    start, width = kept_bins(task)
-    kept = (found.bin >= start) & (found.bin < start + width) & (found.count != 0)
-    owner, bins, counts = (values[kept].cpu().numpy() for values in (found.molecule, found.bin - start, found.count))
+    width = len(wanted)
+    kept = (found.bin >= wanted.start) & (found.bin < wanted.stop) & (found.count != 0)
+    given = found.molecule, found.bin - wanted.start, found.count
+    owner, bins, counts = (values[kept].cpu().numpy() for values in given)
     if is_reaction:
         places = owner, bins + width * (counts < 0)
     elif task.symmetric:
-        either, at, drugs = numpy.unique(owner // molecules * width + bins, return_inverse=True, return_counts=True)
-        both = either[drugs == molecules]
+        either, at, drugs = numpy.unique(owner // parts * width + bins, return_inverse=True, return_counts=True)
+        both = either[drugs == parts]
         smaller = numpy.full(len(either), numpy.inf)
         numpy.minimum.at(smaller, at, counts)
         rows, columns = numpy.divmod(numpy.concatenate([either, both]), width)
         places = rows, columns + width * (numpy.arange(len(columns)) >= len(either))
-        counts = numpy.concatenate([numpy.bincount(at, counts, len(either)), smaller[drugs == molecules]])
+        counts = numpy.concatenate([numpy.bincount(at, counts, len(either)), smaller[drugs == parts]])
     else:
-        places = owner // molecules, bins + width * (owner % molecules)
-    return csr_array((numpy.abs(counts).astype(numpy.float32), places), shape=(len(batch), bits_width(task)))
+        places = owner // parts, bins + width * (owner % parts)
+    return csr_array((numpy.abs(counts).astype(numpy.float32), places), shape=(len(batch), parts * width))
 
 
 def bits_of_rows(data: DrugDataModule, rows: NDArray[numpy.int64], task: DrugTask) -> csr_array:
@@ -114,13 +140,14 @@ def features_of_rows(
     return vstack([features(batch, task) for batch in data.batches_of(rows)], format="csr")
 
 
-def kept_bins(task: DrugTask) -> tuple[int, int]:
-    """The first bin of a molecule that counts, and how many.
+def compared_bins(task: DrugTask) -> range:
+    """The bins of a molecule that `sample_bits` gives.
 
     Args:
         task: Description of the data.
     """
     features = task.features
-    if "morgan" in features.fingerprint_kinds:
-        return features.fingerprint_kinds.index("morgan") * features.fingerprint_size, features.fingerprint_size
-    return 0, features.fingerprint_width
+    if "morgan" not in features.fingerprint_kinds:
+        return range(features.fingerprint_width)
+    first = features.fingerprint_kinds.index("morgan") * features.fingerprint_size
+    return range(first, first + features.fingerprint_size)

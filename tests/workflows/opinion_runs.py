@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from datamodules.chemistry.count_fingerprints import FingerprintKind
 from datamodules.drug_datamodule import DrugDataModule
 from modules.drug_classifier import DrugClassifier
 from modules.evaluation.split_scores import SplitScores, scores_path
@@ -12,7 +13,7 @@ from tests.workflows.uneven_table import uneven_table
 from workflows.fit import fit
 
 PLAIN = [*TINY, "--tracking.wandb=disabled", "--config=encoder/fingerprint.yaml", "--trainer.max_epochs=1"]
-PLAIN += ["--data.fingerprint_kinds=[morgan]", "--data.batch_size=8"]
+PLAIN += ["--data.fingerprint_kinds=[path, morgan]", "--data.batch_size=8"]
 """Options of a run, without a method."""
 
 
@@ -34,6 +35,7 @@ def trained_without(folder: Path, *options: str) -> DrugClassifier:
 
 def data_of(folder: Path) -> DrugDataModule:
     """All rows of the table of a run, in one split."""
-    data = DrugDataModule(str(folder / "drugs.csv"), split="all", fingerprint_size=256)
+    kinds: tuple[FingerprintKind, ...] = ("path", "morgan")
+    data = DrugDataModule(str(folder / "drugs.csv"), split="all", fingerprint_kinds=kinds, fingerprint_size=256)
     data.setup("test")
     return data

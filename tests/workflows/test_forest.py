@@ -21,7 +21,7 @@ from modules.drug_classifier import DrugClassifier
 from modules.evaluation.split_scores import SplitScores, scores_path
 from modules.forest.forest import Forest
 from modules.forest.settings import ForestSettings
-from modules.neighbors.sample_bits import sample_bits, sample_counts
+from modules.neighbors.sample_bits import counts_of_kinds, sample_bits, sample_counts
 from modules.neighbors.settings import NeighborSettings
 from modules.opinion_choice import OpinionSettings
 from tests.workflows.opinion_runs import data_of, trained_with, trained_without
@@ -49,7 +49,7 @@ def test_the_opinion_of_the_forest_is_added_after_that_of_the_neighbors(tmp_path
 
 def test_a_decided_checkpoint_is_decided_again_without_its_opinions(tmp_path: Path) -> None:
     model, scores, _ = trained_with(tmp_path)
-    data = DrugDataModule(str(tmp_path / "drugs.csv"), fingerprint_size=256, fingerprint_kinds=("morgan",))
+    data = DrugDataModule(str(tmp_path / "drugs.csv"), fingerprint_size=256, fingerprint_kinds=("path", "morgan"))
     data.setup("fit")
     precision = SimpleNamespace(forward_context=nullcontext)
     trainer: Any = SimpleNamespace(datamodule=data, precision_plugin=precision, is_global_zero=False)
@@ -63,8 +63,8 @@ def test_a_decided_checkpoint_is_decided_again_without_its_opinions(tmp_path: Pa
 def test_trees_of_other_features_are_refused(tmp_path: Path) -> None:
     model, scores, _ = trained_with(tmp_path)
     (batch,) = list(data_of(tmp_path).batches_of(scores.rows.numpy()))
-    model.decision.opinions.forest._width = 512
-    with pytest.raises(ValueError, match=r"^forest: expected 256 bins, got 512\.$"):
+    model.decision.opinions.forest._width = 256
+    with pytest.raises(ValueError, match=r"^forest: expected 512 bins, got 256\.$"):
         model.predict_step(batch, 0)
 
 
@@ -80,7 +80,7 @@ def test_samples_of_a_fold_are_asked_of_a_forest_on_the_other_folds(tmp_path: Pa
         rows = own.rows.tolist()
         others = [row for row in range(37) if row not in rows]
         alone = Forest(3)
-        alone.learn(counts[others], data.records.codes[others], 6)
+        alone.learn(counts[others], data.records.codes[others], 6, counts_of_kinds(task))
         expected = forest.mixed(own.logits, alone.opinions(counts[rows]))
         torch.testing.assert_close(scores.part(torch.isin(scores.rows, own.rows)).logits, expected)
     # In the end it is grown on all, the drug that no fold tests too.

@@ -79,7 +79,7 @@ def test_a_correction_is_that_of_the_mixture(
     decision.removed_prior.fill_(0.0)
     decision.logit_scale.copy_(scales)
     decision.logit_offset.copy_(-strength * priors)
-    data = DrugDataModule(str(tmp_path / "drugs.csv"), fingerprint_size=256, fingerprint_kinds=("morgan",))
+    data = DrugDataModule(str(tmp_path / "drugs.csv"), fingerprint_size=256, fingerprint_kinds=("path", "morgan"))
     data.setup("fit")
     rows = data.records.rows["validation"]
     (batch,) = list(data.batches_of(rows))

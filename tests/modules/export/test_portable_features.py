@@ -42,8 +42,10 @@ def test_inputs_and_bits_are_those_of_the_model(
     assert numpy.array_equal(found["atom_counts"], batch.molecules.atoms_per_molecule.numpy())
     assert numpy.array_equal(found["bins"], batch.fingerprints.bin.numpy())
     assert numpy.array_equal(found["counts"], batch.fingerprints.count.numpy())
-    counts = sample_counts(found, kind, task.symmetric, *model_bits.kept_bins(task))
+    counts = sample_counts(found, kind, task.symmetric, range(settings.fingerprint_width))
     assert numpy.array_equal(counts, model_bits.sample_counts(batch, task).toarray())
+    compared = sample_counts(found, kind, task.symmetric, model_bits.compared_bins(task))
+    assert numpy.array_equal(compared > 0, model_bits.sample_bits(batch, task).toarray() > 0)
 
 
 def test_an_unusable_part_leaves_out_the_whole_sample() -> None:

@@ -24,7 +24,8 @@ def drawn(seed: int, samples: int) -> csr_array:
 def own() -> Forest:
     """A forest with a weight on samples whose class is in their first count."""
     made, counts = Forest(3), drawn(0, 80)
-    made.learn(counts, numpy.minimum(counts.toarray()[:, 0], 2).astype(numpy.int64), 30)
+    codes = numpy.minimum(counts.toarray()[:, 0], 2).astype(numpy.int64)
+    made.learn(counts, codes, 30, [numpy.arange(6)])
     made.weight, made.temperature, made.prior = 0.5, 2.0, torch.tensor([-1.0, -2.0, 0.0])
     return made
 

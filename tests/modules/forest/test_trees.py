@@ -29,7 +29,7 @@ def drawn(seed: int, samples: int = 60, width: int = 5, classes: int = 3) -> tup
 
 
 def grown(counts: NDArray[Any], codes: NDArray[Any], trees: int, num_classes: int) -> Trees:
-    return grow_trees(csr_array(counts), codes, trees, num_classes)
+    return grow_trees(csr_array(counts), codes, trees, num_classes, [numpy.arange(counts.shape[1])])
 
 
 @pytest.fixture
@@ -104,6 +104,34 @@ def test_trees_that_are_grown_a_few_at_a_time_are_joined_in_order() -> None:
     )
     found = joined.opinions(joined.leaves(new))
     assert found == pytest.approx(numpy.log(votes / 5 / share + 0.05), abs=1e-5)
+
+
+def test_kinds_share_the_trees_and_each_tree_asks_for_counts_of_one_kind() -> None:
+    counts, codes = drawn(0)
+    kinds = [numpy.array([0, 3]), numpy.array([1, 2, 4])]
+    joined = grow_trees(csr_array(counts), codes, 5, 3, kinds)
+    new = numpy.random.default_rng(1).poisson(1.0, (20, 5)).astype(numpy.uint8)
+    # Three trees of the first kind, then two of the second one; the number of the first is their seed.
+    votes = sum(
+        size
+        * RandomForestClassifier(size, min_samples_leaf=2, random_state=seed)
+        .fit(counts[:, kind], codes)
+        .predict_proba(new[:, kind])
+        for kind, seed, size in zip(kinds, (0, 3), (3, 2), strict=True)
+    )
+    share = numpy.bincount(codes) / len(codes)
+    found = joined.opinions(joined.leaves(new))
+    assert found == pytest.approx(numpy.log(votes / 5 / share + 0.05), abs=1e-5)
+    asked = [set(own[own >= 0].tolist()) for own in numpy.split(joined.features, joined.roots[1:])]
+    assert [own <= {0, 3} for own in asked] == [True] * 3 + [False] * 2
+    assert all(own <= {1, 2, 4} for own in asked[3:])
+
+
+def test_kinds_without_trees_are_left_out() -> None:
+    counts, codes = drawn(0)
+    trees = grow_trees(csr_array(counts), codes, 1, 3, [numpy.array([4]), numpy.array([0, 1])])
+    assert len(trees.roots) == 1
+    assert set(trees.features.tolist()) <= {-1, 4}
 
 
 def test_a_long_growth_is_announced(caplog: pytest.LogCaptureFixture) -> None:

@@ -11,7 +11,7 @@ from datamodules.chemistry.count_fingerprints import FingerprintKind
 from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.drug_task import DrugTask
 from datamodules.tables.columns import InputKind
-from modules.neighbors.sample_bits import bits_width, sample_bits, sample_counts
+from modules.neighbors.sample_bits import bits_width, counts_of_kinds, counts_width, sample_bits, sample_counts
 
 
 def batch_of(counts: list[list[float]], samples: int) -> Batch:
@@ -77,9 +77,34 @@ def test_counts_of_two_molecules(kind: InputKind, ordered: bool, expected: list[
     assert numpy.array_equal(sample_bits(batch, task).toarray()[0], numpy.array(expected) > 0)
 
 
+def test_counts_are_those_of_all_fingerprints() -> None:
+    batch, task = batch_of([[1, 0, 2, 0, 4, 1]], 1), task_of("molecule", ("path", "morgan"))
+    assert sample_counts(batch, task).toarray().tolist() == [[1, 0, 2, 0, 4, 1]]
+    assert counts_width(task) == 6
+    assert [kind.tolist() for kind in counts_of_kinds(task)] == [[0, 1, 2], [3, 4, 5]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        # What the product has more of, then what the reactants have more of, in each kind.
+        ("reaction", [[0, 1, 0, 0, 0, 1], [5, 0, 0, 0, 3, 0]]),
+        # The sums of both drugs, then what both have.
+        ("pair", [[2, 1, 1, 1, 0, 0], [5, 3, 0, 0, 0, 0]]),
+    ],
+)
+def test_a_kind_has_its_counts_of_both_molecules(kind: InputKind, expected: list[list[int]]) -> None:
+    batch, task = batch_of([[1, 0, 1, 0, 3, 0], [1, 1, 0, 5, 0, 0]], 1), task_of(kind, ("path", "morgan"))
+    counts, kinds = sample_counts(batch, task).toarray()[0], counts_of_kinds(task)
+    assert counts_width(task) == len(counts)
+    assert sorted(numpy.concatenate(kinds).tolist()) == list(range(12))
+    assert [counts[own].tolist() for own in kinds] == expected
+
+
 def test_a_drug_with_itself_has_its_counts_twice_and_once() -> None:
     assert sample_counts(batch_of([[2, 0, 1]] * 2, 1), task_of("pair")).toarray().tolist() == [[4, 0, 2, 2, 0, 1]]
 
 
 def test_arrays_have_none() -> None:
-    assert bits_width(DrugTask("array", ("a", "b"), (2, 2), FeatureSettings(array_shape=(4,)))) == 0
+    task = DrugTask("array", ("a", "b"), (2, 2), FeatureSettings(array_shape=(4,)))
+    assert (bits_width(task), counts_width(task)) == (0, 0)

@@ -22,8 +22,8 @@ from scipy.sparse import csr_array, vstack
 
 from benchmarks.measuring import describe_machine, print_table, write_json
 from datamodules.drug_datamodule import DrugDataModule
-from modules.neighbors.sample_bits import bits_of_rows
 from modules.neighbors.training_samples import TrainingSamples
+from modules.sample_fingerprints import bits_of_rows
 from modules.unit_embeddings import unit_embeddings
 
 QUERIES, NUMBER, WIDTH, THREADS, REPEATS = 1_000, 3, 128, 2, 3

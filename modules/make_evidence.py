@@ -21,8 +21,8 @@ from modules.evaluation.applicability import ASKED, Applicability, Signals, fit_
 from modules.evaluation.prediction_evidence import PredictionEvidence, UnseenSamples
 from modules.evaluation.split_scores import SplitScores
 from modules.multilabel.label_evidence import label_signals, right_shares
-from modules.neighbors.sample_bits import bits_of_rows, bits_width
 from modules.neighbors.training_samples import Neighbors, TrainingSamples
+from modules.sample_fingerprints import bits_of_rows, bits_width
 from modules.unit_embeddings import unit_embeddings
 
 MOST_TRAINING_SAMPLES = 1_000_000

@@ -19,8 +19,8 @@ from modules.evaluation.opinion_weight import best_weight
 from modules.evaluation.split_scores import SplitScores, joined
 from modules.forest.settings import ForestSettings
 from modules.losses.classification.class_priors import log_priors
-from modules.neighbors.sample_bits import counts_of_kinds, counts_width, features_of_rows
 from modules.neighbors.settings import NeighborSettings
+from modules.sample_fingerprints import counts_width, features_of_rows, places_of_kinds
 from modules.second_opinion import SecondOpinion
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class OpinionSettings:
             learn = partial(opinions.neighbors.learn, number=neighbors.number)
             asked.append(_Asked(opinions.neighbors, learn, neighbors.most))
         if trees > 0:
-            learn = partial(opinions.forest.learn, trees=trees, kinds=counts_of_kinds(model.task))
+            learn = partial(opinions.forest.learn, trees=trees, kinds=places_of_kinds(model.task))
             asked.append(_Asked(opinions.forest, learn, min(forest.most, in_forest)))
         return asked
 

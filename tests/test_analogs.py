@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from datamodules.drug_datamodule import DrugDataModule
-from modules.neighbors.sample_bits import bits_of_rows
 from modules.neighbors.training_samples import TrainingSamples
+from modules.sample_fingerprints import bits_of_rows
 
 TABLE = Path(__file__).parents[1] / "datamodules/datasets/inn_stems/inn_stems.csv"
 Nearest = Callable[[str], list[str]]

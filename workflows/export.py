@@ -27,8 +27,8 @@ from modules.export.portable import Predictor
 from modules.export.single_file import prediction_source
 from modules.forest.forest import Forest
 from modules.neighbors.nearest_samples import NearestSamples
-from modules.neighbors.sample_bits import compared_bins
 from modules.run_layout import CARD, folder_of
+from modules.sample_fingerprints import compared_bins
 
 _EXAMPLES = ("CC(=O)Oc1ccccc1C(=O)O", "CCO", "C[C@H](N)C(=O)O", "c1ccncc1", "CC(C)Cc1ccc(cc1)C(C)C(=O)O", "C1CCOC1")
 """Molecules, without a meaning, that the export is traced and checked with."""

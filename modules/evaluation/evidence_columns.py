@@ -15,8 +15,8 @@ from datamodules.tables.label_sets import LabelSets
 from modules.evaluation.applicability import ASKED, LEVELS, Signals, level_of
 from modules.evaluation.prediction import Prediction, Values
 from modules.evaluation.prediction_evidence import PredictionEvidence
-from modules.neighbors.sample_bits import bits_width, sample_bits
 from modules.neighbors.training_samples import Neighbors, TrainingSamples
+from modules.sample_fingerprints import bits_width, sample_bits
 
 NEIGHBORS = 3
 """Number of nearest training samples by default."""

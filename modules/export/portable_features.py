@@ -75,7 +75,7 @@ class MoleculeInputs:
 def sample_counts(inputs: Mapping[str, NDArray[Any]], kind: str, symmetric: bool, wanted: range) -> NDArray[Any]:
     """The counts of the bins of samples that second opinions are based on, fp32 (B, W).
 
-    See `modules.neighbors.sample_bits`.
+    See `modules.sample_fingerprints`.
 
     Args:
         inputs: The arrays of B samples.

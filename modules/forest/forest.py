@@ -14,7 +14,7 @@ from datamodules.batch import Batch
 from datamodules.drug_task import DrugTask
 from modules.forest.growth import grow_trees
 from modules.forest.trees import LARGEST_COUNT, Trees
-from modules.neighbors.sample_bits import counts_width, sample_counts
+from modules.sample_fingerprints import counts_width, sample_counts
 from modules.second_opinion import SecondOpinion
 
 if TYPE_CHECKING:

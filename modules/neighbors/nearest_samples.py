@@ -12,8 +12,8 @@ from torch import Tensor
 
 from datamodules.batch import Batch
 from datamodules.drug_task import DrugTask
-from modules.neighbors.sample_bits import bits_width, sample_bits
 from modules.neighbors.tanimoto_search import TanimotoSearch
+from modules.sample_fingerprints import bits_width, sample_bits
 from modules.second_opinion import SecondOpinion
 
 if TYPE_CHECKING:

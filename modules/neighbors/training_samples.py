@@ -14,8 +14,8 @@ from torch import Tensor
 
 from base.errors import InputError
 from datamodules.drug_task import DrugTask
-from modules.neighbors.sample_bits import bits_width
 from modules.neighbors.tanimoto_search import TanimotoSearch
+from modules.sample_fingerprints import bits_width
 from modules.unit_embeddings import unit_embeddings
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from modules.encoders import FingerprintMLP
 from modules.evaluation.applicability import fit_applicability, signals
 from modules.inference import infer
 from modules.losses import CrossEntropyLoss
-from modules.neighbors.sample_bits import sample_bits
+from modules.sample_fingerprints import sample_bits
 from modules.unit_embeddings import unit_embeddings
 from tests.datamodules.array_file import blobs, save
 

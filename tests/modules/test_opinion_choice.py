@@ -14,9 +14,9 @@ from modules.encoders import FingerprintMLP
 from modules.evaluation.split_scores import SplitScores
 from modules.losses import CrossEntropyLoss
 from modules.neighbors.nearest_samples import NearestSamples
-from modules.neighbors.sample_bits import bits_of_rows
 from modules.neighbors.settings import NeighborSettings
 from modules.opinion_choice import OpinionSettings, choose_opinions
+from modules.sample_fingerprints import bits_of_rows
 
 DRUGS = [f"{'C' * size}{end}" for size in range(3, 9) for end in ("N", "OC")]
 

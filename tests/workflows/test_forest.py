@@ -21,9 +21,9 @@ from modules.drug_classifier import DrugClassifier
 from modules.evaluation.split_scores import SplitScores, scores_path
 from modules.forest.forest import Forest
 from modules.forest.settings import ForestSettings
-from modules.neighbors.sample_bits import counts_of_kinds, sample_bits, sample_counts
 from modules.neighbors.settings import NeighborSettings
 from modules.opinion_choice import OpinionSettings
+from modules.sample_fingerprints import places_of_kinds, sample_bits, sample_counts
 from tests.workflows.opinion_runs import data_of, trained_with, trained_without
 from workflows.decide import decide
 
@@ -80,7 +80,7 @@ def test_samples_of_a_fold_are_asked_of_a_forest_on_the_other_folds(tmp_path: Pa
         rows = own.rows.tolist()
         others = [row for row in range(37) if row not in rows]
         alone = Forest(3)
-        alone.learn(counts[others], data.records.codes[others], 6, counts_of_kinds(task))
+        alone.learn(counts[others], data.records.codes[others], 6, places_of_kinds(task))
         expected = forest.mixed(own.logits, alone.opinions(counts[rows]))
         torch.testing.assert_close(scores.part(torch.isin(scores.rows, own.rows)).logits, expected)
     # In the end it is grown on all, the drug that no fold tests too.

@@ -16,9 +16,9 @@ from modules.evaluation.opinion_weight import best_weight
 from modules.evaluation.split_scores import SplitScores, scores_path
 from modules.losses.classification.class_priors import log_priors
 from modules.neighbors.nearest_samples import NearestSamples
-from modules.neighbors.sample_bits import sample_bits
 from modules.neighbors.settings import NeighborSettings
 from modules.opinion_choice import OpinionSettings, choose_opinions
+from modules.sample_fingerprints import sample_bits
 from tests.workflows.opinion_runs import data_of, trained_with, trained_without
 from workflows.decide import decide
 

@@ -10,8 +10,8 @@ from datamodules.chemistry.molecule_features import FeatureSettings, featurize
 from datamodules.drug_task import DrugTask
 from datamodules.sample_store import SampleMolecules, SampleStore
 from datamodules.tables.columns import INPUTS, InputKind
+from modules import sample_fingerprints
 from modules.export.portable_features import MoleculeInputs, sample_counts
-from modules.neighbors import sample_bits as model_bits
 from tests.datamodules.example_smiles import INN_STEMS
 
 
@@ -43,9 +43,9 @@ def test_inputs_and_bits_are_those_of_the_model(
     assert numpy.array_equal(found["bins"], batch.fingerprints.bin.numpy())
     assert numpy.array_equal(found["counts"], batch.fingerprints.count.numpy())
     counts = sample_counts(found, kind, task.symmetric, range(settings.fingerprint_width))
-    assert numpy.array_equal(counts, model_bits.sample_counts(batch, task).toarray())
-    compared = sample_counts(found, kind, task.symmetric, model_bits.compared_bins(task))
-    assert numpy.array_equal(compared > 0, model_bits.sample_bits(batch, task).toarray() > 0)
+    assert numpy.array_equal(counts, sample_fingerprints.sample_counts(batch, task).toarray())
+    compared = sample_counts(found, kind, task.symmetric, sample_fingerprints.compared_bins(task))
+    assert numpy.array_equal(compared > 0, sample_fingerprints.sample_bits(batch, task).toarray() > 0)
 
 
 def test_an_unusable_part_leaves_out_the_whole_sample() -> None:

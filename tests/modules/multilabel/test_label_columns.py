@@ -26,7 +26,7 @@ from modules.multilabel.label_columns import LabelColumns
 from modules.multilabel.label_evidence import label_signals
 from modules.multilabel.prediction_sets import LabelPredictionSets
 from modules.multilabel.tested_labels import TestedLabels
-from modules.neighbors.sample_bits import sample_bits
+from modules.sample_fingerprints import sample_bits
 from tests.datamodules.drug_module import data_module
 from tests.modules.evaluation.made_evidence import made_evidence
 

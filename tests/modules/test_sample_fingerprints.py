@@ -11,7 +11,7 @@ from datamodules.chemistry.count_fingerprints import FingerprintKind
 from datamodules.chemistry.molecule_features import FeatureSettings
 from datamodules.drug_task import DrugTask
 from datamodules.tables.columns import InputKind
-from modules.neighbors.sample_bits import bits_width, counts_of_kinds, counts_width, sample_bits, sample_counts
+from modules.sample_fingerprints import bits_width, counts_width, places_of_kinds, sample_bits, sample_counts
 
 
 def batch_of(counts: list[list[float]], samples: int) -> Batch:
@@ -81,7 +81,7 @@ def test_counts_are_those_of_all_fingerprints() -> None:
     batch, task = batch_of([[1, 0, 2, 0, 4, 1]], 1), task_of("molecule", ("path", "morgan"))
     assert sample_counts(batch, task).toarray().tolist() == [[1, 0, 2, 0, 4, 1]]
     assert counts_width(task) == 6
-    assert [kind.tolist() for kind in counts_of_kinds(task)] == [[0, 1, 2], [3, 4, 5]]
+    assert [kind.tolist() for kind in places_of_kinds(task)] == [[0, 1, 2], [3, 4, 5]]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_counts_are_those_of_all_fingerprints() -> None:
 )
 def test_a_kind_has_its_counts_of_both_molecules(kind: InputKind, expected: list[list[int]]) -> None:
     batch, task = batch_of([[1, 0, 1, 0, 3, 0], [1, 1, 0, 5, 0, 0]], 1), task_of(kind, ("path", "morgan"))
-    counts, kinds = sample_counts(batch, task).toarray()[0], counts_of_kinds(task)
+    counts, kinds = sample_counts(batch, task).toarray()[0], places_of_kinds(task)
     assert counts_width(task) == len(counts)
     assert sorted(numpy.concatenate(kinds).tolist()) == list(range(12))
     assert [counts[own].tolist() for own in kinds] == expected

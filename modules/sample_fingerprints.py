@@ -35,7 +35,7 @@ def counts_width(task: DrugTask) -> int:
     return len(INPUTS[task.input].smiles) * task.features.fingerprint_width
 
 
-def counts_of_kinds(task: DrugTask) -> list[NDArray[numpy.int64]]:
+def places_of_kinds(task: DrugTask) -> list[NDArray[numpy.int64]]:
     """The places in `sample_counts` of the counts of each kind of fingerprint.
 
     Args:

@@ -26,7 +26,7 @@ from modules.second_opinion import SecondOpinion
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-_ROWS_AT_ONCE = 50_000
+_ROWS_AT_ONCE = 10_000
 """Rows whose features are in memory at a time."""
 MOST_IN_FOREST = 2**24
 """Largest product of classes and training samples of a forest, with which the time to grow it increases."""
@@ -51,12 +51,12 @@ class OpinionSettings:
             model: The model, built.
         """
         assert model.task is not None
+        if counts_width(model.task) == 0:
+            return []
         opinions, neighbors, forest = model.decision.opinions, self.neighbors, self.forest
         in_forest = MOST_IN_FOREST // model.task.num_classes
         # A leaf has two samples, so with fewer for each class it could not be of one class.
         trees = forest.trees if in_forest >= 2 * model.task.num_classes else 0
-        if counts_width(model.task) == 0:
-            return []
         asked = []
         if neighbors.number > 0:
             learn = partial(opinions.neighbors.learn, number=neighbors.number)
@@ -73,12 +73,12 @@ class _Asked:
 
     Attributes:
         opinion: The opinion.
-        learn: Learns the features of training samples, fp32 (N, W), and their class codes, int64 (N,).
+        learn_features: Learns the features of training samples, fp32 (N, W), and their class codes, int64 (N,).
         most: Largest number of training samples that it learns.
     """
 
     opinion: SecondOpinion
-    learn: Callable[[csr_array, NDArray[numpy.int64]], None]
+    learn_features: Callable[[csr_array, NDArray[numpy.int64]], None]
     most: int
 
     def learn_rows(self, model: DrugClassifier, data: DrugDataModule, rows: NDArray[numpy.int64]) -> None:
@@ -87,7 +87,7 @@ class _Asked:
         codes = data.records.codes
         kept = rows[draw_stratified(codes[rows], self.most)]
         features = features_of_rows(data, kept, model.task, self.opinion.features)
-        self.learn(features, codes[kept].astype(numpy.int64))
+        self.learn_features(features, codes[kept].astype(numpy.int64))
 
 
 def choose_opinions(

@@ -43,10 +43,6 @@ def grow_trees(
     from scipy.sparse import csc_matrix
     from sklearn.ensemble import RandomForestClassifier
 
-    grown_on = csc_matrix(counts, dtype=numpy.float32)
-    # Trees of scikit-learn refuse places of 64 bits.
-    grown_on.indices, grown_on.indptr = (own.astype(numpy.int32) for own in (grown_on.indices, grown_on.indptr))
-    numpy.minimum(grown_on.data, LARGEST_COUNT, out=grown_on.data)
     present = numpy.unique(codes)
     together = max(1, min(trees, _NUMBERS_AT_ONCE // (len(codes) * len(present))))
     rank, processes = rank_and_world_size()
@@ -55,17 +51,19 @@ def grow_trees(
     # The processes of a run share a machine.
     threads = max(1, cpu_count() // processes)
     parts: list[dict[str, NDArray[Any]]] = []
-    for place, columns in enumerate(kinds):
-        of_kind = grown_on[:, columns]
-        wanted = len(parts) + len(range(place, trees, len(kinds)))
-        while len(parts) < wanted:
-            size = min(together, wanted - len(parts))
-            forest = RandomForestClassifier(
-                size, min_samples_leaf=_SMALLEST_LEAF, random_state=len(parts), n_jobs=threads
-            )
+    # One kind at a time, since a copy of all counts may be large.
+    for number, columns in enumerate(kinds[:trees]):
+        grown_on = csc_matrix(counts[:, columns], dtype=numpy.float32)
+        # Trees of scikit-learn refuse places of 64 bits.
+        grown_on.indices, grown_on.indptr = (own.astype(numpy.int32) for own in (grown_on.indices, grown_on.indptr))
+        numpy.minimum(grown_on.data, LARGEST_COUNT, out=grown_on.data)
+        share = trees // len(kinds) + (number < trees % len(kinds))
+        for first in range(0, share, together):
+            size, seed = min(together, share - first), len(parts)
+            forest = RandomForestClassifier(size, min_samples_leaf=_SMALLEST_LEAF, random_state=seed, n_jobs=threads)
             # A caller may have asked joblib for processes, which would import all of this again.
             with parallel_config(backend="threading"):
-                forest.fit(of_kind, codes)
+                forest.fit(grown_on, codes)
             parts += [_arrays_of(own.tree_, present, columns) for own in forest.estimators_]
     sizes = [len(part["features"]) for part in parts]
     leaf_counts = [len(part["sizes"]) for part in parts]

@@ -85,16 +85,18 @@ def test_counts_are_those_of_all_fingerprints() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "expected"),
+    ("kind", "ordered", "expected"),
     [
         # What the product has more of, then what the reactants have more of, in each kind.
-        ("reaction", [[0, 1, 0, 0, 0, 1], [5, 0, 0, 0, 3, 0]]),
+        ("reaction", False, [[0, 1, 0, 0, 0, 1], [5, 0, 0, 0, 3, 0]]),
         # The sums of both drugs, then what both have.
-        ("pair", [[2, 1, 1, 1, 0, 0], [5, 3, 0, 0, 0, 0]]),
+        ("pair", False, [[2, 1, 1, 1, 0, 0], [5, 3, 0, 0, 0, 0]]),
+        ("pair", True, [[1, 0, 1, 1, 1, 0], [0, 3, 0, 5, 0, 0]]),
     ],
 )
-def test_a_kind_has_its_counts_of_both_molecules(kind: InputKind, expected: list[list[int]]) -> None:
-    batch, task = batch_of([[1, 0, 1, 0, 3, 0], [1, 1, 0, 5, 0, 0]], 1), task_of(kind, ("path", "morgan"))
+def test_a_kind_has_its_counts_of_both_molecules(kind: InputKind, ordered: bool, expected: list[list[int]]) -> None:
+    batch = batch_of([[1, 0, 1, 0, 3, 0], [1, 1, 0, 5, 0, 0]], 1)
+    task = task_of(kind, ("path", "morgan"), ordered)
     counts, kinds = sample_counts(batch, task).toarray()[0], places_of_kinds(task)
     assert counts_width(task) == len(counts)
     assert sorted(numpy.concatenate(kinds).tolist()) == list(range(12))

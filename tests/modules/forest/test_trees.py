@@ -106,18 +106,22 @@ def test_trees_that_are_grown_a_few_at_a_time_are_joined_in_order() -> None:
     assert found == pytest.approx(numpy.log(votes / 5 / share + 0.05), abs=1e-5)
 
 
-def test_kinds_share_the_trees_and_each_tree_asks_for_counts_of_one_kind() -> None:
+@pytest.mark.parametrize(("together", "groups"), [(9, [(0, 0, 3), (1, 3, 2)]), (2, [(0, 0, 2), (0, 2, 1), (1, 3, 2)])])
+def test_kinds_share_the_trees_and_each_tree_asks_for_counts_of_one_kind(
+    together: int, groups: list[tuple[int, int, int]]
+) -> None:
     counts, codes = drawn(0)
     kinds = [numpy.array([0, 3]), numpy.array([1, 2, 4])]
-    joined = grow_trees(csr_array(counts), codes, 5, 3, kinds)
+    with patch.object(growth, "_NUMBERS_AT_ONCE", together * len(codes) * 3):
+        joined = grow_trees(csr_array(counts), codes, 5, 3, kinds)
     new = numpy.random.default_rng(1).poisson(1.0, (20, 5)).astype(numpy.uint8)
-    # Three trees of the first kind, then two of the second one; the number of the first is their seed.
+    # Three trees of the first kind, then two of the second one; the number of the first tree of a group is its seed.
     votes = sum(
         size
         * RandomForestClassifier(size, min_samples_leaf=2, random_state=seed)
-        .fit(counts[:, kind], codes)
-        .predict_proba(new[:, kind])
-        for kind, seed, size in zip(kinds, (0, 3), (3, 2), strict=True)
+        .fit(counts[:, kinds[kind]], codes)
+        .predict_proba(new[:, kinds[kind]])
+        for kind, seed, size in groups
     )
     share = numpy.bincount(codes) / len(codes)
     found = joined.opinions(joined.leaves(new))

@@ -78,7 +78,7 @@ class Forest(SecondOpinion):
             features: Counts of the samples, fp32 (N, W).
             codes: Their class codes, int64 (N,).
             trees: Number of trees.
-            kinds: The counts that a tree may ask for, see `grow_trees`.
+            kinds: Places of the counts of each kind, of which a tree asks for one, see `grow_trees`.
         """
         self.trees = grow_trees(features, codes, trees, self.num_classes, kinds)
         self._width = features.shape[1]
@@ -142,7 +142,8 @@ def _are_trees(trees: Trees, width: int, classes: int) -> bool:
     """Whether every way from a root ends in a leaf of its tree, and every leaf has shares of classes."""
     nodes, leaves, entries = len(trees.features), len(trees.starts) - 1, len(trees.codes)
     if not (
-        len(trees.limits) == len(trees.following) == nodes
+        width >= 1
+        and len(trees.limits) == len(trees.following) == nodes
         and len(trees.shares) == entries
         and len(trees.class_counts) == classes
         and len(trees.roots) >= 1

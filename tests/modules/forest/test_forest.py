@@ -131,3 +131,11 @@ def test_other_values_are_refused(own: Forest, name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=r"^forest: expected the nodes and leaves of trees"):
         loaded.set_extra_state({**own.get_extra_state(), name: value})
     assert (loaded.weight, loaded.trees) == (0.0, None)
+
+
+def test_leaves_of_samples_without_features_are_refused(own: Forest) -> None:
+    own.learn(drawn(0, 8), numpy.zeros(8, dtype=numpy.int64), 1, [numpy.arange(6)])
+    state = own.get_extra_state()
+    Forest(3).set_extra_state(state)
+    with pytest.raises(ValueError, match=r"^forest: expected the nodes and leaves of trees"):
+        Forest(3).set_extra_state({**state, "width": 0})

@@ -157,8 +157,8 @@ class DrugDataModule(lightning.LightningDataModule):
             max_rejected: Largest share of rows that may be unusable.
             fingerprint_radius: Radius of the Morgan count fingerprint, in bonds.
             fingerprint_size: Number of bins of each fingerprint.
-            fingerprint_kinds: The count fingerprints that encoders see: morgan, path (bonds along paths of up to 5),
-                atom_pair, torsion.
+            fingerprint_kinds: The count fingerprints that encoders and the forest see: morgan, path (bonds along paths
+                of up to 5), atom_pair, torsion.
             pretrained: A pretrained model whose vectors of the molecules modules.encoders.PretrainedMLP reads. minimol:
                 512 numbers a molecule, by the extra minimol (docs/data.md).
             sampling: How often each class is drawn in training; every sample once an epoch if null.

@@ -50,7 +50,7 @@ class SecondOpinions(nn.Module):
             task: Description of the data.
 
         Raises:
-            ValueError: If what was learned has other features, as only a damaged checkpoint says.
+            ValueError: If what was learned has other features, as a damaged checkpoint says.
         """
         weighted = self.weighted()
         if weighted:
@@ -71,4 +71,4 @@ class SecondOpinions(nn.Module):
         for name, opinion in self.by_name().items():
             expected = opinion.width_of(task)
             if opinion.width not in (None, expected):
-                raise ValueError(f"{name}: expected {expected} bins, got {opinion.width}.")
+                raise ValueError(f"{name}: expected {expected} features, got {opinion.width}.")

@@ -157,6 +157,7 @@ def _settings(model: DrugClassifier, checkpoint: Path) -> dict[str, Any]:
         "embedding_size": model.network.encoder.output_dim,
         "opinions": asked,
         "neighbors": model.decision.opinions.neighbors.number,
+        "bins": task.features.fingerprint_width,
         "compared_bins": [compared.start, compared.stop],
         "objective": read_checkpoint(checkpoint, "RUN").decision.get("objective", "as_trained"),
     }

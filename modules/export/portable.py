@@ -165,13 +165,15 @@ class Predictor:
     def _opinions(self, inputs: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """The second opinions on samples, fp32 (B, C) each."""
         own, opinions = self.settings, []
-        kind, symmetric, features = own["input"], own["symmetric"], own["features"]
+        if own["opinions"]:
+            counts = sample_counts(inputs, own["input"], own["symmetric"], own["bins"])
         if self._remembered is not None:
-            counts = sample_counts(inputs, kind, symmetric, range(*own["compared_bins"]))
-            opinions.append(self._remembered.opinions(counts > 0))
+            first, end = own["compared_bins"]
+            starts = range(0, counts.shape[1], own["bins"])
+            compared = [counts[:, start + first : start + end] > 0 for start in starts]
+            opinions.append(self._remembered.opinions(numpy.concatenate(compared, axis=1)))
         if self._trees is not None:
-            bins = range(len(features["fingerprint_kinds"]) * features["fingerprint_size"])
-            whole = numpy.minimum(sample_counts(inputs, kind, symmetric, bins), LARGEST_COUNT).astype(numpy.uint8)
+            whole = numpy.minimum(counts, LARGEST_COUNT).astype(numpy.uint8)
             opinions.append(self._trees.opinions(self._trees.leaves(whole)))
         return opinions
 

@@ -72,7 +72,7 @@ class MoleculeInputs:
         return inputs
 
 
-def sample_counts(inputs: Mapping[str, NDArray[Any]], kind: str, symmetric: bool, wanted: range) -> NDArray[Any]:
+def sample_counts(inputs: Mapping[str, NDArray[Any]], kind: str, symmetric: bool, width: int) -> NDArray[Any]:
     """The counts of the bins of samples that second opinions are based on, fp32 (B, W).
 
     See `modules.sample_fingerprints`.
@@ -81,13 +81,11 @@ def sample_counts(inputs: Mapping[str, NDArray[Any]], kind: str, symmetric: bool
         inputs: The arrays of B samples.
         kind: molecule, pair or reaction.
         symmetric: Whether the order of a pair means nothing.
-        wanted: The bins of a molecule that count.
+        width: Number of bins of a molecule.
     """
     owner = numpy.repeat(numpy.arange(len(inputs["entry_counts"])), inputs["entry_counts"])
-    bins = inputs["bins"] - wanted.start
-    kept = (bins >= 0) & (bins < len(wanted))
-    counts = numpy.zeros((len(inputs["entry_counts"]), len(wanted)), dtype=numpy.float32)
-    counts[owner[kept], bins[kept]] = inputs["counts"][kept]
+    counts = numpy.zeros((len(inputs["entry_counts"]), width), dtype=numpy.float32)
+    counts[owner, inputs["bins"]] = inputs["counts"]
     if kind == "molecule":
         return counts
     one, other = counts[0::2], counts[1::2]

@@ -12,8 +12,8 @@ class ForestSettings:
     """A random forest on fingerprints, whose votes are an opinion on the logits of samples with molecules.
 
     Args:
-        trees: Number of trees, grown after training; 0 grows none. How much they count is chosen on the samples that
-            the decision is chosen on.
+        trees: Number of trees, grown after training, which the kinds of `data.fingerprint_kinds` share evenly; 0 grows
+            none. How much they count is chosen on the samples that the decision is chosen on.
         most: Largest number of training samples that they are grown on. If there are more, the largest classes are
             drawn from. With many classes it is at most 2^24 divided by their number, and with more than 2,896 classes
             no trees are grown.

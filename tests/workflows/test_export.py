@@ -102,9 +102,8 @@ def test_a_decision_by_costs(tmp_path: Path) -> None:
     costs = tmp_path / "costs.csv"
     rows = [",".join([name, *(str(abs(one - other) ** 2) for other in range(4))]) for one, name in enumerate(names)]
     costs.write_text("\n".join([f"true,{','.join(names)}", *rows]) + "\n")
-    run = trained(
-        tmp_path, "--config=encoder/fingerprint.yaml", "--decision.objective=cost_matrix", f"--decision.costs={costs}"
-    )
+    options = ["--config=encoder/fingerprint.yaml", "--data.fingerprint_kinds=[path, morgan]"]
+    run = trained(tmp_path, *options, "--decision.objective=cost_matrix", f"--decision.costs={costs}")
     expected = assert_equal_predictions(run, INN_STEMS[:100], tmp_path)
     assert sorted(path.name for path in (run / "export").glob("*.npz")) == ["forest.npz", "neighbors.npz"]
     likeliest = expected.select(r"^p/.*$").to_numpy().argmax(axis=1)

@@ -64,7 +64,7 @@ def test_trees_of_other_features_are_refused(tmp_path: Path) -> None:
     model, scores, _ = trained_with(tmp_path)
     (batch,) = list(data_of(tmp_path).batches_of(scores.rows.numpy()))
     model.decision.opinions.forest._width = 256
-    with pytest.raises(ValueError, match=r"^forest: expected 512 bins, got 256\.$"):
+    with pytest.raises(ValueError, match=r"^forest: expected 512 features, got 256\.$"):
         model.predict_step(batch, 0)
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("tailmol")
 
 _SMALLEST_LEAF = 2
+MOST_IN_BOOTSTRAP = 12_000
+"""Largest number of samples that a tree is grown on, with which the time to grow it increases."""
 # Samples times classes from which on growing takes seconds.
 _LONG = 2**18
 # The trees of scikit-learn have a number for each node and class, so that only some of them are grown at a time.
@@ -29,8 +31,9 @@ def grow_trees(
 ) -> Trees:
     """Grow a random forest (Breiman, 2001), by scikit-learn.
 
-    Each tree is grown on a bootstrap sample, asks for counts of one kind, chooses among the square root of their number
-    at each node, and has two samples or more in each leaf. The forest depends on its arguments alone.
+    Each tree is grown on a bootstrap sample of at most `MOST_IN_BOOTSTRAP`, asks for counts of one kind, chooses among
+    the square root of their number at each node, and has two samples or more in each leaf. The forest depends on its
+    arguments alone.
 
     Args:
         counts: Counts of N samples, (N, W); counts above 255 count as 255.
@@ -59,8 +62,13 @@ def grow_trees(
         numpy.minimum(grown_on.data, LARGEST_COUNT, out=grown_on.data)
         share = trees // len(kinds) + (number < trees % len(kinds))
         for first in range(0, share, together):
-            size, seed = min(together, share - first), len(parts)
-            forest = RandomForestClassifier(size, min_samples_leaf=_SMALLEST_LEAF, random_state=seed, n_jobs=threads)
+            forest = RandomForestClassifier(
+                min(together, share - first),
+                min_samples_leaf=_SMALLEST_LEAF,
+                max_samples=min(MOST_IN_BOOTSTRAP, len(codes)),
+                random_state=len(parts),
+                n_jobs=threads,
+            )
             # A caller may have asked joblib for processes, which would import all of this again.
             with parallel_config(backend="threading"):
                 forest.fit(grown_on, codes)

@@ -131,6 +131,18 @@ def test_kinds_share_the_trees_and_each_tree_asks_for_counts_of_one_kind(
     assert all(own <= {1, 2, 4} for own in asked[3:])
 
 
+def test_a_tree_is_grown_on_at_most_so_many_samples() -> None:
+    counts, codes = drawn(0)
+    with patch.object(growth, "MOST_IN_BOOTSTRAP", 20):
+        trees = grown(counts, codes, 4, 3)
+    peer = RandomForestClassifier(4, min_samples_leaf=2, max_samples=20, random_state=0).fit(counts, codes)
+    nodes = numpy.diff([*trees.roots, len(trees.features)])
+    assert nodes.tolist() == [own.tree_.node_count for own in peer.estimators_]
+    new = numpy.random.default_rng(1).poisson(1.0, (20, 5)).astype(numpy.uint8)
+    expected = numpy.log(peer.predict_proba(new) / (numpy.bincount(codes) / len(codes)) + 0.05)
+    assert trees.opinions(trees.leaves(new)) == pytest.approx(expected, abs=1e-5)
+
+
 def test_kinds_without_trees_are_left_out() -> None:
     counts, codes = drawn(0)
     trees = grow_trees(csr_array(counts), codes, 1, 3, [numpy.array([4]), numpy.array([0, 1])])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class SecondOpinion(nn.Module, ABC):
     """What training samples say of the classes of other samples, which is added to the logits of the network.
 
-    A subclass learns them by a method of its own, which leaves the weight as it is.
+    A subclass learns the training samples by a method of its own, which leaves the weight as it is.
 
     The opinion on a class is the logarithm of how many times more likely it is than among all training samples, so that
     it is near 0 where nothing is known.

@@ -21,6 +21,7 @@ from datamodules.drug_datamodule import DrugDataModule
 from datamodules.prediction_rows import FeaturedChunk, PredictionRows
 from modules.evaluation.prediction import Prediction, Values
 from modules.evaluation.prediction_columns import values_of_chunk
+from modules.processes import leave_processes
 
 
 class RowColumns(Protocol):
@@ -148,7 +149,9 @@ class PredictionWriter(lightning.Callback):
         self._write_complete(None)
 
     def join(self, trainer: lightning.Trainer) -> None:
-        """Join the chunks of all processes into one file; must be called on all processes.
+        """Join the chunks of all processes into one file.
+
+        Must be called on all processes, each of which is then on its own.
 
         Args:
             trainer: The trainer that has just predicted.
@@ -162,7 +165,7 @@ class PredictionWriter(lightning.Callback):
                 "trainer.limit_predict_batches: expected null, since every row must be written, got a limit."
             )
         (self._folder / f"{trainer.global_rank}.unusable").write_text(str(self.unusable))
-        trainer.strategy.barrier("prediction chunks")
+        leave_processes()
         if trainer.is_global_zero:
             self.unusable = sum(int(path.read_text()) for path in self._folder.glob("*.unusable"))
             if len(list(self._folder.glob("*.unusable"))) < trainer.world_size:

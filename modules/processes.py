@@ -110,7 +110,11 @@ def add_shares(share: Tensor) -> Tensor:
 
 
 def leave_processes() -> None:
-    """End the work in common of all processes, after which each is on its own; must be called on all of them."""
+    """End the work in common of all processes, after which each is on its own; must be called on all of them.
+
+    Without it, a thread of gloo may still hold tensors while the interpreter of its process ends, which aborts the
+    process now and then (https://github.com/pytorch/pytorch/pull/179291).
+    """
     if rank_and_world_size()[1] > 1:
         distributed.barrier()
     if distributed.is_available() and distributed.is_initialized():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from base.atomic_file import write_csv, write_json
+from modules.processes import leave_processes
 from modules.run_layout import TEST_PREDICTIONS
 from modules.tested_predictions import tested_samples
 from workflows.drug_cli import DrugCLI
@@ -101,6 +102,7 @@ def evaluate(
     rows = cli.datamodule.records.rows[split] if predictions is None else predictions.rows.cpu().numpy()
     metrics = split_metrics(cli.trainer, cli.datamodule, rows, f"{prefix}/")
     evaluation = Evaluation(cli.folder, metrics, cli.trainer.is_global_zero)
+    leave_processes()
     if evaluation.is_first_process:
         if predictions is not None:
             write_csv(predictions.frame(cli.datamodule, "test"), evaluation.folder / TEST_PREDICTIONS)

@@ -46,7 +46,7 @@ class FitResult:
 
 
 def train(cli: FitCLI) -> FitResult:
-    """Train, test and report.
+    """Train and test; the run is then reported by `report`.
 
     Args:
         cli: Settings, callbacks and trainer.
@@ -77,16 +77,24 @@ def train(cli: FitCLI) -> FitResult:
     if result.is_first_process:
         write_csv(predictions.frame(cli.datamodule, "test"), result.folder / TEST_PREDICTIONS)
         write_test_metrics(result.metrics, result.folder)
-        _report_and_track(cli, Path(best))
     return result
 
 
-def _report_and_track(cli: FitCLI, best: Path) -> None:
-    """Write the model card and, if asked, the report, and give the loggers what is known at the end only."""
+def report(cli: FitCLI, result: FitResult) -> None:
+    """Write the model card and, if asked, the report, and give the loggers what is known at the end only.
+
+    Processes other than the first one do nothing.
+
+    Args:
+        cli: Settings and trainer of the run.
+        result: What `train` returned.
+    """
+    if not result.is_first_process:
+        return
     loggers = cli.trainer.loggers
     highest = getattr(cli.trainer.checkpoint_callback, "best_model_score", None)
     if highest is not None:
         log_best(loggers, MONITORED[cli.config.data.labels], float(highest))
     trust = named_modules(cli.model.run_config)
     page = describe_run(cli.folder, cli.config.report, loggers, cli.trainer.global_step, trust, cli.command)
-    log_artifacts(loggers, cli.config.tracking, page, best, ["best"])
+    log_artifacts(loggers, cli.config.tracking, page, result.best_checkpoint, ["best"])

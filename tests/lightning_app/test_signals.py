@@ -201,7 +201,8 @@ def test_a_job_that_slurm_ends_is_saved_requeued_and_goes_on(tmp_path: Path, ran
     assert calls.read_text() == "requeue 4242\n"
     assert torch.load(last, weights_only=True)["global_step"] > 0
     with job(1) as processes:
-        assert [process.wait(120) for process in processes] == [0] * ranks
+        errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * ranks, errors
     metrics, expected = json.loads((run / "test_metrics.json").read_text()), whole(tmp_path, ranks)
     assert max(abs((metrics[name] or 0) - (expected[name] or 0)) for name in expected) <= 1e-6
     assert polars.read_csv(run / "metrics.csv").drop_nulls("val/nll")["epoch"].to_list() == [0, 1, 2]

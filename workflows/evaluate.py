@@ -16,7 +16,7 @@ from workflows.run_lock import unlocking_folders
 from workflows.run_summary import split_metrics
 from workflows.run_trainer import RunTrainer
 from workflows.settings.command_help import COMPUTING, RUN
-from workflows.terminal import quiet_lightning
+from workflows.terminal import leave_messages_to_first_process, quiet_lightning
 
 
 class _OneSplitCLI(DrugCLI):
@@ -91,6 +91,7 @@ def evaluate(
     """
     validating = split == "validation"
     cli = (ValidateCLI if validating else EvaluateCLI)(list(options), command, show_progress)
+    leave_messages_to_first_process(cli.trainer.is_global_zero)
     given: dict[str, Any] = {"datamodule": cli.datamodule, "ckpt_path": cli.checkpoint, "weights_only": True}
     with cast(RunTrainer, cli.trainer).working():
         if validating:

@@ -13,7 +13,7 @@ from workflows.refit import train_and_refit
 from workflows.run_folder import disk_full
 from workflows.run_lock import unlocking_folders
 from workflows.stop_signals import StopSignals
-from workflows.terminal import quiet_lightning
+from workflows.terminal import leave_messages_to_first_process, quiet_lightning
 
 
 @quiet_lightning()
@@ -42,6 +42,7 @@ def fit(
     if asked_folds(words):
         return fit_folds(words, command, show_progress, signals)
     cli = FitCLI(words, command, show_progress)
+    leave_messages_to_first_process(cli.trainer.is_global_zero)
     if signals is not None:
         signals.speaks = cli.trainer.is_global_zero
         signals.folder = cli.folder if signals.speaks else None

@@ -36,6 +36,7 @@ from workflows.settings.command_line import split_command_line, take_option
 from workflows.settings.layers import read_command
 from workflows.settings.saved import given_again, given_options, named_modules
 from workflows.stop_signals import StopSignals
+from workflows.terminal import leave_messages_to_first_process
 from workflows.tracking import TrackingSettings, log_artifacts, make_loggers
 from workflows.wandb_run import finish, save_id
 
@@ -96,6 +97,7 @@ def fit_folds(
     wanted = _wanted(cli.config.only_folds, folds)
     # The variables of a cluster tell it only together with the settings of the trainer.
     is_first = cli.trainer.is_global_zero
+    leave_messages_to_first_process(is_first)
     plan = _plan(cli.settings.composition.settings)
     claimed = claim_folder(RunSettings(**cli.config.run.as_dict()), cli.config.data.source, plan, is_first)
     folder = claimed.path

@@ -74,10 +74,12 @@ def take_terminal_options(arguments: Sequence[str], command: str = "lightning") 
 def quiet_lightning() -> Iterator[None]:
     """Show only the applicable warnings and the errors of Lightning while a block or a decorated function runs.
 
-    Lightning must be imported before, since it sets its log levels at import.
+    What `leave_messages_to_first_process` does ends with the block, too. Lightning must be imported before, since it
+    sets its log levels at import.
     """
+    own = logging.getLogger("tailmol")
     loggers = [logging.getLogger(f"lightning.{package}") for package in ("pytorch", "fabric")]
-    levels = [logger.level for logger in loggers]
+    levels = [logger.level for logger in (*loggers, own)]
     for logger in loggers:
         logger.setLevel(logging.WARNING)
     try:
@@ -86,5 +88,15 @@ def quiet_lightning() -> Iterator[None]:
                 warnings.filterwarnings("ignore", message=message)
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
+        for logger, level in zip((*loggers, own), levels, strict=True):
             logger.setLevel(level)
+
+
+def leave_messages_to_first_process(is_first: bool) -> None:
+    """Print errors only, unless this is the first process, which prints the same messages.
+
+    Args:
+        is_first: Whether the trainer says so. Without it, the command cannot tell the tasks of a cluster apart.
+    """
+    if not is_first:
+        logging.getLogger("tailmol").setLevel(logging.ERROR)

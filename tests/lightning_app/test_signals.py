@@ -72,12 +72,12 @@ def second_of(process: subprocess.Popen[str]) -> int:
 
 
 def ended(process: subprocess.Popen[str], pids: Sequence[int]) -> tuple[int, float, str]:
-    """Status, seconds until all processes ended, and the last line of standard error."""
+    """Status, seconds until all processes ended, and the last line of standard error, if any."""
     start = time.monotonic()
     lines = process.communicate(timeout=3 * SECONDS)[1].splitlines()
     while any(Path(f"/proc/{pid}").exists() for pid in pids):
         time.sleep(0.02)
-    return process.returncode, time.monotonic() - start, lines[-1]
+    return process.returncode, time.monotonic() - start, lines[-1] if lines else ""
 
 
 def whole(folder: Path, devices: int) -> dict[str, Any]:
@@ -203,6 +203,7 @@ def test_a_job_that_slurm_ends_is_saved_requeued_and_goes_on(tmp_path: Path, ran
     with job(1) as processes:
         errors = [process.communicate(timeout=120)[1] for process in processes]
     assert [process.returncode for process in processes] == [0] * ranks, errors
+    assert ["73 classes" in text for text in errors] == [True, False][:ranks]
     metrics, expected = json.loads((run / "test_metrics.json").read_text()), whole(tmp_path, ranks)
     assert max(abs((metrics[name] or 0) - (expected[name] or 0)) for name in expected) <= 1e-6
     assert polars.read_csv(run / "metrics.csv").drop_nulls("val/nll")["epoch"].to_list() == [0, 1, 2]

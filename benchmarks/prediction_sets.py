@@ -118,7 +118,7 @@ def measure(checkpoint: Path, coverage: float) -> dict[str, dict[str, float]]:
     data = CheckpointCheck(checkpoint).make(settings, "data", DrugDataModule, ("sampling",))
     data.setup("test")
     refusal = "checkpoint: expected a model with finite scores, got NaN or infinite ones of test samples."
-    test, decision = infer_scores(model, data.test_dataloader(), refusal), model.decision
+    test, decision = infer_scores(model, data.test_dataloader()).finite(refusal), model.decision
     own: ThresholdSets
     if isinstance(decision, LabelDecision):
         present = (test.labels == 1) & (decision.counts > 0)

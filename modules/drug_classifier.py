@@ -238,7 +238,7 @@ class DrugClassifier(lightning.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Fit the decision, if the model is training, and log the validation metrics."""
         where = f"Epoch {self.current_epoch}: the scores of validation samples are NaN or infinite"
-        scores = self.scores.take(self.device, f"{where}; try a lower model.optimizer.lr.")
+        scores = self.scores.take_finite(self.device, f"{where}; try a lower model.optimizer.lr.")
         if self.trainer.state.fn == TrainerFn.FITTING:
             everywhere = scores.of_all_processes()
             strength = self.decision.fit(everywhere.logits, everywhere.labels, self.network.classifier)
@@ -257,7 +257,7 @@ class DrugClassifier(lightning.LightningModule):
         """Log the test metrics and those of each class."""
         assert self.task is not None
         refusal = "ckpt_path: expected a model with finite scores, got NaN or infinite ones of test samples."
-        self.tested = self.scores.take(self.device, refusal)
+        self.tested = self.scores.take_finite(self.device, refusal)
         values, of_class = self.decision.evaluate(self.tested, self.metrics)
         self._log_metrics("test", values | named_by_class(of_class, self.task.classes))
 

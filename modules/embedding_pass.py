@@ -69,7 +69,7 @@ def score_validation_set(
         precision: Creates the context of a forward pass, as for `infer`.
     """
     refusal = "ckpt_path: expected a model with finite scores, got NaN or infinite ones of validation samples."
-    return infer_scores(model, data.val_dataloader(), refusal, precision).of_all_processes().in_order()
+    return infer_scores(model, data.val_dataloader(), precision).of_all_processes().in_order().finite(refusal)
 
 
 def score_and_embed(

@@ -49,22 +49,17 @@ def infer(
 def infer_scores(
     model: DrugClassifier,
     batches: Iterable[Batch],
-    refusal: str,
     precision: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> SplitScores:
-    """Compute the scores of the samples of this process; must be called on all processes.
+    """Compute the scores of samples on this process.
 
     Args:
         model: A built model.
         batches: Batches with labels, without augmentation.
-        refusal: The message of the error.
         precision: As of `infer`.
-
-    Raises:
-        InputError: If a score of any process is NaN or infinite.
     """
     assert model.task is not None
     collector = ScoreCollector(model.task.num_classes, model.task.is_multilabel)
     for batch, prediction in infer(model, batches, precision=precision):
         collector.add(batch, prediction.logits, prediction.at_prior)
-    return collector.take(model.device, refusal)
+    return collector.take(model.device)

@@ -171,7 +171,8 @@ def _evaluate(model: DrugClassifier, data: DrugDataModule, run: RunFiles) -> tup
         rows = data.records.rows["test"]
         total = len(rows)
         rows = rows[draw(total)]
-        scores = infer_scores(model, data.batches_of(rows), "RUN: expected finite predictions, got NaN or infinity.")
+        refusal = "RUN: expected finite predictions, got NaN or infinity."
+        scores = infer_scores(model, data.batches_of(rows)).finite(refusal)
         decided = [(model.decision, scores)]
     else:
         scores = SplitScores.load(scores_path(run.checkpoint), run.task.num_classes)

@@ -178,7 +178,7 @@ class Model:
         """
         refusal = "table: expected samples with finite scores, got NaN or infinite ones."
         with self._data(table, label_column, "test") as data:
-            scores = infer_scores(self.classifier, data.test_dataloader(), refusal)
+            scores = infer_scores(self.classifier, data.test_dataloader()).finite(refusal)
         values, of_class = self.classifier.decision.evaluate(scores, self.classifier.metrics)
         return {name: float(value) for name, value in {**values, **named_by_class(of_class, self.classes)}.items()}
 

@@ -27,7 +27,7 @@ from modules.run_layout import TEST_METRICS, best_checkpoint, last_checkpoint
 from workflows.ensemble import Assembled, assemble
 from workflows.final_report import describe_run
 from workflows.fit_cli import FitCLI
-from workflows.fit_once import FitResult, report, train
+from workflows.fit_once import FitResult, train
 from workflows.run_folder import RunFolder, RunSettings, claim_run_folder, disk_full, named_folder
 from workflows.run_lock import lock_folder
 from workflows.run_summary import write_test_metrics
@@ -144,7 +144,7 @@ def _train_members(
         if data is not None:
             cli.datamodule.share_table(data)
         _log.info(f"Fold {fold + 1} of {len(members)}: {members[fold]}")
-        report(cli, train(cli))
+        train(cli, goes_on=True)
         cast(RunTrainer, cli.trainer).finish_tracking()
         data = cli.datamodule
     return data

@@ -11,6 +11,7 @@ from base.atomic_file import write_csv
 from base.errors import InputError
 from modules.checkpoint_file import read_checkpoint
 from modules.evaluation.split_scores import scores_path
+from modules.processes import leave_processes
 from modules.run_layout import TEST_PREDICTIONS
 from modules.tested_predictions import tested_samples
 from workflows.final_report import describe_run
@@ -45,11 +46,12 @@ class FitResult:
     final_checkpoint: Path | None = None
 
 
-def train(cli: FitCLI) -> FitResult:
-    """Train and test; the run is then reported by `report`.
+def train(cli: FitCLI, goes_on: bool) -> FitResult:
+    """Train, test and report.
 
     Args:
         cli: Settings, callbacks and trainer.
+        goes_on: Whether the processes go on together; if not, the first one writes after the others have left.
 
     Raises:
         InputError: If the table is invalid, or there was no validated epoch.
@@ -74,27 +76,21 @@ def train(cli: FitCLI) -> FitResult:
     predictions = tested_samples(cli.model.decision, cli.model.tested).of_all_processes()
     metrics = split_metrics(cli.trainer, cli.datamodule, predictions.rows.cpu().numpy(), "test/")
     result = FitResult(cli.folder, Path(best), metrics, cli.trainer.is_global_zero)
+    if not goes_on:
+        leave_processes()
     if result.is_first_process:
         write_csv(predictions.frame(cli.datamodule, "test"), result.folder / TEST_PREDICTIONS)
         write_test_metrics(result.metrics, result.folder)
+        _report_and_track(cli, result.best_checkpoint)
     return result
 
 
-def report(cli: FitCLI, result: FitResult) -> None:
-    """Write the model card and, if asked, the report, and give the loggers what is known at the end only.
-
-    Processes other than the first one do nothing.
-
-    Args:
-        cli: Settings and trainer of the run.
-        result: What `train` returned.
-    """
-    if not result.is_first_process:
-        return
+def _report_and_track(cli: FitCLI, best: Path) -> None:
+    """Write the model card and, if asked, the report, and give the loggers what is known at the end only."""
     loggers = cli.trainer.loggers
     highest = getattr(cli.trainer.checkpoint_callback, "best_model_score", None)
     if highest is not None:
         log_best(loggers, MONITORED[cli.config.data.labels], float(highest))
     trust = named_modules(cli.model.run_config)
     page = describe_run(cli.folder, cli.config.report, loggers, cli.trainer.global_step, trust, cli.command)
-    log_artifacts(loggers, cli.config.tracking, page, result.best_checkpoint, ["best"])
+    log_artifacts(loggers, cli.config.tracking, page, best, ["best"])

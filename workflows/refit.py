@@ -33,7 +33,7 @@ from modules.processes import leave_processes
 from modules.run_layout import FINAL, LAST, TEST_METRICS, best_checkpoint, folder_of, last_checkpoint
 from workflows.final_report import describe_run
 from workflows.fit_cli import FitCLI
-from workflows.fit_once import FitResult, report, train
+from workflows.fit_once import FitResult, train
 from workflows.run_trainer import RunTrainer
 from workflows.settings.saved import named_modules, without_own
 from workflows.tracking import log_artifacts
@@ -74,10 +74,6 @@ def train_and_refit(cli: FitCLI, command: str = "lightning", show_progress: bool
     measured = _measured(cli) if cli.config.refit else None
     result = measured or _train_anew(cli)
     if not cli.config.refit:
-        leave_processes()
-    if measured is None:
-        report(cli, result)
-    if not cli.config.refit:
         return result
     cast(RunTrainer, cli.trainer).finish_tracking()
     last = last_checkpoint(result.folder / "refit")
@@ -115,10 +111,10 @@ def train_and_refit(cli: FitCLI, command: str = "lightning", show_progress: bool
 
 
 def _train_anew(cli: FitCLI) -> FitResult:
-    """Train and test; the plan of a refit of an earlier best checkpoint is removed."""
+    """Train, test and report; the plan of a refit of an earlier best checkpoint is removed."""
     if cli.trainer.is_global_zero:
         (cli.folder / PLAN).unlink(missing_ok=True)
-    return train(cli)
+    return train(cli, goes_on=bool(cli.config.refit))
 
 
 def _plan(cli: FitCLI) -> str:

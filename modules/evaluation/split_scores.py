@@ -42,6 +42,19 @@ class SplitScores:
         """The scores of the samples of all processes; must be called on all of them."""
         return SplitScores(*(gather_rows(getattr(self, name)) for name in _NAMES))
 
+    def finite(self, refusal: str) -> SplitScores:
+        """These scores, after a check.
+
+        Args:
+            refusal: The message of the error.
+
+        Raises:
+            InputError: If a score is NaN or infinite.
+        """
+        if not bool(self.logits.isfinite().all()):
+            raise InputError(refusal)
+        return self
+
     def to(self, device: torch.device) -> SplitScores:
         """Copy the scores to a device."""
         return SplitScores(*(getattr(self, name).to(device) for name in _NAMES))
@@ -175,7 +188,17 @@ class ScoreCollector:
         """
         self._batches.append(SplitScores(batch.sample_index, batch.labels, logits.float(), at_prior))
 
-    def take(self, device: torch.device, refusal: str) -> SplitScores:
+    def take(self, device: torch.device) -> SplitScores:
+        """Return the scores of this process and forget them.
+
+        Args:
+            device: Device of the scores, if this process has no samples.
+        """
+        batches, self._batches = self._batches, []
+        # A process may have no samples of a small split.
+        return joined([*batches, no_scores(self.num_classes, self.is_multilabel, device)])
+
+    def take_finite(self, device: torch.device, refusal: str) -> SplitScores:
         """Return the scores of this process and forget them; must be called on all processes.
 
         Args:
@@ -185,9 +208,7 @@ class ScoreCollector:
         Raises:
             InputError: If a score of any process is NaN or infinite.
         """
-        batches, self._batches = self._batches, []
-        # A process may have no samples of a small split.
-        scores = joined([*batches, no_scores(self.num_classes, self.is_multilabel, device)])
+        scores = self.take(device)
         # All processes must raise, or those that do not would wait for the others.
         if not bool(gather_rows(scores.logits.isfinite().all().reshape(1)).all()):
             raise InputError(refusal)

@@ -235,8 +235,13 @@ def test_a_resumed_run_trains_on_with_its_labels(run: Path, tmp_path: Path) -> N
 def test_two_processes_give_the_metrics_of_one(run: Path, tmp_path: Path) -> None:
     with_columns(tmp_path)
     processes = ("--trainer.devices=2", "--trainer.strategy=ddp")
-    succeed(tmp_path, "fit", *options(tmp_path, COLUMNS), *processes)
+    # The first process writes the report while the other one waits to train once more.
+    succeed(tmp_path, "fit", *options(tmp_path, COLUMNS), *processes, "--refit=true", "--report=true")
     shared = tmp_path / "runs" / run.parent.name / run.name
+    assert (shared / "report.html").is_file()
+    assert read_checkpoint(checkpoint(shared, "final")).task.class_counts == (
+        read_checkpoint(checkpoint(run, "final")).task.class_counts
+    )
     found, expected = metrics_of(shared), recomputed(polars.read_csv(shared / "test_predictions.csv"))
     assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-4)
     evaluated = tailmol.load(checkpoint(shared)).evaluate(

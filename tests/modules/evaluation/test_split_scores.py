@@ -21,21 +21,29 @@ def test_scores_are_those_of_all_batches_in_order_and_forgotten() -> None:
     at_prior = logits.argmax(dim=1)
     collector.add(batch, logits, at_prior)
     collector.add(replace(batch, sample_index=batch.sample_index + 100), logits.half(), 2 - at_prior)
-    scores = collector.take(torch.device("cpu"), "unused")
+    scores = collector.take(torch.device("cpu"))
     assert scores.rows.tolist() == [*batch.sample_index.tolist(), *(batch.sample_index + 100).tolist()]
     assert scores.labels.tolist() == batch.labels.tolist() * 2
     assert scores.at_prior.tolist() == torch.cat([at_prior, 2 - at_prior]).tolist()
     assert scores.logits.dtype == torch.float32
     torch.testing.assert_close(scores.logits[: len(batch)], logits)
-    assert collector.take(torch.device("cpu"), "unused").logits.shape == (0, 3)
+    assert collector.take(torch.device("cpu")).logits.shape == (0, 3)
 
 
 def test_infinite_scores_are_refused_and_forgotten() -> None:
     batch, collector = make_batch(), ScoreCollector(2)
     collector.add(batch, torch.full((len(batch), 2), torch.inf), batch.labels)
     with pytest.raises(InputError, match=r"^the reason$"):
-        collector.take(torch.device("cpu"), "the reason")
-    assert len(collector.take(torch.device("cpu"), "unused").rows) == 0
+        collector.take_finite(torch.device("cpu"), "the reason")
+    assert len(collector.take(torch.device("cpu")).rows) == 0
+    assert len(collector.take_finite(torch.device("cpu"), "unused").rows) == 0
+
+
+def test_finite_scores_are_the_same_and_others_are_refused() -> None:
+    scores = made()
+    assert scores.finite("unused") is scores
+    with pytest.raises(InputError, match=r"^the reason$"):
+        replace(scores, logits=scores.logits.log()).finite("the reason")
 
 
 def made() -> SplitScores:

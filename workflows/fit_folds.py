@@ -158,7 +158,7 @@ def _report_and_track(made: Assembled, folder: Path, tracking: TrackingSettings,
         logger.log_metrics({name: value for name, value in made.metrics.items() if value is not None}, 0)
         save_id(folder, logger.experiment)
     page = describe_run(folder, report, loggers, trust=named_modules(made.settings), command=command)
-    log_artifacts(loggers, tracking, page, made.checkpoint)
+    log_artifacts(loggers, tracking, page, made.checkpoint, ["best"])
     finish(loggers)
 
 

@@ -142,7 +142,7 @@ def test_mlflow_has_the_metrics_and_the_settings(folder: Path) -> None:
 
 
 def test_an_ensemble_and_its_members_are_a_group(tmp_path: Path) -> None:
-    given = ("--folds=2", "--trainer.max_epochs=1", "--report=true")
+    given = ("--folds=2", "--trainer.max_epochs=1", "--report=true", "--tracking.log_checkpoints=true")
     succeed(tmp_path, "fit", *FAST, table(tmp_path), *given, **offline(tmp_path))
     run = tmp_path / "runs/drugs/version_0"
     whole = read_wandb(run)
@@ -153,7 +153,8 @@ def test_an_ensemble_and_its_members_are_a_group(tmp_path: Path) -> None:
     metrics = json.loads((run / "test_metrics.json").read_text())
     assert whole["summary"]["test/balanced_accuracy"] == pytest.approx(metrics["test/balanced_accuracy"])
     assert "report/classes" in whole["media"]
-    assert [one.type for one in whole["artifacts"] if one.type != "run_table"] == ["report"]
+    aliases = {one.type: set(one.aliases) for one in whole["artifacts"] if one.type != "run_table"}
+    assert aliases == {"report": {"latest"}, "model": {"best", "latest"}}
 
 
 def test_the_checkpoint_of_a_refit_is_a_file_of_its_run(tmp_path: Path) -> None:

@@ -197,6 +197,9 @@ class Decision(nn.Module):
             objective: The objective.
             head: Head classes.
         """
+        self.class_offset.zero_()
+        self.head_kept_offset.fill_(torch.nan)
+        self.costs = None
         samples = self.samples(scores, head)
         if len(samples.labels):
             chosen = objective.choose(samples)

@@ -229,3 +229,8 @@ def test_nothing_is_chosen_without_samples() -> None:
     decision.choose(scores_of(torch.zeros(3, 3), torch.full((3,), 2)), BalancedAccuracy(), [0])
     assert not decision.class_offset.any()
     assert float(decision.calibration.temperature) == 1.0
+    decision.class_offset.fill_(2)
+    decision.head_kept_offset.fill_(1)
+    decision.choose(scores_of(torch.zeros(3, 3), torch.full((3,), 2)), BalancedAccuracy(), [0])
+    assert not decision.class_offset.any()
+    assert decision.head_kept_offset.isnan().all()

@@ -71,8 +71,9 @@ def read_array_table(
         labels, label_sets, reasons = read_label_columns(frame, found.label, path, label_settings, "array")
     if splits is not None:
         reasons = reasons.set(splits.is_null() & reasons.is_null(), f"missing split in array {found.split}")
+    numbers = {"row": polars.Series("row", numpy.arange(1, len(samples) + 1))}
     return DrugTable(
-        frame=polars.DataFrame([polars.Series("row", numpy.arange(1, len(samples) + 1)), *columns.values()]),
+        frame=polars.DataFrame(list((numbers | columns).values())),
         columns=found,
         smiles=(),
         labels=labels,

@@ -111,6 +111,13 @@ def test_ids_and_splits_are_read_where_they_are(tmp_path: Path) -> None:
     assert read_array_table(path, ColumnNames(label="ids")).labels is not None
 
 
+def test_an_array_may_have_the_name_of_the_added_column(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.npz", features=FEATURES, labels=LABELS, row=numpy.array(["x", "y", "z"]))
+    table = read_array_table(path, ColumnNames(id="row"))
+    assert table.frame.columns == ["row", "labels"]
+    assert table.frame["row"].to_list() == ["x", "y", "z"]
+
+
 def test_labels_may_be_missing_in_a_row_and_to_predict(tmp_path: Path) -> None:
     text = read_array_table(save(tmp_path / "a.npz", features=FEATURES, labels=numpy.array(["a", " ", "b"])))
     number = read_array_table(save(tmp_path / "b.npz", features=FEATURES, labels=numpy.array([1.0, numpy.nan, 2.0])))

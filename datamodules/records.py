@@ -195,9 +195,9 @@ def class_codes(
     labels = table.labels.gather(usable)
     vocabulary = classes or class_vocabulary(labels.unique().to_list())
     if len(vocabulary) < 2:
+        found = f"the single class {vocabulary[0]!r}" if vocabulary else "none"
         raise InputError(
-            f"data.label_column: expected two or more classes in column {table.columns.label!r}, got the single class "
-            f"{vocabulary[0]!r}."
+            f"data.label_column: expected two or more classes in column {table.columns.label!r}, got {found}."
         )
     codes = numpy.full(len(reasons), -1, dtype=numpy.int64)
     code_of = {label: code for code, label in enumerate(vocabulary)}

@@ -77,6 +77,7 @@ def test_too_many_rejects_stop_the_run_after_they_are_listed(tmp_path: Path) -> 
         ),
         (TABLE, {"split": "file"}, r"data\.split_column: expected the name of a column of .*, got null"),
         (TABLE.replace(",N\n", ",O\n"), {}, "got the single class 'O'"),
+        ("smiles,label,split\nC,,test\nCC,,test\n", {"split": "file"}, "in column 'label', got none"),
         ("smiles,label\n", {}, "expected rows below the header"),
         ("smiles,label\nC1,a\nC2,b\n", {"max_rejected": 1.0}, "2 of 2 rows cannot be used"),
     ],

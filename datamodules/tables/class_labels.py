@@ -71,6 +71,11 @@ class LabelSettings:
             listed = list(bounds)
             raise ValueError(f"data.label_thresholds: expected one or more numbers in ascending order, got {listed}.")
 
+    @property
+    def empty(self) -> frozenset[str]:
+        """The missing labels in the one spelling of labels, and the empty one."""
+        return frozenset(("", *map(normal_label, self.missing)))
+
 
 def read_labels(
     cells: polars.Series, settings: LabelSettings, where: str, path: Path
@@ -94,8 +99,8 @@ def read_labels(
     """
     given = cells.drop_nulls().unique(maintain_order=True).to_list()
     label_of = {text: normal_label(text) for text in given}
-    missing_labels = {"", *settings.missing}
-    reason_of = {text: f"{NO_LABEL} in {where}" for text, label in label_of.items() if label in missing_labels}
+    empty = settings.empty
+    reason_of = {text: f"{NO_LABEL} in {where}" for text, label in label_of.items() if label in empty}
     reason_of |= {
         text: f"label of {len(label):,} characters in {where}, of which {LONGEST_LABEL} are allowed"
         for text, label in label_of.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,7 +113,8 @@ def separated_labels(
     parts = polars.DataFrame({"row": numpy.arange(len(cells)), "text": cells.str.split(separator)})
     parts = parts.explode("text").with_columns(polars.col("text").str.strip_chars()).drop_nulls()
     label_of = {text: normal_label(text) for text in parts["text"].unique(maintain_order=True).to_list()}
-    label_of = {text: label for text, label in label_of.items() if label not in ("", *settings.missing)}
+    empty_labels = settings.empty
+    label_of = {text: label for text, label in label_of.items() if label not in empty_labels}
     label = polars.col("text").replace_strict(label_of, default=None, return_dtype=polars.String)
     parts = parts.with_columns(label.alias("label")).drop_nulls()
     empty = numpy.ones(len(cells), dtype=bool)
@@ -136,7 +137,7 @@ def label_columns(columns: Mapping[str, polars.Series], settings: LabelSettings)
     """Read columns that each say of one label whether a row has it.
 
     A cell says yes (1, true, yes, active, positive, y, t, +), no (0, false, no, inactive, negative, n, f), in upper or
-    lower case, or nothing, if it is empty or a missing label.
+    lower case, or nothing, if it is empty or a missing label. A dash says no in a column with a +.
 
     Args:
         columns: Text by the name of the label, null where a cell is empty; one length.
@@ -151,10 +152,12 @@ def label_columns(columns: Mapping[str, polars.Series], settings: LabelSettings)
     _refuse_thresholds(settings)
     names = tuple(columns)
     reason_of: dict[int, str] = {}
-    answers = []
+    answers, empty = [], settings.empty
     for name, cells in columns.items():
         given = {text: normal_label(text) for text in cells.drop_nulls().unique().to_list()}
-        answer_of = {text: _answer(label, settings) for text, label in given.items()}
+        answer_of = {text: _answer(label, empty) for text, label in given.items()}
+        if "+" in given.values():
+            answer_of |= {text: 0 for text, label in given.items() if label == "-"}
         own = cells.replace_strict(answer_of, default=None, return_dtype=polars.Int8).fill_null(_NOT_KNOWN)
         wrong = (own == _NO_ANSWER).arg_true()
         for row, text in zip(wrong.to_list(), cells.gather(wrong).to_list(), strict=True):
@@ -228,8 +231,8 @@ def find_separator(cells: polars.Series, settings: LabelSettings, where: str) ->
     return None
 
 
-def _answer(label: str, settings: LabelSettings) -> int:
-    if label in ("", *settings.missing):
+def _answer(label: str, empty: Collection[str]) -> int:
+    if label in empty:
         return _NOT_KNOWN
     return _ANSWERS.get(label.casefold(), _NO_ANSWER)
 

@@ -50,6 +50,10 @@ def test_what_pandas_reads_as_missing_is_missing(tmp_path: Path) -> None:
 def test_the_missing_labels_are_a_setting() -> None:
     assert read(["NA", "none", "x"], LabelSettings(missing=("x",))) == ["NA", "none", "! missing label in column label"]
     assert read(["NA", "-", "a"], LabelSettings(missing=())) == ["NA", "-", "a"]
+    assert read(["-9.0", "-9", "not  tested", "a"], LabelSettings(missing=("-9.0", "not  tested"))) == [
+        *["! missing label in column label"] * 3,
+        "a",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ def test_a_column_without_labels_has_reasons_only(texts: list[str | None], caplo
 
 
 def test_columns_say_yes_no_or_nothing() -> None:
-    yes, no = ["1", "1.0", "+1", "true", "YES", "Active", "positive", "y", "T", "+"], ["0", "0.0", "-0", "False", "NO"]
+    yes, no = ["1", "1.0", "+1", "true", "YES", "Active", "positive", "y", "T"], ["0", "0.0", "-0", "False", "NO"]
     no += ["inactive", "negative", "N", "f"]
     nothing = [None, *MISSING_LABELS]
     texts = [*yes, *no, *nothing]
@@ -177,6 +177,12 @@ def test_columns_say_yes_no_or_nothing() -> None:
     assert sets.names == ("b", "a")
     assert sets.values[:, 0].tolist() == [1] * len(yes) + [0] * len(no) + [-1] * len(nothing)
     assert reasons == [None] * len(texts)
+
+
+def test_a_dash_says_no_beside_a_plus_and_nothing_elsewhere() -> None:
+    sets, reasons = from_columns({"a": ["+", "-", "?", "-", "1"], "b": ["1", "-", "1", "0", "-"]})
+    assert sets.values.tolist() == [[1, 1], [0, -1], [-1, 1], [0, 0], [1, -1]]
+    assert reasons == [None] * 5
 
 
 def test_a_row_has_the_names_of_its_labels_in_the_order_of_the_columns() -> None:
@@ -211,6 +217,9 @@ def test_missing_labels_are_a_setting() -> None:
     sets, reasons = label_columns(cells, LabelSettings(missing=("0",)))
     assert sets.values.tolist() == [[-1, 1], [-1, -1]]
     assert reasons[1] == "label 'NA' in column a is neither yes (1) nor no (0)"
+    cells = {"a": series(["-9.0", "-9", "1"]), "b": series(["0", "0", "0"])}
+    sets, _ = label_columns(cells, LabelSettings(missing=("-9.0",)))
+    assert sets.values.tolist() == [[-1, 0], [-1, 0], [1, 0]]
 
 
 CELLS = st.sampled_from(["1", "0", "yes", "No", None, "NA", "?", "2"])

@@ -24,15 +24,16 @@ class OwnCheckpoints(lightning.Callback):
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.state_key in states:
                 state = states[callback.state_key]
-                states[callback.state_key] = own_paths(state, Path(str(callback.dirpath)))
+                states[callback.state_key] = own_paths(state, Path(str(callback.dirpath)), callback.save_top_k)
 
 
-def own_paths(state: dict[str, Any], folder: Path) -> dict[str, Any]:
+def own_paths(state: dict[str, Any], folder: Path, most: int) -> dict[str, Any]:
     """Replace the paths in the state of a `ModelCheckpoint`.
 
     Args:
         state: The state.
         folder: The folder of the checkpoints.
+        most: Number of the best checkpoints that are kept, as of `save_top_k`.
 
     Returns:
         The state with paths in this folder alone; empty text where there is no such file.
@@ -44,6 +45,8 @@ def own_paths(state: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     paths = {name: own(state.get(name, "")) for name in ("best_model_path", "kth_best_model_path", "last_model_path")}
     best = {own(path): score for path, score in state.get("best_k_models", {}).items() if own(path)}
-    if paths["kth_best_model_path"] not in best:
+    # While there are fewer than are kept, none of them is named as the worst one.
+    unfinished = not state.get("kth_best_model_path") and (most < 0 or len(best) < most)
+    if paths["kth_best_model_path"] not in best and not unfinished:
         best, paths["kth_best_model_path"] = {}, ""
     return {**state, **paths, "dirpath": str(folder), "best_k_models": best}

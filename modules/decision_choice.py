@@ -54,7 +54,7 @@ def choose_from_file(model: DrugClassifier, checkpoint: Path, settings: Decision
         settings: The objective.
 
     Returns:
-        The scores.
+        The scores, on the device of the model.
 
     Raises:
         InputError: If there are no scores of the weights that they are for, or the settings do not fit the classes.
@@ -66,6 +66,7 @@ def choose_from_file(model: DrugClassifier, checkpoint: Path, settings: Decision
         decision, scores, head = _measured(model, saved)
         decision.choose(scores, objective, head)
         model.decision.load_state_dict(without_opinions(decision.state_dict()), strict=False)
+        scores = scores.to(model.device)
     else:
         scores = read_scores(model, checkpoint)
         choose_decision(model, scores, settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -165,7 +166,13 @@ class Objective:
         if not reported:
             logged = ", ".join(sorted(name for name in metrics if name.startswith("val/")))
             raise InputError(f"metric.name: expected one of {logged}, got {self.space.metric!r}.")
-        best = max(reported) if self.space.maximize else min(reported)
+        known = [value for value in reported if not math.isnan(value)]
+        if not known:
+            raise InputError(
+                f"metric.name: expected a metric that exists on the validation samples, got {self.space.metric!r}, "
+                "which is NaN."
+            )
+        best = max(known) if self.space.maximize else min(known)
         drawn = ", ".join(f"{short} {shown_value(values[name])}" for name, short in short_names(values).items())
         _log.info(f"Trial {trial.number}: {best:.4f} ({drawn})")
         return best

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,24 @@ def test_the_value_of_a_trial_is_the_best_reported_one() -> None:
 
     assert objective(train)(trial) == 0.7
     assert trial.user_attrs[SETTINGS] == LoggedRun.resolved_settings
+
+
+@pytest.mark.parametrize(("values", "best"), [([math.nan, 0.2, 0.7], 0.7), ([math.nan, math.nan], None)])
+def test_a_metric_that_does_not_exist_has_no_value(values: list[float], best: float | None) -> None:
+    trial = optuna.create_study(direction="maximize").ask()
+
+    def train() -> Mapping[str, Any]:
+        for step, value in enumerate(values):
+            trial.report(value, step)
+        return {}
+
+    if best is not None:
+        assert objective(train)(trial) == best
+        return
+    with pytest.raises(
+        InputError, match=r"metric that exists on the validation samples, got 'val/score', which is NaN"
+    ):
+        objective(train)(trial)
 
 
 def test_the_trials_of_a_search_are_a_group_unless_the_user_names_another(tmp_path: Path) -> None:

@@ -144,6 +144,7 @@ def print_results(
 
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = console or Console()
     states = Counter(trial.state.name.lower() for trial in study.get_trials(deepcopy=False))
@@ -165,7 +166,7 @@ def print_results(
     for number, *_ in columns:
         table.add_column(number, justify="right", overflow="fold")
     for row in list(zip(titles, *columns, strict=True))[1:]:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     console.print(table)
     console.print("Train and test a model with the best settings:")
     line = f"  {command} fit --config {quote(str(folder / 'best.yaml'))}"

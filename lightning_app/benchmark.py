@@ -114,7 +114,8 @@ def _work(study: BenchmarkStudy) -> None:
         def show(cell: Cell, error: str) -> None:
             states = Counter(study.states().values())
             progress.update(task, completed=len(study.plan.cells) - states["waiting"] - states["running"])
-            progress.console.print(f"{cell.name}: {'failed, ' + error if error else 'done'}", highlight=False)
+            text = printable(f"{cell.name}: {'failed, ' + error if error else 'done'}")
+            progress.console.print(text, highlight=False, markup=False, emoji=False)
 
         study.work(CellProcess(_FIT, study.plan.name), show)
 

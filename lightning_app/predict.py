@@ -105,10 +105,13 @@ class PredictCLI(TableCLI):
         if (self.config.output is None) == (self.config.smiles is None):
             given = "neither" if self.config.output is None else "both"
             raise InputError(f"output: expected either --output or --smiles, got {given}.")
+        if self.config.output is not None:
+            check_output(Path(self.config.output), (self.config.costs,))
         if self.config.html is not None:
             if self.config.output is None:
                 raise InputError("html: expected --output beside it, got --smiles.")
-            check_output(Path(self.config.html), (self.config.data.source, self.config.ckpt_path, self.config.output))
+            others = (self.config.data.source, self.config.ckpt_path, self.config.output, self.config.costs)
+            check_output(Path(self.config.html), others, "html")
         super().before_instantiate_classes()
 
     def name_columns(self, need_labels: bool = False) -> None:

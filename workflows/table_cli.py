@@ -131,20 +131,21 @@ class _EndedBySigterm(Callback):
         sys.exit(128 + number)
 
 
-def check_output(output: Path, inputs: Sequence[str]) -> None:
+def check_output(output: Path, others: Sequence[str | None], setting: str = "output") -> None:
     """Make the folder of the output and check that a file can be written there, before hours of prediction.
 
     Args:
         output: The file to write.
-        inputs: Files that it must not replace.
+        others: Files that it must not replace, if they are given.
+        setting: The setting, for messages.
 
     Raises:
-        InputError: If it is a folder or one of the inputs, or cannot be written.
+        InputError: If it is a folder or one of the others, or cannot be written.
     """
     if output.is_dir():
-        raise InputError(f"output: expected a file, got {output}, which is a folder.")
-    if any(output.resolve() == Path(name).resolve() for name in inputs):
-        raise InputError(f"output: expected a new file, got {output}, which is the input.")
+        raise InputError(f"{setting}: expected a file, got {output}, which is a folder.")
+    if any(output.resolve() == Path(name).resolve() for name in others if name is not None):
+        raise InputError(f"{setting}: expected a new file, got {output}, which is another file of this command.")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=output.parent):
@@ -152,4 +153,4 @@ def check_output(output: Path, inputs: Sequence[str]) -> None:
     except OSError as error:
         if is_disk_full(error):
             raise
-        raise InputError(f"output: expected a folder that can be written, got {output.parent} ({error}).") from error
+        raise InputError(f"{setting}: expected a folder that can be written, got {output.parent} ({error}).") from error

@@ -191,7 +191,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_predicting(
     (tmp_path / "folder.csv").mkdir()
     for output, sentence in (
         ("folder.csv", "expected a file, got folder.csv, which is a folder."),
-        ("./link.csv", "expected a new file, got link.csv, which is the input."),
+        ("./link.csv", "expected a new file, got link.csv, which is another file of this command."),
         ("new.csv/out.csv", "expected a folder that can be written, got new.csv ("),
         # Not even the root user may write here.
         ("/proc/out.csv", "expected a folder that can be written, got /proc ("),
@@ -199,9 +199,18 @@ def test_an_output_that_cannot_be_written_is_refused_before_predicting(
     ):
         assert predict(monkeypatch, checkpoint, "--data.source=new.csv", f"--output={output}") == 2
         assert f"lightning: error: output: {sentence}" in capsys.readouterr().err
+    (tmp_path / "costs.csv").write_text("")
+    for given, sentence in (
+        (("--html=out.csv", "--output=out.csv"), "html: expected a new file, got out.csv, which is another file"),
+        (("--html=folder.csv", "--output=out.csv"), "html: expected a file, got folder.csv, which is a folder."),
+        (("--costs=costs.csv", "--output=costs.csv"), "output: expected a new file, got costs.csv, which is another"),
+    ):
+        assert predict(monkeypatch, checkpoint, "--data.source=new.csv", *given) == 2
+        assert f"lightning: error: {sentence}" in capsys.readouterr().err
+    (tmp_path / "costs.csv").unlink()
     monkeypatch.setenv("HOME", str(tmp_path))
     assert predict(monkeypatch, checkpoint, "--data.source=~/new.csv", "--output=new.csv") == 2
-    assert "output: expected a new file, got new.csv, which is the input." in capsys.readouterr().err
+    assert "output: expected a new file, got new.csv, which is another file of this command." in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.csv", "link.csv", "new.csv"]
 
 

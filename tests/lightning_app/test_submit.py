@@ -141,7 +141,8 @@ def test_without_the_list_of_its_training_rows_a_refit_is_refused(
         (["--form=polaris", "--test", "broken.csv"], "test: expected a prediction of runs/drugs/one for every row of "
          "test, got none for 1 of 2, the first is row 2: SMILES that RDKit cannot read in column smiles."),
         (["--form=polaris", "--test", "gone.csv"], "test: expected an existing file, got gone.csv."),
-        (["--form=polaris", "--test", "new.csv"], "output: expected a new file, got new.csv, which is the input."),
+        (["--form=polaris", "--test", "new.csv"],
+         "output: expected a new file, got new.csv, which is another file of this command."),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(
@@ -175,7 +176,7 @@ def test_the_table_and_the_checkpoint_of_a_run_are_not_replaced(
     before = Path(output).read_bytes()
     options = ["--form=polaris", "--output", output, *tables]
     assert in_this_process(monkeypatch, "submit", "runs/drugs/one", *options) == 2
-    message = f"output: expected a new file, got {output}, which is the input."
+    message = f"output: expected a new file, got {output}, which is another file of this command."
     assert capsys.readouterr().err.splitlines()[-1] == f"lightning: error: {message}"
     assert Path(output).read_bytes() == before
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from base.errors import InputError
 from modules.evaluation.group_names import Group
+from modules.run_layout import is_best
 from reports.analysis.class_scores import class_groups
 from reports.comparison_kinds import CLASSES, LABELS, ComparisonKind
 from reports.paired_labels import PairedLabels, pair_labels
@@ -79,6 +80,10 @@ def compare_runs(runs: Sequence[RunFiles]) -> Comparison:
             )
         if not run.metrics:
             raise InputError(f"RUN: expected a tested run with test_metrics.json, got {str(run.folder)!r}.")
+        if not is_best(run.checkpoint, run.folder):
+            raise InputError(
+                f"RUN: expected the folder of a run or its best.ckpt, which was tested, got {str(run.checkpoint)!r}."
+            )
         if run.task.classes != first.task.classes:
             raise InputError(
                 f"RUN: expected runs with the same {kind.plural}, got {first.task.num_classes} in {first.folder} and "

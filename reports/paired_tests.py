@@ -18,7 +18,7 @@ from reports.analysis.intervals import Estimate, accuracies, accuracy_difference
 from reports.analysis.same_samples import different, different_by_class
 from reports.run_files import RunFiles
 
-_NOT_COMPARED = ("predicted_label", "predicted_labels", "probability", "calibrated_probability", "split", "fold")
+_NOT_COMPARED = ("id", "predicted_label", "predicted_labels", "probability", "calibrated_probability", "split", "fold")
 _CHANCE = 0.05
 """Largest p-value of a difference that is no noise."""
 

@@ -22,6 +22,7 @@ from modules.run_layout import (
     best_checkpoint,
     final_checkpoint,
     folder_of,
+    is_best,
 )
 from reports.analysis.learning_curves import LearningCurve, read_curve
 
@@ -159,6 +160,8 @@ def read_run(path: Path) -> RunFiles:
             raise InputError(f"RUN: expected settings of {section} in {checkpoint}, got none.")
     tested = _tested_objective(saved)
     metrics_file, levels_file = folder / TEST_METRICS, folder / LEVELS_FILE
+    # Accuracies by level are those of the decision and the checkpoint that were tested.
+    has_levels = tested is None and is_best(checkpoint, folder) and levels_file.is_file()
     return RunFiles(
         folder=folder,
         checkpoint=checkpoint,
@@ -174,7 +177,7 @@ def read_run(path: Path) -> RunFiles:
         final=final_checkpoint(checkpoint),
         curves=_read_curves(folder, saved),
         predictions=_read_predictions(folder / TEST_PREDICTIONS),
-        levels=tuple(json.loads(levels_file.read_text())["levels"]) if tested is None and levels_file.is_file() else (),
+        levels=tuple(json.loads(levels_file.read_text())["levels"]) if has_levels else (),
     )
 
 

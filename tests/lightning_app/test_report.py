@@ -59,6 +59,9 @@ def test_a_checkpoint_and_another_file_and_fewer_points(folder: Path, monkeypatc
     assert len(payload["map"]["names"]) == 160
     assert {name: len(layout[0]) for name, layout in payload["map"]["layouts"].items()} == {"PCA": 160, "UMAP": 160}
     assert set(payload["map"]["classes"]) == set(range(73))
+    # Only the best checkpoint was tested, so how far to trust another one is not known.
+    assert "High</t" not in (folder / "other.html").read_text()
+    assert "High</t" in (folder / "runs/inn_stems/version_0/report.html").read_text()
 
 
 @pytest.mark.slow

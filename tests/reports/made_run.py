@@ -72,6 +72,11 @@ def made_samples(codes: NDArray[Any], most: int, num_classes: int, seed: int) ->
     )
 
 
+def moved(run: RunFiles, folder: Path) -> RunFiles:
+    """The same run in another folder."""
+    return replace(run, folder=folder, checkpoint=folder / "checkpoints/best.ckpt")
+
+
 def made_run(counts: NDArray[Any], folder: Path, reclusters: int) -> RunFiles:
     """What the folder of a run with these training counts, int (C,), might say."""
     generator = numpy.random.default_rng(1)

@@ -25,6 +25,7 @@ from reports.paired_labels import PairedLabels, pair_labels
 from reports.run_comparison import answers, build_comparison, comparison_warnings, metric_rows, noise_text
 from reports.run_files import RunFiles
 from tests.reports.made_label_run import made_label_runs, made_labels, made_scores
+from tests.reports.made_run import moved
 
 TRAINING = [60, 30, 20, 15, 12, 10]
 
@@ -161,7 +162,7 @@ def test_metrics_have_titles_samples_and_bold_values(comparison: Comparison) -> 
 
 def test_of_three_runs_a_tie_is_not_bold(comparison: Comparison) -> None:
     first, second = comparison.runs
-    twin = replace(second, folder=second.folder.parent / "version_1")
+    twin = moved(second, second.folder.parent / "version_1")
     row = metric_rows(compare_runs([first, second, twin]))[0]
     assert [cell["best"] for cell in row["cells"]] == [False, False, False]
 
@@ -266,7 +267,7 @@ def test_of_many_rows_some_are_drawn_and_the_page_says_so(
 
 
 def test_one_label_and_several_are_not_compared(runs: list[RunFiles]) -> None:
-    single = replace(runs[0], task=replace(runs[0].task, known_counts=()), folder=Path("single"))
+    single = moved(replace(runs[0], task=replace(runs[0].task, known_counts=())), Path("single"))
     for mixed in ([single, runs[0]], [runs[0], single]):
         with pytest.raises(InputError) as error:
             compare_runs(mixed)

@@ -18,7 +18,7 @@ from reports.figures.comparison_figures import difference_figure, metric_figure,
 from reports.paired_tests import PairedTests
 from reports.run_comparison import answers, build_comparison, comparison_warnings, metric_rows, noise_text, setting_rows
 from reports.run_files import RunFiles
-from tests.reports.made_run import made_run
+from tests.reports.made_run import made_run, moved
 
 COUNTS = numpy.array([50, 10, 3])
 
@@ -139,7 +139,7 @@ def test_noise_is_not_bold(runs: list[RunFiles]) -> None:
 
 def test_of_three_runs_the_best_must_be_better_than_both(runs: list[RunFiles]) -> None:
     worse = [code if place % 2 else (code + 1) % 3 for place, code in enumerate(LABELS)]
-    several = [*runs, replace(runs[1], folder=runs[1].folder.parent / "version_1")]
+    several = [*runs, moved(runs[1], runs[1].folder.parent / "version_1")]
     for third, expected in (([*LABELS[:-1], 0], [False] * 3), (worse, [False, True, False])):
         found = with_predictions(several, worse, LABELS, third, labels=LABELS)
         assert bold(found)["Balanced accuracy"] == expected
@@ -151,6 +151,15 @@ def test_other_test_samples_are_not_compared(runs: list[RunFiles]) -> None:
     other = replace(second, predictions=second.predictions.with_columns(row=polars.col("row") + 1))
     assert "are not those of" in noise_text(compare_runs([first, other]))
     assert "are not those of" in noise_text(compare_runs([first, replace(second, predictions=second.predictions[:-1])]))
+
+
+def test_rows_are_the_same_with_ids_and_without(runs: list[RunFiles]) -> None:
+    first, second = with_predictions(runs, LABELS, LABELS, labels=LABELS)
+    assert first.predictions is not None
+    named = replace(first, predictions=first.predictions.with_columns(id=polars.col("row").cast(polars.String)))
+    found = compare_runs([named, second]).tests
+    assert isinstance(found, PairedTests)
+    assert found.codes.tolist() == LABELS
 
 
 def test_noise_is_explained_only_where_it_is_known(runs: list[RunFiles]) -> None:
@@ -189,6 +198,12 @@ def test_one_run_or_an_untested_one_is_refused(runs: list[RunFiles]) -> None:
         compare_runs(runs[:1])
     with pytest.raises(InputError, match=r"expected a tested run with test_metrics\.json"):
         compare_runs([runs[0], replace(runs[1], metrics={})])
+
+
+def test_a_checkpoint_that_was_not_tested_is_refused(runs: list[RunFiles]) -> None:
+    last = replace(runs[1], checkpoint=runs[1].checkpoint.with_name("last.ckpt"))
+    with pytest.raises(InputError, match=r"expected the folder of a run or its best\.ckpt, .*, got '.*last\.ckpt'"):
+        compare_runs([runs[0], last])
 
 
 def test_other_training_samples_are_a_warning(runs: list[RunFiles]) -> None:

@@ -269,9 +269,8 @@ def decision_text(data: ReportData, command: str) -> str:
     )
     if data.curve is not None and len(data.curve.points) > 2:
         text += "Objectives were chosen without the samples that they are tested on. "
-    else:
-        text += "There is no file of scores beside the checkpoint, so no objectives are shown. "
-    return f"{text}To change the objective without training: {command} decide {data.run.quoted} --objective NAME"
+        return f"{text}To change the objective without training: {command} decide {data.run.quoted} --objective NAME"
+    return f"{text}There are no scores of this checkpoint to choose objectives on, so none are shown."
 
 
 def confusion_text(data: ReportData) -> str:

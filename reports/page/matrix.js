@@ -74,7 +74,8 @@ function setUpMatrix() {
       if (given.cells[start] === code && given.cells[start + 1] !== code) wrong.push([given.cells[start + 2], className(given.cells[start + 1])]);
     }
     wrong.sort((one, other) => other[0] - one[0]);
-    const found = payload.evaluated[code] ? share(payload.hits[code], payload.evaluated[code]) : "no test samples";
+    const unseen = given.samples[code] ? `no training samples; ${grouped(given.samples[code])} test samples, which are in no metric` : "no test samples";
+    const found = payload.evaluated[code] ? share(payload.hits[code], payload.evaluated[code]) : unseen;
     const rest = wrong.slice(0, 5).map(([count, name]) => `${name} (${grouped(count)})`).join(", ");
     return `${className(code)}: ${found}${payload.evaluated[code] ? " found" : ""}${rest ? `; mistaken for ${rest}` : ""}.`;
   }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loops.loop import _Loop
 from lightning.pytorch.trainer.states import TrainerFn
 
 from base.errors import InputError
@@ -32,7 +33,7 @@ class Resuming(Callback):
         Args:
             epoch_shares: Arguments of the schedule that are shares of `trainer.max_epochs`, for the next resumption.
         """
-        self.has_new_schedule = False
+        self.has_new_schedule = self._epoch_has_ended = False
         self._epoch_shares = epoch_shares
 
     def check_schedule(
@@ -73,6 +74,7 @@ class Resuming(Callback):
         """Remove the metrics of later steps, and replace the schedule if there is a new one."""
         if trainer.state.fn != TrainerFn.FITTING:
             return
+        self._epoch_has_ended = end_epoch(checkpoint["loops"]["fit_loop"]) if trainer.max_steps != -1 else False
         for logger in trainer.loggers:
             if isinstance(logger, ContinuedCSVLogger):
                 logger.continue_from(int(checkpoint["global_step"]))
@@ -82,6 +84,9 @@ class Resuming(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remove the results of an earlier best checkpoint, which would pass for those of a new one beside them."""
+        if self._epoch_has_ended:
+            # With a limit of steps, Lightning takes every run for one that was cut off within an epoch.
+            _Loop.restarting.fset(trainer.fit_loop, False)  # type: ignore[attr-defined]
         if not trainer.is_global_zero:
             return
         folder = Path(trainer.default_root_dir)
@@ -90,3 +95,26 @@ class Resuming(Callback):
             _log.info(f"{final} is removed, since it belongs to the best checkpoint of before.")
         for path in (*(folder / name for name in _RESULTS), evidence_path(final), final):
             path.unlink(missing_ok=True)
+
+
+def end_epoch(loop: dict[str, Any]) -> bool:
+    """Complete the epoch in the state of Lightning's loop, if all of its batches were processed.
+
+    A state that was saved in the last hook of an epoch counts this epoch as processed and not as completed. With a
+    limit of steps, Lightning would run the end of the epoch once more, without a step in it.
+
+    Args:
+        loop: State of the loop over the epochs, which is changed.
+
+    Returns:
+        Whether the epoch has ended.
+    """
+    epochs = loop["epoch_progress"]
+    if len({epochs["current"][name] for name in ("ready", "started", "processed")}) > 1:
+        return False
+    for counts in epochs.values():
+        counts["completed"] = counts["processed"]
+    # The batches of the next epoch are drawn before its count of batches is set to 0.
+    batches = loop["epoch_loop.batch_progress"]
+    batches["current"] = dict.fromkeys(batches["current"], 0)
+    return True

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import yaml
+
 from base.errors import InputError
 from base.ranges import check_range, check_seed, check_whole
 from base.yaml_file import read_yaml
@@ -173,11 +175,16 @@ def _refuse_out_of_fold(words: Sequence[str], files: Sequence[Any]) -> None:
     that a test over splits rejects far too often, also with the correction for repeated cross-validation (Bouckaert and
     Frank, 2004, PAKDD).
     """
-    given = {word.split("=")[0] for word in words}
-    data = [own for one in files if isinstance(one, dict) and isinstance(own := one.get("data"), dict)]
-    if "--folds" not in given or given & {"--data.keep_test", "--data.split"}:
-        return
-    if not any(own.get("keep_test") or own.get("split") == "file" for own in data):
+    given: dict[str, Any] = {}
+    for one in files:
+        if isinstance(one, dict):
+            data = one.get("data")
+            given |= one | {f"data.{name}": value for name, value in (data if isinstance(data, dict) else {}).items()}
+    for word, following in itertools.pairwise([*words, ""]):
+        name, equals, value = word.removeprefix("--").partition("=")
+        if word.startswith("--") and name in ("folds", "data.keep_test", "data.split"):
+            given[name] = yaml.safe_load(value if equals else following)
+    if given.get("folds") is not None and not given.get("data.keep_test") and given.get("data.split") != "file":
         raise InputError(
             "config: arguments: expected --data.keep_test true with --folds, since out-of-fold metrics are of the same "
             f"rows in every split, got {shlex.join(words)!r}."

@@ -120,6 +120,13 @@ def test_folds_without_test_rows_outside_of_them_are_refused(tmp_path: Path, fol
         read_plan(plan_file(tmp_path, text), settings_files)
     for words in (f"{folds} --data.keep_test true", f"{folds} --data.split file"):
         assert len(read_plan(plan_file(tmp_path, text.replace(folds, words)), settings_files).cells) == 8
+    for words in (f"{folds} --data.keep_test false", f"{folds} --data.split scaffold"):
+        with pytest.raises(InputError, match=r"expected --data\.keep_test true with --folds"):
+            read_plan(plan_file(tmp_path, text.replace(folds, words)), settings_files)
+    Path("small.yaml").write_text("folds: 5\n")
+    with pytest.raises(InputError, match=r"expected --data\.keep_test true with --folds"):
+        read_plan(plan_file(tmp_path, PLAN), settings_files)
+    assert len(read_plan(plan_file(tmp_path, text.replace(folds, "--folds null")), settings_files).cells) == 8
     for own in ("keep_test: true", "split: file"):
         Path("small.yaml").write_text(f"data: {{{own}}}\n")
         assert len(read_plan(plan_file(tmp_path, text), settings_files).cells) == 8

@@ -12,6 +12,10 @@ from pathlib import Path
 import jsonargparse
 import pytest
 import torch
+
+# Functions in it have the group of processes as a default argument. Imported after the group exists, as torch does
+# where an optimizer is made, they would keep the group and its threads alive after it is destroyed.
+import torch.distributed.nn.functional
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor

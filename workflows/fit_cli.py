@@ -43,6 +43,7 @@ from workflows.settings.layers import CommandSettings
 from workflows.settings.lightning_numbers import check_early_stopping_numbers
 from workflows.settings.saved import left_to_the_user
 from workflows.settings.training_length import check_training_length
+from workflows.stop_callback import KeepStopSignals
 
 _log = logging.getLogger("tailmol")
 
@@ -247,7 +248,7 @@ class FitCLI(DrugCLI):
             own.append(read_initial_encoder(Path(self.config.init_from), self.plain_settings(), self.trust))
         shows_progress = self.config.trainer.enable_progress_bar is not False and self.show_progress
         progress = [TrainingProgress()] if shows_progress else []
-        saving = [best, ended, within, Requeue(), OwnCheckpoints()]
+        saving = [best, ended, within, Requeue(), KeepStopSignals(), OwnCheckpoints()]
         stopping = [] if tested else [EnoughSteps(), self.config_init.early_stopping]
         return [*own, *stopping, *saving, *progress]
 

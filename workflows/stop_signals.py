@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 
 from workflows.run_folder import how_to_go_on
 
@@ -42,6 +42,15 @@ def _leave_in_copy() -> None:
 
 
 os.register_at_fork(after_in_child=_leave_in_copy)
+
+
+def leave_to_thread(number: int, frame: FrameType | None) -> None:
+    """Do nothing in the main thread, since another one ends the process.
+
+    Args:
+        number: The signal.
+        frame: Where the main thread is.
+    """
 
 
 class StopSignals:
@@ -85,7 +94,7 @@ class StopSignals:
         # The number of each signal is written here at once, whatever the main thread is doing and however Lightning
         # replaces the handlers; there only has to be one.
         self._descriptor = signal.set_wakeup_fd(self._sent.fileno(), warn_on_full_buffer=False)
-        self._handlers = {number: signal.signal(number, lambda *_: None) for number in _NUMBERS}
+        self._handlers = {number: signal.signal(number, leave_to_thread) for number in _NUMBERS}
         _entered.add(os.getpid())
         self._ended = False
         self._watch = threading.Thread(target=self._wait, name="stop signals", daemon=True)

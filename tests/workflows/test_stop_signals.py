@@ -8,12 +8,16 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 
+import lightning
 import pytest
 
+from workflows.fit import fit
+from workflows.fit_cli import FitCLI
 from workflows.run_folder import how_to_go_on
-from workflows.stop_signals import StopSignals
+from workflows.stop_signals import StopSignals, leave_to_thread
 
 SENTENCE = "lightning: stopped by SIGTERM; there is no checkpoint yet, to start again: lightning fit\n"
 
@@ -105,6 +109,35 @@ def test_everything_is_as_before_after_the_context() -> None:
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
     assert (dict(os.environ), threading.active_count()) == (variables, threads)
     assert signal.set_wakeup_fd(-1) == -1
+
+
+class Handlers(lightning.Callback):
+    """Collects the handlers of SIGTERM within training and test."""
+
+    def __init__(self) -> None:
+        self.found: list[object] = []
+
+    def on_train_batch_start(self, *arguments: object) -> None:
+        self.found.append(signal.getsignal(signal.SIGTERM))
+
+    def on_test_batch_start(self, *arguments: object) -> None:
+        self.found.append(signal.getsignal(signal.SIGTERM))
+
+
+@pytest.mark.parametrize("heeded", [True, False])
+def test_lightning_answers_sigterm_only_where_the_command_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, heeded: bool
+) -> None:
+    handlers, callbacks = Handlers(), FitCLI.callbacks
+    monkeypatch.setattr(FitCLI, "callbacks", lambda cli: [*callbacks(cli), handlers])
+    quick = ("--config=encoder/fingerprint.yaml", "--data.fingerprint_size=256", "--trainer.accelerator=cpu")
+    short = ("--trainer.max_epochs=1", "--trainer.limit_train_batches=2", "--tracking.wandb=disabled", "--report=false")
+    before = signal.getsignal(signal.SIGTERM)
+    with StopSignals("lightning", [], first=True) if heeded else nullcontext():
+        fit([*quick, *short, f"--run.root={tmp_path}"], show_progress=False)
+    assert len(handlers.found) > 2
+    assert {found is leave_to_thread for found in handlers.found} == {heeded}
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_outside_of_the_main_thread_nothing_is_done() -> None:
